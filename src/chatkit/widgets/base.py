@@ -1,0 +1,82 @@
+"""What all widget components share, and the component that stands for those without a class of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_validator, model_serializer
+
+
+class WidgetComponentBase(BaseModel):
+    """Base of every widget component. Properties that a class does not declare are kept as they are.
+
+    Attributes:
+        key: Identity among siblings when a list of components changes.
+        id: Identity within the widget, by which updates and streamed text find the component.
+        type: Which component this is.
+    """
+
+    # Dozens of classes of which an application uses a few: each validator is built on first use.
+    model_config = ConfigDict(defer_build=True, extra="allow")
+
+    key: str | None = None
+    id: str | None = None
+    type: str
+
+    @model_serializer(mode="wrap")
+    def serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Returns the component's type and those of its properties that are not None, at any depth."""
+        properties: dict[str, Any] = {}
+        for name, value in handler(self).items():
+            if name == "children":
+                # They did the same for themselves; a None here is left to the caller's `exclude_none`.
+                properties[name] = value
+            elif value is not None:
+                properties[name] = _without_none(value) if isinstance(value, dict | list) else value
+        properties["type"] = self.type
+        return properties
+
+
+class DynamicWidgetComponent(WidgetComponentBase):
+    """Any component, known to this version or not, with whatever properties it has.
+
+    Components of other classes among its children become dynamic ones with the same properties.
+    """
+
+    children: DynamicWidgetComponent | list[DynamicWidgetComponent] | None = None
+
+    @field_validator("children", mode="before")
+    @classmethod
+    def _read_children(cls, children: Any) -> Any:
+        if isinstance(children, list | tuple):
+            return [_properties(child) for child in cast("Sequence[Any]", children)]
+        return _properties(children)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            type: str,
+            key: str | None = None,
+            id: str | None = None,
+            children: WidgetComponentBase | Sequence[WidgetComponentBase] | None = None,
+            **properties: Any,
+        ) -> None: ...
+
+
+def _properties(child: Any) -> Any:
+    if isinstance(child, WidgetComponentBase) and not isinstance(child, DynamicWidgetComponent):
+        return child.model_dump()
+    return child
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        mapping = cast("dict[Any, Any]", value)
+        return {key: _without_none(inner) for key, inner in mapping.items() if inner is not None}
+    if isinstance(value, list):
+        sequence = cast("list[Any]", value)
+        return [_without_none(inner) for inner in sequence if inner is not None]
+    return value

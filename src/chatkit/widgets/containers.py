@@ -1,0 +1,150 @@
+"""Components that hold other components, and the union of all components."""
+
+# Each component narrows the `type` of its base, which pydantic freezes; the checker takes it for assignable.
+# pyright: reportIncompatibleVariableOverride=false
+# ruff: noqa: N815 - properties have the protocol's spelling.
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatkit.actions import ActionConfig
+from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase
+from chatkit.widgets.chart import Chart
+from chatkit.widgets.controls import Button, Checkbox, DatePicker, Input, RadioGroup, Select, Textarea
+from chatkit.widgets.reading import ByType
+from chatkit.widgets.text import (
+    Badge,
+    Caption,
+    Divider,
+    Icon,
+    Image,
+    Label,
+    Markdown,
+    Spacer,
+    Text,
+    Title,
+)
+from chatkit.widgets.values import (
+    Alignment,
+    Border,
+    Borders,
+    Justification,
+    RadiusValue,
+    Spacing,
+    ThemeColor,
+)
+
+
+class BoxBase(BaseModel):
+    """What boxes, rows, columns and forms share: a flexible layout with a surface.
+
+    Numbers are pixels for sizes and steps of the theme's scale for `gap`, `padding` and `margin`; strings are
+    CSS lengths.
+    """
+
+    model_config = ConfigDict(defer_build=True, extra="allow")
+
+    children: list[WidgetComponent] | None = None
+    align: Alignment | None = None
+    justify: Justification | None = None
+    wrap: Literal["nowrap", "wrap", "wrap-reverse"] | None = None
+    flex: int | str | None = None
+    gap: int | str | None = None
+    height: float | str | None = None
+    width: float | str | None = None
+    size: float | str | None = None
+    minHeight: int | str | None = None
+    minWidth: int | str | None = None
+    minSize: int | str | None = None
+    maxHeight: int | str | None = None
+    maxWidth: int | str | None = None
+    maxSize: int | str | None = None
+    padding: float | str | Spacing | None = None
+    margin: float | str | Spacing | None = None
+    border: int | Border | Borders | None = None
+    radius: RadiusValue | None = None
+    background: str | ThemeColor | None = None
+    aspectRatio: float | str | None = None
+
+
+class Box(WidgetComponentBase, BoxBase):
+    """A container whose `direction` is chosen."""
+
+    type: Literal["Box"] = Field(default="Box", frozen=True)
+    direction: Literal["row", "col"] | None = None
+
+
+class Row(WidgetComponentBase, BoxBase):
+    """A container that sets its children side by side."""
+
+    type: Literal["Row"] = Field(default="Row", frozen=True)
+
+
+class Col(WidgetComponentBase, BoxBase):
+    """A container that sets its children one below the other."""
+
+    type: Literal["Col"] = Field(default="Col", frozen=True)
+
+
+class Form(WidgetComponentBase, BoxBase):
+    """A container whose controls' values travel together with `onSubmitAction`."""
+
+    type: Literal["Form"] = Field(default="Form", frozen=True)
+    onSubmitAction: ActionConfig | None = None
+    direction: Literal["row", "col"] | None = None
+
+
+class ListViewItem(WidgetComponentBase):
+    """One entry of a `ListView`."""
+
+    type: Literal["ListViewItem"] = Field(default="ListViewItem", frozen=True)
+    children: list[WidgetComponent]
+    onClickAction: ActionConfig | None = None
+    gap: int | str | None = None
+    align: Alignment | None = None
+
+
+class Transition(WidgetComponentBase):
+    """Animates the change from one child, or none, to another."""
+
+    type: Literal["Transition"] = Field(default="Transition", frozen=True)
+    children: WidgetComponent | None
+
+
+StrictWidgetComponent: TypeAlias = Annotated[
+    Text
+    | Title
+    | Caption
+    | Chart
+    | Badge
+    | Markdown
+    | Box
+    | Row
+    | Col
+    | Divider
+    | Icon
+    | Image
+    | ListViewItem
+    | Button
+    | Checkbox
+    | Spacer
+    | Select
+    | DatePicker
+    | Form
+    | Input
+    | Label
+    | RadioGroup
+    | Textarea
+    | Transition,
+    Field(discriminator="type"),
+]
+"""A component that has a class of its own."""
+
+WidgetComponent: TypeAlias = Annotated[
+    StrictWidgetComponent | DynamicWidgetComponent,
+    ByType(StrictWidgetComponent, fallback=DynamicWidgetComponent, accepted=(WidgetComponentBase,)),
+]
+"""Any component. What its class cannot represent exactly is read as a `DynamicWidgetComponent`."""
