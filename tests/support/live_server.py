@@ -74,8 +74,8 @@ def live_server(app: Any, **config: Any) -> Iterator[LiveServer]:
 
     Args:
         app: The application.
-        config: Options of ``uvicorn.Config``. By default logging is left alone, and streams that are open at the
-            end are cut off after two seconds.
+        config: Options of ``uvicorn.Config``. By default logging is left alone, and streams that are open at
+            the end are cut off after two seconds.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     options: dict[str, Any] = {"log_config": None, "timeout_graceful_shutdown": 2, **config}
