@@ -1,0 +1,154 @@
+"""Threads, items and attachments as JSON, and the checks that every shipped store makes the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from chatkit.errors import ConflictError, InvalidRequestError, NotFoundError, StaleTurnError, StoreError
+from chatkit.ids import utc_now
+from chatkit.store.base import Fence, current_fence
+from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+
+__all__ = [
+    "active_fence",
+    "dump_model",
+    "dump_thread",
+    "item_exists",
+    "load_attachment",
+    "load_item",
+    "load_thread",
+    "no_attachment",
+    "no_item",
+    "no_thread",
+    "page_of",
+    "stale",
+    "validate_page_request",
+]
+
+T = TypeVar("T")
+
+_ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
+_ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
+_THREAD: TypeAdapter[ThreadMetadata] = TypeAdapter(ThreadMetadata)
+
+
+def dump_model(model: BaseModel) -> str:
+    """Returns an item or attachment as JSON with all its fields, those that are None too.
+
+    Raises:
+        StoreError: The model holds what JSON cannot express.
+    """
+    return _dump(type(model), model)
+
+
+def dump_thread(thread: ThreadMetadata) -> str:
+    """Returns a thread as JSON, stamped as updated now, without the items that a ``Thread`` carries.
+
+    Raises:
+        StoreError: The thread holds what JSON cannot express.
+    """
+    return _dump(ThreadMetadata, thread.model_copy(update={"updated_at": utc_now()}))
+
+
+def _dump(kind: type[BaseModel], model: BaseModel) -> str:
+    try:
+        # A value of an unexpected class is stored as it is; the wire's encoder warns of it.
+        return kind.__pydantic_serializer__.to_json(model, warnings=False).decode()
+    except PydanticSerializationError as error:
+        raise StoreError(f"{type(model).__name__} cannot be stored as JSON: {error}") from error
+
+
+def load_item(data: str) -> ThreadItem:
+    """Returns the item that ``dump_model`` wrote.
+
+    Raises:
+        StoreError: The stored JSON is no item that this version knows.
+    """
+    return _load(_ITEM, data, "item")
+
+
+def load_attachment(data: str) -> Attachment:
+    """Returns the attachment that ``dump_model`` wrote; raises as ``load_item``."""
+    return _load(_ATTACHMENT, data, "attachment")
+
+
+def load_thread(data: str) -> ThreadMetadata:
+    """Returns the thread that ``dump_thread`` wrote; raises as ``load_item``."""
+    return _load(_THREAD, data, "thread")
+
+
+def _load(adapter: TypeAdapter[T], data: str, kind: str) -> T:
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        raise StoreError(
+            f"A stored {kind} cannot be read; a newer version of this package may have written it: {error}"
+        ) from error
+
+
+def active_fence() -> Fence | None:
+    """Returns the fence that a write has to respect, if any."""
+    fence = current_fence.get()
+    return None if fence is None or fence.token == 0 else fence
+
+
+def stale(fence: Fence) -> NoReturn:
+    """Raises the error of a turn that lost its right to write."""
+    raise StaleTurnError(
+        f"Turn {fence.turn_id} no longer holds its lease: it ended, its thread was deleted, or another "
+        "worker took it over. Nothing was written."
+    )
+
+
+def no_thread(thread_id: str) -> NoReturn:
+    """Raises the error for a thread that the owner does not have."""
+    raise NotFoundError(f"There is no thread {thread_id!r}.")
+
+
+def no_item(thread_id: str, item_id: str) -> NoReturn:
+    """Raises the error for an item that the thread does not have."""
+    raise NotFoundError(f"Thread {thread_id!r} has no item {item_id!r}.")
+
+
+def item_exists(thread_id: str, item_id: str) -> NoReturn:
+    """Raises the error for adding an item under an id that the thread has already."""
+    raise ConflictError(f"Thread {thread_id!r} has an item {item_id!r} already; save_item() changes it.")
+
+
+def no_attachment(attachment_id: str) -> NoReturn:
+    """Raises the error for an attachment that the owner does not have."""
+    raise NotFoundError(f"There is no attachment {attachment_id!r}.")
+
+
+def validate_page_request(limit: int, order: str) -> Literal["asc", "desc"]:
+    """Returns the order.
+
+    Raises:
+        InvalidRequestError: The limit is negative, or the order is neither of the two.
+    """
+    if limit < 0:
+        raise InvalidRequestError(f"'limit' must not be negative, it is {limit}.")
+    if order == "asc":
+        return "asc"
+    if order == "desc":
+        return "desc"
+    raise InvalidRequestError(f"'order' must be 'asc' or 'desc', it is {order!r}.")
+
+
+def page_of(entries: Sequence[Any], limit: int, after: str | None) -> Page[Any]:
+    """Returns a page of models with an ``id``.
+
+    Args:
+        entries: What was found from the cursor on, one more than the limit if there is more.
+        limit: Size of the page.
+        after: The cursor that the page began behind; that of an empty page stays there.
+    """
+    has_more = len(entries) > limit
+    data = list(entries[:limit])
+    following = data[-1].id if data else after
+    # The entries were validated when they were read: validating the page would do it again.
+    return Page[Any].model_construct(data=data, has_more=has_more, after=following if has_more else None)

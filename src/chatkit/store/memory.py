@@ -1,0 +1,268 @@
+"""A store in memory: for tests, and for what may be gone after a restart."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
+
+from chatkit.store import _records as records
+from chatkit.store.base import Store, owner_from_context
+
+if TYPE_CHECKING:
+    from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+
+__all__ = ["MemoryStore"]
+
+TContext = TypeVar("TContext", default=Any)
+T = TypeVar("T")
+
+
+class _Sequence(Generic[T]):
+    """Entries by id in the order in which they were added; pages are found by bisection."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._numbers: list[int] = []
+        self._entries: dict[int, tuple[str, T]] = {}
+        self._number_of: dict[str, int] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._number_of
+
+    def get(self, key: str) -> T | None:
+        number = self._number_of.get(key)
+        return None if number is None else self._entries[number][1]
+
+    def put(self, key: str, entry: T) -> None:
+        number = self._number_of.get(key)
+        if number is None:
+            self._last += 1
+            number = self._number_of[key] = self._last
+            self._numbers.append(number)
+        self._entries[number] = (key, entry)
+
+    def remove(self, key: str) -> None:
+        number = self._number_of.pop(key, None)
+        if number is not None:
+            del self._numbers[bisect_left(self._numbers, number)]
+            del self._entries[number]
+
+    def truncate_after(self, key: str) -> None:
+        behind = bisect_right(self._numbers, self._number_of[key])
+        for number in self._numbers[behind:]:
+            del self._number_of[self._entries.pop(number)[0]]
+        del self._numbers[behind:]
+
+    def page(self, after: str | None, count: int, *, ascending: bool) -> list[T]:
+        if ascending:
+            start = 0 if after is None else bisect_right(self._numbers, self._number_of[after])
+            numbers = self._numbers[start : start + count]
+        else:
+            end = len(self._numbers) if after is None else bisect_left(self._numbers, self._number_of[after])
+            numbers = self._numbers[max(0, end - count) : end][::-1]
+        return [self._entries[number][1] for number in numbers]
+
+
+@dataclass(slots=True)
+class _Thread:
+    data: str
+    items: _Sequence[str] = field(default_factory=_Sequence[str])
+
+
+@dataclass(slots=True)
+class _Attachment:
+    data: str
+    thread_id: str | None
+
+
+@dataclass(slots=True)
+class _Turn:
+    thread_id: str
+    token: int
+
+
+@dataclass(slots=True)
+class _Tenant:
+    threads: _Sequence[_Thread] = field(default_factory=_Sequence[_Thread])
+    attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
+    turns: dict[str, _Turn] = field(default_factory=dict[str, _Turn])
+
+    def thread(self, thread_id: str) -> _Thread:
+        thread = self.threads.get(thread_id)
+        return records.no_thread(thread_id) if thread is None else thread
+
+
+class MemoryStore(Store[TContext]):
+    """Keeps everything in this process, each owner's data apart.
+
+    Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One
+    instance may be used from several event loops and threads.
+
+    Args:
+        owner: Finds the owner in a request context; by default ``context["user_id"]`` or ``context.user_id``.
+            For a single user: ``lambda context: "local"``.
+    """
+
+    def __init__(self, owner: Callable[[TContext], str | None] | None = None) -> None:
+        self._owner_of = owner
+        self._lock = Lock()
+        self._tenants: dict[str, _Tenant] = {}
+        self._last_token = 0
+
+    def owner(self, context: TContext) -> str:
+        """Returns the owner of a context.
+
+        Raises:
+            ConfigurationError: The context names no owner.
+        """
+        return owner_from_context(context, self._owner_of)
+
+    def _tenant(self, owner: str) -> _Tenant:
+        # An owner without data gets no entry here: a request that finds nothing must not grow the store.
+        return self._tenants.get(owner) or _Tenant()
+
+    def _fenced(self, owner: str) -> _Tenant:
+        tenant = self._tenant(owner)
+        fence = records.active_fence()
+        if fence is not None:
+            turn = tenant.turns.get(fence.turn_id)
+            if turn is None or turn.token != fence.token:
+                records.stale(fence)
+        return tenant
+
+    async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        owner = self.owner(context)
+        with self._lock:
+            data = self._tenant(owner).thread(thread_id).data
+        return records.load_thread(data)
+
+    async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
+        data = records.dump_thread(thread)
+        owner = self.owner(context)
+        with self._lock:
+            tenant = self._fenced(owner)
+            present = tenant.threads.get(thread.id)
+            if present is None:
+                tenant.threads.put(thread.id, _Thread(data))
+                self._tenants[owner] = tenant
+            else:
+                present.data = data
+
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: TContext
+    ) -> Page[ThreadMetadata]:
+        ascending = records.validate_page_request(limit, order) == "asc"
+        owner = self.owner(context)
+        with self._lock:
+            threads = self._tenant(owner).threads
+            if after is not None and after not in threads:
+                records.no_thread(after)
+            found = [thread.data for thread in threads.page(after, limit + 1, ascending=ascending)]
+        return records.page_of([records.load_thread(data) for data in found], limit, after)
+
+    async def delete_thread(self, thread_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            tenant = self._fenced(owner)
+            tenant.thread(thread_id)
+            tenant.threads.remove(thread_id)
+            tenant.attachments = {
+                key: kept for key, kept in tenant.attachments.items() if kept.thread_id != thread_id
+            }
+            # A turn that still runs must not bring the thread back.
+            tenant.turns = {key: turn for key, turn in tenant.turns.items() if turn.thread_id != thread_id}
+
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> Page[ThreadItem]:
+        ascending = records.validate_page_request(limit, order) == "asc"
+        owner = self.owner(context)
+        with self._lock:
+            items = self._tenant(owner).thread(thread_id).items
+            if after is not None and after not in items:
+                records.no_item(thread_id, after)
+            found = items.page(after, limit + 1, ascending=ascending)
+        return records.page_of([records.load_item(data) for data in found], limit, after)
+
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Adds a new item behind all others of the thread.
+
+        Raises:
+            ConflictError: The thread has an item with that id.
+            NotFoundError: There is no such thread for this owner.
+        """
+        data = records.dump_model(item)
+        owner = self.owner(context)
+        with self._lock:
+            items = self._fenced(owner).thread(thread_id).items
+            if item.id in items:
+                records.item_exists(thread_id, item.id)
+            items.put(item.id, data)
+
+    async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        data = records.dump_model(item)
+        owner = self.owner(context)
+        with self._lock:
+            self._fenced(owner).thread(thread_id).items.put(item.id, data)
+
+    async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        await self.save_item(thread_id, item, context)
+
+    async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
+        owner = self.owner(context)
+        with self._lock:
+            data = self._tenant(owner).thread(thread_id).items.get(item_id)
+        return records.no_item(thread_id, item_id) if data is None else records.load_item(data)
+
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            self._fenced(owner).thread(thread_id).items.remove(item_id)
+
+    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            items = self._fenced(owner).thread(thread_id).items
+            if item_id not in items:
+                records.no_item(thread_id, item_id)
+            items.truncate_after(item_id)
+
+    async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
+        data = records.dump_model(attachment)
+        owner = self.owner(context)
+        with self._lock:
+            tenant = self._fenced(owner)
+            tenant.attachments[attachment.id] = _Attachment(data, attachment.thread_id)
+            self._tenants[owner] = tenant
+
+    async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
+        owner = self.owner(context)
+        with self._lock:
+            kept = self._tenant(owner).attachments.get(attachment_id)
+        return records.no_attachment(attachment_id) if kept is None else records.load_attachment(kept.data)
+
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            self._fenced(owner).attachments.pop(attachment_id, None)
+
+    async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
+        owner = self.owner(context)
+        with self._lock:
+            self._last_token += 1
+            turns = self._tenants.setdefault(owner, _Tenant()).turns
+            turns[turn_id] = _Turn(thread_id, self._last_token)
+            return self._last_token
+
+    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            turns = self._tenant(owner).turns
+            turn = turns.get(turn_id)
+            if turn is not None and turn.token == token:
+                del turns[turn_id]

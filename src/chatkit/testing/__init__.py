@@ -1,0 +1,7 @@
+"""Contract suites for what an application plugs in, to run with pytest."""
+
+from __future__ import annotations
+
+from chatkit.testing.store_contract import StoreContract
+
+__all__ = ["StoreContract"]
