@@ -1,0 +1,249 @@
+"""The scripts: form, messages, and when the set-up runs.
+
+That the set-up itself works is shown by every run of `scripts/test` in a fresh clone. Here a recorder stands
+where Python is, so that what it was asked to install can be compared.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERBS = ("bench", "build", "check", "pin", "serve", "test")
+BASH_FILES = (".ci/run", "scripts/_setup", *(f"scripts/{verb}" for verb in VERBS))
+
+RECORDER = f"""#!/usr/bin/env bash
+if [[ "$1 $2" == '-m venv' ]]; then
+  mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>record
+elif [[ "$1 $2" == '-m pip' ]]; then
+  if [[ "$3" == install ]]; then echo "${{@: -2}}" >>record; fi
+elif [[ "$1" == -m ]]; then
+  printf '%s|' "$@"
+else
+  exec {sys.executable} "$@"
+fi
+"""
+INSTALLATION = ["-r requirements/dev.txt", "--editable ."]
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHON", "CI"}}
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=kept | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Checkout:
+    """A copy of what the set-up reads, with the recorder as its Python."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for path in ("scripts", "requirements"):
+            shutil.copytree(ROOT / path, folder / path)
+        (folder / "src/chatkit").mkdir(parents=True)
+        for path in ("pyproject.toml", "src/chatkit/__init__.py"):
+            shutil.copy(ROOT / path, folder / path)
+        self.recorder = folder / "recorder"
+        self.recorder.write_text(RECORDER)
+        self.recorder.chmod(0o755)
+
+    def start(self, verb: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHON": str(self.recorder)} | environment
+        return run(self.folder / "scripts" / verb, *arguments, cwd=self.folder.parent, **environment)
+
+    def taken_record(self) -> list[str]:
+        """What was asked of Python since the last look."""
+        record = self.folder / "record"
+        lines = record.read_text().splitlines() if record.exists() else []
+        record.unlink(missing_ok=True)
+        return lines
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "check out")
+
+
+def test_every_script_is_known() -> None:
+    """So that no script escapes the tests below."""
+    found = {
+        f"scripts/{path.name}" for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix
+    }
+    assert found | {".ci/run"} == set(BASH_FILES)
+
+
+@pytest.mark.parametrize("name", BASH_FILES)
+def test_is_bash(name: str) -> None:
+    path = ROOT / name
+    assert path.read_text().splitlines()[0] == "#!/usr/bin/env bash"
+    answer = run("bash", "-n", path, cwd=ROOT)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in BASH_FILES if not name.endswith("_setup")])
+def test_is_executable(name: str) -> None:
+    assert os.access(ROOT / name, os.X_OK)
+
+
+@pytest.mark.parametrize("name", BASH_FILES)
+def test_stops_at_the_first_failure(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "set -euo pipefail" in text or '/_setup"' in text
+
+
+@pytest.mark.parametrize("verb", ["build", "check"])
+def test_arguments_without_meaning_are_refused(checkout: Checkout, verb: str) -> None:
+    answer = checkout.start(verb, "--fast")
+    assert answer.returncode == 1
+    assert "takes no arguments, not: --fast" in answer.stderr
+    assert checkout.taken_record() == []
+
+
+def test_missing_benchmarks_are_named(checkout: Checkout) -> None:
+    answer = checkout.start("bench")
+    assert answer.returncode == 1
+    assert "benchmarks/run.py is missing" in answer.stderr
+
+
+def test_missing_python_is_named(checkout: Checkout, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("bash", "cat", "dirname", "env", "head", "mkdir"):
+        found = shutil.which(tool)
+        assert found
+        (tools / tool).symlink_to(found)
+    answer = checkout.start("test", PATH=str(tools), PYTHON="")
+    assert answer.returncode == 1
+    assert "No Python >= 3.11 found" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_placeholder_of_a_version_manager_is_passed_over(checkout: Checkout, tmp_path: Path) -> None:
+    placeholders = tmp_path / "placeholders"
+    working = tmp_path / "working"
+    placeholders.mkdir()
+    working.mkdir()
+    (placeholders / "python3").write_text("#!/bin/sh\nexit 127\n")
+    (placeholders / "python3").chmod(0o755)
+    shutil.copy(checkout.recorder, working / "python3")
+    path = os.pathsep.join([str(placeholders), str(working), os.environ["PATH"]])
+    answer = checkout.start("test", "--version", PATH=path, PYTHON="")
+    assert answer.returncode == 0, answer.stderr
+    assert checkout.taken_record() == ["venv", *INSTALLATION]
+
+
+def test_sets_up_once(checkout: Checkout) -> None:
+    first = checkout.start("test", "--version")
+    assert first.returncode == 0, first.stderr
+    assert checkout.taken_record() == ["venv", *INSTALLATION]
+
+    second = checkout.start("test", "--version")
+    assert second.returncode == 0, second.stderr
+    assert second.stderr == ""
+    assert checkout.taken_record() == []
+
+
+@pytest.mark.parametrize("changed", ["requirements/dev.txt", "pyproject.toml", "src/chatkit/__init__.py"])
+def test_sets_up_again_after_a_change(checkout: Checkout, changed: str) -> None:
+    checkout.start("test", "--version")
+    checkout.taken_record()
+    with (checkout.folder / changed).open("a") as file:
+        file.write("# changed\n")
+    checkout.start("test", "--version")
+    assert checkout.taken_record() == INSTALLATION
+
+
+def test_moved_checkout_gets_an_environment_of_its_own(checkout: Checkout) -> None:
+    checkout.start("test", "--version")
+    checkout.taken_record()
+    checkout.folder = checkout.folder.rename(checkout.folder.with_name("moved"))
+    checkout.recorder = checkout.folder / "recorder"
+    answer = checkout.start("test", "--version")
+    assert answer.returncode == 0, answer.stderr
+    assert checkout.taken_record() == ["venv", *INSTALLATION]
+
+
+def test_two_at_once_set_up_once(checkout: Checkout) -> None:
+    command = [checkout.folder / "scripts/test", "--version"]
+    environment = os.environ | {"PYTHON": str(checkout.recorder)}
+    started = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in started:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert checkout.taken_record() == ["venv", *INSTALLATION]
+
+
+def test_failed_installation_is_not_taken_for_done(checkout: Checkout) -> None:
+    working = checkout.recorder.read_text()
+    checkout.recorder.write_text(working.replace('echo "${@: -2}" >>record', "exit 1"))
+    answer = checkout.start("test", "--version")
+    assert answer.returncode == 1
+    checkout.recorder.write_text(working)
+    shutil.copy(checkout.recorder, checkout.folder / ".venv/bin/python")
+    checkout.taken_record()
+    checkout.start("test", "--version")
+    assert checkout.taken_record() == INSTALLATION
+
+
+def test_arguments_are_passed_on(checkout: Checkout) -> None:
+    answer = checkout.start("test", "tests/a file.py", "-k", "one or two")
+    assert answer.stdout == "-m|pytest|tests/a file.py|-k|one or two|"
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere"])
+def test_missing_home_is_replaced_inside_the_checkout(checkout: Checkout, home: str) -> None:
+    answer = checkout.start("test", "--version", HOME=home)
+    assert answer.returncode == 0, answer.stderr
+    assert (checkout.folder / ".cache/home").is_dir()
+
+
+def test_serves_in_the_folder_of_the_caller(checkout: Checkout) -> None:
+    checkout.start("test", "--version")
+    command = checkout.folder / ".venv/bin/chatkit"
+    command.write_text('#!/usr/bin/env bash\nprintf \'%s|\' "$PWD" "$@"\n')
+    command.chmod(0o755)
+    answer = checkout.start("serve", "my app:server", "--port", "9000")
+    assert answer.stdout == f"{checkout.folder.parent}|serve|my app:server|--port|9000|"
+
+
+PIN_WITH_ADDRESS = "private @ https" + "://example.com/private.whl"
+
+
+@pytest.mark.parametrize(
+    "line", [PIN_WITH_ADDRESS, "--index-url https" + "://example.com/simple", "-e .", "pytest"]
+)
+def test_pin_with_an_address_fails_the_check(checkout: Checkout, line: str) -> None:
+    """The other checks fail here too, for want of their tools; each is named."""
+    assert "pins" not in checkout.start("check").stderr.splitlines()[-1]
+    with (checkout.folder / "requirements/dev.txt").open("a") as file:
+        file.write(f"{line}\n")
+    answer = checkout.start("check")
+    assert answer.returncode == 1
+    assert f":{line}" in answer.stderr
+    assert "pins" in answer.stderr.splitlines()[-1]
+
+
+def test_tracked_lock_file_fails_the_check(checkout: Checkout) -> None:
+    (checkout.folder / "uv.lock").touch()
+    run("git", "init", "--quiet", cwd=checkout.folder)
+    assert "lock file" not in checkout.start("check").stderr.splitlines()[-1]
+    run("git", "add", "uv.lock", cwd=checkout.folder)
+    answer = checkout.start("check")
+    assert answer.returncode == 1
+    assert "lock file" in answer.stderr.splitlines()[-1]
