@@ -1,4 +1,4 @@
-"""Checks that a wheel holds every file of `src/chatkit` that git would take.
+"""Checks that a wheel holds every file of `src/chatkit`.
 
 Usage: `python scripts/_check_wheel.py dist/chatkit_server-0.1.0-py3-none-any.whl`
 """

@@ -1,0 +1,163 @@
+"""The import contracts see what they are there to see.
+
+Each test lays out an empty package with the modules of the design, adds one import, and runs the linter with
+the project's contracts. That the package itself keeps them is checked by `scripts/check`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MODULES = [
+    "_sqlite/database",
+    "actions",
+    "agents/context",
+    "cli/serve",
+    "client/client",
+    "demo/guide",
+    "errors",
+    "files/base",
+    "files/local",
+    "files/s3",
+    "files/simple",
+    "icons",
+    "ids",
+    "reduce",
+    "server/server",
+    "server/turn",
+    "sse",
+    "store/_records",
+    "store/base",
+    "store/memory",
+    "store/postgres",
+    "store/simple",
+    "store/sqlite",
+    "streams/base",
+    "streams/memory",
+    "streams/postgres",
+    "streams/redis",
+    "streams/snapshot",
+    "streams/sqlite",
+    "testing/models",
+    "types/items",
+    "web/app",
+    "web/fastapi",
+    "widget_diff",
+    "widgets/base",
+]
+
+ALLOWED = [
+    ("store/sqlite", "chatkit.streams.sqlite"),
+    ("store/sqlite", "chatkit._sqlite.database"),
+    ("store/__init__", "chatkit.store.sqlite"),
+    ("server/turn", "chatkit.streams.memory"),
+    ("web/app", "chatkit.server.turn"),
+    ("web/app", "starlette"),
+    ("web/fastapi", "fastapi"),
+    ("client/client", "httpx2"),
+    ("cli/serve", "uvicorn"),
+    ("agents/context", "agents"),
+    ("_sqlite/database", "sqlite3"),
+    ("store/postgres", "asyncpg"),
+]
+FORBIDDEN = [
+    ("errors", "chatkit.ids"),
+    ("ids", "chatkit.types.items"),
+    ("actions", "chatkit.widgets.base"),
+    ("types/items", "chatkit.reduce"),
+    ("reduce", "chatkit.widget_diff"),
+    ("store/base", "chatkit.store.simple"),
+    ("store/base", "chatkit.streams.base"),
+    ("streams/memory", "chatkit.store.base"),
+    ("store/memory", "chatkit.store.sqlite"),
+    ("store/memory", "chatkit.streams.sqlite"),
+    ("streams/sqlite", "chatkit.store.sqlite"),
+    ("streams/base", "chatkit._sqlite.database"),
+    ("server/turn", "chatkit.store.memory"),
+    ("server/server", "chatkit.streams.sqlite"),
+    ("server/turn", "chatkit.web.app"),
+    ("client/client", "chatkit.web.app"),
+    ("web/app", "chatkit.cli.serve"),
+    ("testing/models", "chatkit.demo.guide"),
+    ("types/items", "starlette"),
+    ("server/turn", "fastapi"),
+    ("server/turn", "agents"),
+    ("store/sqlite", "asyncpg"),
+    ("web/app", "fastapi"),
+    ("web/app", "httpx2"),
+    ("store/memory", "sqlite3"),
+]
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "chatkit"
+    for name in MODULES:
+        module = folder / f"{name}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.touch()
+    for part in [folder, *(path for path in folder.iterdir() if path.is_dir())]:
+        (part / "__init__.py").touch()
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    return folder
+
+
+def test_allowed_imports(package: Path) -> None:
+    for importer, imported in ALLOWED:
+        with (package / f"{importer}.py").open("a") as module:
+            module.write(f"import {imported}\n")
+    answer = lint(package.parent)
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize(("importer", "imported"), FORBIDDEN)
+def test_forbidden_import(package: Path, importer: str, imported: str) -> None:
+    (package / f"{importer}.py").write_text(f"import {imported}\n")
+    answer = lint(package.parent)
+    assert answer.returncode == 1, answer.stdout
+    assert "BROKEN" in answer.stdout
+    assert f"chatkit.{importer.replace('/', '.')} -> {imported}" in answer.stdout
+
+
+def test_import_for_types_only_is_free(package: Path) -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import chatkit.streams.base\n"
+    (package / "store/base.py").write_text(text)
+    answer = lint(package.parent)
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_cycle_within_a_package(package: Path) -> None:
+    (package / "server/turn.py").write_text("import chatkit.server.server\n")
+    (package / "server/server.py").write_text("import chatkit.server.turn\n")
+    answer = lint(package.parent)
+    assert answer.returncode == 1, answer.stdout
+    assert "No package has a cycle among its modules BROKEN" in answer.stdout
+
+
+@pytest.mark.parametrize("name", ["helpers", "store/helpers", "files/helpers", "streams/helpers"])
+def test_module_without_a_row(package: Path, name: str) -> None:
+    (package / f"{name}.py").touch()
+    answer = lint(package.parent)
+    assert answer.returncode == 1, answer.stdout
+    assert f"- chatkit.{name.replace('/', '.')}" in answer.stdout
