@@ -1,0 +1,331 @@
+"""Errors of the server, each with a stable code, an HTTP status and a message that says what to do.
+
+::
+
+    ChatKitError
+    ├── RequestError                      raised by process() before the first byte, nothing was written
+    │   ├── MalformedRequestError    400  not JSON, or not a request of the protocol
+    │   ├── AuthenticationError      401
+    │   ├── PermissionDeniedError    403
+    │   ├── NotFoundError            404  unknown here, or another owner's
+    │   │   └── TurnNotFoundError             its stream is not kept (any more)
+    │   ├── ConflictError            409
+    │   │   ├── ThreadLockedError
+    │   │   ├── ThreadClosedError
+    │   │   └── ThreadBusyError
+    │   ├── RequestTooLargeError     413
+    │   ├── UnsupportedMediaTypeError 415
+    │   ├── InvalidRequestError      422  also a ValueError
+    │   └── RateLimitedError         429
+    ├── UnsupportedOperationError    501  also a NotImplementedError
+    ├── ConfigurationError           500  also a RuntimeError
+    │   └── MissingExtraError             also an ImportError
+    ├── StoreError                   500
+    │   ├── StaleTurnError                a turn that lost its lease tried to write
+    │   └── StoreUnavailableError    503
+    ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
+    └── BaseStreamError                   raised inside a turn, sent to the client as an error event
+        ├── StreamError                   by code
+        └── CustomStreamError             by message
+
+``BaseStreamError``, ``StreamError``, ``CustomStreamError`` and ``ErrorCode`` have the names and signatures that
+applications of ``openai-chatkit`` use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from enum import Enum
+from typing import ClassVar
+
+__all__ = [
+    "DEFAULT_ALLOW_RETRY",
+    "DEFAULT_STATUS",
+    "AuthenticationError",
+    "BaseStreamError",
+    "ChatKitError",
+    "ConfigurationError",
+    "ConflictError",
+    "CustomStreamError",
+    "ErrorCode",
+    "InvalidEventError",
+    "InvalidRequestError",
+    "MalformedRequestError",
+    "MissingExtraError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RequestError",
+    "RequestTooLargeError",
+    "StaleTurnError",
+    "StoreError",
+    "StoreUnavailableError",
+    "StreamError",
+    "ThreadBusyError",
+    "ThreadClosedError",
+    "ThreadLockedError",
+    "TurnNotFoundError",
+    "UnsupportedMediaTypeError",
+    "UnsupportedOperationError",
+]
+
+
+class ErrorCode(str, Enum):  # noqa: UP042 -- str() of a member is part of the interface
+    """Error codes that the protocol knows; every other code travels as ``custom`` with a ``reason``."""
+
+    STREAM_ERROR = "stream.error"
+
+
+DEFAULT_STATUS: dict[ErrorCode, int] = {ErrorCode.STREAM_ERROR: 500}
+DEFAULT_ALLOW_RETRY: dict[ErrorCode, bool] = {ErrorCode.STREAM_ERROR: True}
+
+
+class ChatKitError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Attributes:
+        code: Stable, machine-readable name of the failure.
+        status: HTTP status that an endpoint answers with.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    default_message: ClassVar[str] = "Something went wrong on the server. Try again later."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.default_message)
+
+    @property
+    def public_message(self) -> str:
+        """The message that a client may see; errors of the server itself show their default message only."""
+        return str(self) if self.status < 500 else self.default_message
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that an endpoint adds to its answer."""
+        return {}
+
+
+class RequestError(ChatKitError):
+    """A request that cannot be carried out as it is. Nothing was written."""
+
+    code = "bad_request"
+    status = 400
+    default_message = "The request cannot be carried out as it is."
+
+
+class MalformedRequestError(RequestError):
+    """The body is not JSON, or not a request of the protocol."""
+
+    code = "malformed_request"
+    default_message = "The body must be a JSON object with a known 'type' and 'params'."
+
+
+class AuthenticationError(RequestError):
+    """Nobody is signed in, or the credentials are not valid.
+
+    Args:
+        message: What the client should do.
+        scheme: Value of the ``WWW-Authenticate`` header.
+    """
+
+    code = "unauthenticated"
+    status = 401
+    default_message = "Sign in to use this chat."
+
+    def __init__(self, message: str | None = None, *, scheme: str = "Bearer") -> None:
+        super().__init__(message)
+        self.scheme = scheme
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": self.scheme}
+
+
+class PermissionDeniedError(RequestError):
+    """Somebody is signed in who may not do this."""
+
+    code = "forbidden"
+    status = 403
+    default_message = "You are not allowed to do this."
+
+
+class NotFoundError(RequestError):
+    """What the request names does not exist, or belongs to another owner; a client cannot tell which."""
+
+    code = "not_found"
+    status = 404
+    default_message = "The thread, item or attachment does not exist."
+
+    @property
+    def public_message(self) -> str:
+        """Always the same text: a store's own message may name what a client must not learn."""
+        return self.default_message
+
+
+class TurnNotFoundError(NotFoundError):
+    """No stream of the turn is kept: it never was resumable, or it ended a while ago."""
+
+    code = "turn_not_found"
+    default_message = "The stream of this turn is not kept any more. Load the thread instead."
+
+
+class ConflictError(RequestError):
+    """The thread's present state does not allow the request."""
+
+    code = "conflict"
+    status = 409
+    default_message = "The thread is in a state that does not allow this."
+
+
+class ThreadLockedError(ConflictError):
+    """The thread is locked; it refuses messages until it is active again."""
+
+    code = "thread_locked"
+    default_message = "This thread is locked and takes no messages at the moment."
+
+
+class ThreadClosedError(ConflictError):
+    """The thread is closed for good; start a new one."""
+
+    code = "thread_closed"
+    default_message = "This thread is closed. Start a new one."
+
+
+class ThreadBusyError(ConflictError):
+    """A turn is running in the thread and the concurrency policy is ``reject``."""
+
+    code = "thread_busy"
+    default_message = "An answer is still being written in this thread. Wait for it or stop it first."
+
+
+class RequestTooLargeError(RequestError):
+    """The body exceeds the configured limit."""
+
+    code = "request_too_large"
+    status = 413
+    default_message = "The request is too large."
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The body is of a type that the endpoint does not read."""
+
+    code = "unsupported_media_type"
+    status = 415
+    default_message = "Send the request as application/json."
+
+
+class InvalidRequestError(RequestError, ValueError):
+    """A well-formed request with values that are not valid."""
+
+    code = "invalid_request"
+    status = 422
+    default_message = "The request has values that are not valid."
+
+
+class RateLimitedError(RequestError):
+    """Too many requests.
+
+    Args:
+        message: What the client should do.
+        retry_after: Seconds until a retry makes sense, sent as ``Retry-After``.
+    """
+
+    code = "rate_limited"
+    status = 429
+    default_message = "Too many requests. Try again in a moment."
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+
+
+class UnsupportedOperationError(ChatKitError, NotImplementedError):
+    """The request is part of the protocol, but this application does not implement it."""
+
+    code = "not_implemented"
+    status = 501
+    default_message = "This server does not support that request."
+
+
+class ConfigurationError(ChatKitError, RuntimeError):
+    """The application is put together in a way that cannot work; the message names the option to set."""
+
+    code = "configuration_error"
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class StoreError(ChatKitError):
+    """A store could not do its work."""
+
+    code = "store_error"
+
+
+class StaleTurnError(StoreError):
+    """A turn whose lease passed to another worker tried to write; nothing was written."""
+
+    code = "stale_turn"
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached or is out of space; the same request may succeed later."""
+
+    code = "store_unavailable"
+    status = 503
+    default_message = "The chat's storage is not available. Try again in a moment."
+
+
+class InvalidEventError(ChatKitError, ValueError):
+    """An application yielded an event that does not fit the state of the turn."""
+
+    code = "invalid_event"
+
+
+class BaseStreamError(ABC, ChatKitError):
+    """Base of the errors that a handler raises to tell the client what went wrong.
+
+    Attributes:
+        allow_retry: Whether the client offers a retry.
+    """
+
+    allow_retry: bool
+
+
+class StreamError(BaseStreamError):
+    """An error that the client explains by its code.
+
+    Args:
+        code: Code known to the protocol.
+        allow_retry: Whether the client offers a retry; by default as usual for the code.
+    """
+
+    code: ErrorCode  # pyright: ignore[reportIncompatibleVariableOverride] -- 1.6.5's instances carry their code
+
+    def __init__(self, code: ErrorCode, *, allow_retry: bool | None = None) -> None:
+        Exception.__init__(self, code)
+        self.code = code
+        self.status_code = DEFAULT_STATUS.get(code, 500)
+        self.allow_retry = DEFAULT_ALLOW_RETRY.get(code, False) if allow_retry is None else allow_retry
+
+
+class CustomStreamError(BaseStreamError):
+    """An error whose message is shown to the user.
+
+    Args:
+        message: Text for the user.
+        allow_retry: Whether the client offers a retry.
+    """
+
+    code = "custom"
+
+    def __init__(self, message: str, *, allow_retry: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.allow_retry = allow_retry

@@ -1,0 +1,17 @@
+"""The server: subclass :class:`ChatKitServer`, override ``respond()``, call ``process()`` from one HTTP endpoint."""
+
+from chatkit.server.operations import DEFAULT_PAGE_SIZE
+from chatkit.server.results import NonStreamingResult, StreamingResult
+from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
+from chatkit.server.server import ChatKitServer
+from chatkit.server.turn import Interrupted
+
+__all__ = [
+    "DEFAULT_PAGE_SIZE",
+    "ChatKitServer",
+    "ConcurrencyPolicy",
+    "DisconnectPolicy",
+    "Interrupted",
+    "NonStreamingResult",
+    "StreamingResult",
+]

@@ -1,0 +1,415 @@
+"""The way of an event: normalise, accumulate, persist, project to the wire, append to the stream log.
+
+A pipeline belongs to one turn. It owns all pending state of the turn, is the only one that stores items in it, and is
+the only place that decides what a client may see.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from chatkit.errors import InvalidEventError, NotFoundError
+from chatkit.reduce import ItemAccumulator, accumulator
+from chatkit.server.thread_edits import ThreadEdits
+from chatkit.server.wire import is_hidden, item_json, string_json, text_delta_event, thread_json
+from chatkit.store.base import Store
+from chatkit.streams.base import TurnWriter
+from chatkit.streams.snapshot import TurnState, added_event, done_event, removed_event, replaced_event
+from chatkit.types import (
+    AssistantMessageContentPartTextDelta,
+    ClientEffectEvent,
+    ClientToolCallItem,
+    ErrorEvent,
+    NoticeEvent,
+    Page,
+    ProgressUpdateEvent,
+    StreamOptionsEvent,
+    Thread,
+    ThreadCreatedEvent,
+    ThreadItem,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemReplacedEvent,
+    ThreadItemUpdate,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    ThreadUpdatedEvent,
+    WorkflowItem,
+    to_wire,
+)
+
+__all__ = ["Pipeline", "keepable_items", "plain_metadata"]
+
+logger = logging.getLogger("chatkit.server")
+
+
+def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
+    """Returns the thread as a copy of its own, without items if the store handed over a page of them."""
+    if isinstance(thread, Thread):
+        fields = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
+        return ThreadMetadata.model_construct(**fields).model_copy(deep=True)
+    return thread.model_copy(deep=True)
+
+
+class _Tracked:
+    """An item that the turn changes: pending, or stored by an earlier turn."""
+
+    __slots__ = ("accumulator", "changed", "hidden", "id", "id_json", "warned")
+
+    def __init__(self, item: ThreadItem) -> None:
+        self.accumulator: ItemAccumulator = accumulator(item)
+        self.id = item.id
+        self.id_json = string_json(item.id)
+        self.hidden = is_hidden(item)
+        self.changed = False
+        self.warned = False
+
+    def render(self) -> bytes:
+        return item_json(self.accumulator.item())
+
+
+class Pipeline:
+    """Takes the events of one turn.
+
+    Args:
+        thread: The thread as the handler sees and edits it.
+        store: The full store.
+        context: The request's context.
+        persist_item_updates: Whether updates of items of earlier turns are stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        thread: ThreadMetadata,
+        store: Store[Any],
+        context: object,
+        persist_item_updates: bool = False,
+    ) -> None:
+        self.thread = thread
+        self.state = TurnState()
+        self.writer: TurnWriter = cast("TurnWriter", None)
+        self._store = store
+        self._context = context
+        self._persist_item_updates = persist_item_updates
+        self._edits = ThreadEdits(thread)
+        self._pending: dict[str, _Tracked] = {}
+        self._elsewhere: dict[str, _Tracked | None] = {}
+        self._stored: set[str] = set()
+        self._awaits_client_tool = False
+        self._upserts = type(store).put_thread_item is not Store.put_thread_item
+        self._handlers: dict[type, Callable[[Any], Awaitable[None] | None]] = {
+            ThreadItemUpdatedEvent: self._updated,
+            ThreadItemAddedEvent: self._added,
+            ThreadItemDoneEvent: self._done,
+            ThreadItemRemovedEvent: self._removed,
+            ThreadItemReplacedEvent: self._replaced,
+            ThreadCreatedEvent: self._thread,
+            ThreadUpdatedEvent: self._thread,
+            StreamOptionsEvent: self._options,
+            ProgressUpdateEvent: self._progress,
+            ClientEffectEvent: self._kept,
+            ErrorEvent: self._kept,
+            NoticeEvent: self._kept,
+        }
+
+    # What a turn calls.
+
+    def accept(self, event: ThreadStreamEvent) -> Awaitable[None] | None:
+        """Takes an event; what it returns, if anything, must be awaited before the next one.
+
+        Raises:
+            InvalidEventError: The event does not fit the state of the turn.
+        """
+        kind = type(event)
+        handler = self._handlers.get(kind) or self._handler_of_subclass(event)
+        rest = handler(event)
+        if rest is not None:
+            return self._finish(rest)
+        if kind is ThreadItemAddedEvent or self._edits.reassigned():
+            return self.publish_edits()
+        return None
+
+    async def _finish(self, rest: Awaitable[None]) -> None:
+        await rest
+        publishing = self.publish_edits()
+        if publishing is not None:
+            await publishing
+
+    def _handler_of_subclass(self, event: object) -> Callable[[Any], Awaitable[None] | None]:
+        for kind, handler in self._handlers.items():
+            if isinstance(event, kind):
+                return handler
+        raise InvalidEventError(
+            f"A handler must yield thread stream events (see chatkit.types), not {type(event).__name__}."
+        )
+
+    def publish_edits(self) -> Awaitable[None] | None:
+        """Saves and sends what the handler changed on the thread; None if there is nothing."""
+        changed = self._edits.take()
+        return self._publish(changed) if changed else None
+
+    async def _publish(self, changed: dict[str, Any]) -> None:
+        # Another request may have renamed the thread meanwhile: only what this handler changed is written.
+        stored = plain_metadata(await self._store.load_thread(self.thread.id, self._context))
+        updated = stored.model_copy(update=changed)
+        await self._store.save_thread(updated, self._context)
+        self._send_thread(b"thread.updated", thread_json(updated))
+
+    async def complete(self) -> None:
+        """Ends a turn whose handler is done: what it left pending is closed, edits of the thread are published."""
+        for tracked in list(self._pending.values()):
+            if self._awaits_client_tool and tracked.accumulator.type == "workflow":
+                # The workflow goes on when the page has posted the tool's output.
+                await self._put(tracked.accumulator.item())
+                del self._pending[tracked.id]
+                continue
+            for item in keepable_items([tracked.accumulator]):
+                await self._put(item)
+                self._announce_done(tracked, item)
+                break
+            else:
+                self._announce_removed(tracked)
+            del self._pending[tracked.id]
+        await self.save_updates()
+        publishing = self.publish_edits()
+        if publishing is not None:
+            await publishing
+
+    async def save_updates(self) -> None:
+        """Stores the updates of items of earlier turns, if that was asked for."""
+        if not self._persist_item_updates:
+            return
+        for tracked in self._elsewhere.values():
+            if tracked is not None and tracked.changed:
+                await self._store.save_item(self.thread.id, tracked.accumulator.item(), self._context)
+                tracked.changed = False
+
+    def pending_items(self) -> list[ThreadItem]:
+        """Returns the pending items in the state reached, closed, but for those not worth keeping."""
+        return keepable_items([tracked.accumulator for tracked in self._pending.values()])
+
+    async def stored_of(self, items: list[ThreadItem]) -> list[ThreadItem]:
+        """Returns those of the items that the store has, as it has them: an application's hook decided."""
+        found: list[ThreadItem] = []
+        for item in items:
+            try:
+                found.append(await self._store.load_item(self.thread.id, item.id, self._context))
+            except NotFoundError:
+                continue
+        return found
+
+    def announce_closed(self, kept: list[ThreadItem]) -> None:
+        """Tells the client how pending items ended: the kept ones are done, the others removed."""
+        by_id = {item.id: item for item in kept}
+        for tracked in self._pending.values():
+            item = by_id.get(tracked.id)
+            if item is None:
+                self._announce_removed(tracked)
+            else:
+                self._announce_done(tracked, item)
+        self._pending.clear()
+
+    def announce_user_message(self, item: ThreadItem) -> None:
+        """Sends the user's message, which is stored already."""
+        self._stored.add(item.id)
+        self._send_final(item.id, done_event(item_json(item)))
+
+    def announce_thread(self, *, created: bool) -> None:
+        """Sends the thread."""
+        self._send_thread(b"thread.created" if created else b"thread.updated", thread_json(self.thread))
+
+    # Emitting.
+
+    def _emit(self, event: bytes) -> int:
+        return self.writer.append(event)
+
+    def _send_thread(self, kind: bytes, thread: bytes) -> None:
+        event = b'{"type":"' + kind + b'","thread":' + thread + b"}"
+        self.state.thread(self._emit(event), event)
+
+    def _send_final(self, item_id: str, event: bytes) -> None:
+        self.state.finished(self._emit(event), item_id, event)
+
+    def _announce_done(self, tracked: _Tracked, item: ThreadItem) -> None:
+        if not tracked.hidden:
+            self._send_final(tracked.id, done_event(item_json(item)))
+
+    def _announce_removed(self, tracked: _Tracked) -> None:
+        if not tracked.hidden:
+            self._send_removed(tracked.id, tracked.id_json)
+
+    def _send_removed(self, item_id: str, id_json: bytes) -> None:
+        event = removed_event(id_json)
+        self.state.removed(self._emit(event), item_id, event)
+
+    # Storing.
+
+    async def _put(self, item: ThreadItem) -> None:
+        thread_id, context = self.thread.id, self._context
+        if self._upserts or isinstance(item, WorkflowItem):
+            await self._store.put_thread_item(thread_id, item, context)
+        elif item.id in self._stored:
+            await self._store.save_item(thread_id, item, context)
+        else:
+            await self._store.add_thread_item(thread_id, item, context)
+        self._stored.add(item.id)
+
+    def _own(self, item: ThreadItem) -> ThreadItem:
+        return item if item.thread_id else item.model_copy(update={"thread_id": self.thread.id})
+
+    async def _stored_elsewhere(self, item_id: str) -> _Tracked | None:
+        """Returns what an earlier turn, or this one, stored under the id."""
+        if item_id not in self._elsewhere:
+            try:
+                item = await self._store.load_item(self.thread.id, item_id, self._context)
+            except NotFoundError:
+                self._elsewhere[item_id] = None
+            else:
+                self._elsewhere[item_id] = _Tracked(item)
+        return self._elsewhere[item_id]
+
+    # One method per kind of event.
+
+    def _added(self, event: ThreadItemAddedEvent) -> None:
+        item = self._own(event.item)
+        tracked = self._pending[item.id] = _Tracked(item)
+        if not tracked.hidden:
+            self.state.pending(self._emit(added_event(item_json(item))), item.id, tracked.render)
+
+    def _updated(self, event: ThreadItemUpdatedEvent) -> Awaitable[None] | None:
+        tracked = self._pending.get(event.item_id)
+        if tracked is None:
+            return self._updated_elsewhere(event)
+        updates = _accumulate(tracked, event)
+        if not tracked.hidden:
+            for update in updates:
+                self.state.changed(self._emit(_update_event(tracked.id_json, update)), tracked.id)
+        return None
+
+    async def _updated_elsewhere(self, event: ThreadItemUpdatedEvent) -> None:
+        tracked = await self._stored_elsewhere(event.item_id)
+        if tracked is not None:
+            updates = _accumulate(tracked, event)
+            tracked.changed = True
+        elif event.delta is not None:
+            raise InvalidEventError(f"There is no item {event.item_id} to append text to.")
+        else:
+            updates = [event.update]
+        if tracked is None or not tracked.hidden:
+            for update in updates:
+                encoded = _update_event(string_json(event.item_id), update)
+                self.state.keep(self._emit(encoded), encoded)
+
+    async def _done(self, event: ThreadItemDoneEvent) -> None:
+        item = cast("ThreadItem | None", event.item)
+        if item is None:
+            tracked = self._pending.get(cast("str", event.id))
+            if tracked is None:
+                raise InvalidEventError(
+                    f"ThreadItemDoneEvent(id={event.id!r}) names no pending item of this turn; "
+                    "add it first, or give the whole item."
+                )
+            item = tracked.accumulator.item()
+        item = self._own(item)
+        await self._put(item)
+        self._pending.pop(item.id, None)
+        self._elsewhere.pop(item.id, None)
+        if isinstance(item, ClientToolCallItem) and item.status == "pending":
+            self._awaits_client_tool = True
+        if not is_hidden(item):
+            self._send_final(item.id, done_event(item_json(item)))
+
+    async def _removed(self, event: ThreadItemRemovedEvent) -> None:
+        tracked = self._pending.get(event.item_id) or await self._stored_elsewhere(event.item_id)
+        await self._store.delete_thread_item(self.thread.id, event.item_id, self._context)
+        self._pending.pop(event.item_id, None)
+        self._elsewhere.pop(event.item_id, None)
+        self._stored.discard(event.item_id)
+        if tracked is None or not tracked.hidden:
+            self._send_removed(event.item_id, string_json(event.item_id))
+
+    async def _replaced(self, event: ThreadItemReplacedEvent) -> None:
+        item = self._own(event.item)
+        pending = self._pending.get(item.id)
+        hides = is_hidden(item)
+        was_visible = (
+            hides
+            and (before := pending or await self._stored_elsewhere(item.id)) is not None
+            and not before.hidden
+        )
+        await self._store.save_item(self.thread.id, item, self._context)
+        self._stored.add(item.id)
+        self._elsewhere.pop(item.id, None)
+        if pending is not None:
+            pending.accumulator = accumulator(item)
+            pending.hidden = hides
+        if hides:
+            if was_visible:
+                self._send_removed(item.id, string_json(item.id))
+            return
+        encoded = replaced_event(item_json(item))
+        if pending is not None:
+            self.state.pending(self._emit(encoded), item.id, pending.render)
+        else:
+            self._send_final(item.id, encoded)
+
+    def _thread(self, event: ThreadCreatedEvent | ThreadUpdatedEvent) -> None:
+        page = cast("Page[ThreadItem]", event.thread.items)
+        self._send_thread(event.type.encode(), thread_json(event.thread, page))
+
+    def _options(self, event: StreamOptionsEvent) -> None:
+        encoded = to_wire(event)
+        self.state.options(self._emit(encoded), encoded)
+
+    def _progress(self, event: ProgressUpdateEvent) -> None:
+        encoded = to_wire(event)
+        self.state.progress(self._emit(encoded), encoded)
+
+    def _kept(self, event: ClientEffectEvent | ErrorEvent | NoticeEvent) -> None:
+        encoded = to_wire(event)
+        self.state.keep(self._emit(encoded), encoded)
+
+
+def _accumulate(tracked: _Tracked, event: ThreadItemUpdatedEvent) -> list[ThreadItemUpdate]:
+    """Adds the event to the item and returns the updates to send."""
+    if event.delta is not None:
+        return tracked.accumulator.append_text(event.delta.text)
+    try:
+        tracked.accumulator.add(event.update)
+    except InvalidEventError as error:
+        # Sent all the same: the final item decides what is stored, and clients ignore what does not fit.
+        if not tracked.warned:
+            tracked.warned = True
+            logger.warning("An update of item %s does not fit and is not accumulated: %s", tracked.id, error)
+    return [event.update]
+
+
+def _update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
+    if type(update) is AssistantMessageContentPartTextDelta:
+        return text_delta_event(item_id, update.content_index, update.delta)
+    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
+
+
+def keepable_items(pending: Sequence[ItemAccumulator]) -> list[ThreadItem]:
+    """Returns unfinished items as they are to be stored: empty ones are left out, no task goes on spinning.
+
+    A tool call that was not done is left out too: it never reached the page.
+    """
+    return [
+        _settled(entry.item()) for entry in pending if entry.type != "client_tool_call" and not entry.is_empty
+    ]
+
+
+def _settled(item: ThreadItem) -> ThreadItem:
+    if not isinstance(item, WorkflowItem):
+        return item
+    tasks = [
+        task.model_copy(update={"status_indicator": "none"}) if task.status_indicator == "loading" else task
+        for task in item.workflow.tasks
+    ]
+    return item.model_copy(update={"workflow": item.workflow.model_copy(update={"tasks": tasks})})

@@ -1,0 +1,291 @@
+"""One function per streaming request: checks it, loads what it needs, and says what the turn is to do.
+
+Nothing is written here: the writes are in the plan's opening, so that what is wrong is an error of ``process()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chatkit.errors import (
+    ConflictError,
+    InvalidRequestError,
+    ThreadClosedError,
+    ThreadLockedError,
+    UnsupportedOperationError,
+)
+from chatkit.server.actions import call_action
+from chatkit.server.pipeline import Pipeline, plain_metadata
+from chatkit.server.turn import TurnPlan
+from chatkit.types import (
+    Attachment,
+    ClientToolCallItem,
+    StreamOptions,
+    StreamOptionsEvent,
+    StructuredInput,
+    StructuredInputAnswer,
+    StructuredInputItem,
+    StructuredInputMultipleChoice,
+    StructuredInputSubmission,
+    ThreadAddClientToolOutputParams,
+    ThreadAddStructuredInputParams,
+    ThreadAddUserMessageParams,
+    ThreadCreateParams,
+    ThreadCustomActionParams,
+    ThreadItemReplacedEvent,
+    ThreadMetadata,
+    ThreadRetryAfterItemParams,
+    ThreadStreamEvent,
+    UserMessageInput,
+    UserMessageItem,
+    WidgetItem,
+)
+
+if TYPE_CHECKING:
+    from chatkit.store.base import Store
+
+__all__ = ["Application", "Planner", "refuse_messages_unless_active"]
+
+_TOOL_CALL_SEARCH = 20
+"""Items at a thread's end among which the pending client tool call is looked for."""
+
+
+class Application(Protocol):
+    """The handlers of an application."""
+
+    def respond(
+        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: Any, /
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Answers a message."""
+        ...
+
+    @property
+    def action(self) -> Callable[..., Any]:
+        """Answers an action; its parameters may have either spelling."""
+        ...
+
+    def get_stream_options(self, thread: ThreadMetadata, context: Any, /) -> StreamOptions:
+        """Returns the options of a stream."""
+        ...
+
+
+def refuse_messages_unless_active(thread: ThreadMetadata) -> None:
+    """Raises ThreadLockedError or ThreadClosedError if the thread takes no messages."""
+    status = thread.status
+    if status.type == "locked":
+        raise ThreadLockedError(status.reason)
+    if status.type == "closed":
+        raise ThreadClosedError(status.reason)
+
+
+class Planner:
+    """Plans the turns of one request.
+
+    Args:
+        application: The handlers.
+        store: The full store.
+        context: The request's context.
+        handles_actions: Whether the application overrides ``action()``.
+    """
+
+    def __init__(
+        self, application: Application, store: Store[Any], context: Any, *, handles_actions: bool
+    ) -> None:
+        self._application = application
+        self._store = store
+        self._context = context
+        self._handles_actions = handles_actions
+
+    async def create(self, params: ThreadCreateParams) -> TurnPlan:
+        """Plans ``threads.create``."""
+        thread = ThreadMetadata(id=self._store.generate_thread_id(self._context))
+        message = await self._user_message(thread, params.input)
+        store, context = self._store, self._context
+
+        async def opening(pipeline: Pipeline) -> None:
+            await store.save_thread(thread.model_copy(deep=True), context)
+            await self._store_message(message)
+            pipeline.announce_thread(created=True)
+            pipeline.announce_user_message(message)
+            self._send_options(pipeline)
+
+        async def undo() -> None:
+            await store.delete_thread(thread.id, context)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, message, context),
+            undo=undo,
+            user_item_id=message.id,
+            message=True,
+            fresh_thread=True,
+        )
+
+    async def add_user_message(self, params: ThreadAddUserMessageParams) -> TurnPlan:
+        """Plans ``threads.add_user_message``."""
+        thread = await self._thread(params.thread_id)
+        refuse_messages_unless_active(thread)
+        message = await self._user_message(thread, params.input)
+
+        async def opening(pipeline: Pipeline) -> None:
+            await self._store_message(message)
+            pipeline.announce_user_message(message)
+            self._send_options(pipeline)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, message, self._context),
+            user_item_id=message.id,
+            message=True,
+        )
+
+    async def retry(self, params: ThreadRetryAfterItemParams) -> TurnPlan:
+        """Plans ``threads.retry_after_item``."""
+        thread = await self._thread(params.thread_id)
+        item = await self._store.load_item(thread.id, params.item_id, self._context)
+        if not isinstance(item, UserMessageItem):
+            raise InvalidRequestError("'item_id' must name a user message: its answer is written again.")
+        refuse_messages_unless_active(thread)
+        store, context = self._store, self._context
+
+        async def opening(pipeline: Pipeline) -> None:
+            await store.delete_items_after(thread.id, item.id, context)
+            self._send_options(pipeline)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, item, context),
+            user_item_id=item.id,
+            message=True,
+        )
+
+    async def add_client_tool_output(self, params: ThreadAddClientToolOutputParams) -> TurnPlan:
+        """Plans ``threads.add_client_tool_output``."""
+        thread = await self._thread(params.thread_id)
+        call = await self._pending_tool_call(thread)
+        completed = call.model_copy(update={"status": "completed", "output": params.result})
+
+        async def opening(pipeline: Pipeline) -> None:
+            await self._store.save_item(thread.id, completed, self._context)
+            self._send_options(pipeline)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, None, self._context),
+        )
+
+    async def add_structured_input(self, params: ThreadAddStructuredInputParams) -> TurnPlan:
+        """Plans ``threads.add_structured_input``."""
+        thread = await self._thread(params.thread_id)
+        item = await self._store.load_item(thread.id, params.item_id, self._context)
+        if not isinstance(item, StructuredInputItem):
+            raise InvalidRequestError("'item_id' must name a structured input item.")
+        if item.status != "pending":
+            raise ConflictValueError("These questions have been answered already.")
+        answered = _answered(item, params.input)
+
+        async def opening(pipeline: Pipeline) -> None:
+            self._send_options(pipeline)
+            replacing = pipeline.accept(ThreadItemReplacedEvent(item=answered))
+            if replacing is not None:
+                await replacing
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, None, self._context),
+        )
+
+    async def custom_action(self, params: ThreadCustomActionParams) -> TurnPlan:
+        """Plans ``threads.custom_action``."""
+        thread = await self._thread(params.thread_id)
+        sender = await self.sender(thread, params.item_id)
+        if not self._handles_actions:
+            raise UnsupportedOperationError("Override action() to react to actions of widgets.")
+
+        async def opening(pipeline: Pipeline) -> None:
+            self._send_options(pipeline)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: call_action(
+                self._application.action, pipeline.thread, params.action, sender, self._context
+            ),
+        )
+
+    async def sender(self, thread: ThreadMetadata, item_id: str | None) -> WidgetItem | None:
+        """Returns the widget that an action comes from.
+
+        Raises:
+            InvalidRequestError: The item is no widget.
+        """
+        if item_id is None:
+            return None
+        item = await self._store.load_item(thread.id, item_id, self._context)
+        if not isinstance(item, WidgetItem):
+            raise InvalidRequestError("'item_id' must name a widget item, or be left out.")
+        return item.model_copy(deep=True)
+
+    async def _thread(self, thread_id: str) -> ThreadMetadata:
+        return plain_metadata(await self._store.load_thread(thread_id, self._context))
+
+    async def _user_message(self, thread: ThreadMetadata, given: UserMessageInput) -> UserMessageItem:
+        attachments: list[Attachment] = []
+        for attachment_id in given.attachments:
+            attachment = await self._store.load_attachment(attachment_id, self._context)
+            attachments.append(attachment.model_copy(update={"thread_id": thread.id}))
+        return UserMessageItem(
+            id=self._store.generate_item_id("message", thread, self._context),
+            thread_id=thread.id,
+            content=given.content,
+            attachments=attachments,
+            quoted_text=given.quoted_text,
+            inference_options=given.inference_options,
+        )
+
+    async def _store_message(self, message: UserMessageItem) -> None:
+        for attachment in message.attachments:
+            await self._store.save_attachment(attachment, self._context)
+        await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
+
+    def _send_options(self, pipeline: Pipeline) -> None:
+        options = self._application.get_stream_options(pipeline.thread, self._context)
+        pipeline.accept(StreamOptionsEvent(stream_options=options))
+
+    async def _pending_tool_call(self, thread: ThreadMetadata) -> ClientToolCallItem:
+        page = await self._store.load_thread_items(thread.id, None, _TOOL_CALL_SEARCH, "desc", self._context)
+        for item in page.data:
+            if isinstance(item, ClientToolCallItem):
+                if item.status == "pending":
+                    return item
+                break
+            if isinstance(item, UserMessageItem):
+                break
+        raise ConflictValueError("No client tool call is waiting for its output in this thread.")
+
+
+class ConflictValueError(ConflictError, ValueError):
+    """The item is not in the state that the request expects; a ValueError too, as applications know it."""
+
+
+def _answered(item: StructuredInputItem, submission: StructuredInputSubmission) -> StructuredInputItem:
+    inputs = [_with_answer(question, submission) for question in item.inputs]
+    return item.model_copy(update={"status": submission.status, "inputs": inputs})
+
+
+def _with_answer(question: StructuredInput, submission: StructuredInputSubmission) -> StructuredInput:
+    given = submission.answers.get(question.id)
+    if submission.status == "skipped" or given is None or given.skipped:
+        answer = StructuredInputAnswer(skipped=True)
+    else:
+        values = given.values
+        if isinstance(question, StructuredInputMultipleChoice) and not question.multiple:
+            values = values[:1]
+        answer = StructuredInputAnswer(values=values)
+    return question.model_copy(update={"answer": answer})

@@ -1,0 +1,278 @@
+"""A turn: one execution of a handler in a thread, in a task of its own, from its first write to its end mark."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, cast
+
+from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StaleTurnError, StreamError
+from chatkit.server.pipeline import Pipeline
+from chatkit.streams.base import EndState, TurnInfo, TurnWriter
+from chatkit.types import ErrorEvent, ThreadItem, ThreadMetadata, ThreadStreamEvent
+
+__all__ = ["Closing", "Interrupted", "StopReason", "Turn", "TurnPlan"]
+
+logger = logging.getLogger("chatkit.server")
+
+StopReason: TypeAlias = Literal["stop", "disconnect", "interrupt", "shutdown"]
+"""Asked for by the user, the reader is gone, a newer message took over, the process ends."""
+
+_YIELD_EVERY = 64
+"""Events after which a turn lets the loop run others, even if its handler never waits."""
+
+
+class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
+    """The server ends while the turn runs: what ``handle_stream_error`` gets then."""
+
+
+class _Stopped(BaseException):
+    """Unwinds a turn that was asked to stop while it was not waiting for its handler."""
+
+
+class Closing(Protocol):
+    """What a turn asks of its server when it ends before its handler does."""
+
+    def keeps_pending_items(self, *, cancelled: bool) -> bool:
+        """Tells whether the hook below is our own, which stores all that it is given."""
+        ...
+
+    async def handle_stream_cancelled(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: Any
+    ) -> None:
+        """Keeps what is to be kept of a stopped turn."""
+        ...
+
+    async def handle_stream_error(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], error: Exception, context: Any
+    ) -> None:
+        """Keeps what is to be kept of a failed turn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """What a request wants of a turn, checked and loaded, before anything is written.
+
+    Attributes:
+        thread: The thread, a copy of the turn's own.
+        opening: Writes and sends what comes before the handler.
+        handler: Calls the application's handler.
+        undo: Takes back a half-done opening.
+        user_item_id: The user message that the turn answers.
+        message: Whether the thread's concurrency policy applies: a message or a retry.
+        fresh_thread: Whether the opening creates the thread.
+    """
+
+    thread: ThreadMetadata
+    opening: Callable[[Pipeline], Awaitable[None]]
+    handler: Callable[[Pipeline], Any]
+    undo: Callable[[], Awaitable[None]] | None = None
+    user_item_id: str | None = None
+    message: bool = False
+    fresh_thread: bool = False
+
+
+class Turn:
+    """Runs a plan and answers for its end, whatever way it comes.
+
+    Args:
+        info: Identity of the turn.
+        plan: What to do.
+        pipeline: Takes the handler's events.
+        writer: The turn's log.
+        closing: Decides what is kept of a turn that ends early.
+        context: The request's context.
+    """
+
+    def __init__(
+        self,
+        *,
+        info: TurnInfo,
+        plan: TurnPlan,
+        pipeline: Pipeline,
+        closing: Closing,
+        context: object,
+    ) -> None:
+        self.info = info
+        self.plan = plan
+        self.pipeline = pipeline
+        self.context = context
+        self.stop_reason: StopReason | None = None
+        self.cancelled: asyncio.CancelledError | None = None
+        self.task: asyncio.Task[None] = cast("asyncio.Task[None]", None)
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closing = closing
+        self._waits_for_handler = False
+
+    @property
+    def writer(self) -> TurnWriter:
+        """The turn's log."""
+        return self.pipeline.writer
+
+    def request_stop(self, reason: StopReason = "stop") -> None:
+        """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        if self._waits_for_handler:
+            self.task.cancel()
+
+    def request_stop_from_anywhere(self) -> None:
+        """Like ``request_stop``, from any thread or loop."""
+        self.task.get_loop().call_soon_threadsafe(self.request_stop)
+
+    async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> EndState | None:
+        """Runs the turn to its end, but for the end mark.
+
+        Args:
+            before: Waited for before anything is written: the turn's place in a queue.
+
+        Returns:
+            How it ended; None if it never began, which ``opened`` explains.
+        """
+        try:
+            if before is not None:
+                await self._interruptible(before())
+            await self.plan.opening(self.pipeline)
+        except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
+            await self._not_opened(error, reader_waits=before is not None)
+            return None
+        if not self.opened.done():
+            self.opened.set_result(None)
+        try:
+            await self._drive()
+            await self.pipeline.complete()
+        except (asyncio.CancelledError, _Stopped) as error:
+            return await self._stopped(error)
+        except Exception as error:  # noqa: BLE001 -- whatever an application raises ends as an error event
+            return await self._failed(error)
+        return EndState.COMPLETED
+
+    async def _interruptible(self, awaitable: Awaitable[Any]) -> Any:
+        if self.stop_reason is not None:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            raise _Stopped
+        self._waits_for_handler = True
+        try:
+            return await awaitable
+        finally:
+            self._waits_for_handler = False
+
+    async def _drive(self) -> None:
+        made = self.plan.handler(self.pipeline)
+        if asyncio.iscoroutine(made):
+            made = await self._interruptible(made)
+        events = cast("AsyncIterator[ThreadStreamEvent]", aiter(made))
+        try:
+            await self._take_all(events)
+        except BaseException:
+            await self._close_handler(events)
+            raise
+
+    async def _close_handler(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
+        close = getattr(events, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except Exception:
+            logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+
+    async def _take_all(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
+        accept, writer, advance = self.pipeline.accept, self.writer, events.__anext__
+        until_yield = 1
+        while True:
+            if self.stop_reason is not None:
+                raise _Stopped
+            self._waits_for_handler = True
+            try:
+                event = await advance()
+            except StopAsyncIteration:
+                return
+            finally:
+                self._waits_for_handler = False
+            rest = accept(event)
+            if rest is not None:
+                await rest
+            if writer.congested:
+                await self._interruptible(writer.drain())
+            until_yield -= 1
+            if not until_yield:
+                until_yield = _YIELD_EVERY
+                await asyncio.sleep(0)
+
+    async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> None:
+        self._uncancel()
+        if self.plan.undo is not None:
+            try:
+                await self.plan.undo()
+            except Exception:
+                logger.exception("Taking back a half-begun turn failed")
+        if not self.opened.done():
+            if isinstance(error, _Stopped | asyncio.CancelledError):
+                self.opened.cancel()
+            else:
+                self.opened.set_exception(error)
+                self.opened.exception()  # The request may be gone: then nobody else asks.
+        if reader_waits and isinstance(error, Exception):
+            logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+            self.pipeline.accept(_error_event(error))
+
+    def _uncancel(self) -> None:
+        task = asyncio.current_task()
+        while task is not None and task.cancelling():
+            task.uncancel()
+
+    async def _stopped(self, error: BaseException) -> EndState:
+        self._uncancel()
+        if self.stop_reason == "shutdown":
+            return await self._failed(Interrupted("The server is shutting down."))
+        if self.stop_reason is None and isinstance(error, asyncio.CancelledError):
+            # The handler gave up by itself, or whoever runs the loop wants it to end: the reader must hear of it.
+            self.cancelled = error
+        await self._close_pending(None)
+        return EndState.STOPPED
+
+    async def _failed(self, error: Exception) -> EndState:
+        if isinstance(error, StaleTurnError):
+            logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
+        elif not isinstance(error, BaseStreamError | Interrupted):
+            logger.error("Turn %s failed", self.info.id, exc_info=error)
+        await self._close_pending(error)
+        self.pipeline.accept(_error_event(error))
+        return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED
+
+    async def _close_pending(self, error: Exception | None) -> None:
+        """Keeps what the turn had produced, and tells the client; nothing here stops the turn from ending."""
+        kept = self.pipeline.pending_items()
+        try:
+            if error is None:
+                await self._closing.handle_stream_cancelled(self.pipeline.thread, kept, self.context)
+            elif not isinstance(error, StaleTurnError):
+                await self._closing.handle_stream_error(self.pipeline.thread, kept, error, self.context)
+            await self.pipeline.save_updates()
+            if not self._closing.keeps_pending_items(cancelled=error is None):
+                kept = await self.pipeline.stored_of(kept)
+            self.pipeline.announce_closed(kept)
+            publishing = self.pipeline.publish_edits()
+            if publishing is not None:
+                await publishing
+        except Exception:
+            logger.exception("Keeping the partial answer of turn %s failed", self.info.id)
+            if error is None:
+                self.pipeline.accept(_error_event(RuntimeError()))
+
+
+def _error_event(error: Exception) -> ErrorEvent:
+    if isinstance(error, CustomStreamError):
+        return ErrorEvent(message=error.message, allow_retry=error.allow_retry)
+    if isinstance(error, StreamError):
+        return ErrorEvent(code=error.code, allow_retry=error.allow_retry)
+    if isinstance(error, BaseStreamError):
+        return ErrorEvent(message=str(error) or None, allow_retry=error.allow_retry)
+    if isinstance(error, Interrupted):
+        return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
+    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)

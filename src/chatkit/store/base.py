@@ -1,0 +1,237 @@
+"""The store port: what keeps threads, items and attachments.
+
+The abstract methods are those of ``openai-chatkit`` 1.6.5, in name and order of parameters. The others are optional:
+each has a working default over the abstract ones, which a good adapter overrides.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+
+from chatkit.errors import ConfigurationError, NotFoundError
+from chatkit.ids import new_id
+from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+
+if TYPE_CHECKING:
+    from chatkit.streams.base import StreamLog
+
+__all__ = [
+    "Fence",
+    "OwnerContext",
+    "OwnerOf",
+    "Store",
+    "StoreItemType",
+    "current_fence",
+    "default_generate_id",
+    "owner_from_context",
+]
+
+TContext = TypeVar("TContext")
+
+StoreItemType: TypeAlias = Literal[
+    "thread", "message", "tool_call", "task", "workflow", "attachment", "sdk_hidden_context"
+]
+OwnerOf: TypeAlias = Callable[[Any], str | None]
+"""Returns the owner of a request context: the key that separates tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerContext:
+    """A context that names the owner and nothing else: for work without a request, such as recovery."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The right of a turn to write.
+
+    Attributes:
+        turn_id: The turn.
+        token: What ``begin_turn`` returned; a larger one for the same turn makes this one stale.
+    """
+
+    turn_id: str
+    token: int
+
+
+current_fence: ContextVar[Fence | None] = ContextVar("chatkit_fence", default=None)
+"""The fence of the turn that the running code belongs to; stores check it in the transaction of each write."""
+
+
+def default_generate_id(item_type: StoreItemType) -> str:
+    """Returns a fresh id with the usual prefix of the kind."""
+    return new_id(item_type)
+
+
+def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
+    """Returns the owner of a request context.
+
+    By default ``context["user_id"]`` or ``context.user_id``.
+
+    Args:
+        context: The context given to ``process()``, or an ``OwnerContext``.
+        owner: The application's own way to find the owner.
+
+    Raises:
+        ConfigurationError: The context names no owner.
+    """
+    if isinstance(context, OwnerContext):
+        return context.owner
+    found: object
+    if owner is not None:
+        found = owner(context)
+    elif isinstance(context, dict):
+        found = cast("dict[str, object]", context).get("user_id")
+    else:
+        found = getattr(context, "user_id", None)
+    if found is None or found == "":
+        raise ConfigurationError(
+            "The request context names no owner. Give process() a context with a user_id, or tell the store where "
+            "to find it: owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
+        )
+    return str(found)
+
+
+class Store(ABC, Generic[TContext]):
+    """Keeps threads, items and attachments.
+
+    ``context`` is what the application gave to ``process()``; a store reads the tenant from it. Methods that load
+    raise :class:`chatkit.errors.NotFoundError` for what does not exist or belongs to another owner.
+    """
+
+    def generate_thread_id(self, context: TContext) -> str:
+        """Returns an id for a new thread."""
+        return default_generate_id("thread")
+
+    def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: TContext) -> str:
+        """Returns an id for a new item or attachment."""
+        return default_generate_id(item_type)
+
+    @abstractmethod
+    async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        """Returns the thread.
+
+        Raises:
+            NotFoundError: There is none with that id for this owner.
+        """
+
+    @abstractmethod
+    async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
+        """Saves a new or changed thread."""
+
+    @abstractmethod
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> Page[ThreadItem]:
+        """Returns a page of the thread's items.
+
+        Args:
+            thread_id: The thread.
+            after: Cursor: id of the item behind which the page begins, in the asked order; None begins at the end.
+            limit: Size of the page.
+            order: ``"asc"`` (oldest first) or ``"desc"``.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
+        """Saves a new or changed attachment."""
+
+    @abstractmethod
+    async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
+        """Returns the attachment.
+
+        Raises:
+            NotFoundError: There is none with that id for this owner.
+        """
+
+    @abstractmethod
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        """Deletes the attachment's record."""
+
+    @abstractmethod
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: TContext
+    ) -> Page[ThreadMetadata]:
+        """Returns a page of the owner's threads; parameters as in ``load_thread_items``."""
+
+    @abstractmethod
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Adds a new item behind all others of the thread."""
+
+    @abstractmethod
+    async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Saves an item under its id, in its place; adds it if there is none."""
+
+    @abstractmethod
+    async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
+        """Returns the item.
+
+        Raises:
+            NotFoundError: The thread has none with that id for this owner.
+        """
+
+    @abstractmethod
+    async def delete_thread(self, thread_id: str, context: TContext) -> None:
+        """Deletes the thread with all its items."""
+
+    @abstractmethod
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
+        """Deletes one item; one that does not exist is no error."""
+
+    # Optional methods: working defaults over those above.
+
+    async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Saves an item that may be stored already: in its place if it is, else behind all others."""
+        try:
+            await self.load_item(thread_id, item.id, context)
+        except NotFoundError:
+            await self.add_thread_item(thread_id, item, context)
+        else:
+            await self.save_item(thread_id, item, context)
+
+    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+        """Deletes all items behind the given one, newest first; adapters do it atomically.
+
+        Raises:
+            NotFoundError: The thread has no such item.
+        """
+        doomed: list[str] = []
+        after: str | None = None
+        while True:
+            page = await self.load_thread_items(thread_id, after, 100, "desc", context)
+            for item in page.data:
+                if item.id == item_id:
+                    for doomed_id in doomed:
+                        await self.delete_thread_item(thread_id, doomed_id, context)
+                    return
+                doomed.append(item.id)
+            if not page.has_more or page.after is None or page.after == after:
+                raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
+            after = page.after
+
+    def owner(self, context: TContext) -> str | None:
+        """Returns the owner of a context, or None if this store knows no owners."""
+        return None
+
+    async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
+        """Registers a turn, or takes it over, and returns its fencing token; 0 if the store does not fence."""
+        return 0
+
+    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        """Forgets a turn; nothing to do where the store does not fence."""
+
+    def stream_log(self) -> StreamLog | None:
+        """Returns the log that suits this store, or None for the one in memory. Called once per server."""
+        return None
+
+    async def check(self) -> None:
+        """Raises if the store cannot serve; a readiness probe calls it."""
+
+    async def close(self) -> None:
+        """Releases connections and threads; the store opens them again when it is used."""

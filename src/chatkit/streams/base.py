@@ -1,0 +1,249 @@
+"""The stream log port: a turn's append-only list of encoded events.
+
+A turn appends the JSON of each event; every reader, the first one and those that come back, reads the log. Events are
+numbered from 1; their id on the wire is ``turn_id:number``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, NamedTuple, TypeAlias
+
+from chatkit.errors import InvalidRequestError
+from chatkit.ids import utc_now
+
+__all__ = [
+    "EndState",
+    "EventId",
+    "InterruptedTurn",
+    "KeyClaim",
+    "LogEntry",
+    "SnapshotSource",
+    "StreamLog",
+    "TurnInfo",
+    "TurnReader",
+    "TurnWriter",
+]
+
+
+class EndState(StrEnum):
+    """How a turn ended."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnInfo:
+    """What a log knows of a turn.
+
+    Attributes:
+        id: The turn's id.
+        thread_id: Its thread.
+        owner: Its tenant, None where the store knows no owners.
+        resumable: Whether readers may come back, so that a window of events is kept.
+        user_item_id: The user message that the turn answers, if any.
+        started_at: When it began, UTC.
+    """
+
+    id: str
+    thread_id: str
+    owner: str | None = None
+    resumable: bool = False
+    user_item_id: str | None = None
+    started_at: datetime = field(default_factory=utc_now)
+
+
+class LogEntry(NamedTuple):
+    """An event in the log.
+
+    Attributes:
+        seq: Its number in the turn, from 1; 0 for an event of a snapshot that must not become a cursor.
+        data: The event as JSON in UTF-8.
+    """
+
+    seq: int
+    data: bytes
+
+
+class EventId(NamedTuple):
+    """A cursor: the last event that a reader has."""
+
+    turn_id: str
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> EventId:
+        """Reads ``turn_id:seq``.
+
+        Raises:
+            InvalidRequestError: The text is no event id.
+        """
+        turn_id, separator, number = text.rpartition(":")
+        if not separator or not turn_id or not (number.isascii() and number.isdigit() and len(number) < 16):
+            raise InvalidRequestError("'after' must be the id of an event of the stream, as turn_id:number.")
+        return cls(turn_id, int(number))
+
+
+SnapshotSource: TypeAlias = Callable[[int], list[bytes]]
+"""Returns the events that bring a reader that has seen everything up to a number (0: nothing) to the present state."""
+
+
+class TurnWriter(ABC):
+    """The one writer of a turn. Methods are called from the turn's task only."""
+
+    @abstractmethod
+    def append(self, data: bytes) -> int:
+        """Appends an event (JSON in UTF-8) and returns its number. Never waits."""
+
+    @property
+    @abstractmethod
+    def last_seq(self) -> int:
+        """Number of the last event, 0 at first."""
+
+    @property
+    @abstractmethod
+    def congested(self) -> bool:
+        """Whether the turn should wait in ``drain`` before it appends more."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Waits until the reader has caught up, or is gone."""
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Makes what was appended durable, and visible to readers elsewhere, as far as the log can."""
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Says that no reader will come any more; appended events may be dropped at once."""
+
+    @abstractmethod
+    async def close(self, end: EndState) -> None:
+        """Writes the end mark. Idempotent; the first end counts."""
+
+
+class TurnReader(AsyncIterator[list[LogEntry]]):
+    """Reads a turn: iterating yields the entries that are ready, at least one at a time, until the turn's end."""
+
+    end: EndState | None = None
+    """How the turn ended, once iteration is over."""
+
+    @abstractmethod
+    async def __anext__(self) -> list[LogEntry]: ...
+
+    @abstractmethod
+    def ready(self) -> list[LogEntry]:
+        """Returns the further entries that can be had without waiting."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Stops reading. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedTurn:
+    """A turn whose worker died, claimed for finalisation.
+
+    Attributes:
+        info: The turn.
+        entries: The events that reached the log, oldest first.
+    """
+
+    info: TurnInfo
+    entries: list[LogEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaim:
+    """The answer to an idempotency key.
+
+    Attributes:
+        turn_id: The turn that the key belongs to.
+        thread_id: Its thread.
+        fingerprint: Of the request that claimed the key first.
+        fresh: Whether this very call claimed the key.
+        user_item_id: The user message that the turn answers.
+    """
+
+    turn_id: str
+    thread_id: str
+    fingerprint: str
+    fresh: bool
+    user_item_id: str | None = None
+
+
+class StreamLog(ABC):
+    """Keeps the events of turns while they run and for a while after.
+
+    Attributes:
+        shared: Whether workers in other processes can read and stop each other's turns through it.
+    """
+
+    shared: ClassVar[bool] = False
+
+    @abstractmethod
+    async def open(
+        self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> TurnWriter:
+        """Begins the log of a turn.
+
+        Args:
+            info: The turn.
+            snapshot: Asked for the state when a reader's cursor is older than the kept window.
+            on_stop: Called when a stop of the turn is requested, here or elsewhere.
+        """
+
+    @abstractmethod
+    async def read(self, turn_id: str, after: int | None) -> TurnReader | None:
+        """Returns a reader that begins behind the event numbered ``after``.
+
+        None begins with the state (a snapshot) where the first event is no longer kept; a number older than the
+        window does so too. Returns None if the log knows nothing of the turn (any more).
+        """
+
+    @abstractmethod
+    async def find(self, turn_id: str) -> TurnInfo | None:
+        """Returns what the log knows of a turn that runs or is still kept."""
+
+    @abstractmethod
+    async def active(self, thread_id: str) -> list[TurnInfo]:
+        """Returns the running turns of a thread, oldest first."""
+
+    @abstractmethod
+    async def latest(self, thread_id: str) -> TurnInfo | None:
+        """Returns the resumable turn of a thread that began last, running or still kept."""
+
+    @abstractmethod
+    async def stop(self, turn_id: str) -> bool:
+        """Requests a stop and waits for the turn's end; tells whether it was running. Idempotent."""
+
+    @abstractmethod
+    async def wait_closed(self, turn_id: str) -> None:
+        """Waits for the turn's end; returns at once if it has ended or is unknown."""
+
+    @abstractmethod
+    async def claim_key(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
+        """Binds an idempotency key of an owner to a turn, or returns what it is bound to already."""
+
+    @abstractmethod
+    async def release_key(self, owner: str | None, key: str) -> None:
+        """Frees a key whose turn never began."""
+
+    async def claim_interrupted(self) -> list[InterruptedTurn]:
+        """Returns the turns whose worker died, each to one caller only."""
+        return []
+
+    async def settle(self, turn_id: str) -> None:
+        """Forgets a claimed turn after it was finalised."""
+        return
+
+    async def close(self) -> None:
+        """Releases connections and threads; the log opens them again when it is used."""
+        return
