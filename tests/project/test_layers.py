@@ -17,7 +17,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = [
-    "_sqlite/database",
+    "__main__",
+    "_sql",
+    "_sqlite",
     "actions",
     "agents/context",
     "cli/serve",
@@ -56,7 +58,9 @@ MODULES = [
 
 ALLOWED = [
     ("store/sqlite", "chatkit.streams.sqlite"),
-    ("store/sqlite", "chatkit._sqlite.database"),
+    ("__main__", "chatkit.cli"),
+    ("_sqlite", "chatkit._sql"),
+    ("store/sqlite", "chatkit._sqlite"),
     ("store/__init__", "chatkit.store.sqlite"),
     ("server/turn", "chatkit.streams.memory"),
     ("web/app", "chatkit.server.turn"),
@@ -65,7 +69,7 @@ ALLOWED = [
     ("client/client", "httpx2"),
     ("cli/serve", "uvicorn"),
     ("agents/context", "agents"),
-    ("_sqlite/database", "sqlite3"),
+    ("_sqlite", "sqlite3"),
     ("store/postgres", "asyncpg"),
 ]
 FORBIDDEN = [
@@ -80,7 +84,7 @@ FORBIDDEN = [
     ("store/memory", "chatkit.store.sqlite"),
     ("store/memory", "chatkit.streams.sqlite"),
     ("streams/sqlite", "chatkit.store.sqlite"),
-    ("streams/base", "chatkit._sqlite.database"),
+    ("streams/base", "chatkit._sqlite"),
     ("server/turn", "chatkit.store.memory"),
     ("server/server", "chatkit.streams.sqlite"),
     ("server/turn", "chatkit.web.app"),
