@@ -1,0 +1,35 @@
+-- What a stream log keeps on disk: checkpoints of running turns, gone with a turn's end, and idempotency keys.
+
+CREATE TABLE stream_turns (
+    turn_id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    owner TEXT,
+    resumable INTEGER NOT NULL,
+    user_item_id TEXT,
+    started_at TEXT NOT NULL,
+    holder TEXT NOT NULL, -- the log object that runs the turn or has claimed it
+    claimed INTEGER NOT NULL DEFAULT 0, -- 1 while a claimer finalises the turn
+    place TEXT NOT NULL, -- host, boot and process namespace: where pid means the holder's process
+    pid INTEGER NOT NULL,
+    process_start TEXT NOT NULL, -- tells a process from a later one with the same pid
+    lease_expires_at REAL NOT NULL -- seconds since 1970
+) WITHOUT ROWID;
+
+CREATE TABLE stream_chunks (
+    turn_id TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    events BLOB NOT NULL, -- consecutive events, joined by the byte 0x1E, which no JSON text holds
+    PRIMARY KEY (turn_id, first_seq)
+);
+
+CREATE TABLE stream_keys (
+    owner TEXT NOT NULL, -- '' where the store knows no owners
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    created_at REAL NOT NULL, -- seconds since 1970
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+
+CREATE INDEX stream_keys_by_age ON stream_keys (created_at);

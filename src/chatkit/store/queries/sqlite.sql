@@ -1,0 +1,87 @@
+-- The statements of chatkit.store.sqlite. Each names the owner, or a thread that another one found by its owner.
+
+-- name: is_turn_running
+SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token;
+
+-- name: draw_token
+UPDATE counters SET value = value + 1 WHERE name = 'turn_token';
+
+-- name: drawn_token
+SELECT value FROM counters WHERE name = 'turn_token';
+
+-- name: begin_turn
+INSERT INTO turns (owner, id, thread_id, token) VALUES (:owner, :turn_id, :thread_id, :token)
+ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, token = excluded.token;
+
+-- name: end_turn
+DELETE FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token;
+
+-- name: load_thread
+SELECT data FROM threads WHERE owner = :owner AND id = :thread_id;
+
+-- name: find_thread
+SELECT seq FROM threads WHERE owner = :owner AND id = :thread_id;
+
+-- name: save_thread
+INSERT INTO threads (owner, id, data, created_at, updated_at)
+VALUES (:owner, :thread_id, :data, :created_at, :updated_at)
+ON CONFLICT (owner, id) DO UPDATE
+SET data = excluded.data, created_at = excluded.created_at, updated_at = excluded.updated_at;
+
+-- name: load_threads_asc
+SELECT data FROM threads WHERE owner = :owner AND seq > :after ORDER BY seq LIMIT :count;
+
+-- name: load_threads_desc
+SELECT data FROM threads WHERE owner = :owner AND seq < :after ORDER BY seq DESC LIMIT :count;
+
+-- name: delete_thread
+DELETE FROM threads WHERE owner = :owner AND id = :thread_id;
+
+-- name: delete_attachments_of_thread
+DELETE FROM attachments WHERE owner = :owner AND thread_id = :thread_id;
+
+-- name: delete_turns_of_thread
+DELETE FROM turns WHERE owner = :owner AND thread_id = :thread_id;
+
+-- name: find_item
+SELECT threads.seq, items.seq
+FROM threads LEFT JOIN items ON items.thread = threads.seq AND items.id = :item_id
+WHERE threads.owner = :owner AND threads.id = :thread_id;
+
+-- name: load_item
+SELECT items.data
+FROM threads JOIN items ON items.thread = threads.seq
+WHERE threads.owner = :owner AND threads.id = :thread_id AND items.id = :item_id;
+
+-- name: load_items_asc
+SELECT data FROM items WHERE thread = :thread AND seq > :after ORDER BY seq LIMIT :count;
+
+-- name: load_items_desc
+SELECT data FROM items WHERE thread = :thread AND seq < :after ORDER BY seq DESC LIMIT :count;
+
+-- name: add_item
+INSERT INTO items (thread, id, type, data)
+SELECT seq, :item_id, :type, :data FROM threads WHERE owner = :owner AND id = :thread_id
+ON CONFLICT (thread, id) DO NOTHING;
+
+-- name: save_item
+INSERT INTO items (thread, id, type, data)
+SELECT seq, :item_id, :type, :data FROM threads WHERE owner = :owner AND id = :thread_id
+ON CONFLICT (thread, id) DO UPDATE SET type = excluded.type, data = excluded.data;
+
+-- name: delete_item
+DELETE FROM items
+WHERE id = :item_id AND thread = (SELECT seq FROM threads WHERE owner = :owner AND id = :thread_id);
+
+-- name: delete_items_after
+DELETE FROM items WHERE thread = :thread AND seq > :after;
+
+-- name: load_attachment
+SELECT data FROM attachments WHERE owner = :owner AND id = :attachment_id;
+
+-- name: save_attachment
+INSERT INTO attachments (owner, id, thread_id, data) VALUES (:owner, :attachment_id, :thread_id, :data)
+ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
+
+-- name: delete_attachment
+DELETE FROM attachments WHERE owner = :owner AND id = :attachment_id;

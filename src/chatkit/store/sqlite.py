@@ -1,0 +1,302 @@
+"""A store in an SQLite file: durable, without a server, for one machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import TypeVar
+
+from chatkit._sql import load_queries
+from chatkit._sqlite import Database
+from chatkit.ids import utc_now
+from chatkit.store import _records as records
+from chatkit.store.base import Store, owner_from_context
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection, Cursor
+
+    from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+
+__all__ = ["SQLiteStore"]
+
+TContext = TypeVar("TContext", default=Any)
+T = TypeVar("T")
+
+_SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
+_BEFORE_ALL: Final = 0
+_BEHIND_ALL: Final = 2**63 - 1
+
+
+class SQLiteStore(Store[TContext]):
+    """Keeps everything in one SQLite file, each owner's data apart.
+
+    One instance may be used from several event loops and threads, and several processes may share a file. The
+    constructor touches nothing: the first use opens the file, creating it and its schema if need be.
+
+    Every method raises :class:`chatkit.errors.StoreUnavailableError` when the file cannot be used (no space, not
+    writable, locked for long, no such folder, not a database) and :class:`chatkit.errors.ConfigurationError` when
+    it belongs to a newer version of this package or to another application.
+
+    Args:
+        db_path: The file, or ``":memory:"`` for a database that lives until ``close``.
+        owner: Finds the owner in a request context; by default ``context["user_id"]`` or ``context.user_id``.
+            For a single user: ``lambda context: "local"``.
+
+    Attributes:
+        database: The file's connections; a stream log that keeps its data in the same file uses them.
+    """
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str] = "chatkit.db",
+        owner: Callable[[TContext], str | None] | None = None,
+    ) -> None:
+        self.database = Database(db_path)
+        self._owner_of = owner
+
+    def owner(self, context: TContext) -> str:
+        """Returns the owner of a context.
+
+        Raises:
+            ConfigurationError: The context names no owner.
+        """
+        return owner_from_context(context, self._owner_of)
+
+    async def _write(self, owner: str, work: Callable[[Connection], T]) -> T:
+        fence = records.active_fence()
+        if fence is None:
+            return await self.database.write(work)
+
+        def fenced(connection: Connection) -> T:
+            row = _run(
+                connection, "is_turn_running", owner=owner, turn_id=fence.turn_id, token=fence.token
+            ).fetchone()
+            return records.stale(fence) if row is None else work(connection)
+
+        return await self.database.write(fenced)
+
+    async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        return await self.database.read(partial(_load_thread, owner=self.owner(context), thread_id=thread_id))
+
+    async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
+        owner = self.owner(context)
+        parameters = {
+            "owner": owner,
+            "thread_id": thread.id,
+            "data": records.dump_thread(thread),
+            "created_at": thread.created_at.isoformat(),
+            "updated_at": utc_now().isoformat(),
+        }
+        await self._write(owner, lambda connection: _run(connection, "save_thread", **parameters).rowcount)
+
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: TContext
+    ) -> Page[ThreadMetadata]:
+        return await self.database.read(
+            partial(
+                _load_threads,
+                owner=self.owner(context),
+                limit=limit,
+                after=after,
+                order=records.validate_page_request(limit, order),
+            )
+        )
+
+    async def delete_thread(self, thread_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        await self._write(owner, partial(_delete_thread, owner=owner, thread_id=thread_id))
+
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> Page[ThreadItem]:
+        return await self.database.read(
+            partial(
+                _load_items,
+                owner=self.owner(context),
+                thread_id=thread_id,
+                limit=limit,
+                after=after,
+                order=records.validate_page_request(limit, order),
+            )
+        )
+
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Adds a new item behind all others of the thread.
+
+        Raises:
+            ConflictError: The thread has an item with that id.
+            NotFoundError: There is no such thread for this owner.
+        """
+        await self._store_item("add_item", thread_id, item, context)
+
+    async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        await self._store_item("save_item", thread_id, item, context)
+
+    async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        await self._store_item("save_item", thread_id, item, context)
+
+    async def _store_item(self, query: str, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        owner = self.owner(context)
+        # Now, not in the other thread: the caller may change the item as soon as it has the loop again.
+        data = records.dump_model(item)
+        await self._write(
+            owner,
+            partial(
+                _store_item,
+                query=query,
+                owner=owner,
+                thread_id=thread_id,
+                item_id=item.id,
+                type=item.type,
+                data=data,
+            ),
+        )
+
+    async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
+        return await self.database.read(
+            partial(_load_item, owner=self.owner(context), thread_id=thread_id, item_id=item_id)
+        )
+
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        await self._write(owner, partial(_delete_item, owner=owner, thread_id=thread_id, item_id=item_id))
+
+    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        await self._write(
+            owner, partial(_delete_items_after, owner=owner, thread_id=thread_id, item_id=item_id)
+        )
+
+    async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
+        owner = self.owner(context)
+        parameters = {
+            "owner": owner,
+            "attachment_id": attachment.id,
+            "thread_id": attachment.thread_id,
+            "data": records.dump_model(attachment),
+        }
+        await self._write(
+            owner, lambda connection: _run(connection, "save_attachment", **parameters).rowcount
+        )
+
+    async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
+        return await self.database.read(
+            partial(_load_attachment, owner=self.owner(context), attachment_id=attachment_id)
+        )
+
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        parameters = {"owner": self.owner(context), "attachment_id": attachment_id}
+        await self._write(
+            parameters["owner"],
+            lambda connection: _run(connection, "delete_attachment", **parameters).rowcount,
+        )
+
+    async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
+        return await self.database.write(
+            partial(_begin_turn, owner=self.owner(context), thread_id=thread_id, turn_id=turn_id)
+        )
+
+    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        parameters = {"owner": self.owner(context), "turn_id": turn_id, "token": token}
+        await self.database.write(lambda connection: _run(connection, "end_turn", **parameters).rowcount)
+
+    async def check(self) -> None:
+        await self.database.read(
+            lambda connection: connection.execute("SELECT seq FROM threads LIMIT 1").fetchone()
+        )
+
+    async def close(self) -> None:
+        await self.database.close()
+
+
+def _run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
+    return connection.execute(_SQL[query], parameters)
+
+
+def _load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
+    row = _run(connection, "load_thread", owner=owner, thread_id=thread_id).fetchone()
+    return records.no_thread(thread_id) if row is None else records.load_thread(row[0])
+
+
+def _load_threads(
+    connection: Connection, *, owner: str, limit: int, after: str | None, order: str
+) -> Page[ThreadMetadata]:
+    cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
+    if after is not None:
+        row = _run(connection, "find_thread", owner=owner, thread_id=after).fetchone()
+        cursor = records.no_thread(after) if row is None else row[0]
+    rows = _run(connection, f"load_threads_{order}", owner=owner, after=cursor, count=limit + 1)
+    return records.page_of([records.load_thread(data) for (data,) in rows], limit, after)
+
+
+def _delete_thread(connection: Connection, *, owner: str, thread_id: str) -> None:
+    if _run(connection, "delete_thread", owner=owner, thread_id=thread_id).rowcount == 0:
+        records.no_thread(thread_id)
+    _run(connection, "delete_attachments_of_thread", owner=owner, thread_id=thread_id)
+    # A turn that still runs must not bring the thread back.
+    _run(connection, "delete_turns_of_thread", owner=owner, thread_id=thread_id)
+
+
+def _load_items(
+    connection: Connection, *, owner: str, thread_id: str, limit: int, after: str | None, order: str
+) -> Page[ThreadItem]:
+    thread, cursor = _find_item(connection, owner=owner, thread_id=thread_id, item_id=after)
+    if cursor is None:
+        cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
+    rows = _run(connection, f"load_items_{order}", thread=thread, after=cursor, count=limit + 1)
+    return records.page_of([records.load_item(data) for (data,) in rows], limit, after)
+
+
+def _find_item(
+    connection: Connection, *, owner: str, thread_id: str, item_id: str | None
+) -> tuple[int, int | None]:
+    """Returns the numbers of the thread and of the item, None for no item."""
+    row = _run(connection, "find_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
+    if row is None:
+        records.no_thread(thread_id)
+    thread, item = row
+    if item is None and item_id is not None:
+        records.no_item(thread_id, item_id)
+    return thread, item
+
+
+def _store_item(
+    connection: Connection, *, query: str, owner: str, thread_id: str, item_id: str, type: str, data: str
+) -> None:
+    stored = _run(
+        connection, query, owner=owner, thread_id=thread_id, item_id=item_id, type=type, data=data
+    ).rowcount
+    if stored == 0:
+        _find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
+        records.item_exists(thread_id, item_id)
+
+
+def _load_item(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> ThreadItem:
+    row = _run(connection, "load_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
+    return records.no_item(thread_id, item_id) if row is None else records.load_item(row[0])
+
+
+def _delete_item(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> None:
+    if _run(connection, "delete_item", owner=owner, thread_id=thread_id, item_id=item_id).rowcount == 0:
+        _find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
+
+
+def _delete_items_after(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> None:
+    thread, item = _find_item(connection, owner=owner, thread_id=thread_id, item_id=item_id)
+    _run(connection, "delete_items_after", thread=thread, after=item)
+
+
+def _load_attachment(connection: Connection, *, owner: str, attachment_id: str) -> Attachment:
+    row = _run(connection, "load_attachment", owner=owner, attachment_id=attachment_id).fetchone()
+    return records.no_attachment(attachment_id) if row is None else records.load_attachment(row[0])
+
+
+def _begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: str) -> int:
+    _run(connection, "draw_token")
+    token: int = _run(connection, "drawn_token").fetchone()[0]
+    _run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
+    return token

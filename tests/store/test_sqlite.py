@@ -1,0 +1,24 @@
+"""The store in SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chatkit.store import SQLiteStore
+from chatkit.testing import StoreContract
+
+
+class TestSQLiteStoreInAFile(StoreContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "chat.db"
+
+    def make_store(self) -> SQLiteStore:
+        return SQLiteStore(self.path)
+
+
+class TestSQLiteStoreInMemory(StoreContract):
+    def make_store(self) -> SQLiteStore:
+        return SQLiteStore(":memory:")
