@@ -22,6 +22,7 @@ MODULES = [
     "_sqlite",
     "actions",
     "agents/context",
+    "cli/migrate",
     "cli/serve",
     "client/client",
     "demo/guide",
@@ -48,6 +49,7 @@ MODULES = [
     "streams/redis",
     "streams/snapshot",
     "streams/sqlite",
+    "streams/worker",
     "testing/models",
     "types/items",
     "web/app",
@@ -68,6 +70,7 @@ ALLOWED = [
     ("web/fastapi", "fastapi"),
     ("client/client", "httpx2"),
     ("cli/serve", "uvicorn"),
+    ("cli/migrate", "sqlite3"),
     ("agents/context", "agents"),
     ("_sqlite", "sqlite3"),
     ("store/postgres", "asyncpg"),
@@ -98,6 +101,7 @@ FORBIDDEN = [
     ("web/app", "fastapi"),
     ("web/app", "httpx2"),
     ("store/memory", "sqlite3"),
+    ("cli/serve", "sqlite3"),
 ]
 
 
