@@ -131,6 +131,12 @@ def test_missing_python_is_named(checkout: Checkout, tmp_path: Path) -> None:
     assert len(answer.stderr.splitlines()) == 1
 
 
+def test_named_python_is_the_one_that_is_used(checkout: Checkout) -> None:
+    answer = checkout.start("test", PYTHON="no-such-python")
+    assert answer.returncode == 1
+    assert answer.stderr == "PYTHON=no-such-python is no Python >= 3.11\n"
+
+
 def test_placeholder_of_a_version_manager_is_passed_over(checkout: Checkout, tmp_path: Path) -> None:
     placeholders = tmp_path / "placeholders"
     working = tmp_path / "working"
