@@ -1,0 +1,289 @@
+"""``chatkit chat``: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from chatkit.cli.console import Console
+from chatkit.cli.options import CommandError
+from chatkit.cli.questions import ask_questions
+from chatkit.cli.transcript import Transcript
+from chatkit.client import ChatKitClient, TransportError, TurnStream
+from chatkit.errors import ChatKitError
+from chatkit.types import ClientToolCallItem, StructuredInputItem, ThreadItem, UserMessageItem
+
+__all__ = ["chat"]
+
+_DEFAULT_PATH: Final = "/chatkit"
+_LISTED: Final = 20
+_TOOL_ROUNDS: Final = 8
+_HELP: Final = """\
+/1, /2, ...      press a widget's button     /retry          ask for the last answer again
+/new             start a new thread          /rename TITLE   give the thread a title
+/threads         list the threads            /delete         delete the thread
+/open N          open one by number or id    /quit           leave
+Ctrl-C stops an answer."""
+
+T = TypeVar("T")
+
+
+def chat(url: str, headers: Mapping[str, str], console: Console | None = None) -> int:
+    """Runs a conversation until the input ends, and returns the exit code.
+
+    Args:
+        url: The endpoint; without a path, ``/chatkit`` is meant.
+        headers: Sent with each request.
+        console: Where to read and write; by default the process's own.
+
+    Raises:
+        CommandError: The URL is none.
+        TransportError: The server cannot be reached.
+        ChatKitError: The server refuses to talk.
+    """
+    with asyncio.Runner() as runner:
+        client = ChatKitClient(_endpoint(url), headers=headers)
+        try:
+            runner.run(_reach(client))
+            Chat(client, console or Console(), runner).run()
+        finally:
+            runner.run(client.aclose())
+    return 0
+
+
+async def _reach(client: ChatKitClient) -> None:
+    await client.list_threads(1)
+
+
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(f"{url!r} is not an http or https URL.")
+    return parts._replace(path=_DEFAULT_PATH if parts.path in {"", "/"} else parts.path).geturl()
+
+
+class Chat:
+    """A conversation: reads what the user types and carries it out.
+
+    Reading is done between runs of the event loop, so that it needs no thread of its own.
+    """
+
+    def __init__(self, client: ChatKitClient, console: Console, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._console = console
+        self._runner = runner
+        self._transcript = Transcript(console)
+        self._thread_id: str | None = None
+        self._message_id: str | None = None
+        self._listed: list[str] = []
+        self._commands: dict[str, Callable[[str], None]] = {
+            "/help": lambda _: console.line(_HELP),
+            "/threads": lambda _: self._list_threads(),
+            "/open": self._open,
+            "/new": lambda _: self._leave_thread("A new thread begins with your next message."),
+            "/retry": lambda _: self._retry(),
+            "/rename": self._rename,
+            "/delete": lambda _: self._delete(),
+        }
+
+    def run(self) -> None:
+        """Reads and carries out lines until the input ends or the user leaves."""
+        console = self._console
+        if console.interactive:
+            console.aside(f"Connected to {self._client.url}. /help lists the commands, Ctrl-D leaves.")
+        interrupted = False
+        while True:
+            try:
+                line = console.ask("you> ")
+            except KeyboardInterrupt:
+                if interrupted:
+                    console.line("")
+                    return
+                interrupted = True
+                console.line("")
+                console.aside("(Ctrl-C again or Ctrl-D to leave)")
+                continue
+            interrupted = False
+            if line is None or line.strip() == "/quit":
+                return
+            if line.strip():
+                self._obey(line.strip())
+
+    def _obey(self, line: str) -> None:
+        try:
+            if line.startswith("/"):
+                name, _, argument = line.partition(" ")
+                if name[1:].isdecimal():
+                    self._press(int(name[1:]))
+                elif name in self._commands:
+                    self._commands[name](argument.strip())
+                else:
+                    self._console.aside(f"There is no command {name}; /help lists them.")
+            else:
+                self._send(line)
+        except TransportError as error:
+            if not self._console.interactive:
+                raise
+            self._console.line(f"error: {error}")
+        except ChatKitError as error:
+            self._console.line(f"error: {error}")
+        except KeyboardInterrupt:
+            self._console.aside("(interrupted)")
+
+    # Turns
+
+    def _send(self, text: str) -> None:
+        if self._thread_id is None:
+            self._play(self._client.create_thread(text))
+        else:
+            self._play(self._client.send_message(self._thread_id, text))
+
+    def _retry(self) -> None:
+        if self._thread_id is None or self._message_id is None:
+            self._console.aside("There is no message to try again.")
+        else:
+            self._play(self._client.retry(self._thread_id, self._message_id))
+
+    def _press(self, number: int) -> None:
+        action = self._transcript.actions.get(number)
+        if action is None or self._thread_id is None:
+            self._console.aside(f"There is no button /{number}.")
+            return
+        if action.streaming:
+            self._play(
+                self._client.action(self._thread_id, action.type, action.payload, item_id=action.item_id)
+            )
+            return
+        answer = self._run(
+            self._client.sync_action(self._thread_id, action.type, action.payload, item_id=action.item_id)
+        )
+        if answer.updated_item is not None:
+            self._transcript.show_item(answer.updated_item)
+
+    def _play(self, stream: TurnStream) -> None:
+        """Shows a turn, and those that follow from it: after a tool's output, after answers to questions."""
+        for _ in range(_TOOL_ROUNDS):
+            self._run(self._watch(stream))
+            following = self._follow_up(stream)
+            if following is None:
+                return
+            stream = following
+
+    def _follow_up(self, stream: TurnStream) -> TurnStream | None:
+        items = stream.items
+        if stream.status not in {None, "completed"} or self._thread_id is None or not items:
+            return None
+        for item in reversed(items):
+            match item:
+                case ClientToolCallItem(status="pending"):
+                    return self._client.add_tool_output(self._thread_id, _tool_output(item))
+                case StructuredInputItem(status="pending"):
+                    answers = ask_questions(self._console, item)
+                    return (
+                        self._client.answer_questions(self._thread_id, item.id, answers) if answers else None
+                    )
+                case _:
+                    continue
+        return None
+
+    async def _watch(self, stream: TurnStream) -> None:
+        """Shows a turn to its end; Ctrl-C stops it."""
+        async with stream:
+            showing = asyncio.create_task(self._show(stream))
+            try:
+                # Waiting so leaves the task alone when Ctrl-C cancels this one.
+                await asyncio.wait({showing})
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is None or current.uncancel() > 0:
+                    raise
+                await stream.stop()
+                await asyncio.wait({showing})
+            finally:
+                showing.cancel()
+            await showing
+        self._console.end_line()
+        if stream.status in {"stopped", "interrupted"}:
+            self._console.aside(f"({stream.status})")
+
+    async def _show(self, stream: TurnStream) -> None:
+        async for event in stream:
+            self._transcript.show(event)
+            self._thread_id = stream.thread_id
+            if event.type == "thread.item.done" and isinstance(event.item, UserMessageItem):
+                self._message_id = event.item.id
+
+    # Threads
+
+    def _list_threads(self) -> None:
+        page = self._run(self._client.list_threads(_LISTED))
+        self._listed = [thread.id for thread in page.data]
+        for number, thread in enumerate(page.data, start=1):
+            mark = "*" if thread.id == self._thread_id else " "
+            when = thread.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+            self._console.line(f"{mark}{number:>3}  {when}  {thread.title or 'Untitled'}  ({thread.id})")
+        if not page.data:
+            self._console.aside("There are no threads yet.")
+        elif page.has_more:
+            self._console.aside(f"(the newest {_LISTED}; there are more)")
+
+    def _open(self, which: str) -> None:
+        if which.isdecimal():
+            if not self._listed:
+                self._list_threads()
+            if not 0 < int(which) <= len(self._listed):
+                self._console.aside(f"There is no thread number {which}; /threads lists them.")
+                return
+            which = self._listed[int(which) - 1]
+        if not which:
+            self._console.aside("Which thread? Give its number in /threads, or its id.")
+            return
+        self._run(self._read_thread(which))
+
+    async def _read_thread(self, thread_id: str) -> None:
+        thread = await self._client.get_thread(thread_id)
+        items: list[ThreadItem] = [item async for item in self._client.iterate_items(thread_id)]
+        self._leave_thread(f"--- {thread.title or 'Untitled'} ---")
+        self._thread_id = thread_id
+        for item in items:
+            self._transcript.show_item(item)
+            if isinstance(item, UserMessageItem):
+                self._message_id = item.id
+        self._transcript.show_status(thread)
+        if thread.active_turn is not None:
+            await self._watch(self._client.resume(thread_id))
+
+    def _rename(self, title: str) -> None:
+        if self._thread_id is None or not title:
+            self._console.aside("Say /rename and the new title, with a thread open.")
+            return
+        thread = self._run(self._client.rename(self._thread_id, title))
+        self._console.aside(f"The thread is called {thread.title!r} now.")
+
+    def _delete(self) -> None:
+        if self._thread_id is None:
+            self._console.aside("There is no thread to delete.")
+            return
+        self._run(self._client.delete_thread(self._thread_id))
+        self._leave_thread("The thread is deleted.")
+
+    def _leave_thread(self, message: str) -> None:
+        self._thread_id = None
+        self._message_id = None
+        self._transcript.clear()
+        self._console.aside(message)
+
+    def _run(self, work: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await work
+
+        return self._runner.run(wait())
+
+
+def _tool_output(call: ClientToolCallItem) -> Any:
+    if call.name == "get_local_time":
+        return {"local_time": datetime.now().astimezone().isoformat(timespec="seconds")}
+    return {"error": f"The tool {call.name!r} is not available in the terminal."}

@@ -1,0 +1,198 @@
+"""The command line: what can be typed, and which function does it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from chatkit import __version__
+from chatkit.cli.options import CommandError, header, listed, port, setting, workers
+from chatkit.errors import ChatKitError
+
+__all__ = ["main"]
+
+_LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug", "trace")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0, or 1 after one line on stderr that says what is wrong.
+
+    Args:
+        argv: The arguments; by default those of the process.
+
+    Raises:
+        SystemExit: With code 2, for arguments that cannot be read; with 0 after ``--help`` and ``--version``.
+    """
+    arguments = _parser().parse_args(argv)
+    run = cast("Callable[[argparse.Namespace], int]", arguments.run)
+    try:
+        return run(arguments)
+    except ChatKitError as error:
+        print(f"chatkit {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has left; there is nobody to tell. The flush at exit would complain again.
+        sys.stdout = None  # type: ignore[assignment] -- Python's own way to say that there is no output
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chatkit",
+        description="Serve a ChatKit chat, talk to one, or look after its database.",
+        epilog="Each option can also be set by the environment variable named with it; the option wins.",
+    )
+    parser.add_argument("--version", action="version", version=f"chatkit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_serve(
+        commands.add_parser("serve", help="serve a chat over HTTP", description=_SERVE, formatter_class=_Raw)
+    )
+    _add_chat(
+        commands.add_parser("chat", help="chat in the terminal", description=_CHAT, formatter_class=_Raw)
+    )
+    _add_migrate(commands.add_parser("migrate", help="bring a database up to date", description=_MIGRATE))
+    return parser
+
+
+_Raw = argparse.RawDescriptionHelpFormatter
+
+_SERVE: Final = """\
+Serve a chat over HTTP, at /chatkit.
+
+TARGET is module:attribute, looked for in the working folder first:
+  a ChatKitServer        served as it is
+  a subclass of it       constructed with a SQLiteStore
+  a function             called with a SQLiteStore, or without arguments; returns a ChatKitServer
+  an ASGI application    served as it is; --cors, --context and --db do not apply
+Without a target the built-in guide answers, an assistant without a model.
+
+Single-user mode is the default: there is no sign-in, everybody who reaches the port is the same user. For more
+than one user give --context module:function; it gets each request and returns its context, with a user_id.
+"""
+
+_CHAT: Final = """\
+Chat in the terminal with any ChatKit endpoint.
+
+URL is the endpoint; without a path, /chatkit is meant. Ctrl-C stops an answer; Ctrl-C twice or Ctrl-D leaves.
+Lines piped in are sent as messages. Type /help in the chat for its commands.
+"""
+
+_MIGRATE: Final = (
+    "Bring a SQLite database to the newest schema. Serving does so by itself; this does it ahead of time."
+)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_serve)
+    parser.add_argument(
+        "target", nargs="?", metavar="TARGET", default=setting("CHATKIT_TARGET"), help="what to serve"
+    )
+    _add_db(parser)
+    parser.add_argument(
+        "--host",
+        default=setting("CHATKIT_HOST", "127.0.0.1"),
+        help="address to listen on; default 127.0.0.1 (CHATKIT_HOST)",
+    )
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=setting("CHATKIT_PORT", "8000"),
+        help="port to listen on, 0 for a free one; default 8000 (CHATKIT_PORT)",
+    )
+    parser.add_argument(
+        "--cors",
+        action="append",
+        metavar="ORIGIN",
+        help="an origin whose pages may use the chat, such as http://localhost:5173; repeatable "
+        "(CHATKIT_CORS, separated by commas)",
+    )
+    parser.add_argument(
+        "--context",
+        metavar="MODULE:FUNCTION",
+        default=setting("CHATKIT_CONTEXT"),
+        help="makes the context of a request; default single-user (CHATKIT_CONTEXT)",
+    )
+    parser.add_argument(
+        "--single-user",
+        action="store_true",
+        help="the default, to say it explicitly: no sign-in, everybody is the same user",
+    )
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        default=setting("CHATKIT_WORKERS", "1"),
+        help="processes; more than one needs streams that they can share; default 1 (CHATKIT_WORKERS)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=_LOG_LEVELS,
+        default=setting("CHATKIT_LOG_LEVEL", "warning"),
+        help="how much to log; default warning (CHATKIT_LOG_LEVEL)",
+    )
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_chat)
+    parser.add_argument("url", metavar="URL", help="the endpoint, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--header",
+        type=header,
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="sent with each request, such as 'Authorization: Bearer ...'; repeatable",
+    )
+
+
+def _add_migrate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_migrate)
+    _add_db(parser)
+
+
+def _add_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db",
+        metavar="PATH",
+        default=setting("CHATKIT_DB", "chatkit.db"),
+        help="SQLite database; default chatkit.db in the working folder (CHATKIT_DB)",
+    )
+
+
+# Each command's module is imported when it runs, so that none needs what only another one does.
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.serve import ServeSettings, serve
+
+    if arguments.log_level not in _LOG_LEVELS:
+        raise CommandError(
+            f"CHATKIT_LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {arguments.log_level!r}."
+        )
+    if arguments.single_user and arguments.context:
+        raise CommandError("--single-user and --context exclude each other.")
+    return serve(
+        ServeSettings(
+            target=arguments.target,
+            db=arguments.db,
+            host=arguments.host,
+            port=arguments.port,
+            cors=tuple(arguments.cors or listed("CHATKIT_CORS")),
+            context=arguments.context,
+            workers=arguments.workers,
+            log_level=arguments.log_level,
+        )
+    )
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.chat import chat
+
+    return chat(arguments.url, dict(arguments.header))
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.migrate import migrate
+
+    return migrate(arguments.db)

@@ -1,0 +1,134 @@
+"""Finds what ``module:attribute`` names, and makes something of it that can be served."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from chatkit.cli.options import CommandError
+from chatkit.server import ChatKitServer
+from chatkit.store import Store
+
+__all__ = ["Target", "load", "resolve"]
+
+
+class Target(NamedTuple):
+    """What to serve: one of the two.
+
+    Attributes:
+        server: A chat server, around which the web application is still to be built.
+        application: A whole ASGI application.
+    """
+
+    server: ChatKitServer[Any] | None = None
+    application: Any = None
+
+
+def load(name: str, purpose: str) -> object:
+    """Imports ``module:attribute``, looking in the working folder first.
+
+    Args:
+        name: The module, dotted, and the attribute, dotted if need be.
+        purpose: What it is for, in messages.
+
+    Raises:
+        CommandError: There is no such module or attribute.
+    """
+    module_name, separator, path = name.partition(":")
+    if not (separator and module_name and path):
+        raise CommandError(f"{purpose} is written module:attribute, such as app:server, not {name!r}.")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found: object = import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Not one that the module itself fails to import: that is a fault in it, and its traceback tells where.
+        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise
+        raise CommandError(
+            f"There is no module {module_name!r}, neither in {folder} nor installed."
+        ) from error
+    except (TypeError, ValueError) as error:
+        if (
+            error.__traceback__ is not None
+            and error.__traceback__.tb_next is not None
+            and module_name[:1] not in ". "
+        ):
+            raise
+        raise CommandError(f"{module_name!r} is no name of a module.") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise CommandError(f"The module {module_name!r} has no attribute {path!r}.")
+        found = getattr(found, part)
+    return found
+
+
+def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> Target:
+    """Makes a target of an object.
+
+    Args:
+        found: A server, a class of servers, a function that makes one, or an ASGI application.
+        name: What the user typed.
+        make_store: Called where a store is needed.
+
+    Raises:
+        CommandError: It is none of these.
+    """
+    if isinstance(found, ChatKitServer):
+        return Target(server=cast("ChatKitServer[Any]", found))
+    if inspect.isclass(found):
+        if not issubclass(found, ChatKitServer):
+            raise CommandError(f"{name} is a class, but not one of ChatKitServer.")
+        return Target(server=_construct(cast("type[ChatKitServer[Any]]", found), name, make_store()))
+    if not callable(found):
+        raise CommandError(f"{name} is a {type(found).__name__}; {_KINDS}")
+    required, takes = _positional(found)
+    if required == 3 or (required < 3 <= takes and not inspect.isfunction(found)):
+        return Target(application=found)
+    if required > 1:
+        raise CommandError(f"{name} takes {required} arguments; {_KINDS}")
+    made = cast("Callable[..., object]", found)(*([make_store()] if takes else []))
+    if inspect.isawaitable(made):
+        if inspect.iscoroutine(made):
+            made.close()
+        raise CommandError(f"{name} is an async function; make it a plain one that returns a ChatKitServer.")
+    if not isinstance(made, ChatKitServer):
+        raise CommandError(f"{name} returned a {type(made).__name__} instead of a ChatKitServer.")
+    return Target(server=cast("ChatKitServer[Any]", made))
+
+
+_KINDS = (
+    "a target is a ChatKitServer, a subclass of it, a function that takes a store and returns one, "
+    "or an ASGI application."
+)
+
+
+def _construct(kind: type[ChatKitServer[Any]], name: str, store: Store[Any]) -> ChatKitServer[Any]:
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
+        raise CommandError(f"{name} does not implement {missing}.")
+    try:
+        inspect.signature(kind).bind(store)
+    except TypeError as error:
+        raise CommandError(
+            f"{name} cannot be constructed with a store alone ({error}); give a function that makes it instead."
+        ) from error
+    return kind(store)
+
+
+def _positional(function: Callable[..., object]) -> tuple[int, int]:
+    """Returns how many positional arguments a callable needs, and how many it takes."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 3, 3
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    plain = [parameter for parameter in parameters if parameter.kind in kinds]
+    more = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    required = sum(parameter.default is inspect.Parameter.empty for parameter in plain)
+    return required, len(plain) + (1 if more else 0)

@@ -1,0 +1,158 @@
+"""The real command as a process, with waits that end."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+COMMAND = [sys.executable, "-m", "chatkit"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CHATKIT_")}
+    return {**plain, "NO_COLOR": "1", "TERM": "dumb", "PYTHONUNBUFFERED": "1", **more}
+
+
+class Serving:
+    """A running ``chatkit serve``.
+
+    Attributes:
+        url: The endpoint that it announced.
+        announcement: All that it said up to there.
+        process: The process.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.announcement = ""
+        self.url = ""
+
+    def wait(self, timeout: float = 60) -> None:
+        assert self.process.stdout is not None
+        for line in _lines(self.process.stdout, timeout):
+            self.announcement += line
+            if found := re.search(r"Listening on (\S+)", line):
+                self.url = found[1]
+                return
+        self.process.wait(10)
+        assert self.process.stderr is not None
+        raise AssertionError(f"The server ended: {self.announcement}{self.process.stderr.read()}")
+
+
+def _lines(stream: IO[str], timeout: float) -> Iterator[str]:
+    end = time.monotonic() + timeout
+    while True:
+        ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
+        assert ready, "The process said nothing in time."
+        line = stream.readline()
+        if not line:
+            return
+        yield line
+
+
+@contextmanager
+def serving(*arguments: str, folder: Path, **variables: str) -> Iterator[Serving]:
+    """Runs ``chatkit serve`` while the block runs."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", *arguments],
+        cwd=folder,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        start_new_session=True,
+    ) as process:
+        server = Serving(process)
+        try:
+            server.wait()
+            yield server
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=10)
+
+
+class Terminal:
+    """A process whose terminal is a pseudo-terminal: what it shows can be awaited, keys can be pressed."""
+
+    def __init__(self, *arguments: str) -> None:
+        pid, self._fd = pty.fork()
+        if pid == 0:
+            os.execve(COMMAND[0], [*COMMAND, *arguments], environment())  # noqa: S606
+        self.pid = pid
+        self.shown = ""
+        self._seen = 0
+
+    def expect(self, text: str, timeout: float = 60) -> None:
+        """Waits until the text is shown, behind what was awaited before."""
+        end = time.monotonic() + timeout
+        while (found := self.shown.find(text, self._seen)) < 0:
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"{text!r} was not shown in time:\n{self.shown[self._seen :]}"
+            data = self._read()
+            assert data, f"The process ended before it showed {text!r}:\n{self.shown[self._seen :]}"
+        self._seen = found + len(text)
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def wait(self, timeout: float = 60) -> int:
+        """Waits for the end and returns the exit code."""
+        end = time.monotonic() + timeout
+        while True:
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"The process did not end in time:\n{self.shown}"
+            if not self._read():
+                break
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:
+            # What Linux says when the last process has closed the terminal.
+            return b""
+        self.shown += data.decode("utf-8", "replace").replace("\r\n", "\n")
+        return data
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    """Runs ``chatkit ...`` on a terminal of its own while the block runs."""
+    running = Terminal(*arguments)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def piped(url: str, lines: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Runs ``chatkit chat`` with lines piped in."""
+    return subprocess.run(
+        [*COMMAND, "chat", url, *arguments],
+        env=environment(),
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

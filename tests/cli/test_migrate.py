@@ -1,0 +1,57 @@
+"""``chatkit migrate`` on real files."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from chatkit._sqlite import MIGRATIONS
+from tests.cli.test_options import run
+
+NEWEST = len(list(MIGRATIONS.glob("*.sql")))
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_creates_then_has_nothing_to_do(tmp_path: Path) -> None:
+    first = run("migrate", folder=tmp_path)
+    assert (first.returncode, first.stdout) == (0, f"chatkit.db: created, at schema version {NEWEST}.\n")
+    assert version(tmp_path / "chatkit.db") == NEWEST
+    second = run("migrate", folder=tmp_path, CHATKIT_DB="chatkit.db")
+    assert second.stdout == f"chatkit.db: is at schema version {NEWEST} already.\n"
+
+
+def test_brings_an_older_database_up_to_date(tmp_path: Path) -> None:
+    assert run("migrate", "--db", "new.db", folder=tmp_path).returncode == 0
+    # What the first migration alone leaves behind, as an older release would have.
+    first = min(MIGRATIONS.glob("*.sql")).read_text()
+    with closing(sqlite3.connect(tmp_path / "new.db")) as new:
+        application_id = new.execute("PRAGMA application_id").fetchone()[0]
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(first)
+        old.execute("PRAGMA user_version = 1")
+        old.execute(f"PRAGMA application_id = {application_id}")
+        old.commit()
+    done = run("migrate", "--db", "old.db", folder=tmp_path)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert re.fullmatch(rf"old\.db: migrated from schema version 1 to {NEWEST}\.\n", done.stdout)
+    assert version(tmp_path / "old.db") == NEWEST
+
+
+def test_leaves_other_files_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("These are not a database, but they are long enough to be looked at. " * 20)
+    before = text.read_bytes()
+    done = run("migrate", "--db", "notes.txt", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert text.read_bytes() == before
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE threads (mine TEXT)")
+        other.commit()
+    done = run("migrate", "--db", "other.db", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr

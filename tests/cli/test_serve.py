@@ -1,0 +1,222 @@
+"""``chatkit serve`` as a process."""
+
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import COMMAND, environment, serving
+from tests.cli.test_options import run
+
+APP = '''
+from chatkit.demo import GuideServer
+from chatkit.store import MemoryStore
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+class Mine(GuideServer):
+    def __init__(self, store):
+        super().__init__(store, delay=0)
+
+
+class TwoStores(GuideServer):
+    def __init__(self, store, other):
+        super().__init__(store)
+
+
+class Deep:
+    server = Mine(MemoryStore())
+
+
+def make(store):
+    return Mine(store)
+
+
+def make_alone():
+    return Mine(MemoryStore())
+
+
+async def make_later(store):
+    return Mine(store)
+
+
+def user(request: Request):
+    return {"user_id": request.headers.get("x-test-user", "nobody")}
+
+
+application = Starlette(routes=[Route("/mine", lambda request: PlainTextResponse("my own"))])
+
+
+async def bare(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"bare"})
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.joinpath("app.py").write_text(APP)
+    return tmp_path
+
+
+def ask(url: str, type: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
+    request = urllib.request.Request(
+        url,
+        json.dumps({"type": type, "params": params}).encode(),
+        {"content-type": "application/json", **(headers or {})},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def hello(url: str, **headers: str) -> None:
+    message = {"content": [{"type": "input_text", "text": "help"}], "attachments": [], "inference_options": {}}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    assert b"thread.item.done" in ask(url, "threads.create", named, input=message)
+
+
+def titles(url: str, **headers: str) -> list[str]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return [thread["title"] for thread in json.loads(ask(url, "threads.list", named))["data"]]
+
+
+def test_the_guide_keeps_threads_in_the_working_folder(tmp_path: Path) -> None:
+    for round_ in (1, 2):
+        with serving("--port", "0", folder=tmp_path) as server:
+            assert "no model" in server.announcement
+            assert "Single-user mode" in server.announcement
+            assert str(tmp_path / "chatkit.db") in server.announcement
+            assert "WARNING" not in server.announcement
+            hello(server.url)
+            assert titles(server.url) == ["help"] * round_
+    assert tmp_path.joinpath("chatkit.db").exists()
+
+
+def test_environment_is_used_and_options_win(tmp_path: Path) -> None:
+    variables = {"CHATKIT_DB": "other.db", "CHATKIT_PORT": "1", "CHATKIT_HOST": "127.0.0.1"}
+    with serving("--port", "0", folder=tmp_path, **variables) as server:
+        hello(server.url)
+    assert tmp_path.joinpath("other.db").exists()
+    assert not tmp_path.joinpath("chatkit.db").exists()
+
+
+@pytest.mark.parametrize("target", ["Mine", "Deep.server", "make", "make_alone"])
+def test_targets_that_are_or_make_a_server(target: str, folder: Path) -> None:
+    with serving(f"app:{target}", "--port", "0", folder=folder) as server:
+        assert f"app:{target}" in server.announcement
+        hello(server.url)
+        assert titles(server.url) == ["help"]
+    assert folder.joinpath("chatkit.db").exists() is (target in {"Mine", "make"})
+
+
+@pytest.mark.parametrize(("target", "path", "body"), [("application", "/mine", b"my own"), ("bare", "/", b"bare")])
+def test_targets_that_are_applications(target: str, path: str, body: bytes, folder: Path) -> None:
+    with serving(f"app:{target}", "--port", "0", folder=folder) as server:
+        assert "Single-user" not in server.announcement
+        with urllib.request.urlopen(f"{server.url}{path}", timeout=30) as answer:
+            assert answer.read() == body
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("TwoStores", "give a function"), ("make_later", "async function")],
+)
+def test_targets_that_cannot_be_served(target: str, message: str, folder: Path) -> None:
+    done = run("serve", f"app:{target}", "--port", "0", folder=folder)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_context_keeps_users_apart(folder: Path) -> None:
+    with serving("app:Mine", "--port", "0", "--context", "app:user", folder=folder) as server:
+        assert "Single-user" not in server.announcement
+        hello(server.url, x_test_user="a")
+        assert titles(server.url, x_test_user="a") == ["help"]
+        assert titles(server.url, x_test_user="b") == []
+
+
+def test_cors_by_option_and_by_environment(tmp_path: Path) -> None:
+    def allowed(url: str, origin: str) -> str | None:
+        request = urllib.request.Request(
+            url,
+            method="OPTIONS",
+            headers={
+                "origin": origin,
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return str(answer.headers["access-control-allow-origin"])
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.headers["access-control-allow-origin"]
+
+    with serving("--port", "0", folder=tmp_path, CHATKIT_CORS="http://a.example, http://b.example") as server:
+        assert allowed(server.url, "http://b.example") == "http://b.example"
+        assert allowed(server.url, "http://c.example") is None
+    arguments = ["--cors", "http://c.example", "--cors", "http://d.example"]
+    with serving(*arguments, "--port", "0", folder=tmp_path, CHATKIT_CORS="http://a.example") as server:
+        assert allowed(server.url, "http://d.example") == "http://d.example"
+        assert allowed(server.url, "http://a.example") is None
+
+
+def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", port, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"chatkit serve: port {port} of 127.0.0.1 is in use; stop what uses it, or choose another with --port\n"
+    )
+    assert done.stdout == ""
+
+
+def test_an_address_that_others_can_reach_is_warned_of(tmp_path: Path) -> None:
+    with serving("--port", "0", "--host", "0.0.0.0", folder=tmp_path) as server:
+        assert "WARNING" in server.announcement
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_ends_promptly_when_asked_to_with_a_stream_open(sign: signal.Signals, code: int, tmp_path: Path) -> None:
+    with serving("--port", "0", folder=tmp_path) as server:
+        message = {"content": [{"type": "input_text", "text": "long 5000"}], "attachments": [], "inference_options": {}}
+        request = urllib.request.Request(
+            server.url,
+            json.dumps({"type": "threads.create", "params": {"input": message}}).encode(),
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert b"thread.created" in answer.readline()
+            server.process.send_signal(sign)
+            rest = answer.read()
+            server.process.wait(5)
+        assert server.process.returncode == code
+        assert b'"type":"error"' in rest
+        assert server.process.stderr is not None
+        assert "Traceback" not in server.process.stderr.read()
+
+
+def test_a_database_that_cannot_be_used(tmp_path: Path) -> None:
+    tmp_path.joinpath("notes.txt").write_text("These are not a database. " * 100)
+    done = run("serve", "--port", "0", "--db", "notes.txt", folder=tmp_path)
+    assert done.returncode == 1
+    assert "notes.txt" in done.stderr
+
+
+def test_commands_are_an_installed_program_too() -> None:
+    program = os.path.join(os.path.dirname(COMMAND[0]), "chatkit")
+    assert os.access(program, os.X_OK)
+    assert environment()["NO_COLOR"]
