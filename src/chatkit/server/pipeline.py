@@ -13,10 +13,18 @@ from typing import Any, cast
 from chatkit.errors import InvalidEventError, NotFoundError
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.server.thread_edits import ThreadEdits
-from chatkit.server.wire import is_hidden, item_json, string_json, text_delta_event, thread_json
+from chatkit.server.wire import (
+    is_hidden,
+    item_json,
+    string_json,
+    text_delta_event,
+    text_delta_head,
+    thread_json,
+    update_event,
+)
 from chatkit.store.base import Store
 from chatkit.streams.base import TurnWriter
-from chatkit.streams.snapshot import TurnState, added_event, done_event, removed_event, replaced_event
+from chatkit.streams.snapshot import ItemState, TurnState, added_event, done_event, removed_event, replaced_event
 from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     ClientEffectEvent,
@@ -58,7 +66,7 @@ def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
 class _Tracked:
     """An item that the turn changes: pending, or stored by an earlier turn."""
 
-    __slots__ = ("accumulator", "changed", "hidden", "id", "id_json", "warned")
+    __slots__ = ("accumulator", "changed", "delta_heads", "hidden", "id", "id_json", "state", "warned")
 
     def __init__(self, item: ThreadItem) -> None:
         self.accumulator: ItemAccumulator = accumulator(item)
@@ -67,6 +75,8 @@ class _Tracked:
         self.hidden = is_hidden(item)
         self.changed = False
         self.warned = False
+        self.state: ItemState | None = None
+        self.delta_heads: dict[int, bytes] = {}
 
     def render(self) -> bytes:
         return item_json(self.accumulator.item())
@@ -126,8 +136,7 @@ class Pipeline:
             InvalidEventError: The event does not fit the state of the turn.
         """
         kind = type(event)
-        handler = self._handlers.get(kind) or self._handler_of_subclass(event)
-        rest = handler(event)
+        rest = (self._handlers.get(kind) or self._handler_of_subclass(event))(event)
         if rest is not None:
             return self._finish(rest)
         if kind is ThreadItemAddedEvent or self._edits.reassigned():
@@ -279,16 +288,16 @@ class Pipeline:
         item = self._own(event.item)
         tracked = self._pending[item.id] = _Tracked(item)
         if not tracked.hidden:
-            self.state.pending(self._emit(added_event(item_json(item))), item.id, tracked.render)
+            seq = self._emit(added_event(item_json(item)))
+            tracked.state = self.state.pending(seq, item.id, tracked.render)
 
     def _updated(self, event: ThreadItemUpdatedEvent) -> Awaitable[None] | None:
         tracked = self._pending.get(event.item_id)
         if tracked is None:
             return self._updated_elsewhere(event)
-        updates = _accumulate(tracked, event)
-        if not tracked.hidden:
-            for update in updates:
-                self.state.changed(self._emit(_update_event(tracked.id_json, update)), tracked.id)
+        for update in _accumulate(tracked, event):
+            if tracked.state is not None:
+                tracked.state.last_seq = self.writer.append(_update_event(tracked, update))
         return None
 
     async def _updated_elsewhere(self, event: ThreadItemUpdatedEvent) -> None:
@@ -302,7 +311,7 @@ class Pipeline:
             updates = [event.update]
         if tracked is None or not tracked.hidden:
             for update in updates:
-                encoded = _update_event(string_json(event.item_id), update)
+                encoded = update_event(string_json(event.item_id), update)
                 self.state.keep(self._emit(encoded), encoded)
 
     async def _done(self, event: ThreadItemDoneEvent) -> None:
@@ -349,12 +358,14 @@ class Pipeline:
             pending.accumulator = accumulator(item)
             pending.hidden = hides
         if hides:
+            if pending is not None:
+                pending.state = None
             if was_visible:
                 self._send_removed(item.id, string_json(item.id))
             return
         encoded = replaced_event(item_json(item))
         if pending is not None:
-            self.state.pending(self._emit(encoded), item.id, pending.render)
+            pending.state = self.state.pending(self._emit(encoded), item.id, pending.render)
         else:
             self._send_final(item.id, encoded)
 
@@ -379,6 +390,8 @@ def _accumulate(tracked: _Tracked, event: ThreadItemUpdatedEvent) -> list[Thread
     """Adds the event to the item and returns the updates to send."""
     if event.delta is not None:
         return tracked.accumulator.append_text(event.delta.text)
+    if event.update is None:  # pyright: ignore[reportUnnecessaryComparison] -- neither of the two was given
+        raise InvalidEventError("ThreadItemUpdatedEvent needs either update= or delta=.")
     try:
         tracked.accumulator.add(event.update)
     except InvalidEventError as error:
@@ -389,10 +402,14 @@ def _accumulate(tracked: _Tracked, event: ThreadItemUpdatedEvent) -> list[Thread
     return [event.update]
 
 
-def _update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
-    if type(update) is AssistantMessageContentPartTextDelta:
-        return text_delta_event(item_id, update.content_index, update.delta)
-    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
+def _update_event(tracked: _Tracked, update: ThreadItemUpdate) -> bytes:
+    if type(update) is not AssistantMessageContentPartTextDelta:
+        return update_event(tracked.id_json, update)
+    index = update.content_index
+    head = tracked.delta_heads.get(index)
+    if head is None:
+        head = tracked.delta_heads[index] = text_delta_head(tracked.id_json, index)
+    return text_delta_event(head, update.delta)
 
 
 def keepable_items(pending: Sequence[ItemAccumulator]) -> list[ThreadItem]:

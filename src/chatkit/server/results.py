@@ -54,8 +54,12 @@ class TurnFeed:
         self._begin()
         try:
             async for entries in self._reader:
-                for entry in entries:
-                    yield self._frame(entry)
+                if self.with_ids:
+                    for entry in entries:
+                        yield self._frame(entry)
+                else:
+                    for _, data in entries:
+                        yield b"data: " + data + b"\n\n"
             if self.with_ids:
                 yield self._end_frame()
             await self._settle()

@@ -195,12 +195,15 @@ class Turn:
             finally:
                 self._waits_for_handler = False
             rest = accept(event)
+            until_yield -= 1
             if rest is not None:
                 await rest
+            elif until_yield > 0:
+                continue
+            # Readers run only while the turn waits: what they have not read cannot have become less before.
             if writer.congested:
                 await self._interruptible(writer.drain())
-            until_yield -= 1
-            if not until_yield:
+            if until_yield <= 0:
                 until_yield = _YIELD_EVERY
                 await asyncio.sleep(0)
 

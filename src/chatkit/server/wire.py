@@ -12,6 +12,7 @@ from chatkit.types import (
     Page,
     Thread,
     ThreadItem,
+    ThreadItemUpdate,
     ThreadMetadata,
     UserMessageItem,
     to_wire,
@@ -27,8 +28,10 @@ __all__ = [
     "item_page_json",
     "string_json",
     "text_delta_event",
+    "text_delta_head",
     "thread_json",
     "thread_page_json",
+    "update_event",
     "visible_items",
 ]
 
@@ -41,9 +44,19 @@ def string_json(text: str) -> bytes:
     return encode_basestring(text).encode("utf-8", "replace")
 
 
-def text_delta_event(item_id: bytes, content_index: int, delta: str) -> bytes:
-    """Returns the most frequent event of all, for an item id given as JSON."""
-    return b"".join((_DELTA_HEAD, item_id, _DELTA_MIDDLE % content_index, string_json(delta), b"}}"))
+def text_delta_head(item_id: bytes, content_index: int) -> bytes:
+    """Returns what all text deltas of a content part begin with, for an item id given as JSON."""
+    return _DELTA_HEAD + item_id + _DELTA_MIDDLE % content_index
+
+
+def text_delta_event(head: bytes, delta: str) -> bytes:
+    """Returns the most frequent event of all."""
+    return head + encode_basestring(delta).encode("utf-8", "replace") + b"}}"
+
+
+def update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
+    """Returns ``thread.item.updated`` for an item id given as JSON."""
+    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
 
 
 def is_hidden(item: ThreadItem) -> bool:

@@ -38,32 +38,26 @@ KEY_RETENTION: Final = 24 * 3600.0
 KEY_LIMIT: Final = 10_000
 
 
-class _Waiters:
+class _Waiters(list["asyncio.Future[None]"]):
     """Futures of those who wait for something to happen, in whatever loop each of them runs."""
 
-    __slots__ = ("_futures",)
-
-    def __init__(self) -> None:
-        self._futures: list[asyncio.Future[None]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._futures)
+    __slots__ = ()
 
     async def wait_unless(self, happened: Callable[[], bool]) -> None:
         future = asyncio.get_running_loop().create_future()
-        self._futures.append(future)
+        self.append(future)
         try:
             # Asked once more behind the registration: another thread's wake may have come just before it.
             if not happened():
                 await future
         finally:
-            if future in self._futures:
-                self._futures.remove(future)
+            if future in self:
+                self.remove(future)
 
     def wake(self) -> None:
-        futures, self._futures = self._futures, []
         here = asyncio.get_running_loop()
-        for future in futures:
+        while self:
+            future = self.pop()
             loop = future.get_loop()
             if loop is here:
                 _resolve(future)
@@ -90,12 +84,14 @@ class _Turn:
         "last_seq",
         "news",
         "on_stop",
+        "resumable",
         "size",
         "snapshot",
     )
 
     def __init__(self, info: TurnInfo, snapshot: SnapshotSource, on_stop: Callable[[], None]) -> None:
         self.info = info
+        self.resumable = info.resumable
         self.snapshot = snapshot
         self.on_stop = on_stop
         self.entries: deque[LogEntry] = deque()
@@ -133,7 +129,7 @@ class MemoryTurnWriter(TurnWriter):
         if not turn.detached:
             turn.entries.append(LogEntry(seq, data))
             turn.size += len(data)
-            if turn.info.resumable:
+            if turn.resumable:
                 while turn.size > self._window and len(turn.entries) > 1:
                     turn.drop_oldest()
         if turn.news:
@@ -147,7 +143,7 @@ class MemoryTurnWriter(TurnWriter):
     @property
     def congested(self) -> bool:
         turn = self._turn
-        return turn.size > self._lag_limit and not turn.info.resumable
+        return turn.size > self._lag_limit and not turn.resumable
 
     async def drain(self) -> None:
         while self.congested:
@@ -158,7 +154,7 @@ class MemoryTurnWriter(TurnWriter):
 
     def detach(self) -> None:
         turn = self._turn
-        if not turn.info.resumable:
+        if not turn.resumable:
             turn.detached = True
             turn.drop_all()
 
@@ -209,7 +205,7 @@ class _MemoryReader(TurnReader):
         else:
             entries = list(islice(reversed(turn.entries), unseen))
             entries.reverse()
-        if not turn.info.resumable:
+        if not turn.resumable:
             turn.drop_all()
         return entries
 
@@ -249,7 +245,7 @@ class MemoryStreamLog(StreamLog):
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
-    ) -> MemoryTurnWriter:
+    ) -> TurnWriter:
         self._forget_old()
         turn = _Turn(info, snapshot, on_stop)
         self._turns[info.id] = turn
@@ -260,7 +256,7 @@ class MemoryStreamLog(StreamLog):
         return MemoryTurnWriter(turn, self._window, self._lag_limit, self._on_closed)
 
     def _on_closed(self, turn: _Turn) -> None:
-        if turn.info.resumable:
+        if turn.resumable:
             self._ended.append(turn)
         else:
             self._drop(turn)
@@ -297,7 +293,7 @@ class MemoryStreamLog(StreamLog):
 
     async def latest(self, thread_id: str) -> TurnInfo | None:
         self._forget_old()
-        turns = [turn.info for turn in self._by_thread.get(thread_id, {}).values() if turn.info.resumable]
+        turns = [turn.info for turn in self._by_thread.get(thread_id, {}).values() if turn.resumable]
         return turns[-1] if turns else None
 
     async def stop(self, turn_id: str) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["TurnState", "added_event", "done_event", "removed_event", "replaced_event"]
+__all__ = ["ItemState", "TurnState", "added_event", "done_event", "removed_event", "replaced_event"]
 
 
 def added_event(item: bytes) -> bytes:
@@ -31,12 +32,34 @@ def removed_event(item_id: bytes) -> bytes:
     return b'{"type":"thread.item.removed","item_id":' + item_id + b"}"
 
 
+_REPLACED: Final = b'{"type":"thread.item.replaced",'
+_DONE: Final = b'{"type":"thread.item.done",'
+
+
 @dataclass(slots=True)
-class _ItemState:
+class ItemState:
+    """What is known of an item of the turn.
+
+    Attributes:
+        first_seq: Number of the event that introduced it; 0 for an item of an earlier turn, which every reader has.
+        last_seq: Number of its last event; whoever appends an update of a pending item sets it.
+        render: Returns the JSON of a pending item as it is now.
+        event: The event that made it final.
+    """
+
     first_seq: int
     last_seq: int
     render: Callable[[], bytes] | None
     event: bytes = b""
+
+    def event_for(self, after: int) -> bytes:
+        """Returns the event that shows the item to a reader that has seen everything up to ``after``."""
+        is_new = self.first_seq > after
+        if self.render is not None:
+            return added_event(self.render()) if is_new else replaced_event(self.render())
+        if is_new and self.event.startswith(_REPLACED):
+            return _DONE + self.event.removeprefix(_REPLACED)
+        return self.event
 
 
 class TurnState:
@@ -49,9 +72,10 @@ class TurnState:
         self._thread: tuple[int, bytes] | None = None
         self._options: tuple[int, bytes] | None = None
         self._progress: tuple[int, bytes] | None = None
-        self._items: dict[str, _ItemState] = {}
+        self._items: dict[str, ItemState] = {}
         self._removed: dict[str, tuple[int, bytes]] = {}
         self._kept: list[tuple[int, bytes]] = []
+        self._updates: dict[str, list[tuple[int, bytes]]] = {}
 
     def thread(self, seq: int, event: bytes) -> None:
         """Notes ``thread.created`` or ``thread.updated``; only the latest counts."""
@@ -66,52 +90,53 @@ class TurnState:
         self._progress = (seq, event)
 
     def keep(self, seq: int, event: bytes) -> None:
-        """Notes an event that stands for itself: effect, notice, error, update of an earlier turn's item."""
+        """Notes an event that stands for itself: effect, notice, error."""
         self._kept.append((seq, event))
 
-    def pending(self, seq: int, item_id: str, render: Callable[[], bytes]) -> None:
-        """Notes that an item was added."""
+    def updated(self, seq: int, item_id: str, event: bytes) -> None:
+        """Notes an update of an item that is not pending: it counts until the item is replaced or removed."""
         self._progress = None
-        self._removed.pop(item_id, None)
-        known = self._items.get(item_id)
-        self._items[item_id] = _ItemState(known.first_seq if known else seq, seq, render)
+        self._updates.setdefault(item_id, []).append((seq, event))
 
-    def changed(self, seq: int, item_id: str) -> None:
-        """Notes that a pending item was updated."""
-        self._progress = None
-        self._items[item_id].last_seq = seq
+    def pending(self, seq: int, item_id: str, render: Callable[[], bytes]) -> ItemState:
+        """Notes that an item was added; its ``last_seq`` is to be kept up to date as updates are appended."""
+        return self._put(item_id, ItemState(seq, seq, render))
 
     def finished(self, seq: int, item_id: str, event: bytes) -> None:
         """Notes the event that makes an item final: ``thread.item.done`` or ``thread.item.replaced``."""
-        self._progress = None
-        self._removed.pop(item_id, None)
-        known = self._items.get(item_id)
-        self._items[item_id] = _ItemState(known.first_seq if known else seq, seq, None, event)
+        self._put(item_id, ItemState(0 if event.startswith(_REPLACED) else seq, seq, None, event))
 
     def removed(self, seq: int, item_id: str, event: bytes) -> None:
         """Notes that an item was removed."""
+        self._progress = None
         self._items.pop(item_id, None)
+        self._updates.pop(item_id, None)
         self._removed[item_id] = (seq, event)
+
+    def _put(self, item_id: str, item: ItemState) -> ItemState:
+        self._updates.pop(item_id, None)
+        known = self._items.get(item_id)
+        if known is not None:
+            item.first_seq = known.first_seq
+        self._items[item_id] = item
+        return item
 
     def events(self, after: int) -> list[bytes]:
         """Returns the events that bring a reader that has seen everything up to ``after`` to the present state.
 
-        The latest thread and stream options come first, then items in the order of their first event (done ones as
-        done, pending ones as added if the reader has not seen them, else as replaced), removals, what was kept
-        (effects, notices, errors), and the progress line that is showing.
+        The latest thread and stream options come first, then removals, so that an item that came back under its id
+        takes its new place, then items in the order of their first event (finished ones as done, or replaced if the
+        reader has them; pending ones as added if the reader has not seen them, else as replaced), updates of items
+        that are not pending, what was kept (effects, notices, errors), and the progress line that is showing.
         """
         events = [event for seq, event in filter(None, (self._thread, self._options)) if seq > after]
-        for item in self._items.values():
-            if item.last_seq <= after:
-                continue
-            if item.render is None:
-                events.append(item.event)
-            elif item.first_seq > after:
-                events.append(added_event(item.render()))
-            else:
-                events.append(replaced_event(item.render()))
         events.extend(event for seq, event in self._removed.values() if seq > after)
+        events.extend(item.event_for(after) for item in self._items.values() if item.last_seq > after)
+        for updates in self._updates.values():
+            events.extend(event for seq, event in updates if seq > after)
         events.extend(event for seq, event in self._kept if seq > after)
-        if self._progress is not None and self._progress[0] > after:
-            events.append(self._progress[1])
+        if self._progress is not None:
+            shown_since, progress = self._progress
+            if shown_since > max(after, *(item.last_seq for item in self._items.values()), 0):
+                events.append(progress)
         return events

@@ -116,12 +116,6 @@ class ThreadItemUpdatedEvent(Model):
         update: ThreadItemUpdate | None = None
     delta: TextDelta | None = Field(default=None, exclude=True)
 
-    @model_validator(mode="after")
-    def _require_one(self) -> ThreadItemUpdatedEvent:
-        if (cast("ThreadItemUpdate | None", self.update) is None) is (self.delta is None):
-            raise ValueError("give either update= or delta=")
-        return self
-
 
 ThreadItemUpdated = ThreadItemUpdatedEvent
 
