@@ -50,6 +50,7 @@ MODULES = [
     "streams/redis",
     "streams/snapshot",
     "streams/sqlite",
+    "streams/ticker",
     "streams/worker",
     "testing/models",
     "types/items",
