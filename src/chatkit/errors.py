@@ -88,7 +88,7 @@ class ChatKitError(Exception):
         status: HTTP status that an endpoint answers with.
     """
 
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     status: ClassVar[int] = 500
     default_message: ClassVar[str] = "Something went wrong on the server. Try again later."
 
@@ -306,7 +306,7 @@ class StreamError(BaseStreamError):
         allow_retry: Whether the client offers a retry; by default as usual for the code.
     """
 
-    code: ErrorCode  # pyright: ignore[reportIncompatibleVariableOverride] -- 1.6.5's instances carry their code
+    code: ErrorCode  # pyright: ignore[reportIncompatibleVariableOverride] -- 1.6.5 puts the member there
 
     def __init__(self, code: ErrorCode, *, allow_retry: bool | None = None) -> None:
         Exception.__init__(self, code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from chatkit.actions import Action
 from chatkit.types import ThreadMetadata, WidgetItem
@@ -83,4 +83,4 @@ def _call_by_name(
             positional.append(values[bare])
         else:
             keywords[name] = values[bare]
-    return cast("Any", method(*positional, **keywords))
+    return method(*positional, **keywords)

@@ -31,7 +31,6 @@ from chatkit.types import (
     ClientToolCallItem,
     ErrorEvent,
     NoticeEvent,
-    Page,
     ProgressUpdateEvent,
     StreamOptionsEvent,
     Thread,
@@ -370,7 +369,7 @@ class Pipeline:
             self._send_final(item.id, encoded)
 
     def _thread(self, event: ThreadCreatedEvent | ThreadUpdatedEvent) -> None:
-        page = cast("Page[ThreadItem]", event.thread.items)
+        page = event.thread.items
         self._send_thread(event.type.encode(), thread_json(event.thread, page))
 
     def _options(self, event: StreamOptionsEvent) -> None:
