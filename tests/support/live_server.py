@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-_RUNNING = re.compile(r"Uvicorn running on (http://\S+)")
+_URL = re.compile(r"http://\S+")
 
 
 class LiveServer(uvicorn.Server):
@@ -119,8 +119,8 @@ class ServerProcess:
                 self._seen.append(line)
         return "".join(self._seen)
 
-    def wait_until_running(self, timeout: float = 30.0) -> None:
-        """Waits until the process answers.
+    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+        """Waits until the process writes a line that has ``text`` in it, and returns the line.
 
         Raises:
             RuntimeError: It ended first.
@@ -130,13 +130,31 @@ class ServerProcess:
             if line is None:
                 raise RuntimeError(f"The server ended: {''.join(self._seen)}")
             self._seen.append(line)
-            if found := _RUNNING.search(line):
-                self.url = found[1]
-                return
+            if text in line:
+                return line
+
+    def wait_until_running(self, timeout: float = 30.0) -> None:
+        """Waits until the process answers.
+
+        Raises:
+            RuntimeError: It ended first.
+        """
+        found = _URL.search(self.wait_for("Uvicorn running on", timeout))
+        assert found is not None
+        self.url = found[0]
 
     def terminate(self, sig: signal.Signals = signal.SIGTERM) -> None:
         """Sends a signal."""
         self.process.send_signal(sig)
+
+    def kill(self) -> None:
+        """Ends the process, and those that it started, at once; releases what belongs to it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
 
 @contextmanager
@@ -167,9 +185,4 @@ def server_process(
             running.wait_until_running()
         yield running
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-        assert process.stderr is not None
-        running._reader.join(5)
-        process.stderr.close()
+        running.kill()

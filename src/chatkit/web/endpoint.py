@@ -1,0 +1,101 @@
+"""What the endpoints do, whatever framework they are registered with."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from chatkit.errors import ChatKitError, ConfigurationError, StoreUnavailableError
+from chatkit.server import ChatKitServer, StreamingResult
+from chatkit.web.errors import error_response
+from chatkit.web.lifecycle import Lifecycle
+from chatkit.web.limits import check_media_type, read_body
+from chatkit.web.response import EventStreamResponse
+
+__all__ = ["HEALTH_PATH", "READY_PATH", "Endpoint", "check_path"]
+
+logger = logging.getLogger("chatkit.web")
+
+HEALTH_PATH: Final = "/health"
+READY_PATH: Final = "/readyz"
+
+
+class Endpoint:
+    """Answers requests.
+
+    Args:
+        server: The server.
+        lifecycle: Its start and end.
+        max_body_bytes: The most bytes of a body.
+        keep_alive: Seconds of silence after which a stream gets a comment.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+    """
+
+    def __init__(
+        self, server: ChatKitServer[Any], lifecycle: Lifecycle, *, max_body_bytes: int, keep_alive: float
+    ) -> None:
+        if max_body_bytes < 1:
+            raise ConfigurationError(f"max_body_bytes={max_body_bytes} must be at least 1.")
+        if not keep_alive > 0:
+            raise ConfigurationError(f"keep_alive={keep_alive} must be a positive number of seconds.")
+        self._server = server
+        self._lifecycle = lifecycle
+        self._max_body_bytes = max_body_bytes
+        self._keep_alive = keep_alive
+
+    async def chat(self, request: Request, context: object) -> Response:
+        """Answers a request of the protocol.
+
+        Raises:
+            Exception: What ``process()`` raised; the caller turns it into an answer.
+        """
+        check_media_type(request)
+        try:
+            body = await read_body(request, self._max_body_bytes)
+        except ClientDisconnect:
+            logger.debug("A client left before it had sent its request.")
+            return Response(status_code=400)
+        if self._lifecycle.ending:
+            return _ending()
+        await self._lifecycle.ensure_started()
+        result = await self._server.process(body, context)
+        if isinstance(result, StreamingResult):
+            self._lifecycle.watch_signals()
+            logger.debug("Turn %s streams to %s.", result.turn_id, request.client)
+            return EventStreamResponse(result, keep_alive=self._keep_alive)
+        logger.debug("Answered %s with %d bytes.", request.client, len(result.json))
+        return Response(result.json, media_type="application/json")
+
+    async def ready(self) -> Response:
+        """Answers a readiness probe: 200 if requests can be served, else 503."""
+        if self._lifecycle.ending:
+            return _ending()
+        try:
+            await self._lifecycle.check()
+        except Exception as error:
+            logger.warning("The server is not ready.", exc_info=error)
+            code = error.code if isinstance(error, ChatKitError) else StoreUnavailableError.code
+            return error_response(503, code, StoreUnavailableError.default_message)
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def health(self) -> Response:
+        """Answers a liveness probe."""
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+def check_path(path: str, *, probes: bool = True) -> None:
+    """Raises ConfigurationError if the protocol cannot be spoken at ``path``."""
+    if not path.startswith("/"):
+        raise ConfigurationError(f"path={path!r} must begin with a slash.")
+    if probes and path in {HEALTH_PATH, READY_PATH}:
+        raise ConfigurationError(f"path={path!r} is the path of a probe; choose another one.")
+
+
+def _ending() -> Response:
+    message = "The server is about to end. Try again in a moment."
+    return error_response(503, "shutting_down", message, {"Retry-After": "1"})

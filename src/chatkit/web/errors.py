@@ -1,0 +1,108 @@
+"""Errors as HTTP answers: ``{"error": {"code": ..., "message": ...}}`` with the status of the error."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatkit.errors import ChatKitError
+
+__all__ = ["error_response", "install_error_handlers", "response_for"]
+
+logger = logging.getLogger("chatkit.web")
+
+_CODES: Final[dict[int, str]] = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limited",
+    500: "internal_error",
+    501: "not_implemented",
+    503: "unavailable",
+}
+_WITHOUT_BODY: Final = frozenset({204, 205, 304})
+
+
+def error_response(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Returns an answer in the form that every error has.
+
+    Args:
+        status: HTTP status.
+        code: Stable, machine-readable name of the failure.
+        message: What the client should know and do.
+        headers: Added to the answer.
+    """
+    body = json.dumps({"error": {"code": code, "message": message}}, separators=(",", ":"))
+    return Response(body, status, headers, media_type="application/json")
+
+
+def response_for(error: Exception) -> Response:
+    """Returns the answer to an error.
+
+    Errors of this package show their public message; exceptions of the framework keep status, headers and
+    detail; any other exception is logged and answered with a general text.
+    """
+    if isinstance(error, ChatKitError):
+        return _from_chatkit_error(error)
+    if isinstance(error, HTTPException):
+        return _from_http_exception(error)
+    logger.error("A request failed.", exc_info=error)
+    return error_response(500, ChatKitError.code, ChatKitError.default_message)
+
+
+def install_error_handlers(app: Starlette) -> None:
+    """Makes an application answer the errors of ``ChatKitServer.process()`` with their status and body.
+
+    For endpoints written by hand; ``create_app`` and ``chatkit_router`` do so by themselves. The framework's
+    own exceptions and those of the application keep their handling.
+
+    Args:
+        app: A Starlette or FastAPI application.
+    """
+    app.add_exception_handler(ChatKitError, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return response_for(error)
+
+
+def _from_chatkit_error(error: ChatKitError) -> Response:
+    if error.status >= 500 and error.status not in {501, 503}:
+        logger.error("A request failed.", exc_info=error)
+    elif error.status >= 500:
+        logger.warning("A request could not be served: %s", error)
+    # A stream error carries a member of an enum of texts.
+    code = cast("str", getattr(error.code, "value", error.code))
+    return error_response(error.status, code, error.public_message, error.headers)
+
+
+def _from_http_exception(error: HTTPException) -> Response:
+    if error.status_code in _WITHOUT_BODY or error.status_code < 200:
+        return Response(status_code=error.status_code, headers=error.headers)
+    detail = cast("object", error.detail)
+    message = detail if isinstance(detail, str) and detail else _phrase(error.status_code)
+    code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    return error_response(error.status_code, code, message, error.headers)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "The request failed."

@@ -1,0 +1,144 @@
+"""A FastAPI router for a server."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from enum import Enum
+from typing import Annotated, Any
+
+from chatkit.errors import ChatKitError, InvalidRequestError, MissingExtraError
+
+try:
+    from fastapi import APIRouter, Depends
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.routing import APIRoute
+except ModuleNotFoundError as error:
+    raise MissingExtraError("FastAPI is not installed: pip install 'chatkit-server[fastapi]'.") from error
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatkit.server import ChatKitServer
+from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, Endpoint, check_path
+from chatkit.web.errors import response_for
+from chatkit.web.lifecycle import Lifecycle
+from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
+from chatkit.web.response import DEFAULT_KEEP_ALIVE
+
+__all__ = ["chatkit_router"]
+
+
+def chatkit_router(
+    server: ChatKitServer[Any],
+    *,
+    context: Callable[..., Any],
+    path: str = "/chatkit",
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    keep_alive: float = DEFAULT_KEEP_ALIVE,
+    workers: int | None = None,
+    probes: bool = True,
+    tags: Sequence[str | Enum] = ("chatkit",),
+) -> APIRouter:
+    """Returns a router with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``.
+
+    Include it with ``app.include_router(...)``. Its lifespan joins that of the application: it starts the
+    server and closes it. Errors of its endpoints have the form ``{"error": {"code", "message"}}``, exceptions
+    of FastAPI included; exceptions that the application has a handler for go to that handler.
+
+    Args:
+        server: The server.
+        context: Returns the request context: a FastAPI dependency with any parameters of its own, or a
+            function of the request.
+        path: Where the protocol is spoken.
+        max_body_bytes: The most bytes of a request; more is answered with 413.
+        keep_alive: Seconds of silence after which a stream gets a comment.
+        workers: Processes that serve the application. None finds out from the command line of the usual
+            servers and from ``WEB_CONCURRENCY``.
+        probes: Whether the router has ``/health`` and ``/readyz``.
+        tags: Of the operations in the OpenAPI document.
+
+    Raises:
+        ConfigurationError: An option cannot be as it is.
+    """
+    check_path(path, probes=probes)
+    lifecycle = Lifecycle(server, workers=workers)
+    endpoint = Endpoint(server, lifecycle, max_body_bytes=max_body_bytes, keep_alive=keep_alive)
+    router = APIRouter(route_class=_Route, lifespan=lifecycle.lifespan, tags=list(tags))
+    dependency = _as_dependency(context)
+
+    async def chatkit(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
+        return await endpoint.chat(request, context)
+
+    router.add_api_route(
+        path,
+        chatkit,
+        methods=["POST"],
+        response_model=None,
+        summary="The ChatKit endpoint",
+        response_description="JSON, or a stream of events",
+    )
+    if probes:
+        for probe, answer in ((HEALTH_PATH, endpoint.health), (READY_PATH, endpoint.ready)):
+            router.add_api_route(probe, answer, methods=["GET"], response_model=None, include_in_schema=False)
+    return router
+
+
+class _Route(APIRoute):
+    """A route whose errors have the form of this package."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                return response_for(InvalidRequestError(_explain(error)))
+            except (ChatKitError, HTTPException) as error:
+                return response_for(error)
+            except Exception as error:
+                if _has_handler(request, error):
+                    raise
+                return response_for(error)
+
+        return answer
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().handle(scope, receive, send)
+        except HTTPException as error:
+            # Raised for a method that the route does not have, before there is a request to handle.
+            if error.status_code != 405:
+                raise
+            await response_for(error)(scope, receive, send)
+
+
+def _as_dependency(context: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the request to a function of one untyped parameter, which FastAPI would look for in the query."""
+    parameters = list(inspect.signature(context).parameters.values())
+    if (
+        len(parameters) != 1
+        or parameters[0].kind
+        not in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+        or parameters[0].annotation is not inspect.Parameter.empty
+        or parameters[0].default is not inspect.Parameter.empty
+    ):
+        return context
+
+    async def of_request(request: Request) -> Any:
+        made = context(request)
+        return await made if inspect.isawaitable(made) else made
+
+    return of_request
+
+
+def _has_handler(request: Request, error: Exception) -> bool:
+    handlers = request.app.exception_handlers
+    return 500 in handlers or any(kind in handlers for kind in type(error).__mro__)
+
+
+def _explain(error: RequestValidationError) -> str:
+    """Names what is wrong, without repeating what the client sent."""
+    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+    return "; ".join(problems)

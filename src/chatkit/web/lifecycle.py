@@ -1,0 +1,113 @@
+"""Start and end of a server inside an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from chatkit.errors import StoreUnavailableError
+from chatkit.server import ChatKitServer
+from chatkit.web.shutdown import ShutdownHook
+from chatkit.web.workers import detect_workers
+
+__all__ = ["Lifecycle"]
+
+logger = logging.getLogger("chatkit.web")
+
+_CHECK_SECONDS: Final = 5.0
+
+
+class Lifecycle:
+    """Starts a server with its application, and ends its turns when the process is asked to end.
+
+    Applications that are mounted below another one are not told of start and end; then the first request
+    starts the server.
+
+    Args:
+        server: The server.
+        workers: Processes that serve the application; None finds out.
+    """
+
+    def __init__(self, server: ChatKitServer[Any], *, workers: int | None = None) -> None:
+        self._server = server
+        self._workers = workers
+        self._hook = ShutdownHook(server.shutdown)
+        self._started = False
+        self._users = 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether the process has been asked to end."""
+        return self._hook.triggered
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
+        """The lifespan of an application that the server lives in; may be entered by several at once.
+
+        Args:
+            app: The application; it is not looked at.
+
+        Raises:
+            ConfigurationError: There are several workers, and the server cannot work in more than one.
+        """
+        if self._users == 0:
+            # A new hook: the application may have been ended and started again.
+            self._hook = ShutdownHook(self._server.shutdown)
+            self._started = False
+            await self.ensure_started()
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                await self._stop()
+
+    async def ensure_started(self) -> None:
+        """Starts the server if nothing has done so yet.
+
+        Raises:
+            ConfigurationError: There are several workers, and the server cannot work in more than one.
+        """
+        if self._started:
+            return
+        self._server.check_workers(detect_workers() if self._workers is None else self._workers)
+        # Set before waiting: later requests need not wait for the recovery of other turns.
+        self._started = True
+        try:
+            self._hook.install()
+            recovered = await self._server.recover()
+        except BaseException:
+            self._started = False
+            self._hook.uninstall()
+            raise
+        if recovered:
+            logger.info("Finished %d turns that were cut off when a process ended.", recovered)
+
+    def watch_signals(self) -> None:
+        """Makes sure that a stream which begins now ends promptly when the process is asked to end."""
+        self._hook.install()
+
+    async def check(self) -> None:
+        """Returns if requests can be served.
+
+        Raises:
+            Exception: What the store raised, or ``StoreUnavailableError`` if it does not answer within five
+                seconds.
+        """
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._server.check()
+        except TimeoutError as error:
+            raise StoreUnavailableError from error
+
+    async def _stop(self) -> None:
+        try:
+            await self._hook.wait()
+            await self._server.close()
+        finally:
+            self._hook.uninstall()
+            self._started = False

@@ -1,0 +1,196 @@
+"""The answer to a streaming request: server-sent events as they are ready.
+
+An ASGI application of its own rather than the framework's streaming response: that one waits for the next
+chunk while a client is gone, differs by version of ASGI, and enters a task group for every stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import anyio
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from chatkit.server import StreamingResult
+from chatkit.sse import KEEP_ALIVE, MEDIA_TYPE, encode_event
+
+__all__ = ["DEFAULT_KEEP_ALIVE", "EventStreamResponse"]
+
+logger = logging.getLogger("chatkit.web")
+
+DEFAULT_KEEP_ALIVE: Final = 15.0
+"""Seconds of silence after which a comment is sent; proxies cut connections that are silent for long."""
+
+# The media type has no charset: event streams are UTF-8 by definition, and some clients compare the whole
+# value.
+_HEADERS: Final = {
+    "content-type": MEDIA_TYPE,
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+# How servers, and middleware that hands messages on, say that nobody is there any more.
+_CLIENT_GONE: Final = (OSError, ClientDisconnect, anyio.BrokenResourceError, anyio.ClosedResourceError)
+_FAILURE: Final = encode_event(b'{"type":"error","code":"stream.error","allow_retry":true}')
+
+
+class EventStreamResponse(Response):
+    """Streams the events of a turn.
+
+    It reads the result and watches for the client's leaving at the same time; however it ends, the result is
+    closed before it returns.
+
+    Args:
+        result: What ``ChatKitServer.process()`` returned.
+        keep_alive: Seconds of silence after which a comment is sent.
+        headers: Added to the answer.
+        background: Run after the stream.
+    """
+
+    def __init__(
+        self,
+        result: StreamingResult,
+        *,
+        keep_alive: float = DEFAULT_KEEP_ALIVE,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        # The framework's constructor would set a body and with it a length.
+        self.status_code = 200
+        self.background = background
+        self._result = result
+        self._keep_alive = keep_alive
+        self.init_headers({**_HEADERS, **(headers or {})})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._stream(_Channel(send), receive)
+        except _SendError as failed:
+            if not isinstance(failed.error, _CLIENT_GONE):
+                raise failed.error from None
+            logger.debug("A client left before its stream had ended.")
+        if self.background is not None:
+            await self.background()
+
+    async def _stream(self, channel: _Channel, receive: Receive) -> None:
+        pump = _start(self._pump(channel))
+        watch = _start(_watch(receive))
+        keep_alive = _start(channel.keep_alive(self._keep_alive))
+        try:
+            done, _ = await asyncio.wait({pump, watch, keep_alive}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _uninterrupted(self._settle([pump, watch, keep_alive]))
+        if pump in done:
+            # A cancelled pump passes on that the handler was cancelled; its stream has ended all the same.
+            failure = None if pump.cancelled() else pump.exception()
+            if isinstance(failure, _SendError):
+                raise failure
+            if failure is not None:
+                logger.error("A stream broke off.", exc_info=failure)
+                await channel.send(_FAILURE)
+            await channel.end()
+        elif keep_alive in done:
+            keep_alive.result()
+
+    async def _pump(self, channel: _Channel) -> None:
+        await channel.start(self.status_code, self.raw_headers)
+        async with aclosing(self._result.batches()) as batches:
+            async for chunk in batches:
+                await channel.send(chunk)
+
+    async def _settle(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
+        await self._result.aclose()
+
+
+class _SendError(Exception):
+    """The server could not send any more.
+
+    Args:
+        error: What it raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Channel:
+    """The way to the client, one message at a time."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, chunk: bytes) -> None:
+        await self._put({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        await self._put({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def keep_alive(self, interval: float) -> None:
+        """Sends a comment whenever nothing was sent for ``interval`` seconds; runs until it is cancelled."""
+        while True:
+            silence = self._loop.time() - self._last
+            if silence < interval:
+                await asyncio.sleep(interval - silence)
+            elif self._lock.locked():
+                # Something is on its way to a slow client already.
+                await asyncio.sleep(interval)
+            else:
+                await self.send(KEEP_ALIVE)
+
+    async def _put(self, message: Message) -> None:
+        async with self._lock:
+            try:
+                await self._send(message)
+            except Exception as error:
+                raise _SendError(error) from error
+            self._last = self._loop.time()
+
+
+def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work)
+
+
+async def _watch(receive: Receive) -> None:
+    """Returns when the client is gone."""
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except Exception as error:  # A channel that cannot be watched tells nothing about the client.
+        logger.debug("A client cannot be watched.", exc_info=error)
+        await asyncio.get_running_loop().create_future()
+
+
+async def _uninterrupted(work: Awaitable[None]) -> None:
+    """Awaits to the end, then passes on a cancellation that came meanwhile."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled

@@ -1,0 +1,212 @@
+"""A process that is asked to end while streams are open: turns closed in order, and gone within three seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from chatkit.sse import SSEDecoder
+from chatkit.store import SQLiteStore
+from tests.support.live_server import ServerProcess, server_process
+from tests.web.sample import message
+
+PATH = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+APPLICATIONS = """
+import asyncio, sys
+import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from chatkit.store import SQLiteStore
+from chatkit.web import create_app, server_lifespan, single_user
+from chatkit.web.fastapi import chatkit_router
+from tests.web.hand_written import make_app
+from tests.web.sample import SampleServer
+
+server = SampleServer(SQLiteStore("chat.db", owner=lambda context: "local"))
+
+def starlette():
+    return create_app(server, context=single_user())
+
+def router():
+    app = FastAPI()
+    app.include_router(chatkit_router(server, context=single_user()))
+    return app
+
+def mounted():
+    return Starlette(routes=[Mount("/", create_app(server, context=single_user()))])
+
+def two_apps():
+    return Starlette(
+        routes=[Mount("/other", create_app(server, context=single_user())), Mount("/", starlette())],
+        lifespan=server_lifespan(SampleServer(SQLiteStore("other.db", owner=lambda context: "local"))),
+    )
+
+def by_hand():
+    return make_app(server, lifespan=server_lifespan(server))
+
+async def embedded():
+    await uvicorn.Server(uvicorn.Config(starlette, factory=True, port=0)).serve()
+"""
+
+
+class OpenStream:
+    """A stream that is read up to the last word of the partial answer."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._decoder = SSEDecoder()
+        self._chunks = response.iter_bytes()
+        while not any(event.get("update", {}).get("delta") == "hold" for event in self.events):
+            self._read_on()
+
+    def _read_on(self) -> bool:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        self.events += [json.loads(event.data) for event in self._decoder.feed(chunk)]
+        return True
+
+    def read_to_the_end(self) -> None:
+        while self._read_on():
+            pass
+
+
+def open_streams(stack: ExitStack, url: str, count: int) -> list[OpenStream]:
+    client = stack.enter_context(httpx2.Client(base_url=url, timeout=10))
+    responses = [
+        stack.enter_context(client.stream("POST", "/chatkit", json=message("hold"))) for _ in range(count)
+    ]
+    return [OpenStream(response) for response in responses]
+
+
+async def check_end(streams: list[OpenStream], running: ServerProcess, folder: Path, sent_at: float) -> None:
+    for stream in streams:
+        stream.read_to_the_end()
+    running.process.wait(10)
+    assert time.monotonic() - sent_at < 3
+    store: SQLiteStore[Any] = SQLiteStore(str(folder / "chat.db"), owner=lambda context: "local")
+    for stream in streams:
+        assert stream.events[-1]["type"] == "error"
+        assert stream.events[-1]["allow_retry"] is True
+        done = stream.events[-2]
+        assert done["type"] == "thread.item.done"
+        assert done["item"]["content"][0]["text"] == "You said hold"
+        thread_id = stream.events[0]["thread"]["id"]
+        page = await store.load_thread_items(thread_id, None, 10, "asc", None)
+        assert page.data[1].id == done["item"]["id"], "what the client saw as done is stored"
+    await store.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("application", ["starlette", "router", "mounted", "two_apps", "by_hand"])
+async def test_open_streams_end_with_the_process(
+    application: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "applications.py").write_text(APPLICATIONS)
+    with (
+        server_process(
+            f"applications:{application}", "--factory", folder=tmp_path, environment={"PYTHONPATH": PATH}
+        ) as running,
+        ExitStack() as stack,
+    ):
+        streams = open_streams(stack, running.url, 3)
+        sent_at = time.monotonic()
+        running.terminate(number)
+        await check_end(streams, running, tmp_path, sent_at)
+        assert "Traceback" not in running.log
+
+
+async def test_an_embedded_server_ends_too(tmp_path: Path) -> None:
+    (tmp_path / "applications.py").write_text(
+        APPLICATIONS + '\nif __name__ == "__main__":\n    asyncio.run(embedded())\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "applications.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": PATH},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    running = ServerProcess(process)
+    try:
+        running.wait_until_running()
+        with ExitStack() as stack:
+            streams = open_streams(stack, running.url, 1)
+            sent_at = time.monotonic()
+            running.terminate()
+            await check_end(streams, running, tmp_path, sent_at)
+    finally:
+        running.kill()
+
+
+def test_a_process_that_ends_takes_no_new_messages(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    with (
+        server_process("slow:app", folder=tmp_path, environment={"PYTHONPATH": PATH}) as running,
+        httpx2.Client(base_url=running.url, timeout=10) as client,
+    ):
+        assert client.get("/readyz").status_code == 200
+        assert client.post("/signal").status_code == 200
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["error"]["code"]) == (503, "shutting_down")
+        refused = client.post("/chatkit", json=message("hello"))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+        assert refused.headers["retry-after"] == "1"
+
+
+# The server's own handler is replaced by one that does nothing, so that the moment between signal and end
+# lasts.
+SLOW = """
+import signal
+from contextlib import asynccontextmanager
+from starlette.responses import Response
+from starlette.routing import Route
+from chatkit.store import MemoryStore
+from chatkit.web import create_app, single_user
+from tests.web.sample import SampleServer
+
+@asynccontextmanager
+async def lifespan(app):
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    yield
+
+async def raise_signal(request):
+    signal.raise_signal(signal.SIGTERM)
+    return Response()
+
+app = create_app(
+    SampleServer(MemoryStore()),
+    context=single_user(),
+    routes=[Route("/signal", raise_signal, methods=["POST"])],
+    lifespan=lifespan,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"), [(["--workers", "2"], {}), ([], {"WEB_CONCURRENCY": "2"})]
+)
+def test_workers_that_cannot_share_turns_refuse_to_start(
+    options: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    environment = {**environment, "PYTHONPATH": PATH}
+    with server_process(
+        "slow:app", *options, folder=tmp_path, environment=environment, wait=False
+    ) as running:
+        running.wait_for("stream_log=", timeout=30)
+        running.process.wait(20)
+        assert "Application startup complete" not in running.log
