@@ -15,6 +15,7 @@ from chatkit._sqlite import Database
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
 from chatkit.store.base import Store, owner_from_context
+from chatkit.streams.sqlite import SQLiteStreamLog
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -57,6 +58,7 @@ class SQLiteStore(Store[TContext]):
     ) -> None:
         self.database = Database(db_path)
         self._owner_of = owner
+        self._stream_log: SQLiteStreamLog | None = None
 
     def owner(self, context: TContext) -> str:
         """Returns the owner of a context.
@@ -203,6 +205,12 @@ class SQLiteStore(Store[TContext]):
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
         parameters = {"owner": self.owner(context), "turn_id": turn_id, "token": token}
         await self.database.write(lambda connection: _run(connection, "end_turn", **parameters).rowcount)
+
+    def stream_log(self) -> SQLiteStreamLog:
+        """Returns the log that keeps its checkpoints in the same file, always the same object."""
+        if self._stream_log is None:
+            self._stream_log = SQLiteStreamLog(self.database)
+        return self._stream_log
 
     async def check(self) -> None:
         await self.database.read(

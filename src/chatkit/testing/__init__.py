@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from chatkit.testing.store_contract import StoreContract
+from chatkit.testing.stream_log_contract import StreamLogContract
 
-__all__ = ["StoreContract"]
+__all__ = ["StoreContract", "StreamLogContract"]
