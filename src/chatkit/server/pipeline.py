@@ -24,7 +24,14 @@ from chatkit.server.wire import (
 )
 from chatkit.store.base import Store
 from chatkit.streams.base import TurnWriter
-from chatkit.streams.snapshot import ItemState, TurnState, added_event, done_event, removed_event, replaced_event
+from chatkit.streams.snapshot import (
+    ItemState,
+    TurnState,
+    added_event,
+    done_event,
+    removed_event,
+    replaced_event,
+)
 from chatkit.types import (
     AssistantMessageContentPartTextDelta,
     ClientEffectEvent,
@@ -110,7 +117,7 @@ class Pipeline:
         self._elsewhere: dict[str, _Tracked | None] = {}
         self._stored: set[str] = set()
         self._awaits_client_tool = False
-        self._upserts = type(store).put_thread_item is not Store.put_thread_item
+        self._upserts = store.upserts
         self._handlers: dict[type, Callable[[Any], Awaitable[None] | None]] = {
             ThreadItemUpdatedEvent: self._updated,
             ThreadItemAddedEvent: self._added,

@@ -222,7 +222,7 @@ class Runner:
         """
         finalised = 0
         for turn in await self.log.claim_interrupted():
-            takes_owners = type(store).owner is not Store.owner and turn.info.owner is not None
+            takes_owners = store.knows_owners and turn.info.owner is not None
             context = (
                 OwnerContext(str(turn.info.owner))
                 if takes_owners

@@ -90,8 +90,10 @@ class ChatKitServer(ABC, Generic[TContext]):
         persist_item_updates: Whether updates of items of earlier turns are stored.
     """
 
-    store: Store[TContext] | SimpleStore
-    attachment_store: AttachmentStore[TContext] | FileStore | None = None
+    # Each stays the object that was given, which may be one of the reference's kind; declared as what handlers that
+    # use it were written for.
+    store: Store[TContext]
+    attachment_store: AttachmentStore[TContext] | None = None
     stream_log: StreamLog | None = None
     on_disconnect: DisconnectPolicy = "stop"
     concurrency: ConcurrencyPolicy = "allow"
@@ -115,15 +117,16 @@ class ChatKitServer(ABC, Generic[TContext]):
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
-        self.store = store
-        self.attachment_store = attachment_store if attachment_store is not None else file_store
+        self.store = cast("Store[TContext]", store)
+        files = attachment_store if attachment_store is not None else file_store
+        self.attachment_store = cast("AttachmentStore[TContext] | None", files)
         self.stream_log = stream_log
         self.on_disconnect = on_disconnect
         self.concurrency = concurrency
         self.persist_item_updates = persist_item_updates
 
     @property
-    def file_store(self) -> AttachmentStore[TContext] | FileStore | None:
+    def file_store(self) -> AttachmentStore[TContext] | None:
         """Same as ``attachment_store``."""
         return self.attachment_store
 

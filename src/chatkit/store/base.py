@@ -219,6 +219,16 @@ class Store(ABC, Generic[TContext]):
         """Returns the owner of a context, or None if this store knows no owners."""
         return None
 
+    @property
+    def knows_owners(self) -> bool:
+        """Whether the store separates owners, and takes an ``OwnerContext`` for work without a request."""
+        return getattr(type(self), "owner") is not getattr(Store, "owner")  # noqa: B009
+
+    @property
+    def upserts(self) -> bool:
+        """Whether ``put_thread_item`` is one operation of the store, not the default over two others."""
+        return getattr(type(self), "put_thread_item") is not getattr(Store, "put_thread_item")  # noqa: B009
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         """Registers a turn, or takes it over, and returns its fencing token; 0 if the store does not fence."""
         return 0
