@@ -24,7 +24,8 @@ JSON = {"Content-Type": "application/json"}
 
 
 class SampleServer(ChatKitServer[Any]):
-    """Answers ``hold`` with the beginning of a text and then waits for ever, everything else with an echo."""
+    """Answers ``hold`` with the beginning of a text and then waits for ever, ``flood`` without an
+    end, everything else with an echo."""
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
@@ -42,6 +43,11 @@ class SampleServer(ChatKitServer[Any]):
         for word in ("You ", "said ", said):
             yield ThreadItemUpdatedEvent(
                 item_id=item_id, update=AssistantMessageContentPartTextDelta(content_index=0, delta=word)
+            )
+        while said == "flood":
+            yield ThreadItemUpdatedEvent(
+                item_id=item_id,
+                update=AssistantMessageContentPartTextDelta(content_index=0, delta="x" * 4096),
             )
         if said == "hold":
             await asyncio.get_running_loop().create_future()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -249,8 +250,17 @@ class FailingStore(MemoryStore[Any]):
         raise OSError("disk is gone: /dev/sda")
 
 
-def test_readiness_tells_of_a_store_that_does_not_answer() -> None:
-    app = create_app(SampleServer(FailingStore()), context=single_user())
+class HangingStore(MemoryStore[Any]):
+    async def check(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("store", [FailingStore, HangingStore])
+def test_readiness_tells_of_a_store_that_does_not_answer(
+    store: type[MemoryStore[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatkit.web.lifecycle._CHECK_SECONDS", 0.05)
+    app = create_app(SampleServer(store()), context=single_user())
     with live_server(app) as server:
         answer = httpx2.get(f"{server.url}/readyz")
         assert error_of(answer) == (503, "store_unavailable")
@@ -324,7 +334,20 @@ def test_own_routes_middleware_and_lifespan_stay() -> None:
     assert order == ["begin []", "end close"]
 
 
-def test_a_client_that_leaves_stops_the_turn_even_behind_middleware() -> None:
+def test_a_client_that_leaves_before_it_has_sent_everything_disturbs_nobody(
+    live: LiveServer, client: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = (httpx2.URL(live.url).host, httpx2.URL(live.url).port or 0)
+    with socket.create_connection(address) as connection:
+        connection.sendall(
+            b"POST /chatkit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+    assert client.get("/health").status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_a_client_that_leaves_stops_the_turn_even_behind_middleware(http: str) -> None:
     store: MemoryStore[Any] = MemoryStore()
 
     async def pass_on(request: Request, call_next: Any) -> Response:
@@ -334,17 +357,19 @@ def test_a_client_that_leaves_stops_the_turn_even_behind_middleware() -> None:
     app = create_app(
         server, context=single_user(), middleware=[Middleware(BaseHTTPMiddleware, dispatch=pass_on)]
     )
-    with live_server(app) as live, httpx2.Client(base_url=live.url, timeout=10) as client:
-        thread_id = hold_and_leave(client)
-        # Stopping is acknowledged after the partial text is saved, whoever asked first.
-        assert client.post(
-            "/chatkit", json={"type": "turns.stop", "params": {"thread_id": thread_id}}
-        ).is_success
-        items = client.post(
-            "/chatkit", json={"type": "items.list", "params": {"thread_id": thread_id}}
-        ).json()
-        assert [item["type"] for item in items["data"]][-1] == "user_message"
-        assert items["data"][0]["content"][0]["text"] == "You said hold"
+    with live_server(app, http=http) as live, httpx2.Client(base_url=live.url, timeout=10) as client:
+        check_that_leaving_keeps_the_partial_text(client)
+
+
+def check_that_leaving_keeps_the_partial_text(client: httpx2.Client) -> None:
+    thread_id = hold_and_leave(client)
+    # Stopping is acknowledged after the partial text is saved, whoever asked first.
+    stop = {"type": "turns.stop", "params": {"thread_id": thread_id}}
+    assert client.post("/chatkit", json=stop).is_success
+    listed = client.post("/chatkit", json={"type": "items.list", "params": {"thread_id": thread_id}})
+    answer, said = listed.json()["data"]
+    assert said["type"] == "user_message"
+    assert answer["content"][0]["text"] == "You said hold"
 
 
 def hold_and_leave(client: httpx2.Client) -> str:
@@ -379,6 +404,23 @@ def test_an_application_below_another_is_started_by_its_first_request() -> None:
             answer = httpx2.post(f"{live.url}/sub/chatkit", json=message("hello"))
             assert events(answer.content)[-1]["type"] == "thread.item.done"
     assert server.calls == ["workers 1", "recover"]
+
+
+def test_a_recovery_that_fails_is_tried_again_at_the_next_request(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Recorder):
+        async def recover(self) -> int:
+            if self.calls.count("recover") == 0:
+                self.calls.append("recover")
+                raise OSError("the disk is asleep")
+            return await super().recover()
+
+    server = Failing()
+    with live_server(Starlette(routes=[Mount("/sub", create_app(server, context=single_user()))])) as live:
+        first = httpx2.post(f"{live.url}/sub/chatkit", json=message("hello"))
+        assert error_of(first) == (500, "internal_error")
+        assert httpx2.post(f"{live.url}/sub/chatkit", json=message("hello")).status_code == 200
+    assert server.calls == ["workers 1", "recover", "workers 1", "recover"]
+    assert "asleep" in caplog.text
 
 
 def test_an_application_below_another_with_too_many_workers_serves_nothing(

@@ -20,7 +20,7 @@ from chatkit.web.fastapi import chatkit_router
 from tests.support.live_server import live_server
 from tests.web import hand_written
 from tests.web.sample import JSON, SampleServer, message
-from tests.web.test_app import Recorder, error_of, events
+from tests.web.test_app import Recorder, check_that_leaving_keeps_the_partial_text, error_of, events
 
 
 @dataclass
@@ -125,6 +125,7 @@ def test_exceptions_that_the_application_handles_go_to_its_handler() -> None:
 def test_probes_may_be_left_out(path: str) -> None:
     with serving(make_app()) as client:
         assert client.get(path).json() == {"status": "ok"}
+        assert client.head(path).status_code == 200
     with serving(make_app(probes=False)) as client:
         assert client.get(path).status_code == 404
 
@@ -258,6 +259,13 @@ def test_the_endpoint_of_the_reference_with_a_bearer_token() -> None:
         wrong = client.post("/chatkit", json=read, headers={"Authorization": "Bearer wrong"})
         assert (wrong.status_code, wrong.json()) == (401, {"detail": "Invalid token"}), "FastAPI's own form"
         assert client.post("/chatkit", json=read).status_code in {401, 403}
+
+
+def test_a_client_that_leaves_the_endpoint_of_the_reference_stops_the_turn() -> None:
+    app = hand_written.make_app(SampleServer(MemoryStore()))
+    with serving(app) as client:
+        client.headers["x-user-id"] = "alice"
+        check_that_leaving_keeps_the_partial_text(client)
 
 
 def test_without_handlers_an_error_is_an_unhandled_exception() -> None:

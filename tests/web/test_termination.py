@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -150,6 +151,30 @@ async def test_an_embedded_server_ends_too(tmp_path: Path) -> None:
             await check_end(streams, running, tmp_path, sent_at)
     finally:
         running.kill()
+
+
+def test_a_client_that_does_not_read_holds_the_process_no_longer_than_the_server_allows(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "applications.py").write_text(APPLICATIONS)
+    request = json.dumps(message("flood")).encode()
+    head = (
+        b"POST /chatkit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
+    options = ["--factory", "--timeout-graceful-shutdown", "1"]
+    with server_process(
+        "applications:starlette", *options, folder=tmp_path, environment={"PYTHONPATH": PATH}
+    ) as running:
+        url = httpx2.URL(running.url)
+        with socket.create_connection((url.host, url.port or 0)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(head % len(request) + request)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            sent_at = time.monotonic()
+            running.terminate()
+            running.process.wait(10)
+            assert time.monotonic() - sent_at < 3
+        assert "Application shutdown complete" in running.log
 
 
 def test_a_process_that_ends_takes_no_new_messages(tmp_path: Path) -> None:

@@ -43,8 +43,10 @@ def create_app(
 ) -> Starlette:
     """Returns an application with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``.
 
-    Its lifespan starts the server (turns that a crash cut off are finished) and closes it. When the process
-    is asked to end, running turns are ended in order, so that open streams do not keep it alive.
+    Its lifespan starts the server (turns that a crash cut off are finished) and closes it. When the process is
+    asked to end, running turns are ended in order, so that open streams do not keep it alive. A client that does
+    not read holds the HTTP server all the same; bound that with its own option, such as uvicorn's
+    ``--timeout-graceful-shutdown 2``.
 
     Args:
         server: The server.

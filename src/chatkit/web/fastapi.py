@@ -80,7 +80,9 @@ def chatkit_router(
     )
     if probes:
         for probe, answer in ((HEALTH_PATH, endpoint.health), (READY_PATH, endpoint.ready)):
-            router.add_api_route(probe, answer, methods=["GET"], response_model=None, include_in_schema=False)
+            router.add_api_route(
+                probe, answer, methods=["GET", "HEAD"], response_model=None, include_in_schema=False
+            )
     return router
 
 
