@@ -473,14 +473,35 @@ async def test_a_full_disk_does_not_end_the_turn(
         await writer.close(EndState.COMPLETED)
 
 
+async def test_a_turn_that_is_faster_than_the_disk_waits_for_it(database: CountingDatabase) -> None:
+    dead = SQLiteStreamLog(database, worker=dead_worker)
+    writer = await open_turn(dead, "turn_a", resumable=True)
+    big = b'"' + b"x" * 100_000 + b'"'
+    waits = 0
+    for _ in range(100):
+        writer.append(big)
+        if writer.congested:
+            waits += 1
+            async with asyncio.timeout(10):
+                await writer.drain()
+            assert not writer.congested
+    assert waits == 9
+    await writer.flush()
+    assert await claimed(SQLiteStreamLog(database)) == {
+        "turn_a": [LogEntry(seq, big) for seq in range(1, 101)]
+    }
+    await writer.close(EndState.COMPLETED)
+
+
 async def test_what_waits_for_the_disk_is_bounded_and_gapless(
     database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "_BUFFER", 1000)
+    monkeypatch.setattr(checkpoints, "_BUFFER", 10_000)
     dead = SQLiteStreamLog(database, worker=dead_worker)
     await database.write(pages(1))
     writer = await open_turn(dead, "turn_a")
-    writer.append(b'"' + b"x" * 990 + b'"')
+    writer.append(b'"' + b"x" * 9_980 + b'"')
+    assert not await dead._checkpoints.save()
     for _ in range(10_000):
         writer.append(event(writer.last_seq + 1))
     await writer.flush()
@@ -489,7 +510,7 @@ async def test_what_waits_for_the_disk_is_bounded_and_gapless(
     writer.append(event(writer.last_seq + 1))
     await writer.flush()
     (turn,) = await SQLiteStreamLog(database).claim_interrupted()
-    assert [entry.seq for entry in turn.entries] == [1, 2, 3], "the third one exceeds the limit"
+    assert [entry.seq for entry in turn.entries] == [1, 2, 3, 4], "the fourth one exceeds the limit"
     assert writer.last_seq == 10_002
     await writer.close(EndState.COMPLETED)
 

@@ -36,6 +36,8 @@ SEPARATOR: Final = b"\x1e"
 LEASE: Final = 10.0
 """Seconds for which a turn is its worker's without renewal."""
 
+_CROWD: Final = 1024 * 1024
+"""Unsaved bytes of a turn at which it had better wait for a save."""
 _BUFFER: Final = 4 * 1024 * 1024
 """Bytes of a turn that wait for a database that cannot be written."""
 
@@ -50,6 +52,7 @@ class UnsavedTurn:
 
     Attributes:
         info: The turn.
+        failing: Whether the last save failed.
         stopped: Whether the turn's checkpoints have ended before it: another worker has claimed it, or the database
             could not be written for so long that the buffer is full. What is on disk stays a gapless beginning.
     """
@@ -58,6 +61,7 @@ class UnsavedTurn:
         "_appended",
         "_dropped",
         "events",
+        "failing",
         "info",
         "recorded",
         "saved_seq",
@@ -75,6 +79,7 @@ class UnsavedTurn:
         self.recorded = False
         self.touched = False
         self.stopped = False
+        self.failing = False
         self.warned = False
         self._appended = 0
         self._dropped = 0
@@ -85,10 +90,15 @@ class UnsavedTurn:
             return
         self.events.append(data)
         self._appended += len(data)
-        if self._appended - self._dropped > _BUFFER:
+        if self.failing and self._appended - self._dropped > _BUFFER:
             self.stopped = True
         if not self.ticker.due:
             self.ticker.soon()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the turn had better wait for a save; a database that cannot be written keeps no turn waiting."""
+        return self._appended - self._dropped > _CROWD and not (self.failing or self.stopped)
 
     def forget_saved(self, seq: int) -> None:
         """Drops the events up to a number."""
@@ -199,6 +209,7 @@ class Checkpoints:
             self._doomed.difference_update(saved.deleted)
             for turn, seq in saved.turns:
                 turn.recorded = True
+                turn.failing = False
                 if turn.info.id in saved.held:
                     turn.forget_saved(seq)
                 elif not turn.stopped:
@@ -242,8 +253,8 @@ class Checkpoints:
     def _warn(self, error: Exception) -> None:
         with self._lock:
             turns = [turn for turn in self._turns.values() if not turn.warned]
-            for turn in turns:
-                turn.warned = True
+            for turn in self._turns.values():
+                turn.failing = turn.warned = True
         for turn in turns:
             _logger.warning(
                 "The checkpoints of turn %s cannot be written: %s The turn goes on; if this process dies before "

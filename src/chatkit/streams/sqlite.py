@@ -50,9 +50,11 @@ class SQLiteTurnWriter(TurnWriter):
 
     @property
     def congested(self) -> bool:
-        return self._memory.congested
+        return self._memory.congested or self._unsaved.crowded
 
     async def drain(self) -> None:
+        if self._unsaved.crowded:
+            await self._checkpoints.save()
         await self._memory.drain()
 
     async def flush(self) -> None:
@@ -82,7 +84,8 @@ class SQLiteStreamLog(MemoryStreamLog):
 
     What a turn appends is on disk at most 250 ms later, or as soon as ``flush`` returns. A database that cannot be
     written never ends a turn: a warning is logged once per turn, and the events wait in memory, 4 MiB of each turn at
-    most; a turn that exceeds that keeps a gapless beginning on disk. When a turn ends, its rows are deleted.
+    most; a turn that exceeds that keeps a gapless beginning on disk. A turn that is faster than a healthy disk is
+    congested at 1 MiB. When a turn ends, its rows are deleted.
 
     Args:
         database: The file; it is left open by ``close``, for it may be a store's too.

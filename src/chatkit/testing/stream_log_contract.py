@@ -211,6 +211,7 @@ class StreamLogContract(ABC):
             await patient(draining)
             for _ in range(6):
                 writer.append(big)
+                await patient(writer.drain())
             assert not writer.congested
             assert writer.last_seq == 12
             await writer.close(EndState.STOPPED)
@@ -223,8 +224,8 @@ class StreamLogContract(ABC):
             info, writer = await open_turn(log, turn("thr_a", resumable=True))
             for _ in range(20):
                 writer.append(big)
+                await patient(writer.drain())
                 assert not writer.congested
-            await patient(writer.drain())
             writer.detach()
             reader = await reader_of(log, info.id, 19)
             assert reader.ready() == [LogEntry(20, big)]
