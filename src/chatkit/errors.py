@@ -23,6 +23,7 @@
     ├── StoreError                   500
     │   ├── StaleTurnError                a turn that lost its lease tried to write
     │   └── StoreUnavailableError    503
+    ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
     └── BaseStreamError                   raised inside a turn, sent to the client as an error event
         ├── StreamError                   by code
@@ -57,6 +58,7 @@ __all__ = [
     "RateLimitedError",
     "RequestError",
     "RequestTooLargeError",
+    "ShuttingDownError",
     "StaleTurnError",
     "StoreError",
     "StoreUnavailableError",
@@ -282,6 +284,14 @@ class StoreUnavailableError(StoreError):
     default_message = "The chat's storage is not available. Try again in a moment."
 
 
+class ShuttingDownError(ChatKitError):
+    """The process ends; another one will take the request in a moment."""
+
+    code = "shutting_down"
+    status = 503
+    default_message = "The server is restarting. Try again in a moment."
+
+
 class InvalidEventError(ChatKitError, ValueError):
     """An application yielded an event that does not fit the state of the turn."""
 
@@ -306,11 +316,11 @@ class StreamError(BaseStreamError):
         allow_retry: Whether the client offers a retry; by default as usual for the code.
     """
 
-    code: ErrorCode  # pyright: ignore[reportIncompatibleVariableOverride] -- 1.6.5 puts the member there
+    code: ErrorCode
 
     def __init__(self, code: ErrorCode, *, allow_retry: bool | None = None) -> None:
         Exception.__init__(self, code)
-        self.code = code
+        self.code = code  # pyright: ignore[reportIncompatibleVariableOverride] -- 1.6.5 has the member there
         self.status_code = DEFAULT_STATUS.get(code, 500)
         self.allow_retry = DEFAULT_ALLOW_RETRY.get(code, False) if allow_retry is None else allow_retry
 

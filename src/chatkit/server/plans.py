@@ -6,11 +6,13 @@ Nothing is written here: the writes are in the plan's opening, so that what is w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chatkit.errors import (
     ConflictError,
     InvalidRequestError,
+    NotFoundError,
     ThreadClosedError,
     ThreadLockedError,
     UnsupportedOperationError,
@@ -102,16 +104,18 @@ class Planner:
         thread = ThreadMetadata(id=self._store.generate_thread_id(self._context))
         message = await self._user_message(thread, params.input)
         store, context = self._store, self._context
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
             await store.save_thread(thread.model_copy(deep=True), context)
             await self._store_message(message)
             pipeline.announce_thread(created=True)
             pipeline.announce_user_message(message)
-            self._send_options(pipeline)
+            pipeline.accept(options)
 
         async def undo() -> None:
-            await store.delete_thread(thread.id, context)
+            with suppress(NotFoundError):
+                await store.delete_thread(thread.id, context)
 
         return TurnPlan(
             thread=thread,
@@ -128,11 +132,12 @@ class Planner:
         thread = await self._thread(params.thread_id)
         refuse_messages_unless_active(thread)
         message = await self._user_message(thread, params.input)
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
             await self._store_message(message)
             pipeline.announce_user_message(message)
-            self._send_options(pipeline)
+            pipeline.accept(options)
 
         return TurnPlan(
             thread=thread,
@@ -150,10 +155,11 @@ class Planner:
             raise InvalidRequestError("'item_id' must name a user message: its answer is written again.")
         refuse_messages_unless_active(thread)
         store, context = self._store, self._context
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
             await store.delete_items_after(thread.id, item.id, context)
-            self._send_options(pipeline)
+            pipeline.accept(options)
 
         return TurnPlan(
             thread=thread,
@@ -168,10 +174,11 @@ class Planner:
         thread = await self._thread(params.thread_id)
         call = await self._pending_tool_call(thread)
         completed = call.model_copy(update={"status": "completed", "output": params.result})
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
             await self._store.save_item(thread.id, completed, self._context)
-            self._send_options(pipeline)
+            pipeline.accept(options)
 
         return TurnPlan(
             thread=thread,
@@ -188,9 +195,10 @@ class Planner:
         if item.status != "pending":
             raise ConflictValueError("These questions have been answered already.")
         answered = _answered(item, params.input)
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
-            self._send_options(pipeline)
+            pipeline.accept(options)
             replacing = pipeline.accept(ThreadItemReplacedEvent(item=answered))
             if replacing is not None:
                 await replacing
@@ -207,9 +215,10 @@ class Planner:
         sender = await self.sender(thread, params.item_id)
         if not self._handles_actions:
             raise UnsupportedOperationError("Override action() to react to actions of widgets.")
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
-            self._send_options(pipeline)
+            pipeline.accept(options)
 
         return TurnPlan(
             thread=thread,
@@ -254,9 +263,9 @@ class Planner:
             await self._store.save_attachment(attachment, self._context)
         await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
 
-    def _send_options(self, pipeline: Pipeline) -> None:
-        options = self._application.get_stream_options(pipeline.thread, self._context)
-        pipeline.accept(StreamOptionsEvent(stream_options=options))
+    def _options(self, thread: ThreadMetadata) -> StreamOptionsEvent:
+        options = self._application.get_stream_options(thread, self._context)
+        return StreamOptionsEvent(stream_options=options)
 
     async def _pending_tool_call(self, thread: ThreadMetadata) -> ClientToolCallItem:
         page = await self._store.load_thread_items(thread.id, None, _TOOL_CALL_SEARCH, "desc", self._context)

@@ -9,7 +9,13 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.errors import InvalidEventError, StoreError, ThreadBusyError, TurnNotFoundError
+from chatkit.errors import (
+    InvalidEventError,
+    ShuttingDownError,
+    StoreError,
+    ThreadBusyError,
+    TurnNotFoundError,
+)
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.server.pipeline import Pipeline, keepable_items
 from chatkit.server.results import StreamingResult, TurnFeed
@@ -73,7 +79,7 @@ class Runner:
             Exception: Whatever the opening raised; nothing of the turn is left then.
         """
         if self._shutting_down:
-            raise StoreError("The server is shutting down.")
+            raise ShuttingDownError
         thread_id = plan.thread.id
         info = TurnInfo(
             id=turn_id,
@@ -86,9 +92,10 @@ class Runner:
             thread=plan.thread, store=store, context=context, persist_item_updates=persist_item_updates
         )
         turn = Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
-        before = await self._apply_policy(plan, concurrency)
+        earlier = self._in_thread(thread_id)
         self._running[turn_id] = turn
         try:
+            before = await self._apply_policy(plan, concurrency, earlier)
             pipeline.writer = await self.log.open(
                 info, snapshot=pipeline.state.events, on_stop=turn.request_stop_from_anywhere
             )
@@ -101,7 +108,7 @@ class Runner:
                 await pipeline.writer.close(EndState.FAILED)
                 raise
         except BaseException:
-            del self._running[turn_id]
+            self._forget(turn)
             raise
         turn.task = asyncio.create_task(self._run(turn, store, token, before), name=f"chatkit {turn_id}")
         stops = on_disconnect == "stop" and not resumable
@@ -111,7 +118,7 @@ class Runner:
             try:
                 await asyncio.shield(turn.opened)
             except asyncio.CancelledError:
-                turn.request_stop("disconnect")
+                await result.aclose()
                 raise
             except Exception:
                 await turn.task
@@ -119,28 +126,45 @@ class Runner:
                 raise
         return result
 
+    def _in_thread(self, thread_id: str) -> list[Turn]:
+        return [turn for turn in self._running.values() if turn.info.thread_id == thread_id]
+
+    def _forget(self, turn: Turn) -> None:
+        self._running.pop(turn.info.id, None)
+        turn.finished.set()
+
     async def _apply_policy(
-        self, plan: TurnPlan, concurrency: ConcurrencyPolicy
+        self, plan: TurnPlan, concurrency: ConcurrencyPolicy, earlier: list[Turn]
     ) -> Callable[[], Awaitable[None]] | None:
         if concurrency == "allow" or not plan.message or plan.fresh_thread:
             return None
-        thread_id = plan.thread.id
-        running = [turn.info for turn in self._running.values() if turn.info.thread_id == thread_id]
-        known = {info.id for info in running}
-        running += [info for info in await self.log.active(thread_id) if info.id not in known]
-        if not running:
+        mine = {turn.info.id for turn in earlier}
+        elsewhere = [
+            info.id
+            for info in await self.log.active(plan.thread.id)
+            if info.id not in mine and info.id not in self._running
+        ]
+        if not earlier and not elsewhere:
             return None
         if concurrency == "reject":
             raise ThreadBusyError
         if concurrency == "interrupt":
-            await self.stop(thread_id, reason="interrupt")
+            await self._stop(earlier, elsewhere, "interrupt")
             return None
 
         async def wait_for_others() -> None:
-            for info in running:
-                await self.log.wait_closed(info.id)
+            for turn in earlier:
+                await self._wait_finished(turn)
+            for turn_id in elsewhere:
+                await self.log.wait_closed(turn_id)
 
         return wait_for_others
+
+    async def _wait_finished(self, turn: Turn) -> None:
+        if turn.loop is asyncio.get_running_loop():
+            await turn.finished.wait()
+        else:
+            await self.log.wait_closed(turn.info.id)
 
     async def _run(
         self,
@@ -149,18 +173,20 @@ class Runner:
         token: int,
         before: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        end: EndState | None = None
+        end = EndState.FAILED
         if token:
             current_fence.set(Fence(turn.info.id, token))
         try:
-            end = await turn.run(before)
+            end = await turn.run(before) or EndState.STOPPED
             if token:
                 await store.end_turn(turn.info.id, token, turn.context)
         except Exception:
             logger.exception("Turn %s ended badly", turn.info.id)
         finally:
-            self._running.pop(turn.info.id, None)
-            await turn.writer.close(end or EndState.FAILED)
+            try:
+                await turn.writer.close(end)
+            finally:
+                self._forget(turn)
 
     # Stopping.
 
@@ -171,22 +197,28 @@ class Runner:
 
         Returns when their partial text is saved.
         """
-        mine = [turn for turn in self._running.values() if turn.info.thread_id == thread_id]
-        for turn in mine:
-            if turn_id in {None, turn.info.id}:
-                turn.request_stop(reason)
+        mine = [turn for turn in self._in_thread(thread_id) if turn_id in {None, turn.info.id}]
+        known = {turn.info.id for turn in mine}
         active = await self.log.active(thread_id)
-        return [info.id for info in active if turn_id in {None, info.id} and await self.log.stop(info.id)]
+        elsewhere = [info.id for info in active if turn_id in {None, info.id} and info.id not in known]
+        return await self._stop(mine, elsewhere, reason)
+
+    async def _stop(self, mine: list[Turn], elsewhere: list[str], reason: StopReason) -> list[str]:
+        here = asyncio.get_running_loop()
+        for turn in mine:
+            if turn.loop is here:
+                turn.request_stop(reason)
+            else:
+                turn.request_stop_from_anywhere()
+        for turn in mine:
+            await self._wait_finished(turn)
+        stopped = [turn_id for turn_id in elsewhere if await self.log.stop(turn_id)]
+        return [turn.info.id for turn in mine] + stopped
 
     async def shutdown(self) -> None:
         """Ends all turns of this process as interrupted, and takes no new ones."""
         self._shutting_down = True
-        turns = list(self._running.values())
-        for turn in turns:
-            turn.request_stop("shutdown")
-        tasks = [turn.task for turn in turns if not turn.task.done()]
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._stop(list(self._running.values()), [], "shutdown")
 
     def reopen(self) -> None:
         """Takes turns again after a shutdown."""

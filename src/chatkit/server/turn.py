@@ -103,7 +103,9 @@ class Turn:
         self.stop_reason: StopReason | None = None
         self.cancelled: asyncio.CancelledError | None = None
         self.task: asyncio.Task[None] = cast("asyncio.Task[None]", None)
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = self.loop.create_future()
+        self.finished = asyncio.Event()
         self._closing = closing
         self._waits_for_handler = False
 
@@ -121,7 +123,7 @@ class Turn:
 
     def request_stop_from_anywhere(self) -> None:
         """Like ``request_stop``, from any thread or loop."""
-        self.task.get_loop().call_soon_threadsafe(self.request_stop)
+        self.loop.call_soon_threadsafe(self.request_stop)
 
     async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> EndState | None:
         """Runs the turn to its end, but for the end mark.
