@@ -110,15 +110,33 @@ async def check_end(streams: list[OpenStream], running: ServerProcess, folder: P
     await store.close()
 
 
+PURE_PYTHON = ("--loop", "asyncio", "--http", "h11")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("application", ["starlette", "router", "mounted", "two_apps", "by_hand"])
+@pytest.mark.parametrize(
+    ("application", "options"),
+    [
+        ("starlette", ()),
+        ("starlette", PURE_PYTHON),
+        ("router", ()),
+        ("mounted", ()),
+        ("mounted", PURE_PYTHON),
+        ("two_apps", ()),
+        ("by_hand", ()),
+    ],
+)
 async def test_open_streams_end_with_the_process(
-    application: str, number: signal.Signals, tmp_path: Path
+    application: str, options: tuple[str, ...], number: signal.Signals, tmp_path: Path
 ) -> None:
     (tmp_path / "applications.py").write_text(APPLICATIONS)
     with (
         server_process(
-            f"applications:{application}", "--factory", folder=tmp_path, environment={"PYTHONPATH": PATH}
+            f"applications:{application}",
+            "--factory",
+            *options,
+            folder=tmp_path,
+            environment={"PYTHONPATH": PATH},
         ) as running,
         ExitStack() as stack,
     ):
