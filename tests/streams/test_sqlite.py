@@ -21,6 +21,7 @@ from chatkit import _sqlite
 from chatkit._sqlite import Database
 from chatkit.store import SQLiteStore
 from chatkit.streams import EndState, SQLiteStreamLog, TurnInfo, TurnWriter, checkpoints, ticker
+from chatkit.streams import sqlite as sqlite_log
 from chatkit.streams.base import KeyClaim, LogEntry
 from chatkit.streams.worker import Worker
 from chatkit.testing import StreamLogContract
@@ -53,10 +54,12 @@ class CountingDatabase(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.writes = 0
+        self.writing = asyncio.Event()
         self.written = asyncio.Event()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         self.writes += 1
+        self.writing.set()
         result = await super().write(work)
         self.written.set()
         return result
@@ -318,6 +321,18 @@ async def test_a_short_turn_never_touches_the_file(database: CountingDatabase) -
     assert not Path(database.path).exists()
 
 
+async def test_a_turn_that_ends_during_its_first_save_leaves_nothing(database: CountingDatabase) -> None:
+    log = SQLiteStreamLog(database)
+    for number in range(3):
+        database.writing.clear()
+        writer = await open_turn(log, f"turn_{number}")
+        append(writer, 20)
+        async with asyncio.timeout(10):
+            await database.writing.wait()
+        await writer.close(EndState.COMPLETED)
+        assert await counts(database) == (0, 0)
+
+
 async def test_events_of_several_saves_are_claimed_in_order(database: CountingDatabase) -> None:
     dead = SQLiteStreamLog(database, worker=dead_worker)
     writer = await open_turn(dead, "turn_a")
@@ -327,6 +342,17 @@ async def test_events_of_several_saves_are_claimed_in_order(database: CountingDa
     assert await counts(database) == (1, 12)
     assert await claimed(SQLiteStreamLog(database)) == {"turn_a": entries(84)}
     await writer.close(EndState.COMPLETED)
+
+
+def test_saves_that_overlap_are_read_once_and_nothing_behind_a_gap() -> None:
+    def chunk(first: int, last: int) -> tuple[int, bytes]:
+        return first, checkpoints.SEPARATOR.join(event(number) for number in range(first, last + 1))
+
+    # As the saves of several event loops leave them: each may be unaware of the one before.
+    chunks = [chunk(1, 8), chunk(5, 9), chunk(6, 7), chunk(9, 12)]
+    assert sqlite_log._entries(chunks) == entries(12)
+    assert sqlite_log._entries([*chunks, chunk(14, 15)]) == entries(12)
+    assert sqlite_log._entries([]) == []
 
 
 async def test_a_save_that_was_cut_off_is_repeated_without_a_double(database: CountingDatabase) -> None:
@@ -412,6 +438,7 @@ def test_a_turn_whose_loop_was_closed_under_it_loses_its_lease(tmp_path: Path) -
 
     async def go_on() -> None:
         writer = await open_turn(log, "turn_b")
+        await asyncio.to_thread(asyncio.run, abandon())
         append(writer, 2)
         await writer.flush()
         assert await claimed(log) == {"turn_a": entries(2)}
@@ -420,7 +447,6 @@ def test_a_turn_whose_loop_was_closed_under_it_loses_its_lease(tmp_path: Path) -
         assert await counts(database) == (0, 0)
         await database.close()
 
-    asyncio.run(abandon())
     asyncio.run(go_on())
 
 

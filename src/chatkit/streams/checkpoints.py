@@ -220,8 +220,9 @@ class Checkpoints:
 
     def _write(self, connection: Connection) -> _Saved:
         with self._lock:
+            self._forget_closed_loops()
             deleted = list(self._doomed)
-            turns = [turn for turn in self._turns.values() if not turn.ticker.loop.is_closed()]
+            turns = list(self._turns.values())
             unsaved = [(turn, turn.saved_seq, list(turn.events)) for turn in turns]
             for turn in turns:
                 # From now on the end of the turn has something to delete.
