@@ -34,6 +34,7 @@ CLIENT_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
 SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.UnsupportedOperationError("secret"), 501, "not_implemented"),
     (errors.StoreUnavailableError("secret"), 503, "store_unavailable"),
+    (errors.ShuttingDownError("secret"), 503, "shutting_down"),
     (errors.StoreError("secret"), 500, "store_error"),
     (errors.StaleTurnError("secret"), 500, "stale_turn"),
     (errors.ConfigurationError("secret"), 500, "configuration_error"),
@@ -91,6 +92,8 @@ def test_a_missing_thing_is_never_named() -> None:
 
 def test_errors_add_their_headers() -> None:
     assert response_for(errors.RateLimitedError(retry_after=2.4)).headers["retry-after"] == "2"
+    assert response_for(errors.StoreUnavailableError()).headers["retry-after"] == "1"
+    assert "retry-after" not in response_for(errors.StoreError()).headers
     assert response_for(errors.AuthenticationError(scheme="Basic")).headers["www-authenticate"] == "Basic"
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from chatkit.errors import ChatKitError, ConfigurationError, StoreUnavailableError
+from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError, StoreUnavailableError
 from chatkit.server import ChatKitServer, StreamingResult
-from chatkit.web.errors import error_response
+from chatkit.web.errors import error_response, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import check_media_type, read_body
 from chatkit.web.response import EventStreamResponse
@@ -61,7 +61,7 @@ class Endpoint:
             logger.debug("A client left before it had sent its request.")
             return Response(status_code=400)
         if self._lifecycle.ending:
-            return _ending()
+            raise ShuttingDownError
         await self._lifecycle.ensure_started()
         result = await self._server.process(body, context)
         if isinstance(result, StreamingResult):
@@ -74,7 +74,7 @@ class Endpoint:
     async def ready(self) -> Response:
         """Answers a readiness probe: 200 if requests can be served, else 503."""
         if self._lifecycle.ending:
-            return _ending()
+            return response_for(ShuttingDownError())
         try:
             await self._lifecycle.check()
         except Exception as error:
@@ -94,8 +94,3 @@ def check_path(path: str, *, probes: bool = True) -> None:
         raise ConfigurationError(f"path={path!r} must begin with a slash.")
     if probes and path in {HEALTH_PATH, READY_PATH}:
         raise ConfigurationError(f"path={path!r} is the path of a probe; choose another one.")
-
-
-def _ending() -> Response:
-    message = "The server is about to end. Try again in a moment."
-    return error_response(503, "shutting_down", message, {"Retry-After": "1"})

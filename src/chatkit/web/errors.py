@@ -34,6 +34,8 @@ _CODES: Final[dict[int, str]] = {
     501: "not_implemented",
     503: "unavailable",
 }
+# What is out of service is expected back soon; seconds.
+_RETRY: Final = {"Retry-After": "1"}
 _WITHOUT_BODY: Final = frozenset({204, 205, 304})
 
 
@@ -89,7 +91,8 @@ def _from_chatkit_error(error: ChatKitError) -> Response:
         logger.warning("A request could not be served: %s", error)
     # A stream error carries a member of an enum of texts.
     code = cast("str", getattr(error.code, "value", error.code))
-    return error_response(error.status, code, error.public_message, error.headers)
+    headers = {**_RETRY, **error.headers} if error.status == 503 else error.headers
+    return error_response(error.status, code, error.public_message, headers)
 
 
 def _from_http_exception(error: HTTPException) -> Response:
