@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from chatkit.streams import MemoryStreamLog
+import asyncio
+
+import pytest
+
+from chatkit.streams import EndState, MemoryStreamLog, TurnInfo, TurnWriter, memory
+from chatkit.streams.base import KeyClaim
 from chatkit.testing import StreamLogContract
 
 
@@ -17,3 +22,104 @@ class TestSmallMemoryStreamLog(StreamLogContract):
 
     def make_log(self) -> MemoryStreamLog:
         return MemoryStreamLog(window=self.window, lag_limit=self.lag_limit)
+
+
+class Clock:
+    """Stands for the module ``time``, so that two minutes pass in a test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(memory, "time", clock)
+    return clock
+
+
+async def open_turn(log: MemoryStreamLog, turn_id: str) -> TurnWriter:
+    info = TurnInfo(turn_id, "thr_a", resumable=True)
+    return await log.open(info, snapshot=lambda _: [], on_stop=lambda: None)
+
+
+async def test_an_ended_turn_is_kept_for_two_minutes(clock: Clock) -> None:
+    log = MemoryStreamLog()
+    first, second = [await open_turn(log, turn_id) for turn_id in ("turn_1", "turn_2")]
+    await first.close(EndState.COMPLETED)
+    clock.now += 119
+    await second.close(EndState.COMPLETED)
+    assert await log.find("turn_1") is not None
+    clock.now += 2
+    assert await log.read("turn_1", None) is None
+    assert await log.find("turn_1") is None
+    latest = await log.latest("thr_a")
+    assert latest is not None
+    assert latest.id == "turn_2"
+    clock.now += 120
+    assert await log.latest("thr_a") is None
+    assert await log.find("turn_2") is None
+
+
+async def test_a_running_turn_is_never_forgotten(clock: Clock) -> None:
+    log = MemoryStreamLog()
+    writer = await open_turn(log, "turn_1")
+    clock.now += 3600
+    assert [info.id for info in await log.active("thr_a")] == ["turn_1"]
+    assert await log.find("turn_1") is not None
+    await writer.close(EndState.COMPLETED)
+
+
+async def test_keys_are_forgotten_after_a_day(clock: Clock) -> None:
+    log = MemoryStreamLog()
+    first, second = (KeyClaim(f"turn_{number}", "thr_a", "body", fresh=True) for number in range(2))
+    await log.claim_key("ada", "key", first)
+    clock.now += 24 * 3600 - 1
+    assert not (await log.claim_key("ada", "key", second)).fresh
+    clock.now += 1
+    assert await log.claim_key("ada", "key", second) == second
+
+
+async def test_a_full_list_of_keys_forgets_the_oldest_for_a_new_one_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "KEY_LIMIT", 2)
+    log = MemoryStreamLog()
+    claim = KeyClaim("turn_1", "thr_a", "body", fresh=True)
+    assert (await log.claim_key("ada", "oldest", claim)).fresh
+    assert (await log.claim_key("ada", "older", claim)).fresh
+    assert not (await log.claim_key("ada", "oldest", claim)).fresh
+    assert (await log.claim_key("ada", "new", claim)).fresh
+    assert not (await log.claim_key("ada", "older", claim)).fresh
+    assert (await log.claim_key("ada", "oldest", claim)).fresh
+
+
+def test_a_reader_in_another_event_loop_is_woken() -> None:
+    log = MemoryStreamLog()
+
+    async def read(waits: asyncio.Event) -> list[int]:
+        reader = await log.read("turn_1", None)
+        assert reader is not None
+        writer_loop.call_soon_threadsafe(waits.set)
+        return [entry.seq async for ready in reader for entry in ready]
+
+    async def main() -> list[int]:
+        nonlocal writer_loop
+        writer_loop = asyncio.get_running_loop()
+        writer = await open_turn(log, "turn_1")
+        waits = asyncio.Event()
+        reading = asyncio.ensure_future(asyncio.to_thread(asyncio.run, read(waits)))
+        await waits.wait()
+        for _ in range(200):
+            writer.append(b"{}")
+            # The other thread gets its turn.
+            await asyncio.to_thread(lambda: None)
+        await writer.close(EndState.COMPLETED)
+        async with asyncio.timeout(10):
+            return await reading
+
+    writer_loop: asyncio.AbstractEventLoop
+    assert asyncio.run(main()) == list(range(1, 201))

@@ -311,14 +311,13 @@ class MemoryStreamLog(StreamLog):
 
     async def claim_key(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
         now = time.monotonic()
-        while self._keys:
-            oldest = next(iter(self._keys))
-            if len(self._keys) < KEY_LIMIT and self._keys[oldest][1] > now:
-                break
-            del self._keys[oldest]
+        while self._keys and next(iter(self._keys.values()))[1] <= now:
+            self._keys.popitem(last=False)
         held = self._keys.get((owner, key))
         if held is not None:
             return held[0]
+        if len(self._keys) >= KEY_LIMIT:
+            self._keys.popitem(last=False)
         self._keys[owner, key] = (
             replace(claim, fresh=False),
             now + KEY_RETENTION,
