@@ -339,3 +339,8 @@ class CustomStreamError(BaseStreamError):
         super().__init__(message)
         self.message = message
         self.allow_retry = allow_retry
+
+    @property
+    def public_message(self) -> str:
+        """The message, which was written for the user."""
+        return self.message
