@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 COMMAND = [sys.executable, "-m", "chatkit"]
 
@@ -39,25 +38,17 @@ class Serving:
 
     def wait(self, timeout: float = 60) -> None:
         assert self.process.stdout is not None
-        for line in _lines(self.process.stdout, timeout):
-            self.announcement += line
-            if found := re.search(r"Listening on (\S+)", line):
-                self.url = found[1]
-                return
-        self.process.wait(10)
-        assert self.process.stderr is not None
-        raise AssertionError(f"The server ended: {self.announcement}{self.process.stderr.read()}")
-
-
-def _lines(stream: IO[str], timeout: float) -> Iterator[str]:
-    end = time.monotonic() + timeout
-    while True:
-        ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
-        assert ready, "The process said nothing in time."
-        line = stream.readline()
-        if not line:
-            return
-        yield line
+        out = self.process.stdout.fileno()
+        end = time.monotonic() + timeout
+        while not (found := re.search(r"Listening on (\S+) .*\n", self.announcement)):
+            ready, _, _ = select.select([out], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"The process said nothing in time, but: {self.announcement}"
+            data = os.read(out, 65536).decode()
+            if not data:
+                _, errors = self.process.communicate(timeout=10)
+                raise AssertionError(f"The server ended: {self.announcement}{errors}")
+            self.announcement += data
+        self.url = found[1]
 
 
 @contextmanager
@@ -89,7 +80,7 @@ class Terminal:
     def __init__(self, *arguments: str) -> None:
         pid, self._fd = pty.fork()
         if pid == 0:
-            os.execve(COMMAND[0], [*COMMAND, *arguments], environment())  # noqa: S606
+            os.execve(COMMAND[0], [*COMMAND, *arguments], environment())
         self.pid = pid
         self.shown = ""
         self._seen = 0

@@ -91,13 +91,15 @@ def test_questions_are_asked_line_by_line(quick: Serving) -> None:
 def test_locked_threads(quick: Serving) -> None:
     shown = piped(quick.url, "lock\nhello\n/1\nhelp\n").stdout
     assert "(the thread is locked: Locked by your own command." in shown
-    assert "error: This thread is locked" in shown
+    assert "error: Locked by your own command." in shown
     assert "(the thread is active)" in shown
     assert "No model answers here" in shown
 
 
 def test_threads_are_listed_opened_renamed_and_deleted(quick: Serving) -> None:
-    first = piped(quick.url, "widget\n/rename Cups of tea\n/new\nnotice\n/threads\n/rename\n/nonsense\n").stdout
+    first = piped(
+        quick.url, "widget\n/rename Cups of tea\n/new\nnotice\n/threads\n/rename\n/nonsense\n"
+    ).stdout
     assert "The thread is called 'Cups of tea' now." in first
     assert re.search(r"^\*  1  \S+ \S+  notice  \(", first, re.MULTILINE)
     assert re.search(r"^   2  \S+ \S+  Cups of tea  \(thr_", first, re.MULTILINE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from chatkit._sqlite import MIGRATIONS
 from tests.cli.test_options import run
 
-NEWEST = len(list(MIGRATIONS.glob("*.sql")))
+NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))
 
 
 def version(path: Path) -> int:

@@ -1,9 +1,9 @@
 """``chatkit serve`` as a process."""
 
 import json
-import os
 import signal
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.processes import COMMAND, environment, serving
+from tests.cli.processes import COMMAND, serving
 from tests.cli.test_options import run
 
-APP = '''
+APP = """
 from chatkit.demo import GuideServer
 from chatkit.store import MemoryStore
 from starlette.applications import Starlette
@@ -60,7 +60,7 @@ async def bare(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"bare"})
-'''
+"""
 
 
 @pytest.fixture
@@ -80,7 +80,11 @@ def ask(url: str, type: str, headers: dict[str, str] | None = None, **params: An
 
 
 def hello(url: str, **headers: str) -> None:
-    message = {"content": [{"type": "input_text", "text": "help"}], "attachments": [], "inference_options": {}}
+    message = {
+        "content": [{"type": "input_text", "text": "help"}],
+        "attachments": [],
+        "inference_options": {},
+    }
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     assert b"thread.item.done" in ask(url, "threads.create", named, input=message)
 
@@ -119,7 +123,9 @@ def test_targets_that_are_or_make_a_server(target: str, folder: Path) -> None:
     assert folder.joinpath("chatkit.db").exists() is (target in {"Mine", "make"})
 
 
-@pytest.mark.parametrize(("target", "path", "body"), [("application", "/mine", b"my own"), ("bare", "/", b"bare")])
+@pytest.mark.parametrize(
+    ("target", "path", "body"), [("application", "/mine", b"my own"), ("bare", "/", b"bare")]
+)
 def test_targets_that_are_applications(target: str, path: str, body: bytes, folder: Path) -> None:
     with serving(f"app:{target}", "--port", "0", folder=folder) as server:
         assert "Single-user" not in server.announcement
@@ -190,9 +196,15 @@ def test_an_address_that_others_can_reach_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
-def test_ends_promptly_when_asked_to_with_a_stream_open(sign: signal.Signals, code: int, tmp_path: Path) -> None:
+def test_ends_promptly_when_asked_to_with_a_stream_open(
+    sign: signal.Signals, code: int, tmp_path: Path
+) -> None:
     with serving("--port", "0", folder=tmp_path) as server:
-        message = {"content": [{"type": "input_text", "text": "long 5000"}], "attachments": [], "inference_options": {}}
+        message = {
+            "content": [{"type": "input_text", "text": "long 5000"}],
+            "attachments": [],
+            "inference_options": {},
+        }
         request = urllib.request.Request(
             server.url,
             json.dumps({"type": "threads.create", "params": {"input": message}}).encode(),
@@ -214,9 +226,22 @@ def test_a_database_that_cannot_be_used(tmp_path: Path) -> None:
     done = run("serve", "--port", "0", "--db", "notes.txt", folder=tmp_path)
     assert done.returncode == 1
     assert "notes.txt" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
-def test_commands_are_an_installed_program_too() -> None:
-    program = os.path.join(os.path.dirname(COMMAND[0]), "chatkit")
-    assert os.access(program, os.X_OK)
-    assert environment()["NO_COLOR"]
+def test_an_application_that_does_not_start(folder: Path) -> None:
+    folder.joinpath("broken.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.failed', 'message': 'out of tea'})\n"
+    )
+    done = run("serve", "broken:app", "--port", "0", folder=folder)
+    assert done.returncode == 1
+    assert "out of tea" in done.stderr
+    assert "Listening" not in done.stdout
+
+
+def test_the_command_is_an_installed_program_too(tmp_path: Path) -> None:
+    program = Path(COMMAND[0]).with_name("chatkit")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("chatkit ")

@@ -75,7 +75,8 @@ class ScriptedServer:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
                 headers = {
-                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+                    name.lower(): value.strip()
+                    for name, _, value in (line.partition(":") for line in head[1:] if line)
                 }
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
                 self.requests.append(body)

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from chatkit.client import ChatKitClient, ServerError, StreamInterrupted, TransportError, UnexpectedAnswerError
+from chatkit.client import (
+    ChatKitClient,
+    ServerError,
+    StreamInterrupted,
+    TransportError,
+    UnexpectedAnswerError,
+)
 from chatkit.errors import NotFoundError, ThreadLockedError
 from tests.client.scripted import Reply, scripted
 
@@ -68,7 +74,9 @@ async def test_a_message_whose_answer_never_came_is_sent_again_as_the_same_turn(
 async def test_each_message_has_a_key_of_its_own_unless_the_caller_gives_one() -> None:
     async with scripted(whole_turn, whole_turn, whole_turn) as server, client(server.url) as chat:
         for key in (None, None, "mine"):
-            async with chat.send_message("thr_1", "hello", idempotency_key=key, metadata={"page": 1}) as stream:
+            async with chat.send_message(
+                "thr_1", "hello", idempotency_key=key, metadata={"page": 1}
+            ) as stream:
                 await stream.until_done()
         keys = [request["metadata"]["idempotency_key"] for request in server.requests]
         assert keys[2] == "mine"
@@ -87,7 +95,10 @@ async def test_an_action_whose_answer_never_came_is_not_sent_again() -> None:
 
 
 async def test_reading_requests_are_sent_again_a_bounded_number_of_times() -> None:
-    async with scripted(cut_at_once, cut_at_once, cut_at_once) as server, client(server.url, retries=2) as chat:
+    async with (
+        scripted(cut_at_once, cut_at_once, cut_at_once) as server,
+        client(server.url, retries=2) as chat,
+    ):
         with pytest.raises(TransportError, match="cannot be reached"):
             await chat.list_threads()
         assert len(server.requests) == 3
@@ -118,9 +129,12 @@ async def test_a_stream_that_ends_without_its_end_mark_goes_on_too() -> None:
         await reply.event(progress("a"), "turn_1:2")
         await reply.end()
 
-    async with scripted(closed_early, rest_of_turn) as server, client(server.url) as chat:
-        async with chat.create_thread("hello") as stream:
-            assert await texts(stream) == ["a", "b"]
+    async with (
+        scripted(closed_early, rest_of_turn) as server,
+        client(server.url) as chat,
+        chat.create_thread("hello") as stream,
+    ):
+        assert await texts(stream) == ["a", "b"]
 
 
 async def test_progress_resets_the_count_of_failures() -> None:
@@ -136,20 +150,24 @@ async def test_progress_resets_the_count_of_failures() -> None:
         await reply.end()
 
     script = [two_events_then_cut, one_event, one_event, one_event, one_event, last]
-    async with scripted(*script) as server, client(server.url, retries=1) as chat:
-        async with chat.create_thread("hello") as stream:
-            assert await texts(stream) == ["a", "3", "4", "5", "6"]
+    async with (
+        scripted(*script) as server,
+        client(server.url, retries=1) as chat,
+        chat.create_thread("hello") as stream,
+    ):
+        assert await texts(stream) == ["a", "3", "4", "5", "6"]
 
 
 async def test_a_stream_that_stays_broken_is_an_error_that_keeps_what_was_read() -> None:
     script = [two_events_then_cut, cut_at_once, cut_at_once, cut_at_once, cut_at_once, cut_at_once]
     async with scripted(*script) as server, client(server.url, retries=1) as chat:
         async with chat.create_thread("hello") as stream:
-            seen: list[str] = []
+            assert [(await anext(stream)).type, (await anext(stream)).type] == [
+                "thread.created",
+                "progress_update",
+            ]
             with pytest.raises(StreamInterrupted) as caught:
-                async for event in stream:
-                    seen.append(event.type)
-        assert seen == ["thread.created", "progress_update"]
+                await anext(stream)
         assert caught.value.last_event_id == "turn_1:2"
         assert stream.status is None
         assert [request["type"] for request in server.requests][1:] == ["turns.resume"] * 2
@@ -159,19 +177,25 @@ async def test_a_turn_that_the_server_forgot_is_an_error() -> None:
     async def forgotten(request: dict[str, Any], reply: Reply) -> None:
         await reply.json({"error": {"code": "not_found", "message": "gone"}}, 404)
 
-    async with scripted(two_events_then_cut, forgotten) as server, client(server.url) as chat:
-        async with chat.create_thread("hello") as stream:
-            with pytest.raises(StreamInterrupted, match="no longer keeps"):
-                await stream.until_done()
+    async with (
+        scripted(two_events_then_cut, forgotten) as server,
+        client(server.url) as chat,
+        chat.create_thread("hello") as stream,
+    ):
+        with pytest.raises(StreamInterrupted, match="no longer keeps"):
+            await stream.until_done()
 
 
 async def test_a_server_that_is_down_for_a_moment_is_asked_again() -> None:
     async def unavailable(request: dict[str, Any], reply: Reply) -> None:
         await reply.json({"error": {"code": "store_unavailable", "message": "Later."}}, 503)
 
-    async with scripted(two_events_then_cut, unavailable, rest_of_turn) as server, client(server.url) as chat:
-        async with chat.create_thread("hello") as stream:
-            assert await texts(stream) == ["a", "b"]
+    async with (
+        scripted(two_events_then_cut, unavailable, rest_of_turn) as server,
+        client(server.url) as chat,
+        chat.create_thread("hello") as stream,
+    ):
+        assert await texts(stream) == ["a", "b"]
 
 
 async def test_without_resumable_a_broken_stream_is_an_error_at_once() -> None:
@@ -207,11 +231,10 @@ async def test_stopping_at_such_a_server_closes_the_connection() -> None:
         await reply.begin()
         await reply.event(CREATED)
 
-    async with scripted(endless) as server, client(server.url) as chat:
-        async with chat.create_thread("hello") as stream:
-            await stream.stop()
-            assert [event.type async for event in stream] == ["thread.created"]
-            await asyncio.wait_for(server.gone.wait(), 10)
+    async with scripted(endless) as server, client(server.url) as chat, chat.create_thread("hello") as stream:
+        await stream.stop()
+        assert [event.type async for event in stream] == ["thread.created"]
+        await asyncio.wait_for(server.gone.wait(), 10)
 
 
 async def test_events_of_a_newer_protocol_are_skipped() -> None:
@@ -236,10 +259,9 @@ async def test_a_frame_that_is_no_event_is_an_error() -> None:
         await reply.begin()
         await reply.send(b"id: turn_1:1\ndata: not json\n\n")
 
-    async with scripted(broken) as server, client(server.url) as chat:
-        async with chat.create_thread("hello") as stream:
-            with pytest.raises(UnexpectedAnswerError):
-                await stream.until_done()
+    async with scripted(broken) as server, client(server.url) as chat, chat.create_thread("hello") as stream:
+        with pytest.raises(UnexpectedAnswerError):
+            await stream.until_done()
 
 
 async def test_the_url_is_not_a_chat() -> None:
@@ -301,7 +323,10 @@ async def test_reading_goes_on_after_a_cancelled_wait() -> None:
 
     async with scripted(stalls, rest_of_turn) as server, client(server.url) as chat:
         async with chat.create_thread("hello") as stream:
-            assert [(await anext(stream)).type, (await anext(stream)).type] == ["thread.created", "progress_update"]
+            assert [(await anext(stream)).type, (await anext(stream)).type] == [
+                "thread.created",
+                "progress_update",
+            ]
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await anext(stream)

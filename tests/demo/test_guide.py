@@ -141,9 +141,7 @@ async def test_widget_counts(chat: ChatKitClient) -> None:
     widget = only(stream.items, WidgetItem)
     assert widget.widget.children[3].value.startswith("Each button")
     for cups, expected in [(1, "Tea: 1 cup"), (2, "Tea: 2 cups")]:
-        pressed = await play(
-            chat.action(stream.thread_id, "guide.count", {"cups": cups}, item_id=widget.id)
-        )
+        pressed = await play(chat.action(stream.thread_id, "guide.count", {"cups": cups}, item_id=widget.id))
         assert only(pressed.items, WidgetItem).copy_text == expected
     answer = await chat.sync_action(stream.thread_id, "guide.count", {"cups": 0}, item_id=widget.id)
     assert isinstance(answer.updated_item, WidgetItem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import json
@@ -71,6 +72,8 @@ def serve(settings: ServeSettings) -> int:
     target = _target(settings)
     if target.server is not None:
         target.server.check_workers(settings.workers)
+        if isinstance(target.server.store, SQLiteStore):
+            asyncio.run(_open(target.server.store))
     listener = _listen(settings.host, settings.port)
     with listener:
         announcement = _announcement(settings, target, listener)
@@ -85,8 +88,10 @@ def serve(settings: ServeSettings) -> int:
             server.run([listener])
         except KeyboardInterrupt:
             return 0
-        # uvicorn has logged why the application did not start.
-        return 0 if server.started else 1
+        except SystemExit:
+            # uvicorn has logged why the application did not start.
+            return 1
+        return 0
 
 
 class _Server(uvicorn.Server):
@@ -100,6 +105,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             print(self._announcement, flush=True)
+
+
+async def _open(store: SQLiteStore[Any]) -> None:
+    """Creates or migrates the database now, so that one that cannot be used is a plain message."""
+    try:
+        await store.database.migrate()
+    finally:
+        await store.close()
 
 
 def application() -> Any:

@@ -8,6 +8,7 @@ from chatkit.cli.console import Console
 from chatkit.cli.widget_text import WidgetAction, widget_actions, widget_lines
 from chatkit.types import (
     Annotation,
+    AssistantMessageContentPartAdded,
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     ClientEffectEvent,
@@ -54,7 +55,7 @@ class Transcript:
     def __init__(self, console: Console) -> None:
         self.actions: dict[int, WidgetAction] = {}
         self._console = console
-        self._written: dict[str, str] = {}
+        self._written: dict[str, list[str]] = {}
         self._status = "active"
 
     def clear(self) -> None:
@@ -135,22 +136,28 @@ class Transcript:
     def _show_update(self, event: ThreadItemUpdatedEvent) -> None:
         update = event.update
         match update:
+            case AssistantMessageContentPartAdded():
+                self._append_text(event.item_id, update.content.text)
             case AssistantMessageContentPartTextDelta():
-                self._written[event.item_id] = self._written.get(event.item_id, "") + update.delta
-                self._console.write(update.delta)
+                self._append_text(event.item_id, update.delta)
             case WorkflowTaskAdded() | WorkflowTaskUpdated():
                 self._console.aside(_task(update.task))
             case _:
                 pass
 
+    def _append_text(self, item_id: str, text: str) -> None:
+        # Pieces, to be joined when the whole is there: adding to one text would copy it at each delta.
+        self._written.setdefault(item_id, []).append(text)
+        self._console.write(text)
+
     def _show_text(self, item: AssistantMessageItem) -> None:
         text = "".join(part.text for part in item.content)
-        written = self._written.get(item.id, "")
+        written = "".join(self._written.get(item.id, []))
         if text != written:
             if not text.startswith(written):
                 self._console.end_line()
             self._console.write(text.removeprefix(written))
-            self._written[item.id] = text
+            self._written[item.id] = [text]
 
     def _show_widget(self, item: WidgetItem) -> None:
         for line in widget_lines(item):
