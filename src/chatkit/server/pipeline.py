@@ -135,6 +135,13 @@ class Pipeline:
 
     # What a turn calls.
 
+    async def reload_thread(self) -> None:
+        """Brings the thread up to date, in place, before the handler has seen it: another turn may have changed it."""
+        stored = await self._store.load_thread(self.thread.id, self._context)
+        for name, value in plain_metadata(stored):
+            setattr(self.thread, name, value)
+        self._edits = ThreadEdits(self.thread)
+
     def accept(self, event: ThreadStreamEvent) -> Awaitable[None] | None:
         """Takes an event; what it returns, if anything, must be awaited before the next one.
 
@@ -188,7 +195,7 @@ class Pipeline:
                 self._announce_done(tracked, item)
                 break
             else:
-                self._announce_removed(tracked)
+                await self._withdraw(tracked)
             del self._pending[tracked.id]
         await self.save_updates()
         publishing = self.publish_edits()
@@ -218,13 +225,13 @@ class Pipeline:
                 continue
         return found
 
-    def announce_closed(self, kept: list[ThreadItem]) -> None:
-        """Tells the client how pending items ended: the kept ones are done, the others removed."""
+    async def announce_closed(self, kept: list[ThreadItem]) -> None:
+        """Tells the client how pending items ended: the kept ones are done, the others withdrawn."""
         by_id = {item.id: item for item in kept}
         for tracked in self._pending.values():
             item = by_id.get(tracked.id)
             if item is None:
-                self._announce_removed(tracked)
+                await self._withdraw(tracked)
             else:
                 self._announce_done(tracked, item)
         self._pending.clear()
@@ -254,8 +261,12 @@ class Pipeline:
         if not tracked.hidden:
             self._send_final(tracked.id, done_event(item_json(item)))
 
-    def _announce_removed(self, tracked: _Tracked) -> None:
-        if not tracked.hidden:
+    async def _withdraw(self, tracked: _Tracked) -> None:
+        """Takes back an item that is not worth keeping: what the store has under its id, if anything, stands."""
+        stored = await self.stored_of([tracked.accumulator.item()])
+        if stored:
+            self._announce_done(tracked, stored[0])
+        elif not tracked.hidden:
             self._send_removed(tracked.id, tracked.id_json)
 
     def _send_removed(self, item_id: str, id_json: bytes) -> None:
@@ -318,7 +329,7 @@ class Pipeline:
         if tracked is None or not tracked.hidden:
             for update in updates:
                 encoded = update_event(string_json(event.item_id), update)
-                self.state.keep(self._emit(encoded), encoded)
+                self.state.updated(self._emit(encoded), event.item_id, encoded)
 
     async def _done(self, event: ThreadItemDoneEvent) -> None:
         item = cast("ThreadItem | None", event.item)

@@ -102,7 +102,8 @@ class Planner:
     async def create(self, params: ThreadCreateParams) -> TurnPlan:
         """Plans ``threads.create``."""
         thread = ThreadMetadata(id=self._store.generate_thread_id(self._context))
-        message = await self._user_message(thread, params.input)
+        attachments = await self._attachments(params.input)
+        message = self._user_message(thread, params.input, attachments)
         store, context = self._store, self._context
         options = self._options(thread)
 
@@ -114,8 +115,12 @@ class Planner:
             pipeline.accept(options)
 
         async def undo() -> None:
-            with suppress(NotFoundError):
-                await store.delete_thread(thread.id, context)
+            # Attachments first: a store deletes those that are the thread's together with it.
+            try:
+                await self._restore(attachments)
+            finally:
+                with suppress(NotFoundError):
+                    await store.delete_thread(thread.id, context)
 
         return TurnPlan(
             thread=thread,
@@ -131,10 +136,13 @@ class Planner:
         """Plans ``threads.add_user_message``."""
         thread = await self._thread(params.thread_id)
         refuse_messages_unless_active(thread)
-        message = await self._user_message(thread, params.input)
+        attachments = await self._attachments(params.input)
+        message = self._user_message(thread, params.input, attachments)
         options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
+            # Asked again, for a message that had to wait for its turn.
+            refuse_messages_unless_active(thread)
             await self._store_message(message)
             pipeline.announce_user_message(message)
             pipeline.accept(options)
@@ -143,6 +151,7 @@ class Planner:
             thread=thread,
             opening=opening,
             handler=lambda pipeline: self._application.respond(pipeline.thread, message, self._context),
+            undo=lambda: self._restore(attachments),
             user_item_id=message.id,
             message=True,
         )
@@ -158,6 +167,7 @@ class Planner:
         options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
+            refuse_messages_unless_active(thread)
             await store.delete_items_after(thread.id, item.id, context)
             pipeline.accept(options)
 
@@ -244,16 +254,20 @@ class Planner:
     async def _thread(self, thread_id: str) -> ThreadMetadata:
         return plain_metadata(await self._store.load_thread(thread_id, self._context))
 
-    async def _user_message(self, thread: ThreadMetadata, given: UserMessageInput) -> UserMessageItem:
-        attachments: list[Attachment] = []
-        for attachment_id in given.attachments:
-            attachment = await self._store.load_attachment(attachment_id, self._context)
-            attachments.append(attachment.model_copy(update={"thread_id": thread.id}))
+    async def _attachments(self, given: UserMessageInput) -> list[Attachment]:
+        return [
+            await self._store.load_attachment(attachment_id, self._context)
+            for attachment_id in given.attachments
+        ]
+
+    def _user_message(
+        self, thread: ThreadMetadata, given: UserMessageInput, attachments: list[Attachment]
+    ) -> UserMessageItem:
         return UserMessageItem(
             id=self._store.generate_item_id("message", thread, self._context),
             thread_id=thread.id,
             content=given.content,
-            attachments=attachments,
+            attachments=[entry.model_copy(update={"thread_id": thread.id}) for entry in attachments],
             quoted_text=given.quoted_text,
             inference_options=given.inference_options,
         )
@@ -262,6 +276,10 @@ class Planner:
         for attachment in message.attachments:
             await self._store.save_attachment(attachment, self._context)
         await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
+
+    async def _restore(self, attachments: list[Attachment]) -> None:
+        for attachment in attachments:
+            await self._store.save_attachment(attachment, self._context)
 
     def _options(self, thread: ThreadMetadata) -> StreamOptionsEvent:
         options = self._application.get_stream_options(thread, self._context)
@@ -290,7 +308,7 @@ def _answered(item: StructuredInputItem, submission: StructuredInputSubmission) 
 
 def _with_answer(question: StructuredInput, submission: StructuredInputSubmission) -> StructuredInput:
     given = submission.answers.get(question.id)
-    if submission.status == "skipped" or given is None or given.skipped:
+    if submission.status == "skipped" or given is None or given.skipped or not given.values:
         answer = StructuredInputAnswer(skipped=True)
     else:
         values = given.values

@@ -24,6 +24,7 @@ class TurnFeed:
         reader: Reads the log.
         info: The turn.
         with_ids: Whether frames carry event ids and the stream ends with ``turn.end``.
+        after: Number of the last event that the reader has already.
         turn: The turn itself, for its first reader; None for one that comes back.
         stops_turn: Whether the turn stops when this reader leaves early.
     """
@@ -34,6 +35,7 @@ class TurnFeed:
         reader: TurnReader,
         info: TurnInfo,
         with_ids: bool,
+        after: int = 0,
         turn: Turn | None = None,
         stops_turn: bool = False,
     ) -> None:
@@ -45,7 +47,9 @@ class TurnFeed:
         self._id_head = b"id: " + info.id.encode() + b":"
         self._left = False
         self._unread: asyncio.TimerHandle | None = None
-        if turn is not None and stops_turn:
+        # What the reader has got so far, which the end mark's id says too: a cursor when nothing follows any more.
+        self._last_seq = after
+        if turn is not None and (stops_turn or not info.resumable):
             self._unread = asyncio.get_running_loop().call_later(_UNREAD_LIMIT, self._abandon)
             turn.task.add_done_callback(lambda _: self._begin())
 
@@ -107,8 +111,10 @@ class TurnFeed:
             self._unread = None
 
     def _abandon(self) -> None:
-        if self._turn is not None:
-            self._turn.writer.detach()
+        if self._turn is None:
+            return
+        self._turn.writer.detach()
+        if self._stops_turn:
             self._turn.request_stop("disconnect")
 
     async def _settle(self) -> None:
@@ -121,13 +127,15 @@ class TurnFeed:
 
     def _frame(self, entry: LogEntry) -> bytes:
         if self.with_ids and entry.seq:
+            self._last_seq = entry.seq
             return b"%b%d\ndata: %b\n\n" % (self._id_head, entry.seq, entry.data)
         return b"data: " + entry.data + b"\n\n"
 
     def _end_frame(self) -> bytes:
         end = self._reader.end
         data = {"turn_id": self.info.id, "status": end.value if end is not None else "completed"}
-        return encode_event(json.dumps(data, separators=(",", ":")).encode(), event="turn.end")
+        cursor = f"{self.info.id}:{self._last_seq}"
+        return encode_event(json.dumps(data, separators=(",", ":")).encode(), id=cursor, event="turn.end")
 
 
 class StreamingResult(AsyncIterable[bytes]):

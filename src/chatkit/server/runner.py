@@ -55,7 +55,7 @@ class Runner:
         self.log = log
         self._closing = closing
         self._running: dict[str, Turn] = {}
-        self._orphans: dict[str, list[InterruptedTurn]] = {}
+        self._orphans: dict[str, dict[str, InterruptedTurn]] = {}
         self._shutting_down = False
 
     async def start(
@@ -95,7 +95,7 @@ class Runner:
         earlier = self._in_thread(thread_id)
         self._running[turn_id] = turn
         try:
-            before = await self._apply_policy(plan, concurrency, earlier)
+            before = await self._apply_policy(pipeline, plan, concurrency, earlier)
             pipeline.writer = await self.log.open(
                 info, snapshot=pipeline.state.events, on_stop=turn.request_stop_from_anywhere
             )
@@ -134,7 +134,7 @@ class Runner:
         turn.finished.set()
 
     async def _apply_policy(
-        self, plan: TurnPlan, concurrency: ConcurrencyPolicy, earlier: list[Turn]
+        self, pipeline: Pipeline, plan: TurnPlan, concurrency: ConcurrencyPolicy, earlier: list[Turn]
     ) -> Callable[[], Awaitable[None]] | None:
         if concurrency == "allow" or not plan.message or plan.fresh_thread:
             return None
@@ -150,6 +150,7 @@ class Runner:
             raise ThreadBusyError
         if concurrency == "interrupt":
             await self._stop(earlier, elsewhere, "interrupt")
+            await pipeline.reload_thread()
             return None
 
         async def wait_for_others() -> None:
@@ -157,6 +158,7 @@ class Runner:
                 await self._wait_finished(turn)
             for turn_id in elsewhere:
                 await self.log.wait_closed(turn_id)
+            await pipeline.reload_thread()
 
         return wait_for_others
 
@@ -177,7 +179,7 @@ class Runner:
         if token:
             current_fence.set(Fence(turn.info.id, token))
         try:
-            end = await turn.run(before) or EndState.STOPPED
+            end = await turn.run(before)
             if token:
                 await store.end_turn(turn.info.id, token, turn.context)
         except Exception:
@@ -240,7 +242,7 @@ class Runner:
         reader = await self.log.read(info.id, after) if info.resumable else None
         if reader is None:
             raise TurnNotFoundError
-        return StreamingResult.of(TurnFeed(reader=reader, info=info, with_ids=with_ids))
+        return StreamingResult.of(TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0))
 
     # Recovery.
 
@@ -261,14 +263,23 @@ class Runner:
                 else context_of(turn.info.owner, turn.info.thread_id)
             )
             if context is None:
-                self._orphans.setdefault(turn.info.thread_id, []).append(turn)
+                # A log hands out again what nobody settled in time.
+                self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
                 continue
             finalised += await self._finalise(turn, store, context)
         return finalised
 
     async def finalise_orphans(self, thread_id: str, store: Store[Any], context: object) -> None:
-        """Finalises turns of a thread that waited for a request, now that there is one."""
-        for turn in self._orphans.pop(thread_id, ()):
+        """Finalises turns of a thread that waited for a request, now that there is one.
+
+        Raises:
+            NotFoundError: The thread is not the owner's.
+        """
+        if thread_id not in self._orphans:
+            return
+        # Another owner's request must not use up what waits for this one's.
+        await store.load_thread(thread_id, context)
+        for turn in self._orphans.pop(thread_id, {}).values():
             await self._finalise(turn, store, context)
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:

@@ -367,17 +367,19 @@ class ChatKitServer(ABC, Generic[TContext]):
         if isinstance(request, TurnsResumeReq):
             return await self._resume(request, context)
         planner = self._planner(context)
+        if not isinstance(request, ThreadsCreateReq):
+            await self._turns().finalise_orphans(request.params.thread_id, self._store(), context)
         match request:
             case ThreadsCreateReq(params=params):
                 return await self._message(request, await planner.create(params), context)
             case ThreadsAddUserMessageReq(params=params):
-                await self._turns().finalise_orphans(params.thread_id, self._store(), context)
                 return await self._message(request, await planner.add_user_message(params), context)
             case ThreadsRetryAfterItemReq(params=params):
                 plan = await planner.retry(params)
                 if self.concurrency != "reject":
                     # Whatever still runs in the thread writes behind the item that everything is deleted after.
-                    await self._turns().stop(params.thread_id, reason="interrupt")
+                    stopped = await self._turns().stop(params.thread_id, reason="interrupt")
+                    plan = await planner.retry(params) if stopped else plan
             case ThreadsAddClientToolOutputReq(params=params):
                 plan = await planner.add_client_tool_output(params)
             case ThreadsAddStructuredInputReq(params=params):

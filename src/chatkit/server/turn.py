@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
-from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StaleTurnError, StreamError
+from chatkit.errors import (
+    BaseStreamError,
+    ConflictError,
+    CustomStreamError,
+    ErrorCode,
+    StaleTurnError,
+    StreamError,
+)
 from chatkit.server.pipeline import Pipeline
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, ThreadMetadata, ThreadStreamEvent
@@ -22,6 +29,8 @@ StopReason: TypeAlias = Literal["stop", "disconnect", "interrupt", "shutdown"]
 
 _YIELD_EVERY = 64
 """Events after which a turn lets the loop run others, even if its handler never waits."""
+_CLEAN_UP_LIMIT = 2.0
+"""Seconds that a handler has for its clean-up once it was stopped, before it is cancelled again."""
 
 
 class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
@@ -108,6 +117,7 @@ class Turn:
         self.finished = asyncio.Event()
         self._closing = closing
         self._waits_for_handler = False
+        self._next_cancel: asyncio.TimerHandle | None = None
 
     @property
     def writer(self) -> TurnWriter:
@@ -118,29 +128,40 @@ class Turn:
         """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
         if self.stop_reason is None:
             self.stop_reason = reason
+            self._cancel_handler()
+
+    def _cancel_handler(self) -> None:
+        # A handler that swallows the cancellation, or that hangs in its own clean-up, is cancelled again in a while.
         if self._waits_for_handler:
             self.task.cancel()
+            self._next_cancel = self.loop.call_later(_CLEAN_UP_LIMIT, self._cancel_handler)
 
     def request_stop_from_anywhere(self) -> None:
         """Like ``request_stop``, from any thread or loop."""
         self.loop.call_soon_threadsafe(self.request_stop)
 
-    async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> EndState | None:
+    async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> EndState:
         """Runs the turn to its end, but for the end mark.
 
         Args:
             before: Waited for before anything is written: the turn's place in a queue.
 
         Returns:
-            How it ended; None if it never began, which ``opened`` explains.
+            How it ended; if it never began, ``opened`` says why.
         """
+        try:
+            return await self._run(before)
+        finally:
+            if self._next_cancel is not None:
+                self._next_cancel.cancel()
+
+    async def _run(self, before: Callable[[], Awaitable[None]] | None) -> EndState:
         try:
             if before is not None:
                 await self._interruptible(before())
             await self.plan.opening(self.pipeline)
         except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
-            await self._not_opened(error, reader_waits=before is not None)
-            return None
+            return await self._not_opened(error, reader_waits=before is not None)
         if not self.opened.done():
             self.opened.set_result(None)
         try:
@@ -178,10 +199,13 @@ class Turn:
         close = getattr(events, "aclose", None)
         if close is None:
             return
+        limit = self.loop.call_later(_CLEAN_UP_LIMIT, self.task.cancel)
         try:
             await close()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+        finally:
+            limit.cancel()
 
     async def _take_all(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         accept, writer, advance = self.pipeline.accept, self.writer, events.__anext__
@@ -209,7 +233,7 @@ class Turn:
                 until_yield = _YIELD_EVERY
                 await asyncio.sleep(0)
 
-    async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> None:
+    async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> EndState:
         self._uncancel()
         if self.plan.undo is not None:
             try:
@@ -222,9 +246,18 @@ class Turn:
             else:
                 self.opened.set_exception(error)
                 self.opened.exception()  # The request may be gone: then nobody else asks.
-        if reader_waits and isinstance(error, Exception):
-            logger.error("Turn %s could not begin", self.info.id, exc_info=error)
-            self.pipeline.accept(_error_event(error))
+        if not isinstance(error, Exception):
+            if self.stop_reason != "shutdown":
+                return EndState.STOPPED
+            await self._tell(Interrupted("The server is shutting down."))
+            return EndState.INTERRUPTED
+        if isinstance(error, ConflictError):
+            await self._tell(CustomStreamError(error.public_message))
+        else:
+            if reader_waits:
+                logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+            await self._tell(error)
+        return EndState.FAILED
 
     def _uncancel(self) -> None:
         task = asyncio.current_task()
@@ -241,13 +274,22 @@ class Turn:
         await self._close_pending(None)
         return EndState.STOPPED
 
+    async def _tell(self, error: Exception) -> None:
+        rest = self.pipeline.accept(_error_event(error))
+        if rest is not None:
+            try:
+                await rest
+            except Exception:
+                logger.exception("Saving the edits of the thread failed in turn %s", self.info.id)
+
     async def _failed(self, error: Exception) -> EndState:
+        self._uncancel()
         if isinstance(error, StaleTurnError):
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
         elif not isinstance(error, BaseStreamError | Interrupted):
             logger.error("Turn %s failed", self.info.id, exc_info=error)
         await self._close_pending(error)
-        self.pipeline.accept(_error_event(error))
+        await self._tell(error)
         return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED
 
     async def _close_pending(self, error: Exception | None) -> None:
@@ -259,25 +301,26 @@ class Turn:
             elif not isinstance(error, StaleTurnError):
                 await self._closing.handle_stream_error(self.pipeline.thread, kept, error, self.context)
             await self.pipeline.save_updates()
-            if not self._closing.keeps_pending_items(cancelled=error is None):
+            decided = self._closing.keeps_pending_items(cancelled=error is None)
+            if not decided or isinstance(error, StaleTurnError):
                 kept = await self.pipeline.stored_of(kept)
-            self.pipeline.announce_closed(kept)
+            await self.pipeline.announce_closed(kept)
             publishing = self.pipeline.publish_edits()
             if publishing is not None:
                 await publishing
         except Exception:
             logger.exception("Keeping the partial answer of turn %s failed", self.info.id)
             if error is None:
-                self.pipeline.accept(_error_event(RuntimeError()))
+                await self._tell(RuntimeError())
 
 
 def _error_event(error: Exception) -> ErrorEvent:
-    if isinstance(error, CustomStreamError):
-        return ErrorEvent(message=error.message, allow_retry=error.allow_retry)
+    # A subclass may have left out super().__init__(), and its errors are told all the same.
+    allow_retry = bool(getattr(error, "allow_retry", False))
     if isinstance(error, StreamError):
-        return ErrorEvent(code=error.code, allow_retry=error.allow_retry)
+        return ErrorEvent(code=getattr(error, "code", ErrorCode.STREAM_ERROR), allow_retry=allow_retry)
     if isinstance(error, BaseStreamError):
-        return ErrorEvent(message=str(error) or None, allow_retry=error.allow_retry)
+        return ErrorEvent(message=str(getattr(error, "message", error)) or None, allow_retry=allow_retry)
     if isinstance(error, Interrupted):
         return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
     return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)

@@ -156,6 +156,7 @@ class SQLiteStreamLog(MemoryStreamLog):
             "fingerprint": claim.fingerprint,
             "turn_id": claim.turn_id,
             "thread_id": claim.thread_id,
+            "user_item_id": claim.user_item_id,
             "created_at": now,
         }
 
@@ -163,8 +164,8 @@ class SQLiteStreamLog(MemoryStreamLog):
             connection.execute(QUERIES["forget_old_keys"], {"horizon": now - KEY_RETENTION})
             if connection.execute(QUERIES["claim_key"], row).rowcount:
                 return replace(claim, fresh=True)
-            turn_id, thread_id, fingerprint = connection.execute(QUERIES["load_key"], row).fetchone()
-            return KeyClaim(turn_id, thread_id, fingerprint, fresh=False)
+            turn_id, thread_id, fingerprint, item_id = connection.execute(QUERIES["load_key"], row).fetchone()
+            return KeyClaim(turn_id, thread_id, fingerprint, fresh=False, user_item_id=item_id)
 
         return await self._database.write(bind)
 

@@ -43,11 +43,11 @@ SELECT first_seq, events FROM stream_chunks WHERE turn_id = :turn_id ORDER BY fi
 DELETE FROM stream_keys WHERE created_at <= :horizon;
 
 -- name: claim_key
-INSERT OR IGNORE INTO stream_keys (owner, key, fingerprint, turn_id, thread_id, created_at)
-VALUES (:owner, :key, :fingerprint, :turn_id, :thread_id, :created_at);
+INSERT OR IGNORE INTO stream_keys (owner, key, fingerprint, turn_id, thread_id, user_item_id, created_at)
+VALUES (:owner, :key, :fingerprint, :turn_id, :thread_id, :user_item_id, :created_at);
 
 -- name: load_key
-SELECT turn_id, thread_id, fingerprint FROM stream_keys WHERE owner = :owner AND key = :key;
+SELECT turn_id, thread_id, fingerprint, user_item_id FROM stream_keys WHERE owner = :owner AND key = :key;
 
 -- name: release_key
 DELETE FROM stream_keys WHERE owner = :owner AND key = :key;

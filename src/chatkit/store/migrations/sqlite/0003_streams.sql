@@ -28,6 +28,7 @@ CREATE TABLE stream_keys (
     fingerprint TEXT NOT NULL,
     turn_id TEXT NOT NULL,
     thread_id TEXT NOT NULL,
+    user_item_id TEXT,
     created_at REAL NOT NULL, -- seconds since 1970
     PRIMARY KEY (owner, key)
 ) WITHOUT ROWID;
