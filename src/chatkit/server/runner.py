@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chatkit.errors import (
     InvalidEventError,
+    NotFoundError,
     ShuttingDownError,
     StoreError,
     ThreadBusyError,
@@ -23,12 +24,14 @@ from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
 from chatkit.types import (
+    ThreadItem,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
+    WorkflowItem,
 )
 
 __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "Runner"]
@@ -287,7 +290,8 @@ class Runner:
         try:
             token = await store.begin_turn(info.thread_id, info.id, context)
             for item in keepable_items(_replay(turn)):
-                await store.put_thread_item(info.thread_id, item, context)
+                if not await _is_stored(store, info.thread_id, item, context):
+                    await store.put_thread_item(info.thread_id, item, context)
             await store.end_turn(info.id, token, context)
         except StoreError:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
@@ -296,6 +300,17 @@ class Runner:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
         await self.log.settle(info.id)
         return True
+
+
+async def _is_stored(store: Store[Any], thread_id: str, item: ThreadItem, context: object) -> bool:
+    """Tells whether the store has the item already: done in the moment between the last checkpoint and the crash."""
+    try:
+        stored = await store.load_item(thread_id, item.id, context)
+    except NotFoundError:
+        return False
+    # A workflow is stored open at a client tool call and goes on after it.
+    unfinished = isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem)
+    return not unfinished or len(stored.workflow.tasks) >= len(item.workflow.tasks)
 
 
 def _replay(turn: InterruptedTurn) -> list[ItemAccumulator]:

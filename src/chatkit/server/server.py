@@ -18,6 +18,7 @@ from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
     MalformedRequestError,
+    NotFoundError,
     TurnNotFoundError,
     UnsupportedOperationError,
 )
@@ -72,7 +73,7 @@ __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext")
 
-_RECOVER_EVERY = 30.0
+_RECOVER_EVERY = 10.0
 """Seconds between two looks for turns that another process left behind, taken when a request comes in."""
 
 
@@ -436,9 +437,14 @@ class ChatKitServer(ABC, Generic[TContext]):
         if info is not None:
             return await turns.attach(info, None, with_ids=resumable)
         created = isinstance(request, ThreadsCreateReq)
-        return StreamingResult(
-            await replay_from_store(store, claim.thread_id, claim.user_item_id, context, created=created)
-        )
+        try:
+            return StreamingResult(
+                await replay_from_store(store, claim.thread_id, claim.user_item_id, context, created=created)
+            )
+        except NotFoundError:
+            # The message was deleted since, or its process died before it was stored: it is a new one.
+            await turns.log.release_key(owner, key)
+            return await self._message(request, plan, context)
 
     async def _resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after
