@@ -309,8 +309,9 @@ async def _is_stored(store: Store[Any], thread_id: str, item: ThreadItem, contex
     except NotFoundError:
         return False
     # A workflow is stored open at a client tool call and goes on after it.
-    unfinished = isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem)
-    return not unfinished or len(stored.workflow.tasks) >= len(item.workflow.tasks)
+    if isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem):
+        return len(stored.workflow.tasks) >= len(item.workflow.tasks)
+    return True
 
 
 def _replay(turn: InterruptedTurn) -> list[ItemAccumulator]:
