@@ -91,10 +91,11 @@ class Database:
             session, self._session = self._session, None
         if session is None:
             return
+        session.finalizer.detach()
         if session.process != os.getpid():
             _inherited.append(session)
         else:
-            await asyncio.gather(*(asyncio.wrap_future(closed) for closed in session.close()))
+            await asyncio.wrap_future(session.close())
 
     async def _submit(self, begin: str, work: Work[T]) -> T:
         # Under the lock, so that nothing is queued behind the last task of a session that is being closed.
@@ -110,28 +111,33 @@ class Database:
         if inherited is not None:
             # A forked child has no threads, and SQLite forbids it even to close its parent's connections.
             _inherited.append(inherited)
-        self._session = _Session(self.path)
-        weakref.finalize(self, self._session.abandon)
-        return self._session
+        session = self._session = _Session(self.path)
+        session.finalizer = weakref.finalize(self, session.abandon)
+        return session
 
 
 class _Session:
     """The threads and connections from the first use of a database to its closing."""
+
+    finalizer: weakref.finalize[..., Database]
 
     def __init__(self, path: str) -> None:
         self.process = os.getpid()
         self.writer = _Worker(path, "chatkit-sqlite-write")
         # A database in memory belongs to its one connection.
         self.reader = self.writer if path == MEMORY else _Worker(path, "chatkit-sqlite-read", writes=False)
-        self._workers = {self.reader, self.writer}
 
-    def close(self) -> list[Future[None]]:
-        return [worker.close() for worker in self._workers]
+    def close(self) -> Future[None]:
+        if self.reader is self.writer:
+            return self.writer.close()
+        # One after the other: the last connection to close merges the log into the file, two at a time do not.
+        reader_closed = self.reader.close()
+        return self.writer.close(behind=reader_closed)
 
     def abandon(self) -> None:
         if self.process == os.getpid():
-            for worker in self._workers:
-                worker.abandon()
+            self.reader.abandon()
+            self.writer.abandon()
 
 
 _inherited: list[_Session] = []
@@ -165,11 +171,20 @@ class _Worker:
                 if self._abandoned:
                     self._disconnect()
 
-    def close(self) -> Future[None]:
-        try:
-            return self.executor.submit(self._disconnect)
-        finally:
-            self.executor.shutdown(wait=False)
+    def close(self, behind: Future[None] | None = None) -> Future[None]:
+        # Not the executor's own future: a caller that is cancelled would cancel the closing.
+        closed = Future[None]()
+        closed.set_running_or_notify_cancel()
+
+        def close() -> None:
+            if behind is not None:
+                behind.result()
+            self._disconnect()
+            closed.set_result(None)
+
+        self.executor.submit(close)
+        self.executor.shutdown(wait=False)
+        return closed
 
     def abandon(self) -> None:
         """Closes the connection of a database that nobody can use any more.
@@ -209,8 +224,9 @@ def _connect(path: str, *, writes: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
-        # Another application's file must not change, not even its journal mode.
-        _check_origin(connection, path)
+        # Another application's file must not change, not even its journal mode. In a transaction, or it would look
+        # like one while another process creates the schema.
+        _transact(connection, "BEGIN", lambda connection: _check_origin(connection, path))
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         _migrate(connection, path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -11,7 +12,15 @@ from chatkit.errors import ChatKitError, NotFoundError
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.types import ThreadItem, ThreadMetadata
 
-__all__ = ["Scenario", "StoreContractBase", "all_ids", "raises", "raises_not_found", "writing_as"]
+__all__ = [
+    "Scenario",
+    "StoreContractBase",
+    "all_ids",
+    "all_raise",
+    "raises",
+    "raises_not_found",
+    "writing_as",
+]
 
 Scenario = Callable[[Store[Any]], Awaitable[None]]
 
@@ -28,6 +37,19 @@ async def raises(error: type[ChatKitError], attempt: Awaitable[object]) -> None:
 async def raises_not_found(attempt: Awaitable[object]) -> None:
     """Fails unless awaiting the attempt raises ``NotFoundError``."""
     await raises(NotFoundError, attempt)
+
+
+async def all_raise(error: type[ChatKitError], attempts: Iterable[Awaitable[object]]) -> None:
+    """Fails unless awaiting each of the attempts raises the error."""
+    pending = list(attempts)
+    try:
+        for attempt in pending:
+            await raises(error, attempt)
+    finally:
+        # After a failure, or Python warns of those that were never awaited.
+        for attempt in pending:
+            if inspect.iscoroutine(attempt):
+                attempt.close()
 
 
 async def all_ids(store: Store[Any], thread_id: str, context: Any) -> list[str]:

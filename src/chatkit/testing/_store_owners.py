@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatkit.errors import ConfigurationError
+from chatkit.errors import ConfigurationError, NotFoundError
 from chatkit.store.base import OwnerContext, Store
-from chatkit.testing._store_base import StoreContractBase, all_ids, raises, raises_not_found
+from chatkit.testing._store_base import StoreContractBase, all_ids, all_raise, raises_not_found
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
 
@@ -43,8 +43,7 @@ class OwnerContract(StoreContractBase):
                 store.delete_thread(thread.id, self.bob),
                 store.load_threads(5, thread.id, "desc", self.bob),
             ]
-            for attempt in attempts:
-                await raises_not_found(attempt)
+            await all_raise(NotFoundError, attempts)
             listed = await store.load_threads(99, None, "desc", self.bob)
             assert [found.id for found in listed.data] == [own.id]
             assert await store.load_thread(thread.id, self.alice) == before
@@ -155,8 +154,7 @@ class OwnerContract(StoreContractBase):
                         store.begin_turn(thread.id, "turn", nobody),
                         store.end_turn("turn", 1, nobody),
                     ]
-                for attempt in attempts:
-                    await raises(ConfigurationError, attempt)
+                await all_raise(ConfigurationError, attempts)
             assert await all_ids(store, thread.id, self.alice) == ["a"]
 
         self.run(scenario)

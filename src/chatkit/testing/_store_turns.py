@@ -6,7 +6,14 @@ from typing import Any
 
 from chatkit.errors import StaleTurnError
 from chatkit.store.base import Store
-from chatkit.testing._store_base import StoreContractBase, all_ids, raises, raises_not_found, writing_as
+from chatkit.testing._store_base import (
+    StoreContractBase,
+    all_ids,
+    all_raise,
+    raises,
+    raises_not_found,
+    writing_as,
+)
 from chatkit.testing._store_samples import attachments, message
 
 __all__ = ["TurnContract"]
@@ -22,7 +29,7 @@ class TurnContract(StoreContractBase):
         first = items.data[0].id
         attachment = attachments()[0]
         with writing_as(turn_id, token):
-            for attempt in (
+            attempts = [
                 store.save_thread(thread.model_copy(update={"title": "stale"}), context),
                 store.add_thread_item(thread_id, message("stale"), context),
                 store.save_item(thread_id, message(first, "stale"), context),
@@ -31,11 +38,13 @@ class TurnContract(StoreContractBase):
                 store.delete_thread_item(thread_id, first, context),
                 store.delete_items_after(thread_id, first, context),
                 store.delete_thread(thread_id, context),
-            ):
-                await raises(StaleTurnError, attempt)
+            ]
             if self.stores_attachments:
-                await raises(StaleTurnError, store.save_attachment(attachment, context))
-                await raises(StaleTurnError, store.delete_attachment(attachment.id, context))
+                attempts += [
+                    store.save_attachment(attachment, context),
+                    store.delete_attachment(attachment.id, context),
+                ]
+            await all_raise(StaleTurnError, attempts)
             assert await store.load_thread(thread_id, context) == thread, "a stale turn may read"
         assert await store.load_thread_items(thread_id, None, 99, "asc", context) == items
         if self.stores_attachments:

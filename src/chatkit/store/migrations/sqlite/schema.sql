@@ -1,0 +1,80 @@
+-- What all migrations together result in. A test compares it with replayed migrations; nothing executes it.
+
+CREATE TABLE threads (
+    seq INTEGER PRIMARY KEY, -- order of creation
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    data TEXT NOT NULL, -- the thread as JSON
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    UNIQUE (owner, id)
+);
+CREATE INDEX threads_of_owner ON threads (owner);
+
+CREATE TABLE items (
+    seq INTEGER PRIMARY KEY, -- order of adding
+    thread INTEGER NOT NULL REFERENCES threads (seq) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    data TEXT NOT NULL, -- the item as JSON
+    UNIQUE (thread, id)
+);
+CREATE INDEX items_of_thread ON items (thread);
+
+CREATE TABLE attachments (
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    thread_id TEXT, -- once a message uses the attachment
+    data TEXT NOT NULL, -- the attachment as JSON
+    PRIMARY KEY (owner, id)
+);
+CREATE INDEX attachments_of_thread ON attachments (owner, thread_id);
+
+CREATE TABLE turns (
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    thread_id TEXT NOT NULL, -- may name a thread that is not saved yet
+    token INTEGER NOT NULL,
+    PRIMARY KEY (owner, id)
+) WITHOUT ROWID;
+CREATE INDEX turns_of_thread ON turns (owner, thread_id);
+
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE stream_turns (
+    turn_id TEXT PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    owner TEXT,
+    resumable INTEGER NOT NULL,
+    user_item_id TEXT,
+    started_at TEXT NOT NULL,
+    holder TEXT NOT NULL, -- the log object that runs the turn or has claimed it
+    claimed INTEGER NOT NULL DEFAULT 0, -- 1 while a claimer finalises the turn
+    place TEXT NOT NULL, -- host, boot and process namespace: where pid means the holder's process
+    pid INTEGER NOT NULL,
+    process_start TEXT NOT NULL, -- tells a process from a later one with the same pid
+    lease_expires_at REAL NOT NULL -- seconds since 1970
+) WITHOUT ROWID;
+
+CREATE TABLE stream_chunks (
+    turn_id TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    events BLOB NOT NULL, -- consecutive events, joined by the byte 0x1E, which no JSON text holds
+    PRIMARY KEY (turn_id, first_seq)
+);
+
+CREATE TABLE stream_keys (
+    owner TEXT NOT NULL, -- '' where the store knows no owners
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    thread_id TEXT NOT NULL,
+    user_item_id TEXT,
+    created_at REAL NOT NULL, -- seconds since 1970
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+
+CREATE INDEX stream_keys_by_age ON stream_keys (created_at);
