@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "chatkit"]
@@ -96,16 +96,27 @@ class Terminal:
         self._seen = found + len(text)
 
     def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
+        # The process may have ended just now.
+        with suppress(OSError):
+            os.write(self._fd, text.encode())
 
-    def wait(self, timeout: float = 60) -> int:
-        """Waits for the end and returns the exit code."""
+    def wait(self, timeout: float = 60, pressing: str = "") -> int:
+        """Waits for the end and returns the exit code.
+
+        Args:
+            timeout: Seconds.
+            pressing: Keys to press at each prompt, and again whenever nothing happens. Python loses a Ctrl-C that comes
+                between the prompt's appearance and the wait for input behind it; who types would press again too.
+        """
         end = time.monotonic() + timeout
+        self.type(pressing)
         while True:
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"The process did not end in time:\n{self.shown}"
-            if not self._read():
+            ready, _, _ = select.select([self._fd], [], [], 2 if pressing else timeout)
+            assert time.monotonic() < end, f"The process did not end in time:\n{self.shown}"
+            if ready and not self._read():
                 break
+            if not ready or self.shown.endswith("you> "):
+                self.type(pressing)
         _, status = os.waitpid(self.pid, 0)
         self.pid = 0
         return os.waitstatus_to_exitcode(status)

@@ -89,13 +89,34 @@ class ScriptedServer:
 
 
 @asynccontextmanager
+async def _listening(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Serves while the block runs, then ends the connections that are left; yields ``http://host:port``."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def serve() -> None:
+            await handle(reader, writer)
+
+        tasks.add(asyncio.create_task(serve()))
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
 async def scripted(*script: Answer) -> AsyncIterator[ScriptedServer]:
     """Runs a scripted server while the block runs."""
     server = ScriptedServer(iter(script))
-    listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-    async with listener:
-        host, port = listener.sockets[0].getsockname()
-        server.url = f"http://{host}:{port}/chatkit"
+    async with _listening(server.handle) as url:
+        server.url = f"{url}/chatkit"
         yield server
 
 
@@ -149,7 +170,6 @@ async def cutting_proxy(url: str, *cuts: int) -> AsyncIterator[CuttingProxy]:
     """Runs a proxy in front of ``url`` whose first connections are cut after ``cuts`` bytes; later ones are not."""
     host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
     proxy = CuttingProxy((host, int(port)), iter(cuts))
-    listener = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
-    async with listener:
-        proxy.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/chatkit"
+    async with _listening(proxy.handle) as listening:
+        proxy.url = f"{listening}/chatkit"
         yield proxy

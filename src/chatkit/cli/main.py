@@ -19,6 +19,8 @@ _LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug", "trace")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0, or 1 after one line on stderr that says what is wrong.
 
+    Ctrl-C outside of a chat's prompts and answers gives 130.
+
     Args:
         argv: The arguments; by default those of the process.
 
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ChatKitError as error:
         print(f"chatkit {arguments.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # What shells expect of a command that Ctrl-C ended.
+        return 130
     except BrokenPipeError:
         # Whoever read the output has left; there is nobody to tell. The flush at exit would complain again.
         sys.stdout = None  # type: ignore[assignment] -- Python's own way to say that there is no output
