@@ -30,7 +30,15 @@ def their_python() -> Path:
     if not (THEIRS / "ready").exists():
         print(f"Installing openai-chatkit 1.6.5 into {THEIRS.relative_to(ROOT)}", file=sys.stderr)
         venv.create(THEIRS, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "openai-chatkit==1.6.5"]
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "openai-chatkit==1.6.5",
+        ]
         subprocess.run(command, check=True)
         (THEIRS / "ready").touch()
     return python
@@ -64,8 +72,12 @@ def compare(workload: str, runs: int, theirs: Path) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=list(GOALS), metavar="workload", help=", ".join(GOALS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "workloads", nargs="*", default=list(GOALS), metavar="workload", help=", ".join(GOALS)
+    )
     parser.add_argument("--runs", type=int, default=5, help="pairs that count (default 5)")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed")
     options = parser.parse_args()

@@ -24,7 +24,11 @@ GETS = 300
 
 def create_body(text: str) -> bytes:
     params = {
-        "input": {"content": [{"type": "input_text", "text": text}], "attachments": [], "inference_options": {}}
+        "input": {
+            "content": [{"type": "input_text", "text": text}],
+            "attachments": [],
+            "inference_options": {},
+        }
     }
     return json.dumps({"type": "threads.create", "params": params}).encode()
 
