@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from chatkit.server.results import end_frame
 from chatkit.server.wire import is_hidden, item_json, thread_json
 from chatkit.sse import encode_event
+from chatkit.streams.base import EndState, KeyClaim
 from chatkit.streams.snapshot import done_event
 from chatkit.types import ThreadItem, UserMessageItem
 
@@ -19,35 +21,49 @@ _PAGE = 100
 
 
 async def replay_from_store(
-    store: Store[Any], thread_id: str, user_item_id: str | None, context: object, *, created: bool
+    store: Store[Any], claim: KeyClaim, context: object, *, created: bool, with_end: bool
 ) -> AsyncGenerator[bytes, None]:
     """Returns frames that show a message and what followed it, up to the next message.
+
+    Args:
+        store: The full store.
+        claim: The turn that the message began.
+        context: The request's context.
+        created: Whether the message created the thread.
+        with_end: Whether the stream ends with ``turn.end``, as that of a resumable turn does.
 
     Raises:
         NotFoundError: The thread or the message was deleted meanwhile.
     """
+    thread_id, message_id = claim.thread_id, claim.user_item_id
     thread = await store.load_thread(thread_id, context)
-    message = None if user_item_id is None else await store.load_item(thread_id, user_item_id, context)
+    message = None if message_id is None else await store.load_item(thread_id, message_id, context)
 
     async def frames() -> AsyncGenerator[bytes, None]:
         kind = b"thread.created" if created else b"thread.updated"
         yield encode_event(b'{"type":"' + kind + b'","thread":' + thread_json(thread) + b"}")
-        if message is None:
-            return
-        yield _frame(message)
-        after = message.id
-        while True:
-            page = await store.load_thread_items(thread_id, after, _PAGE, "asc", context)
-            for item in page.data:
-                if isinstance(item, UserMessageItem):
-                    return
-                if not is_hidden(item):
-                    yield _frame(item)
-            if not page.has_more or page.after is None:
-                return
-            after = page.after
+        if message is not None:
+            yield _frame(message)
+            async for item in _answer(store, thread_id, message.id, context):
+                yield _frame(item)
+        if with_end:
+            yield end_frame(claim.turn_id, EndState.COMPLETED)
 
     return frames()
+
+
+async def _answer(
+    store: Store[Any], thread_id: str, message_id: str, context: object
+) -> AsyncGenerator[ThreadItem, None]:
+    after: str | None = message_id
+    while after is not None:
+        page = await store.load_thread_items(thread_id, after, _PAGE, "asc", context)
+        for item in page.data:
+            if isinstance(item, UserMessageItem):
+                return
+            if not is_hidden(item):
+                yield item
+        after = page.after if page.has_more else None
 
 
 def _frame(item: ThreadItem) -> bytes:

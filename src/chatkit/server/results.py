@@ -9,9 +9,9 @@ from typing import Final
 
 from chatkit.server.turn import Turn
 from chatkit.sse import encode_event
-from chatkit.streams.base import LogEntry, TurnInfo, TurnReader
+from chatkit.streams.base import EndState, LogEntry, TurnInfo, TurnReader
 
-__all__ = ["NonStreamingResult", "StreamingResult", "TurnFeed"]
+__all__ = ["NonStreamingResult", "StreamingResult", "TurnFeed", "end_frame"]
 
 _UNREAD_LIMIT: Final = 5.0
 """Seconds after which a stream that nobody began to read counts as disconnected."""
@@ -132,10 +132,15 @@ class TurnFeed:
         return b"data: " + entry.data + b"\n\n"
 
     def _end_frame(self) -> bytes:
-        end = self._reader.end
-        data = {"turn_id": self.info.id, "status": end.value if end is not None else "completed"}
-        cursor = f"{self.info.id}:{self._last_seq}"
-        return encode_event(json.dumps(data, separators=(",", ":")).encode(), id=cursor, event="turn.end")
+        return end_frame(
+            self.info.id, self._reader.end or EndState.COMPLETED, cursor=f"{self.info.id}:{self._last_seq}"
+        )
+
+
+def end_frame(turn_id: str, status: EndState, *, cursor: str | None = None) -> bytes:
+    """Returns the last frame of a resumable stream: how the turn ended."""
+    data = json.dumps({"turn_id": turn_id, "status": status.value}, separators=(",", ":"))
+    return encode_event(data.encode(), id=cursor, event="turn.end")
 
 
 class StreamingResult(AsyncIterable[bytes]):

@@ -439,7 +439,7 @@ class ChatKitServer(ABC, Generic[TContext]):
         created = isinstance(request, ThreadsCreateReq)
         try:
             return StreamingResult(
-                await replay_from_store(store, claim.thread_id, claim.user_item_id, context, created=created)
+                await replay_from_store(store, claim, context, created=created, with_end=resumable)
             )
         except NotFoundError:
             # The message was deleted since, or its process died before it was stored: it is a new one.
