@@ -110,7 +110,8 @@ class Application(ChatKitServer[dict[str, Any]]):
         context: dict[str, Any],
     ) -> AsyncIterator[ThreadStreamEvent]:
         item_id = self.store.generate_item_id("message", thread, context)
-        item = AssistantMessageItem(id=item_id, thread_id=thread.id, created_at=datetime.now(), content=[])
+        now = datetime.now()  # noqa: DTZ005 -- as applications of 1.6.5 write it
+        item = AssistantMessageItem(id=item_id, thread_id=thread.id, created_at=now, content=[])
         yield ThreadItemAddedEvent(item=item)
         yield ThreadItemUpdatedEvent(
             item_id=item_id,

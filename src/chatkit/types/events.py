@@ -37,6 +37,11 @@ __all__ = [
 _ITEM_ID = AliasChoices("item_id", "id")
 
 
+def _keywords(data: object) -> dict[str, Any] | None:
+    """Returns a copy of what a constructor was called with; None for anything else."""
+    return dict(cast("dict[str, Any]", data)) if isinstance(data, dict) else None
+
+
 class ThreadCreatedEvent(Model):
     """A thread was created."""
 
@@ -183,11 +188,11 @@ class StreamOptionsEvent(Model):
     @model_validator(mode="before")
     @classmethod
     def _accept_flat_spelling(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "allow_cancel" in data:
-            given = dict(cast("dict[str, Any]", data))
-            given.setdefault("stream_options", {"allow_cancel": given.pop("allow_cancel")})
-            return given
-        return data
+        given = _keywords(data)
+        if given is None or "allow_cancel" not in given:
+            return data
+        given.setdefault("stream_options", {"allow_cancel": given.pop("allow_cancel")})
+        return given
 
 
 class ProgressUpdateEvent(Model):
@@ -235,10 +240,10 @@ class ClientEffectEvent(Model):
     @model_validator(mode="before")
     @classmethod
     def _accept_type_and_payload(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        given = _keywords(data)
+        if given is None:
             return data
-        given = dict(cast("dict[str, Any]", data))
-        if "name" not in given and "type" in given:
+        if "name" not in given and given.get("type", "client_effect") != "client_effect":
             given["name"] = given.pop("type")
         if "payload" in given:
             payload = given.pop("payload")
@@ -289,9 +294,9 @@ class ErrorEvent(Model):
     @model_validator(mode="before")
     @classmethod
     def _accept_own_codes(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        given = _keywords(data)
+        if given is None:
             return data
-        given = dict(cast("dict[str, Any]", data))
         code = given.get("code")
         if isinstance(code, str) and code not in _PROTOCOL_CODES:
             given["code"] = "custom"
