@@ -1,0 +1,97 @@
+"""The lift of the reference's file store, :class:`chatkit.types.FileStore`, to the attachment store port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+from chatkit._lifts import checked_url, make_attachment, settled
+from chatkit.errors import ConfigurationError
+from chatkit.files.base import AttachmentStore
+from chatkit.types import (
+    Attachment,
+    AttachmentCreateParams,
+    AttachmentUploadDescriptor,
+    FileMetadata,
+    FileStore,
+)
+
+__all__ = ["AttachmentIdFactory", "LiftedFileStore", "lift_files"]
+
+TContext = TypeVar("TContext")
+
+AttachmentIdFactory: TypeAlias = Callable[[AttachmentCreateParams, Any], str]
+"""Returns the id for a new attachment, given what the client says of it and the request's context."""
+
+_METHODS: Final = ("get_upload_url", "get_preview_url", "delete")
+
+
+def lift_files(
+    files: AttachmentStore[TContext] | FileStore | None,
+    *,
+    store: object | None = None,
+    id_factory: AttachmentIdFactory | None = None,
+) -> AttachmentStore[TContext] | None:
+    """Returns an attachment store for what an application gave; one that is given is returned as it is.
+
+    Args:
+        files: An attachment store, a file store whose methods may be sync or async, or None.
+        store: The store that the attachments are for; its ``attachment_id_factory``, if it has one, makes the ids.
+        id_factory: Makes the ids instead.
+
+    Raises:
+        ConfigurationError: The object is neither of the two.
+    """
+    if files is None or isinstance(files, AttachmentStore):
+        return files
+    missing = [name for name in _METHODS if not callable(getattr(files, name, None))]
+    if missing:
+        raise ConfigurationError(
+            f"{type(files).__name__} is no file store, it lacks {', '.join(missing)}. Derive it from "
+            "chatkit.types.FileStore or from chatkit.files.AttachmentStore."
+        )
+    factory = id_factory or getattr(store, "attachment_id_factory", None)
+    return LiftedFileStore(files, factory)
+
+
+class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
+    """Two-phase uploads over a file store: the client PUTs the bytes to the URL that it gives.
+
+    Args:
+        files: The file store, which is not changed.
+        id_factory: Makes the ids; by default they are random.
+
+    Attributes:
+        files: The file store.
+    """
+
+    def __init__(self, files: FileStore, id_factory: AttachmentIdFactory | None = None) -> None:
+        self.files = files
+        self._id_factory = id_factory
+
+    async def create_attachment(self, input: AttachmentCreateParams, context: TContext) -> Attachment:
+        """Returns the attachment for a file that the user wants to upload, with its upload descriptor.
+
+        Raises:
+            ConfigurationError: The file store gave no URL.
+        """
+        if self._id_factory is None:
+            attachment_id = self.generate_attachment_id(input.mime_type, context)
+        else:
+            attachment_id = self._id_factory(input, context)
+        metadata = FileMetadata(content_type=input.mime_type, name=input.name, size=input.size)
+        url = await settled(self.files.get_upload_url(attachment_id, metadata))
+        return await make_attachment(
+            self.files,
+            attachment_id,
+            input.name,
+            input.mime_type,
+            upload_descriptor=AttachmentUploadDescriptor(
+                url=checked_url(self.files, "get_upload_url", url),
+                method="PUT",
+                headers={"Content-Type": input.mime_type},
+            ),
+        )
+
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        await settled(cast("Any", self.files.delete(attachment_id)))
