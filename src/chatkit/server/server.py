@@ -9,9 +9,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypeVar
 
 from chatkit.actions import Action
 from chatkit.errors import (
@@ -71,7 +72,7 @@ from chatkit.types import Store as SimpleStore
 
 __all__ = ["ChatKitServer"]
 
-TContext = TypeVar("TContext")
+TContext = TypeVar("TContext", default=Any)
 
 _RECOVER_EVERY = 10.0
 """Seconds between two looks for turns that another process left behind, taken when a request comes in."""
@@ -433,6 +434,7 @@ class ChatKitServer(ABC, Generic[TContext]):
                 raise
         if claim.fingerprint != fingerprint:
             raise InvalidRequestError("This idempotency key was used for another message. Make a new key.")
+        await turns.wait_begun(claim.turn_id)
         info = await turns.log.find(claim.turn_id)
         if info is not None:
             return await turns.attach(info, None, with_ids=resumable)
