@@ -113,6 +113,8 @@ class Runner:
         except BaseException:
             self._forget(turn)
             raise
+        finally:
+            turn.begun.set()
         turn.task = asyncio.create_task(self._run(turn, store, token, before), name=f"chatkit {turn_id}")
         stops = on_disconnect == "stop" and not resumable
         feed = TurnFeed(reader=reader, info=info, with_ids=resumable, turn=turn, stops_turn=stops)
@@ -128,6 +130,12 @@ class Runner:
                 await result.aclose()
                 raise
         return result
+
+    async def wait_begun(self, turn_id: str) -> None:
+        """Waits until the log knows a turn that is about to begin here."""
+        turn = self._running.get(turn_id)
+        if turn is not None and turn.loop is asyncio.get_running_loop():
+            await turn.begun.wait()
 
     def _in_thread(self, thread_id: str) -> list[Turn]:
         return [turn for turn in self._running.values() if turn.info.thread_id == thread_id]

@@ -114,6 +114,7 @@ class Turn:
         self.task: asyncio.Task[None] = cast("asyncio.Task[None]", None)
         self.loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self.loop.create_future()
+        self.begun = asyncio.Event()
         self.finished = asyncio.Event()
         self._closing = closing
         self._waits_for_handler = False
