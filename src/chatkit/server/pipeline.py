@@ -116,6 +116,7 @@ class Pipeline:
         self._pending: dict[str, _Tracked] = {}
         self._elsewhere: dict[str, _Tracked | None] = {}
         self._stored: set[str] = set()
+        self._shown: set[str] = set()
         self._awaits_client_tool = False
         self._upserts = store.upserts
         self._handlers: dict[type, Callable[[Any], Awaitable[None] | None]] = {
@@ -184,6 +185,7 @@ class Pipeline:
 
     async def complete(self) -> None:
         """Ends a turn whose handler is done: what it left pending is closed, edits of the thread are published."""
+        await self.save_updates()
         for tracked in list(self._pending.values()):
             if self._awaits_client_tool and tracked.accumulator.type == "workflow":
                 # The workflow goes on when the page has posted the tool's output.
@@ -197,7 +199,6 @@ class Pipeline:
             else:
                 await self._withdraw(tracked)
             del self._pending[tracked.id]
-        await self.save_updates()
         publishing = self.publish_edits()
         if publishing is not None:
             await publishing
@@ -255,6 +256,7 @@ class Pipeline:
         self.state.thread(self._emit(event), event)
 
     def _send_final(self, item_id: str, event: bytes) -> None:
+        self._shown.add(item_id)
         self.state.finished(self._emit(event), item_id, event)
 
     def _announce_done(self, tracked: _Tracked, item: ThreadItem) -> None:
@@ -264,12 +266,13 @@ class Pipeline:
     async def _withdraw(self, tracked: _Tracked) -> None:
         """Takes back an item that is not worth keeping: what the store has under its id, if anything, stands."""
         stored = await self.stored_of([tracked.accumulator.item()])
-        if stored:
+        if stored and not is_hidden(stored[0]):
             self._announce_done(tracked, stored[0])
         elif not tracked.hidden:
             self._send_removed(tracked.id, tracked.id_json)
 
     def _send_removed(self, item_id: str, id_json: bytes) -> None:
+        self._shown.discard(item_id)
         event = removed_event(id_json)
         self.state.removed(self._emit(event), item_id, event)
 
@@ -304,7 +307,11 @@ class Pipeline:
     def _added(self, event: ThreadItemAddedEvent) -> None:
         item = self._own(event.item)
         tracked = self._pending[item.id] = _Tracked(item)
-        if not tracked.hidden:
+        self._elsewhere.pop(item.id, None)
+        if tracked.hidden:
+            self._hide(item.id)
+        else:
+            self._shown.add(item.id)
             seq = self._emit(added_event(item_json(item)))
             tracked.state = self.state.pending(seq, item.id, tracked.render)
 
@@ -329,7 +336,11 @@ class Pipeline:
         if tracked is None or not tracked.hidden:
             for update in updates:
                 encoded = update_event(string_json(event.item_id), update)
-                self.state.updated(self._emit(encoded), event.item_id, encoded)
+                seq = self._emit(encoded)
+                if tracked is None:
+                    self.state.updated(seq, event.item_id, encoded)
+                else:
+                    self.state.changed(seq, event.item_id, tracked.render)
 
     async def _done(self, event: ThreadItemDoneEvent) -> None:
         item = cast("ThreadItem | None", event.item)
@@ -347,8 +358,15 @@ class Pipeline:
         self._elsewhere.pop(item.id, None)
         if isinstance(item, ClientToolCallItem) and item.status == "pending":
             self._awaits_client_tool = True
-        if not is_hidden(item):
+        if is_hidden(item):
+            self._hide(item.id)
+        else:
             self._send_final(item.id, done_event(item_json(item)))
+
+    def _hide(self, item_id: str) -> None:
+        """Removes from the client's view what this turn has shown under the id of an item that is hidden now."""
+        if item_id in self._shown:
+            self._send_removed(item_id, string_json(item_id))
 
     async def _removed(self, event: ThreadItemRemovedEvent) -> None:
         tracked = self._pending.get(event.item_id) or await self._stored_elsewhere(event.item_id)
@@ -381,6 +399,7 @@ class Pipeline:
                 self._send_removed(item.id, string_json(item.id))
             return
         encoded = replaced_event(item_json(item))
+        self._shown.add(item.id)
         if pending is not None:
             pending.state = self.state.pending(self._emit(encoded), item.id, pending.render)
         else:

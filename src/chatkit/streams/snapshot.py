@@ -43,18 +43,22 @@ class ItemState:
     Attributes:
         first_seq: Number of the event that introduced it; 0 for an item of an earlier turn, which every reader has.
         last_seq: Number of its last event; whoever appends an update of a pending item sets it.
-        render: Returns the JSON of a pending item as it is now.
+        render: Returns the JSON of the item as it is now, if it is pending, or was updated since it was final.
         event: The event that made it final.
+        final: Whether an item that is rendered is not pending.
     """
 
     first_seq: int
     last_seq: int
     render: Callable[[], bytes] | None
     event: bytes = b""
+    final: bool = False
 
     def event_for(self, after: int) -> bytes:
         """Returns the event that shows the item to a reader that has seen everything up to ``after``."""
         is_new = self.first_seq > after
+        if self.render is not None and self.final:
+            return done_event(self.render()) if is_new else replaced_event(self.render())
         if self.render is not None:
             return added_event(self.render()) if is_new else replaced_event(self.render())
         if is_new and self.event.startswith(_REPLACED):
@@ -94,9 +98,18 @@ class TurnState:
         self._kept.append((seq, event))
 
     def updated(self, seq: int, item_id: str, event: bytes) -> None:
-        """Notes an update of an item that is not pending: it counts until the item is replaced or removed."""
+        """Notes an update of an item that nobody knows: it counts until the item is replaced or removed."""
         self._progress = None
         self._updates.setdefault(item_id, []).append((seq, event))
+
+    def changed(self, seq: int, item_id: str, render: Callable[[], bytes]) -> None:
+        """Notes an update of an item that is not pending.
+
+        A reader that is behind gets the item as it is: of an update, a reader that was cut off within a snapshot,
+        before the next event with an id, would get a second copy.
+        """
+        self._progress = None
+        self._put(item_id, ItemState(0, seq, render, final=True))
 
     def pending(self, seq: int, item_id: str, render: Callable[[], bytes]) -> ItemState:
         """Notes that an item was added; its ``last_seq`` is to be kept up to date as updates are appended."""
