@@ -764,3 +764,12 @@ def test_text_is_joined_once_for_many_looks() -> None:
     assert isinstance(second, AssistantMessageItem)
     assert len(first.content[0].text) == 200_000
     assert first.content[0].text is second.content[0].text
+
+
+def test_surrogates_that_deltas_cut_apart_are_joined_and_lone_ones_replaced() -> None:
+    message = accumulator(AssistantMessageItem(id="msg_1", content=[]))
+    for piece in ("a \ud83d", "\ude00 b", " \ud800 c"):
+        message.append_text(piece)
+    item = message.item()
+    assert isinstance(item, AssistantMessageItem)
+    assert item.content[0].text == "a \N{GRINNING FACE} b \N{REPLACEMENT CHARACTER} c"

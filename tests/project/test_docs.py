@@ -50,7 +50,7 @@ def test_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("place", "text"), blocks("json"), ids=lambda value: value[:40])
 def test_json_blocks_are_requests(place: str, text: str) -> None:
-    from chatkit.server.server import parse_request
+    from chatkit.server.parsing import parse_request
 
     request = parse_request(text)
     assert request.type == json.loads(text)["type"], place

@@ -167,6 +167,8 @@ async def test_a_queued_message_can_be_stopped_alone() -> None:
     talk.open("a")
     await drain(first)
     assert talk.began == ["a"]
+    # It was not answered, but what the user wrote is there.
+    assert sorted(await user_texts(server, thread_id)) == ["Hi", "a", "b"]
 
 
 async def test_a_queued_message_is_told_of_the_shutdown() -> None:

@@ -162,3 +162,27 @@ async def test_recovery_finds_nothing_after_turns_that_ended(store: Any) -> None
 async def test_respond_is_required() -> None:
     with pytest.raises(TypeError, match="respond"):
         ChatKitServer(MemoryStore())  # pyright: ignore[reportAbstractUsage]
+
+
+async def test_what_a_handler_left_running_may_write_after_the_turn(store: Any) -> None:
+    server = ScriptedServer(silent, store)
+    go = asyncio.Event()
+    titles: list[asyncio.Task[None]] = []
+
+    async def name_thread(thread: Any, context: Any) -> None:
+        await go.wait()
+        stored = await server.store.load_thread(thread.id, context)
+        await server.store.save_thread(stored.model_copy(update={"title": "Named later"}), context)
+
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        titles.append(asyncio.create_task(name_thread(thread, context)))
+        yield progress()
+
+    server.script = respond
+    result = await server.create()
+    await drain(result)
+    go.set()
+    async with asyncio.timeout(LIMIT):
+        await titles[0]
+    found = await server.store.load_thread(result.thread_id, ADA)
+    assert found.title == "Named later"

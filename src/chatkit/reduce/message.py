@@ -20,6 +20,15 @@ from chatkit.types import (
 __all__ = ["MessageAccumulator"]
 
 
+def _repaired(text: str) -> str:
+    """Returns text that UTF-8 can carry: surrogates that deltas cut apart are joined, lone ones become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class _Part:
     """A part of a message; its text is in pieces until somebody asks for it."""
 
@@ -33,7 +42,7 @@ class _Part:
 
     def build(self) -> AssistantMessageContent:
         if len(self.chunks) > 1:
-            self.chunks = ["".join(self.chunks)]
+            self.chunks = [_repaired("".join(self.chunks))]
         annotations = [kept.model_copy(deep=True) for kept in self.annotations]
         return self.frame.model_copy(update={"text": self.chunks[0], "annotations": annotations}, deep=True)
 

@@ -26,6 +26,7 @@ from chatkit.store.base import Store
 from chatkit.streams.base import TurnWriter
 from chatkit.streams.snapshot import (
     ItemState,
+    NoState,
     TurnState,
     added_event,
     done_event,
@@ -96,6 +97,7 @@ class Pipeline:
         store: The full store.
         context: The request's context.
         persist_item_updates: Whether updates of items of earlier turns are stored.
+        resumable: Whether readers may come back, and may need the turn's state.
     """
 
     def __init__(
@@ -105,9 +107,10 @@ class Pipeline:
         store: Store[Any],
         context: object,
         persist_item_updates: bool = False,
+        resumable: bool = True,
     ) -> None:
         self.thread = thread
-        self.state = TurnState()
+        self.state = TurnState() if resumable else NoState()
         self.writer: TurnWriter = cast("TurnWriter", None)
         self._store = store
         self._context = context

@@ -92,7 +92,11 @@ class Runner:
             user_item_id=plan.user_item_id,
         )
         pipeline = Pipeline(
-            thread=plan.thread, store=store, context=context, persist_item_updates=persist_item_updates
+            thread=plan.thread,
+            store=store,
+            context=context,
+            persist_item_updates=persist_item_updates,
+            resumable=info.resumable,
         )
         turn = Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
         earlier = self._in_thread(thread_id)
@@ -187,12 +191,14 @@ class Runner:
         before: Callable[[], Awaitable[None]] | None,
     ) -> None:
         end = EndState.FAILED
-        if token:
-            current_fence.set(Fence(turn.info.id, token))
+        fence = Fence(turn.info.id, token)
+        current_fence.set(fence)
         try:
             end = await turn.run(before)
             if token:
                 await store.end_turn(turn.info.id, token, turn.context)
+            if not turn.lost_lease:
+                fence.lift()
         except Exception:
             logger.exception("Turn %s ended badly", turn.info.id)
         finally:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypeVar
 
-from chatkit.actions import Action
 from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
-    MalformedRequestError,
     NotFoundError,
     TurnNotFoundError,
-    UnsupportedOperationError,
 )
 from chatkit.files.base import AttachmentStore
 from chatkit.ids import new_id
+from chatkit.server.handlers import Handlers
 from chatkit.server.operations import Operations
+from chatkit.server.parsing import fingerprint, idempotency_key, is_resumable, parse_request
 from chatkit.server.plans import Planner
 from chatkit.server.replay import replay_from_store
 from chatkit.server.results import NonStreamingResult, StreamingResult
@@ -37,19 +31,12 @@ from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
-    AudioInput,
-    ChatKitReq,
-    FeedbackKind,
     FileStore,
     InputTranscribeReq,
     ItemsFeedbackReq,
     ItemsListReq,
     NonStreamingReq,
-    SDKHiddenContextItem,
     StreamingReq,
-    StreamOptions,
-    ThreadItem,
-    ThreadMetadata,
     ThreadsAddClientToolOutputReq,
     ThreadsAddStructuredInputReq,
     ThreadsAddUserMessageReq,
@@ -59,13 +46,9 @@ from chatkit.types import (
     ThreadsGetByIdReq,
     ThreadsListReq,
     ThreadsRetryAfterItemReq,
-    ThreadStreamEvent,
     ThreadsUpdateReq,
-    TranscriptionResult,
     TurnsResumeReq,
     TurnsStopReq,
-    UserMessageItem,
-    WidgetItem,
     is_streaming_req,
 )
 from chatkit.types import Store as SimpleStore
@@ -78,7 +61,7 @@ _RECOVER_EVERY = 10.0
 """Seconds between two looks for turns that another process left behind, taken when a request comes in."""
 
 
-class ChatKitServer(ABC, Generic[TContext]):
+class ChatKitServer(Handlers[TContext]):
     """Base of an application's server: override :meth:`respond`.
 
     Args:
@@ -92,17 +75,12 @@ class ChatKitServer(ABC, Generic[TContext]):
         persist_item_updates: Whether updates of items of earlier turns are stored.
     """
 
-    # Each stays the object that was given, which may be one of the reference's kind; declared as what handlers that
-    # use it were written for.
-    store: Store[TContext]
-    attachment_store: AttachmentStore[TContext] | None = None
     stream_log: StreamLog | None = None
     on_disconnect: DisconnectPolicy = "stop"
     concurrency: ConcurrencyPolicy = "allow"
     persist_item_updates: bool = False
 
     # Made on first use: a subclass need not call __init__ of this class.
-    _lifts: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
     _runner: Runner | None = None
     _recovered_at: float = -math.inf
 
@@ -131,117 +109,6 @@ class ChatKitServer(ABC, Generic[TContext]):
     def file_store(self) -> AttachmentStore[TContext] | None:
         """Same as ``attachment_store``."""
         return self.attachment_store
-
-    # What an application overrides.
-
-    @abstractmethod
-    def respond(
-        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: TContext, /
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yields the events that answer a message.
-
-        Args:
-            thread: The thread; what is changed on it is saved and sent.
-            input_user_message: The message; None after a client tool's output or answered questions.
-            context: What was given to :meth:`process`.
-        """
-
-    def _action(
-        self,
-        thread: ThreadMetadata,
-        action: Action[str, Any],
-        sender: WidgetItem | None,
-        context: TContext,
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yields the events that answer a widget's action.
-
-        Override it with the parameters ``(thread, action, sender, context)``, or with
-        ``(thread, action_type, payload, context)``.
-        """
-        raise UnsupportedOperationError("Override action() to react to actions of widgets.")
-
-    def _sync_action(
-        self,
-        thread: ThreadMetadata,
-        action: Action[str, Any],
-        sender: WidgetItem | None,
-        context: TContext,
-    ) -> Any:
-        """Answers a widget's action that was sent with ``streaming: false``; parameters as :meth:`action`.
-
-        Returns:
-            A SyncCustomActionResponse, or an awaitable of one.
-        """
-        raise UnsupportedOperationError("Override sync_action() to react to sync actions of widgets.")
-
-    if TYPE_CHECKING:
-        # Both spellings of the parameters are right, which no single signature says.
-        action: Any
-        sync_action: Any
-    else:
-        action = _action
-        sync_action = _sync_action
-
-    async def add_feedback(
-        self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
-    ) -> None:
-        """Takes the user's feedback on items; does nothing unless overridden."""
-
-    async def transcribe(self, audio_input: AudioInput, context: TContext) -> TranscriptionResult:
-        """Returns the text of a recording.
-
-        Raises:
-            UnsupportedOperationError: Not overridden.
-        """
-        raise UnsupportedOperationError("Override transcribe() to take dictation.")
-
-    def get_stream_options(self, thread: ThreadMetadata, context: TContext) -> StreamOptions:
-        """Returns the options that every stream begins with; by default the answer can be stopped."""
-        return StreamOptions(allow_cancel=True)
-
-    async def handle_stream_cancelled(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: TContext
-    ) -> None:
-        """Keeps what a stopped turn had produced; overridden, it is the only one that does.
-
-        By default stores the pending items, and a hidden note for the model that the user stopped the answer.
-
-        Args:
-            thread: The thread.
-            pending_items: The unfinished items in the state reached, without empty ones.
-            context: The request's context.
-        """
-        store = self._store()
-        for item in pending_items:
-            await store.put_thread_item(thread.id, item, context)
-        note = SDKHiddenContextItem(
-            id=store.generate_item_id("sdk_hidden_context", thread, context),
-            thread_id=thread.id,
-            content="The user stopped the answer here. Do not continue it unless asked to.",
-        )
-        await store.add_thread_item(thread.id, note, context)
-
-    async def handle_stream_error(
-        self, thread: ThreadMetadata, pending_items: list[ThreadItem], error: Exception, context: TContext
-    ) -> None:
-        """Keeps what a failed turn had produced; overridden, it is the only one that does.
-
-        Args:
-            thread: The thread.
-            pending_items: The unfinished items in the state reached, without empty ones.
-            error: What the handler raised, or ``chatkit.server.Interrupted`` when the process ends.
-            context: The request's context.
-        """
-        store = self._store()
-        for item in pending_items:
-            await store.put_thread_item(thread.id, item, context)
-
-    def recovery_context(self, owner: str | None, thread_id: str) -> TContext | None:
-        """Returns a context for finalising a turn whose worker died, where the store does not take an owner.
-
-        Without one (None, the default), the next request in the thread finalises it.
-        """
-        return None
 
     # What an endpoint calls.
 
@@ -296,21 +163,6 @@ class ChatKitServer(ABC, Generic[TContext]):
             )
 
     # How it is done.
-
-    def _store(self) -> Store[Any]:
-        return self._lifted()[0]
-
-    def _files(self) -> AttachmentStore[Any] | None:
-        return self._lifted()[1]
-
-    def _lifted(self) -> tuple[Store[Any], AttachmentStore[Any] | None]:
-        store, files = self.store, self.attachment_store
-        held = self._lifts
-        if held is not None and held[0] is store and held[1] is files:
-            return held[2]
-        lifted = lift_stores(store, files)
-        self._lifts = (store, files, lifted)
-        return lifted
 
     def _turns(self) -> Runner:
         if self._runner is None:
@@ -388,7 +240,7 @@ class ChatKitServer(ABC, Generic[TContext]):
                 plan = await planner.add_structured_input(params)
             case ThreadsCustomActionReq(params=params):
                 plan = await planner.custom_action(params)
-        return await self._start(plan, context, turn_id=new_id("turn"), resumable=_is_resumable(request))
+        return await self._start(plan, context, turn_id=new_id("turn"), resumable=is_resumable(request))
 
     async def _start(
         self, plan: TurnPlan, context: TContext, *, turn_id: str, resumable: bool, kept: bool = False
@@ -413,18 +265,18 @@ class ChatKitServer(ABC, Generic[TContext]):
         plan: TurnPlan,
         context: TContext,
     ) -> StreamingResult:
-        resumable = _is_resumable(request)
+        resumable = is_resumable(request)
         turn_id = new_id("turn")
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         if key is None:
             return await self._start(plan, context, turn_id=turn_id, resumable=resumable)
         turns, store = self._turns(), self._store()
         owner = _owner(store, context)
-        fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        mark = fingerprint(request)
         claim = await turns.log.claim_key(
             owner,
             key,
-            KeyClaim(turn_id, plan.thread.id, fingerprint, fresh=True, user_item_id=plan.user_item_id),
+            KeyClaim(turn_id, plan.thread.id, mark, fresh=True, user_item_id=plan.user_item_id),
         )
         if claim.fresh:
             try:
@@ -432,7 +284,7 @@ class ChatKitServer(ABC, Generic[TContext]):
             except BaseException:
                 await turns.log.release_key(owner, key)
                 raise
-        if claim.fingerprint != fingerprint:
+        if claim.fingerprint != mark:
             raise InvalidRequestError("This idempotency key was used for another message. Make a new key.")
         await turns.wait_begun(claim.turn_id)
         info = await turns.log.find(claim.turn_id)
@@ -461,61 +313,6 @@ class ChatKitServer(ABC, Generic[TContext]):
         if info is None or info.thread_id != thread_id:
             raise TurnNotFoundError
         return await turns.attach(info, seq, with_ids=True)
-
-
-def lift_stores(
-    store: Store[Any] | SimpleStore, files: AttachmentStore[Any] | FileStore | None
-) -> tuple[Store[Any], AttachmentStore[Any] | None]:
-    """Returns full stores for what an application gave; full ones are returned as they are."""
-    from chatkit.files.simple import lift_files
-    from chatkit.store.simple import lift_store
-
-    lifted = lift_store(store, files=files)
-    return lifted, lift_files(files, store=lifted)
-
-
-@cache
-def _request_adapter() -> TypeAdapter[ChatKitReq]:
-    return TypeAdapter(ChatKitReq)
-
-
-def parse_request(body: str | bytes | bytearray) -> ChatKitReq:
-    """Returns the request in a body.
-
-    Raises:
-        MalformedRequestError: The body is not JSON, or not of a type that the protocol knows.
-        InvalidRequestError: The parameters are not valid.
-    """
-    try:
-        return _request_adapter().validate_json(body)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        first = problems[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        if not place:
-            raise MalformedRequestError(_malformed(str(first["type"]))) from None
-        raise InvalidRequestError(f"{place}: {first['msg']}.") from None
-
-
-def _malformed(kind: str) -> str:
-    if kind == "json_invalid":
-        return "The body is not valid JSON."
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return "The request's 'type' is missing or not one that this server knows."
-    return MalformedRequestError.default_message
-
-
-def _is_resumable(request: StreamingReq) -> bool:
-    return request.metadata.get("resumable") is True
-
-
-def _idempotency_key(request: StreamingReq) -> str | None:
-    key = request.metadata.get("idempotency_key")
-    if key is None:
-        return None
-    if not isinstance(key, str) or not 1 <= len(key) <= 255:
-        raise InvalidRequestError("metadata.idempotency_key must be a text of 1 to 255 characters.")
-    return key
 
 
 def _owner(store: Store[Any], context: object) -> str | None:

@@ -111,6 +111,7 @@ class Turn:
         self.context = context
         self.stop_reason: StopReason | None = None
         self.cancelled: asyncio.CancelledError | None = None
+        self.lost_lease = False
         self.task: asyncio.Task[None] = cast("asyncio.Task[None]", None)
         self.loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self.loop.create_future()
@@ -159,7 +160,7 @@ class Turn:
     async def _run(self, before: Callable[[], Awaitable[None]] | None) -> EndState:
         try:
             if before is not None:
-                await self._interruptible(before())
+                await self._wait_in_queue(before)
             await self.plan.opening(self.pipeline)
         except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
             return await self._not_opened(error, reader_waits=before is not None)
@@ -173,6 +174,15 @@ class Turn:
         except Exception as error:  # noqa: BLE001 -- whatever an application raises ends as an error event
             return await self._failed(error)
         return EndState.COMPLETED
+
+    async def _wait_in_queue(self, before: Callable[[], Awaitable[None]]) -> None:
+        """Waits for the turn's place; a stop ends the waiting, but the user's message is stored all the same."""
+        try:
+            await self._interruptible(before())
+        except (asyncio.CancelledError, _Stopped):
+            if self.stop_reason is None:
+                raise
+            self._uncancel()
 
     async def _interruptible(self, awaitable: Awaitable[Any]) -> Any:
         if self.stop_reason is not None:
@@ -286,6 +296,7 @@ class Turn:
     async def _failed(self, error: Exception) -> EndState:
         self._uncancel()
         if isinstance(error, StaleTurnError):
+            self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
         elif not isinstance(error, BaseStreamError | Interrupted):
             logger.error("Turn %s failed", self.info.id, exc_info=error)

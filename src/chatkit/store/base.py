@@ -46,17 +46,22 @@ class OwnerContext:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fence:
     """The right of a turn to write.
 
     Attributes:
         turn_id: The turn.
-        token: What ``begin_turn`` returned; a larger one for the same turn makes this one stale.
+        token: What ``begin_turn`` returned; a larger one for the same turn makes this one stale. 0 means that
+            nothing is checked.
     """
 
     turn_id: str
     token: int
+
+    def lift(self) -> None:
+        """Lets what the handler left running, such as the making of a title, write on: the turn ended in order."""
+        self.token = 0
 
 
 current_fence: ContextVar[Fence | None] = ContextVar("chatkit_fence", default=None)

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ItemState", "TurnState", "added_event", "done_event", "removed_event", "replaced_event"]
+__all__ = [
+    "ItemState",
+    "NoState",
+    "TurnState",
+    "added_event",
+    "done_event",
+    "removed_event",
+    "replaced_event",
+]
 
 
 def added_event(item: bytes) -> bytes:
@@ -153,3 +161,19 @@ class TurnState:
             if shown_since > max(after, *(item.last_seq for item in self._items.values()), 0):
                 events.append(progress)
         return events
+
+
+class NoState(TurnState):
+    """Of a turn that nobody can come back to: notes nothing, so that nothing grows with the turn."""
+
+    def keep(self, seq: int, event: bytes) -> None:
+        """Notes nothing."""
+
+    def updated(self, seq: int, item_id: str, event: bytes) -> None:
+        """Notes nothing."""
+
+    def removed(self, seq: int, item_id: str, event: bytes) -> None:
+        """Notes nothing."""
+
+    def _put(self, item_id: str, item: ItemState) -> ItemState:
+        return item
