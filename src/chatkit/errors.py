@@ -19,7 +19,8 @@
     │   └── RateLimitedError         429
     ├── UnsupportedOperationError    501  also a NotImplementedError
     ├── ConfigurationError           500  also a RuntimeError
-    │   └── MissingExtraError             also an ImportError
+    │   ├── MissingExtraError             also an ImportError
+    │   └── MissingOwnerError        401  the context has a place for the owner, and nobody in it
     ├── StoreError                   500
     │   ├── StaleTurnError                a turn that lost its lease tried to write
     │   └── StoreUnavailableError    503
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidRequestError",
     "MalformedRequestError",
     "MissingExtraError",
+    "MissingOwnerError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitedError",
@@ -258,6 +260,26 @@ class ConfigurationError(ChatKitError, RuntimeError):
     """The application is put together in a way that cannot work; the message names the option to set."""
 
     code = "configuration_error"
+
+
+class MissingOwnerError(ConfigurationError):
+    """The request's context has a place for the owner, and it is empty: nobody is signed in.
+
+    A client hears that it should sign in; the error itself names the option for applications without users.
+    """
+
+    code = "owner_missing"
+    status = 401
+    default_message = AuthenticationError.default_message
+
+    @property
+    def public_message(self) -> str:
+        """What the client should do; the error's own text is for the application's author."""
+        return self.default_message
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
 
 
 class MissingExtraError(ConfigurationError, ImportError):

@@ -14,9 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatkit import errors
+from chatkit.demo import GuideServer
+from chatkit.store import MemoryStore
 from chatkit.web import install_error_handlers
 from chatkit.web.errors import error_response, response_for
 from tests.support.live_server import live_server
+from tests.web import hand_written
 
 CLIENT_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.MalformedRequestError(), 400, "malformed_request"),
@@ -186,3 +189,13 @@ def test_handlers_on_applications_leave_everything_else_alone(
         assert "sda" not in internal.text
         assert (client.get("/framework").status_code, client.get("/framework").text) == (403, framework)
         assert (client.get("/value").status_code, client.get("/value").text) == (418, "my own")
+
+
+def test_the_references_endpoint_without_its_user_header_answers_401() -> None:
+    app = hand_written.make_app(GuideServer(MemoryStore()))
+    install_error_handlers(app)
+    with live_server(app) as server:
+        answer = httpx2.post(f"{server.url}/chatkit", json={"type": "threads.list", "params": {}})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == {"error": {"code": "owner_missing", "message": "Sign in to use this chat."}}

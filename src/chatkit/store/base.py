@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
-from chatkit.errors import ConfigurationError, NotFoundError
+from chatkit.errors import ConfigurationError, MissingOwnerError, NotFoundError
 from chatkit.ids import new_id
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
@@ -73,6 +73,13 @@ def default_generate_id(item_type: StoreItemType) -> str:
     return new_id(item_type)
 
 
+_ABSENT = object()
+_NO_OWNER = (
+    "The request context names no owner. Give process() a context with a user_id, or tell the store where to find it: "
+    "owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
+)
+
+
 def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
     """Returns the owner of a request context.
 
@@ -83,22 +90,22 @@ def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
         owner: The application's own way to find the owner.
 
     Raises:
-        ConfigurationError: The context names no owner.
+        ConfigurationError: The context names no owner: it has no such field.
+        MissingOwnerError: The field is there, and empty.
     """
     if isinstance(context, OwnerContext):
         return context.owner
-    found: object
+    found: object = _ABSENT
     if owner is not None:
         found = owner(context)
     elif isinstance(context, dict):
-        found = cast("dict[str, object]", context).get("user_id")
+        found = cast("dict[str, object]", context).get("user_id", _ABSENT)
     else:
-        found = getattr(context, "user_id", None)
+        found = getattr(context, "user_id", _ABSENT)
+    if found is _ABSENT:
+        raise ConfigurationError(_NO_OWNER)
     if found is None or found == "":
-        raise ConfigurationError(
-            "The request context names no owner. Give process() a context with a user_id, or tell the store where "
-            "to find it: owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
-        )
+        raise MissingOwnerError(_NO_OWNER)
     return str(found)
 
 
