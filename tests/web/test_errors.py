@@ -35,6 +35,7 @@ CLIENT_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.RateLimitedError(), 429, "rate_limited"),
 ]
 SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
+    (errors.MissingOwnerError("secret"), 401, "owner_missing"),
     (errors.UnsupportedOperationError("secret"), 501, "not_implemented"),
     (errors.StoreUnavailableError("secret"), 503, "store_unavailable"),
     (errors.ShuttingDownError("secret"), 503, "shutting_down"),

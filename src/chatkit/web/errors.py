@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkit.errors import ChatKitError
+from chatkit.errors import ChatKitError, ConfigurationError
 
 __all__ = ["error_response", "install_error_handlers", "response_for"]
 
@@ -87,7 +87,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 def _from_chatkit_error(error: ChatKitError) -> Response:
     if error.status >= 500 and error.status not in {501, 503}:
         logger.error("A request failed.", exc_info=error)
-    elif error.status >= 500:
+    elif error.status >= 500 or isinstance(error, ConfigurationError):
         logger.warning("A request could not be served: %s", error)
     # A stream error carries a member of an enum of texts.
     code = cast("str", getattr(error.code, "value", error.code))
