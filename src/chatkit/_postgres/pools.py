@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- published without
 
@@ -75,8 +75,7 @@ class _LoopPool:
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
-        create_pool: Any = asyncpg.create_pool  # pyright: ignore[reportUnknownMemberType] -- half untyped
-        self._pool = create_pool(
+        self._pool = cast("Any", asyncpg).create_pool(
             settings.connection_string,
             min_size=0,
             max_size=settings.max_connections,

@@ -19,6 +19,12 @@ _LOCK: Final = 0x43684B74
 _PATIENCE: Final = 3600.0
 """Seconds that a migration may take, and that others wait for it."""
 
+_IS_THERE: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'chatkit' AND tablename = 'schema_version'
+)
+"""
+
 
 async def migrate(connection: Connection, place: str) -> int:
     """Creates or migrates the schema ``chatkit`` and returns its version; safe when many do it at once.
@@ -42,15 +48,18 @@ async def migrate(connection: Connection, place: str) -> int:
             timeout=_PATIENCE,
         )
         # Another process may have been quicker.
-        for migration in migrations[await _version(connection, place, len(migrations)) :]:
+        version = await _version(connection, place, len(migrations))
+        if version == 0:
+            await _check_free(connection, place)
+        for migration in migrations[version:]:
             await connection.execute(migration.read_text("utf-8"), timeout=_PATIENCE)
         await connection.execute("UPDATE chatkit.schema_version SET version = $1", len(migrations))
     return len(migrations)
 
 
 async def _version(connection: Connection, place: str, known: int) -> int:
-    if await connection.fetchval("SELECT to_regclass('chatkit.schema_version') IS NULL"):
-        await _check_free(connection, place)
+    # Not to_regclass(): that one remembers within a transaction what was not there.
+    if not await connection.fetchval(_IS_THERE):
         return 0
     version: int = await connection.fetchval("SELECT version FROM chatkit.schema_version")
     if version > known:
@@ -68,7 +77,7 @@ async def _check_free(connection: Connection, place: str) -> None:
             f"The PostgreSQL database {place} is encoded in {encoding}. Create one with ENCODING 'UTF8'."
         )
     tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('chatkit') ORDER BY relname LIMIT 5"
+        "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'chatkit' ORDER BY tablename LIMIT 5"
     )
     if tables:
         raise ConfigurationError(

@@ -24,7 +24,7 @@ SELECT coalesce(exact, data::text) FROM chatkit.threads WHERE owner = $1 AND id 
 -- name: change_thread
 UPDATE chatkit.threads SET data = $3, exact = $4, created_at = $5, updated_at = $6
 WHERE owner = $1 AND id = $2
-RETURNING seq;
+RETURNING number;
 
 -- name: lock_owner
 SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908532));
@@ -54,7 +54,7 @@ LEFT JOIN LATERAL (
 ORDER BY page.seq DESC;
 
 -- name: delete_thread
-DELETE FROM chatkit.threads WHERE owner = $1 AND id = $2 RETURNING seq;
+DELETE FROM chatkit.threads WHERE owner = $1 AND id = $2 RETURNING number;
 
 -- name: delete_attachments_of_thread
 DELETE FROM chatkit.attachments WHERE owner = $1 AND thread_id = $2;
@@ -63,26 +63,26 @@ DELETE FROM chatkit.attachments WHERE owner = $1 AND thread_id = $2;
 DELETE FROM chatkit.turns WHERE owner = $1 AND thread_id = $2;
 
 -- name: find_thread
-SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2;
+SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2;
 
 -- name: lock_thread
-SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE;
+SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: find_item
 SELECT seq FROM chatkit.items WHERE thread = $1 AND id = $2;
 
 -- name: load_item
 SELECT coalesce(items.exact, items.data::text)
-FROM chatkit.threads JOIN chatkit.items ON items.thread = threads.seq
+FROM chatkit.threads JOIN chatkit.items ON items.thread = threads.number
 WHERE threads.owner = $1 AND threads.id = $2 AND items.id = $3;
 
 -- name: load_items_asc
 SELECT cursor.seq, page.data
 FROM chatkit.threads
-LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.seq AND cursor.id = $3
+LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.number AND cursor.id = $3
 LEFT JOIN LATERAL (
     SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.items
-    WHERE thread = threads.seq AND seq > coalesce(cursor.seq, 0) ORDER BY seq LIMIT $4
+    WHERE thread = threads.number AND seq > coalesce(cursor.seq, 0) ORDER BY seq LIMIT $4
 ) AS page ON TRUE
 WHERE threads.owner = $1 AND threads.id = $2
 ORDER BY page.seq;
@@ -90,10 +90,10 @@ ORDER BY page.seq;
 -- name: load_items_desc
 SELECT cursor.seq, page.data
 FROM chatkit.threads
-LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.seq AND cursor.id = $3
+LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.number AND cursor.id = $3
 LEFT JOIN LATERAL (
     SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.items
-    WHERE thread = threads.seq AND seq < coalesce(cursor.seq, 9223372036854775807) ORDER BY seq DESC LIMIT $4
+    WHERE thread = threads.number AND seq < coalesce(cursor.seq, 9223372036854775807) ORDER BY seq DESC LIMIT $4
 ) AS page ON TRUE
 WHERE threads.owner = $1 AND threads.id = $2
 ORDER BY page.seq DESC;
@@ -110,7 +110,7 @@ RETURNING seq;
 
 -- name: delete_item
 DELETE FROM chatkit.items
-WHERE id = $3 AND thread = (SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2)
+WHERE id = $3 AND thread = (SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2)
 RETURNING seq;
 
 -- name: delete_items_after
@@ -128,4 +128,4 @@ SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact
 DELETE FROM chatkit.attachments WHERE owner = $1 AND id = $2;
 
 -- name: check
-SELECT seq FROM chatkit.threads LIMIT 1;
+SELECT number FROM chatkit.threads LIMIT 1;

@@ -1,7 +1,14 @@
 -- Threads, their items, and the records of attachments. Ids are unique within an owner, items' within their thread.
 -- Everything is in a schema of its own and always named with it: no search_path is needed.
 
-CREATE SCHEMA IF NOT EXISTS chatkit;
+-- A role that may not create schemas can be given one. IF NOT EXISTS would ask for the right all the same.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'chatkit') THEN
+        CREATE SCHEMA chatkit;
+    END IF;
+END
+$$;
 
 CREATE TABLE chatkit.schema_version (
     version INTEGER NOT NULL
@@ -10,7 +17,10 @@ CREATE TABLE chatkit.schema_version (
 INSERT INTO chatkit.schema_version VALUES (0);
 
 CREATE TABLE chatkit.threads (
-    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order of creation
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Order of creation: drawn under a lock on the owner. Of no index of its own, or the planner may take that one and
+    -- go through the threads of others.
+    seq BIGINT GENERATED ALWAYS AS IDENTITY,
     owner TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
     data JSONB NOT NULL, -- the thread
@@ -23,7 +33,7 @@ CREATE TABLE chatkit.threads (
 CREATE INDEX threads_of_owner ON chatkit.threads (owner, seq);
 
 CREATE TABLE chatkit.items (
-    thread BIGINT NOT NULL REFERENCES chatkit.threads (seq) ON DELETE CASCADE,
+    thread BIGINT NOT NULL REFERENCES chatkit.threads (number) ON DELETE CASCADE,
     seq BIGINT GENERATED ALWAYS AS IDENTITY, -- order of adding: drawn under a lock on the thread
     id TEXT COLLATE "C" NOT NULL,
     type TEXT NOT NULL,

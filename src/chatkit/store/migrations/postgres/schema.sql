@@ -1,15 +1,16 @@
 -- What all migrations together result in. A test compares it with replayed migrations; nothing executes it.
 
-CREATE SCHEMA IF NOT EXISTS chatkit;
+CREATE SCHEMA chatkit;
 
 CREATE TABLE chatkit.schema_version (
     version INTEGER NOT NULL
 );
 
-INSERT INTO chatkit.schema_version VALUES (0);
-
 CREATE TABLE chatkit.threads (
-    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order of creation
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Order of creation: drawn under a lock on the owner. Of no index of its own, or the planner may take that one and
+    -- go through the threads of others.
+    seq BIGINT GENERATED ALWAYS AS IDENTITY,
     owner TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
     data JSONB NOT NULL, -- the thread
@@ -22,7 +23,7 @@ CREATE TABLE chatkit.threads (
 CREATE INDEX threads_of_owner ON chatkit.threads (owner, seq);
 
 CREATE TABLE chatkit.items (
-    thread BIGINT NOT NULL REFERENCES chatkit.threads (seq) ON DELETE CASCADE,
+    thread BIGINT NOT NULL REFERENCES chatkit.threads (number) ON DELETE CASCADE,
     seq BIGINT GENERATED ALWAYS AS IDENTITY, -- order of adding: drawn under a lock on the thread
     id TEXT COLLATE "C" NOT NULL,
     type TEXT NOT NULL,
