@@ -35,7 +35,8 @@ class TransactionPooler:
         assert task is not None
         self._tasks.add(task)
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
+            # Cancelled at the end only.
+            with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
                 await self._serve(reader, writer)
         finally:
             self._tasks.discard(task)
