@@ -96,10 +96,12 @@ class _LoopPool:
 
     async def close(self) -> None:
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._unused.wait()
-                await self._pool.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._unused.wait()
+                    await self._pool.close()
         finally:
+            # What a transaction still held after that time, or the cancelled caller left.
             self._pool.terminate()
 
     async def acquire(self) -> Connection:
