@@ -174,6 +174,7 @@ async def test_closing_lets_writes_finish(postgres_database: str) -> None:
     await store.close()
     await asyncio.to_thread(assert_no_sessions, postgres_database)
     await asyncio.gather(*writes)
+    assert store.database.pools._open == {}, "those that waited finish before, not over a new pool"
     assert len(await ids_of(store)) == 30
     await store.close()
 

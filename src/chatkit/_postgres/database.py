@@ -86,7 +86,7 @@ class Database:
             InvalidRequestError: An argument is nothing that PostgreSQL takes.
             StoreError: Any other failure of the database.
         """
-        # Without a session's state, parts of a statement may meet different sessions outside of a transaction.
+        # Without a session's state, the time limit has to be the transaction's.
         return await self._run(work, self.settings.stateless, patient=patient)
 
     async def write(self, work: Work[T]) -> T:
