@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,28 @@ settings.load_profile("chatkit")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the acceptance tests last: what a small test can tell is best told first."""
     items.sort(key=lambda item: item.path.is_relative_to(ACCEPTANCE))
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Returns the connection string of a PostgreSQL server's superuser; one server for all tests of a run.
+
+    The environment variable ``CHATKIT_TEST_POSTGRES`` names another one, on which databases are made and dropped.
+    """
+    given = os.environ.get("CHATKIT_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    from tests.support.postgres import postgres_server
+
+    with postgres_server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """Returns the connection string of an empty PostgreSQL database of the test's own."""
+    from tests.support.postgres import new_database
+
+    with new_database(postgres_url) as url:
+        yield url

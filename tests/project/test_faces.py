@@ -40,6 +40,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "uvicorn",
 }
 ADAPTERS = {
+    "chatkit._postgres",
     "chatkit._sqlite",
     "chatkit.files.local",
     "chatkit.files.s3",

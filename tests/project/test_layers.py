@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = [
     "__main__",
+    "_postgres/database",
     "_sql",
     "_sqlite",
     "actions",
@@ -77,6 +78,8 @@ ALLOWED = [
     ("agents/context", "agents"),
     ("_sqlite", "sqlite3"),
     ("store/postgres", "asyncpg"),
+    ("store/postgres", "chatkit._postgres"),
+    ("_postgres/database", "asyncpg"),
 ]
 FORBIDDEN = [
     ("errors", "chatkit.ids"),
@@ -91,6 +94,7 @@ FORBIDDEN = [
     ("store/memory", "chatkit.streams.sqlite"),
     ("streams/sqlite", "chatkit.store.sqlite"),
     ("streams/base", "chatkit._sqlite"),
+    ("streams/base", "chatkit._postgres"),
     ("server/turn", "chatkit.store.memory"),
     ("server/server", "chatkit.streams.sqlite"),
     ("server/turn", "chatkit.streams.checkpoints"),

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from chatkit.store import MemoryStore, SQLiteStore
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made = MemoryStore[Any]() if request.param == "memory" else SQLiteStore[Any](str(tmp_path / "chat.db"))
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def make_store(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Returns a function that makes a store of the kind that the test runs over."""
+    if request.param == "postgres":
+        return partial(PostgresStore[Any], request.getfixturevalue("postgres_database"))
+    if request.param == "sqlite":
+        return partial(SQLiteStore[Any], request.getfixturevalue("tmp_path") / "chat.db")
+    return MemoryStore[Any]
+
+
+@pytest.fixture
+async def store(make_store: Callable[[], Any]) -> AsyncIterator[Any]:
+    made = make_store()
     yield made
     log = made.stream_log()
     if log is not None:

@@ -105,10 +105,10 @@ async def test_reject_refuses_and_writes_nothing(store: Any) -> None:
 
 async def test_two_messages_at_once_cannot_both_be_taken(store: Any) -> None:
     server, talk, thread_id = await talking("reject", store)
-    talk.open("a", "b")
     found = await asyncio.gather(
         server.say(thread_id, "a"), server.say(thread_id, "b"), return_exceptions=True
     )
+    talk.open("a", "b")
     assert sorted(type(result).__name__ for result in found) == ["StreamingResult", "ThreadBusyError"]
     for result in found:
         if not isinstance(result, BaseException):

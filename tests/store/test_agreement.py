@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatkit.errors import ChatKitError
-from chatkit.store import MemoryStore, SQLiteStore, Store
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
 
@@ -152,12 +154,30 @@ async def do(store: Store[Any], name: str, owner: str, *rest: Any) -> Any:
     return None
 
 
-@pytest.mark.parametrize("kind", [MemoryStore, lambda: SQLiteStore(":memory:")], ids=["memory", "sqlite"])
-@settings(deadline=None, max_examples=60)
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> Callable[[], Awaitable[Store[Any]]]:
+    """Returns a function that makes an empty store of the kind that the test runs over."""
+    if request.param == "postgres":
+        return partial(emptied, request.getfixturevalue("postgres_database"))
+
+    async def make() -> Store[Any]:
+        return MemoryStore() if request.param == "memory" else SQLiteStore(":memory:")
+
+    return make
+
+
+async def emptied(url: str) -> Store[Any]:
+    store = PostgresStore(url)
+    tables = "chatkit.threads, chatkit.items, chatkit.attachments, chatkit.turns"
+    await store.database.write(lambda transaction: transaction.value(f"TRUNCATE {tables}"))
+    return store
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, max_size=60))
 def test_a_store_agrees_with_the_model(kind: Any, history: list[Step]) -> None:
     async def scenario() -> None:
-        store, model = kind(), Model()
+        store, model = await kind(), Model()
         whole: list[Step] = [("threads", owner, None, 9, "asc") for owner in ("alice", "bob")]
         whole += [("items", o, t, None, 9, "asc") for o in ("alice", "bob") for t in ("t1", "t2", "t3")]
         whole += [("load_file", o, i) for o in ("alice", "bob") for i in ("i1", "i2", "i3", "i4")]

@@ -15,6 +15,7 @@ from chatkit.store.base import OwnerContext, Store, StoreItemType, default_gener
 
 if TYPE_CHECKING:
     from chatkit.store.memory import MemoryStore
+    from chatkit.store.postgres import PostgresStore
     from chatkit.store.sqlite import SQLiteStore
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryStore",
     "NotFoundError",
     "OwnerContext",
+    "PostgresStore",
     "SQLiteStore",
     "Store",
     "StoreItemType",
@@ -30,6 +32,7 @@ __all__ = [
 
 _ADAPTERS: Final = {
     "MemoryStore": "chatkit.store.memory",
+    "PostgresStore": "chatkit.store.postgres",
     "SQLiteStore": "chatkit.store.sqlite",
 }
 

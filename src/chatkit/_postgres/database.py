@@ -1,0 +1,192 @@
+"""A PostgreSQL database: transactions that survive lost connections where nothing was written yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from chatkit._postgres import errors
+from chatkit._postgres.pools import Connection, Pools, Settings
+from chatkit._postgres.schema import migrate
+from chatkit.errors import ChatKitError, StoreUnavailableError
+
+__all__ = ["Database", "Transaction"]
+
+T = TypeVar("T")
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.5
+
+
+class Transaction:
+    """What a transaction can be asked for.
+
+    Args:
+        connection: The connection that it is open on.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Returns all rows."""
+        return [tuple(row) for row in await self._connection.fetch(statement, *arguments)]
+
+    async def value(self, statement: str, *arguments: object) -> Any:
+        """Returns the first value of the first row, None if there is none."""
+        return await self._connection.fetchval(statement, *arguments)
+
+
+Work = Callable[[Transaction], Awaitable[T]]
+
+
+class _Attempt:
+    """How far an attempt came.
+
+    Attributes:
+        connected: There was a connection.
+        committing: The commit was sent.
+    """
+
+    connected = False
+    committing = False
+
+
+class Database:
+    """A database, used from any number of event loops and threads, each with connections of its own.
+
+    Nothing is opened before the first use, which creates or migrates the schema; several processes may do so at the
+    same time.
+
+    Args:
+        settings: How to connect.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.place = errors.place_of(settings.connection_string)
+        self.pools = Pools(settings)
+        self._migrated = False
+        self._was_there = False
+        limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in settings.limits.items())
+        self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{limits if settings.stateless else ''}"
+
+    async def read(self, work: Work[T], *, patient: bool = True) -> T:
+        """Returns what ``work`` makes of the database; it asks one statement, which sees one state.
+
+        Args:
+            work: Reads, and may be called twice.
+            patient: Waits for a server that restarts.
+
+        Raises:
+            StoreUnavailableError: The database cannot be reached, or did not answer in time.
+            ConfigurationError: It refuses the role, is another application's, or of a newer version.
+            InvalidRequestError: An argument is nothing that PostgreSQL takes.
+            StoreError: Any other failure of the database.
+        """
+        # Without a session's state, the time limit has to be the transaction's.
+        return await self._run(work, self.settings.stateless, patient=patient)
+
+    async def write(self, work: Work[T]) -> T:
+        """Runs ``work`` in a transaction of its own, commits it and returns its result.
+
+        Whatever ``work`` raises undoes what it wrote. If the connection is lost before the commit, everything is done
+        once more over another one. A caller that is cancelled cannot know whether the transaction was committed.
+
+        Args:
+            work: Reads and writes, and may be called twice; must not end the transaction.
+
+        Raises:
+            StoreUnavailableError: As in ``read``, or the connection was lost during the commit; the message says it.
+            ConfigurationError: As in ``read``.
+            InvalidRequestError: As in ``read``.
+            StoreError: Any other failure of the database.
+        """
+        return await self._run(work, transacted=True, patient=True)
+
+    async def migrate(self) -> int:
+        """Creates or migrates the schema, as the first use does, and returns its version."""
+
+        async def version(transaction: Transaction) -> int:
+            return await transaction.value("SELECT version FROM chatkit.schema_version")
+
+        return await self.read(version)
+
+    async def close(self) -> None:
+        """Closes all connections once their transactions are over; the next use opens new ones."""
+        await self.pools.close()
+
+    async def _run(self, work: Work[T], transacted: bool, *, patient: bool) -> T:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.settings.reconnect_timeout
+        pause = _FIRST_PAUSE
+        retried = False
+        while True:
+            attempt = _Attempt()
+            try:
+                return await self._try(work, transacted, attempt)
+            except ChatKitError:
+                raise
+            except Exception as error:
+                waits = patient and self._was_there and errors.is_absent(error) and clock() < deadline
+                if not attempt.connected and waits:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    continue
+                if not retried and not attempt.committing and await self._mended(error):
+                    retried = True
+                    continue
+                raise errors.translated(
+                    error,
+                    self.place,
+                    committing=attempt.committing and errors.is_lost(error),
+                    limit=self.settings.statement_timeout,
+                ) from error
+
+    async def _mended(self, error: Exception) -> bool:
+        """Tells whether the same work may succeed now."""
+        if errors.is_lost(error):
+            # A restart ended the others too.
+            await (await self.pools.current()).expire()
+            return True
+        if errors.is_unmigrated(error):
+            self._migrated = False
+            return True
+        return errors.is_passing(error)
+
+    async def _try(self, work: Work[T], transacted: bool, attempt: _Attempt) -> T:
+        pool = await self.pools.current()
+        connection = await self._acquire(pool)
+        attempt.connected = self._was_there = True
+        try:
+            if not self._migrated:
+                await migrate(connection, self.place)
+                self._migrated = True
+            if not transacted:
+                return await work(Transaction(connection))
+            await connection.execute(self._begin)
+            try:
+                result = await work(Transaction(connection))
+            except BaseException:
+                with suppress(Exception):
+                    await connection.execute("ROLLBACK")
+                raise
+            attempt.committing = True
+            await connection.execute("COMMIT")
+            return result
+        finally:
+            # A connection that was lost cannot be put back in order; the pool replaces it.
+            with suppress(Exception):
+                await pool.release(connection)
+
+    async def _acquire(self, pool: Any) -> Connection:
+        try:
+            return await pool.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailableError(
+                f"No connection to the PostgreSQL database {self.place} within {self.settings.acquire_timeout:g} s: "
+                f"the server does not answer, or all {self.settings.max_connections} are in use. Check the server, "
+                "or raise max_connections or acquire_timeout."
+            ) from error

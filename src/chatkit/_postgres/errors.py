@@ -1,0 +1,174 @@
+"""What an error of PostgreSQL or of its driver means: try again, wait, or tell the operator what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from asyncpg import exceptions as driver  # pyright: ignore[reportMissingTypeStubs] -- published without
+
+from chatkit.errors import (
+    ChatKitError,
+    ConfigurationError,
+    InvalidRequestError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+__all__ = ["is_absent", "is_lost", "is_passing", "is_unmigrated", "place_of", "translated"]
+
+_BAD_CONFIGURATION: Final = (
+    driver.ClientConfigurationError,
+    driver.UnsupportedClientFeatureError,
+    driver.UnsupportedServerFeatureError,
+    driver.InvalidAuthorizationSpecificationError,
+    driver.InvalidCatalogNameError,
+    driver.InsufficientPrivilegeError,
+)
+_NOT_STORABLE: Final = (
+    driver.DataError,
+    driver.ProgramLimitExceededError,
+    driver.StatementTooComplexError,
+)
+_SESSION_LOST: Final = (
+    driver.DuplicatePreparedStatementError,
+    driver.InvalidSQLStatementNameError,
+)
+_SERVER_GONE: Final = (
+    driver.AdminShutdownError,
+    driver.CannotConnectNowError,
+    driver.CrashShutdownError,
+    driver.IdleInTransactionSessionTimeoutError,
+    driver.IdleSessionTimeoutError,
+    driver.InternalClientError,
+    driver.PostgresConnectionError,
+)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tells whether the connection is of no use any more."""
+    if _is_misconfigured(error) or _is_not_storable(error) or isinstance(error, TimeoutError):
+        return False
+    # An InterfaceError is the driver's own: of a connection that was closed while it was used.
+    return isinstance(
+        error, (OSError, driver.InterfaceError, driver.ReadOnlySQLTransactionError, *_SERVER_GONE)
+    )
+
+
+def is_absent(error: BaseException) -> bool:
+    """Tells whether there was nobody to connect to, as while a server restarts."""
+    return isinstance(
+        error,
+        (
+            driver.CannotConnectNowError,
+            driver.PostgresConnectionError,
+            driver.TooManyConnectionsError,
+            OSError,
+        ),
+    ) and not (_is_pooled(error) or isinstance(error, TimeoutError))
+
+
+def is_unmigrated(error: BaseException) -> bool:
+    """Tells whether the schema is missing: somebody put another database in the place of the one that was there."""
+    return isinstance(error, (driver.InvalidSchemaNameError, driver.UndefinedTableError))
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tells whether the same transaction, which was rolled back, may succeed at once."""
+    return isinstance(
+        error,
+        (
+            driver.DeadlockDetectedError,
+            driver.InvalidCachedStatementError,
+            driver.OutdatedSchemaCacheError,
+            driver.SerializationError,
+        ),
+    )
+
+
+def _is_not_storable(error: BaseException) -> bool:
+    # The driver's own error for a bad argument is a ValueError too.
+    return isinstance(error, _NOT_STORABLE) or (
+        isinstance(error, driver.InterfaceError)
+        and isinstance(error, ValueError)
+        and not isinstance(error, driver.ClientConfigurationError)
+    )
+
+
+def _is_misconfigured(error: BaseException) -> bool:
+    return isinstance(error, _BAD_CONFIGURATION) or _is_pooled(error)
+
+
+def _is_pooled(error: BaseException) -> bool:
+    """Tells whether a pooler does not give the sessions that the settings count on."""
+    return isinstance(error, _SESSION_LOST) or (
+        isinstance(error, driver.ProtocolViolationError) and "startup parameter" in str(error)
+    )
+
+
+def place_of(connection_string: str) -> str:
+    """Returns host, port and name of a database as messages may show them: without user and password."""
+    try:
+        parts = urlsplit(connection_string)
+    except ValueError:
+        return "(unreadable connection string)"
+    host = parts.netloc.rpartition("@")[2] or "the default host"
+    return f"{parts.path.lstrip('/') or 'the default one'} at {host}"
+
+
+def translated(error: Exception, place: str, *, committing: bool, limit: float | None) -> ChatKitError:
+    """Returns the error of this package that says what happened and what to do.
+
+    Args:
+        error: What the driver raised.
+        place: The database, for the message.
+        committing: Whether the commit had been sent, so that nobody knows whether it was carried out.
+        limit: The statement timeout in seconds.
+    """
+    name = f"The PostgreSQL database {place}"
+    if _is_not_storable(error):
+        return InvalidRequestError(
+            "An id, cursor or value cannot be stored: it holds a NUL character or broken Unicode, or it is too long "
+            f"or too deep ({error})."
+        )
+    if _is_pooled(error):
+        return ConfigurationError(
+            f"{name} is behind a pooler that shares sessions, such as PgBouncer in transaction mode: "
+            f"use PostgresStore(..., statement_cache_size=0) ({error})."
+        )
+    if isinstance(error, _BAD_CONFIGURATION):
+        return ConfigurationError(
+            f"{name} cannot be used: {error}. Correct the connection string, or what that role may do."
+        )
+    if committing:
+        return StoreUnavailableError(
+            f"{name} was lost during a commit: the last write may be stored or not. Load it before repeating it "
+            f"({error!r})."
+        )
+    advice = _advice(error, limit)
+    if advice is None:
+        return StoreError(f"{name} failed: {error!r}.")
+    return StoreUnavailableError(f"{name} {advice} ({error!r}).")
+
+
+def _advice(error: Exception, limit: float | None) -> str | None:
+    if isinstance(error, (driver.QueryCanceledError, TimeoutError)):
+        return (
+            f"did not answer within the statement timeout of {limit:g} s: end what holds its locks, or raise "
+            "statement_timeout"
+            if limit is not None
+            else "did not answer in time: check that it runs and is reachable"
+        )
+    if isinstance(error, driver.TooManyConnectionsError):
+        return "takes no more connections: lower max_connections of the store, or raise the server's"
+    if isinstance(error, driver.ReadOnlySQLTransactionError):
+        return "is read-only: connect to the primary, with target_session_attrs=read-write"
+    if isinstance(error, driver.DiskFullError):
+        return "has no space left: free space on its disk"
+    if isinstance(error, driver.InsufficientResourcesError):
+        return "is short of resources: check its memory and disk"
+    if is_passing(error):
+        return "was busy with conflicting transactions: try again"
+    if is_lost(error) or is_absent(error):
+        return "cannot be reached: check that it runs, and the host and port of the connection string"
+    return None

@@ -1,0 +1,86 @@
+"""The schema of a PostgreSQL database: numbered migrations, applied by whoever comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from chatkit._postgres.pools import Connection
+from chatkit.errors import ConfigurationError
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations" / "postgres"
+"""The folder of the numbered migrations, ``0001_name.sql`` and on, without gaps."""
+
+_LOCK: Final = 0x43684B74
+"""The advisory lock of whoever migrates, ``ChKt``. Held by a transaction, so that PgBouncer may be in between."""
+
+_PATIENCE: Final = 3600.0
+"""Seconds that a migration may take, and that others wait for it."""
+
+_IS_THERE: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'chatkit' AND tablename = 'schema_version'
+)
+"""
+
+
+async def migrate(connection: Connection, place: str) -> int:
+    """Creates or migrates the schema ``chatkit`` and returns its version; safe when many do it at once.
+
+    Args:
+        connection: A connection without an open transaction.
+        place: The database, for messages.
+
+    Raises:
+        ConfigurationError: The schema belongs to another application or a newer version, or the database is not in
+            UTF-8.
+    """
+    migrations = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+    async with connection.transaction(isolation="read_committed"):
+        if await _version(connection, place, len(migrations)) == len(migrations):
+            return len(migrations)
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(
+            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
+            f"SELECT pg_advisory_xact_lock({_LOCK})",
+            timeout=_PATIENCE,
+        )
+        # Another process may have been quicker.
+        version = await _version(connection, place, len(migrations))
+        if version == 0:
+            await _check_free(connection, place)
+        for migration in migrations[version:]:
+            await connection.execute(migration.read_text("utf-8"), timeout=_PATIENCE)
+        await connection.execute("UPDATE chatkit.schema_version SET version = $1", len(migrations))
+    return len(migrations)
+
+
+async def _version(connection: Connection, place: str, known: int) -> int:
+    # Not to_regclass(): that one remembers within a transaction what was not there.
+    if not await connection.fetchval(_IS_THERE):
+        return 0
+    version: int = await connection.fetchval("SELECT version FROM chatkit.schema_version")
+    if version > known:
+        raise ConfigurationError(
+            f"The schema chatkit of the PostgreSQL database {place} has version {version}, this version of the "
+            f"package knows {known} at most. Install the version of the package that wrote it, or a newer one."
+        )
+    return version
+
+
+async def _check_free(connection: Connection, place: str) -> None:
+    encoding = await connection.fetchval("SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The PostgreSQL database {place} is encoded in {encoding}. Create one with ENCODING 'UTF8'."
+        )
+    tables = await connection.fetch(
+        "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'chatkit' ORDER BY tablename LIMIT 5"
+    )
+    if tables:
+        raise ConfigurationError(
+            f"The PostgreSQL database {place} has a schema chatkit of another application (in it: "
+            f"{', '.join(row[0] for row in tables)}). Choose another database."
+        )

@@ -1,0 +1,263 @@
+"""A store in PostgreSQL: durable, for any number of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import TypeVar
+
+from chatkit._sql import load_queries
+from chatkit.errors import MissingExtraError
+from chatkit.ids import utc_now
+from chatkit.store import _records as records
+from chatkit.store.base import Store, owner_from_context
+
+try:
+    from chatkit._postgres import Database, Settings, Transaction
+    from chatkit._postgres.documents import document_columns
+except ImportError as error:
+    raise MissingExtraError("PostgresStore needs asyncpg: pip install 'chatkit-server[postgres]'.") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+
+__all__ = ["PostgresStore"]
+
+TContext = TypeVar("TContext", default=Any)
+T = TypeVar("T")
+
+_SQL: Final = load_queries(Path(__file__).parent / "queries" / "postgres.sql")
+
+
+class PostgresStore(Store[TContext]):
+    """Keeps everything in the schema ``chatkit`` of a PostgreSQL database, each owner's data apart.
+
+    One instance may be used from several event loops and threads, each with a pool of its own, and any number of
+    processes and machines may share a database. The constructor touches nothing: the first use connects, and creates
+    or migrates the schema. For that the role needs the right to create a schema, or an empty one named ``chatkit``
+    that it owns.
+
+    Every method raises :class:`chatkit.errors.StoreUnavailableError` when the database cannot be reached or does not
+    answer in time, and :class:`chatkit.errors.ConfigurationError` when it refuses the role, belongs to a newer
+    version of this package, or its schema to another application. When a connection is lost before a write was
+    committed, the write is repeated once over another connection; when it is lost during the commit, the error says
+    that the write may be stored or not. An id, cursor or owner with a NUL character or broken Unicode in it is an
+    :class:`chatkit.errors.InvalidRequestError`; all other text may hold NUL characters.
+
+    Args:
+        connection_string: As for libpq: ``postgresql://user:password@host:port/database?sslmode=verify-full``.
+        owner: Finds the owner in a request context; by default ``context["user_id"]`` or ``context.user_id``.
+            For a single user: ``lambda context: "local"``.
+        max_connections: Connections that one event loop may hold: with one loop per worker, the limit of each worker.
+        idle_timeout: Seconds after which an unused connection is closed.
+        acquire_timeout: Seconds to wait for a connection while all are in use.
+        connect_timeout: Seconds that connecting may take.
+        reconnect_timeout: Seconds to wait for a server that was there and is gone, as while it restarts.
+        statement_timeout: Seconds that a statement may take, waiting for locks included; None for no limit.
+        statement_cache_size: Prepared statements kept per connection. Behind PgBouncer in transaction mode it has to
+            be 0: then no state of a session is used, and each statement runs in a transaction.
+
+    Attributes:
+        database: The connections; a stream log that keeps its data in the same database uses them.
+    """
+
+    def __init__(
+        self,
+        connection_string: str,
+        owner: Callable[[TContext], str | None] | None = None,
+        *,
+        max_connections: int = 10,
+        idle_timeout: float = 300.0,
+        acquire_timeout: float = 10.0,
+        connect_timeout: float = 10.0,
+        reconnect_timeout: float = 5.0,
+        statement_timeout: float | None = 30.0,
+        statement_cache_size: int = 100,
+    ) -> None:
+        self.database = Database(
+            Settings(
+                connection_string=connection_string,
+                max_connections=max_connections,
+                idle_timeout=idle_timeout,
+                acquire_timeout=acquire_timeout,
+                connect_timeout=connect_timeout,
+                reconnect_timeout=reconnect_timeout,
+                statement_timeout=statement_timeout,
+                statement_cache_size=statement_cache_size,
+            )
+        )
+        self._owner_of = owner
+
+    def owner(self, context: TContext) -> str:
+        """Returns the owner of a context.
+
+        Raises:
+            ConfigurationError: The context names no owner.
+        """
+        return owner_from_context(context, self._owner_of)
+
+    async def _write(self, owner: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        fence = records.active_fence()
+        if fence is None:
+            return await self.database.write(work)
+
+        async def fenced(transaction: Transaction) -> T:
+            running = await transaction.value(_SQL["is_turn_running"], owner, fence.turn_id, fence.token)
+            return records.stale(fence) if running is None else await work(transaction)
+
+        return await self.database.write(fenced)
+
+    async def _value(self, query: str, *arguments: object) -> Any:
+        return await self.database.read(lambda transaction: transaction.value(_SQL[query], *arguments))
+
+    async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        data = await self._value("load_thread", self.owner(context), thread_id)
+        return records.no_thread(thread_id) if data is None else records.load_thread(data)
+
+    async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
+        owner = self.owner(context)
+        columns = document_columns(records.dump_thread(thread), records.load_thread)
+        arguments = (owner, thread.id, *columns, thread.created_at, utc_now())
+
+        async def save(transaction: Transaction) -> None:
+            if await transaction.value(_SQL["change_thread"], *arguments) is None:
+                await transaction.value(_SQL["lock_owner"], owner)
+                await transaction.value(_SQL["add_thread"], *arguments)
+
+        await self._write(owner, save)
+
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: TContext
+    ) -> Page[ThreadMetadata]:
+        query = _SQL[f"load_threads_{records.validate_page_request(limit, order)}"]
+        owner = self.owner(context)
+        rows = await self.database.read(lambda transaction: transaction.rows(query, owner, after, limit + 1))
+        if after is not None and rows[0][0] is None:
+            records.no_thread(after)
+        found = [records.load_thread(data) for _, data in rows if data is not None]
+        return records.page_of(found, limit, after)
+
+    async def delete_thread(self, thread_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+
+        async def delete(transaction: Transaction) -> None:
+            # A turn that still runs must not bring the thread back. Before the thread, in the order in which the
+            # writes of turns take their locks.
+            await transaction.value(_SQL["delete_turns_of_thread"], owner, thread_id)
+            if await transaction.value(_SQL["delete_thread"], owner, thread_id) is None:
+                records.no_thread(thread_id)
+            await transaction.value(_SQL["delete_attachments_of_thread"], owner, thread_id)
+
+        await self._write(owner, delete)
+
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> Page[ThreadItem]:
+        query = _SQL[f"load_items_{records.validate_page_request(limit, order)}"]
+        owner = self.owner(context)
+        rows = await self.database.read(
+            lambda transaction: transaction.rows(query, owner, thread_id, after, limit + 1)
+        )
+        if not rows:
+            records.no_thread(thread_id)
+        if after is not None and rows[0][0] is None:
+            records.no_item(thread_id, after)
+        found = [records.load_item(data) for _, data in rows if data is not None]
+        return records.page_of(found, limit, after)
+
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Adds a new item behind all others of the thread.
+
+        Raises:
+            ConflictError: The thread has an item with that id.
+            NotFoundError: There is no such thread for this owner.
+        """
+        await self._store_item("add_item", thread_id, item, context)
+
+    async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        await self._store_item("save_item", thread_id, item, context)
+
+    async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        await self._store_item("save_item", thread_id, item, context)
+
+    async def _store_item(self, query: str, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        owner = self.owner(context)
+        item_id, kind = item.id, item.type
+        columns = document_columns(records.dump_model(item), records.load_item)
+
+        async def store(transaction: Transaction) -> None:
+            thread = await _lock_thread(transaction, owner, thread_id)
+            if await transaction.value(_SQL[query], thread, item_id, kind, *columns) is None:
+                records.item_exists(thread_id, item_id)
+
+        await self._write(owner, store)
+
+    async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
+        data = await self._value("load_item", self.owner(context), thread_id, item_id)
+        return records.no_item(thread_id, item_id) if data is None else records.load_item(data)
+
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+
+        async def delete(transaction: Transaction) -> None:
+            deleted = await transaction.value(_SQL["delete_item"], owner, thread_id, item_id)
+            if deleted is None and await transaction.value(_SQL["find_thread"], owner, thread_id) is None:
+                records.no_thread(thread_id)
+
+        await self._write(owner, delete)
+
+    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+
+        async def delete(transaction: Transaction) -> None:
+            # Each statement sees what was committed before it: none that was added behind the lock is missed.
+            thread = await _lock_thread(transaction, owner, thread_id)
+            item = await transaction.value(_SQL["find_item"], thread, item_id)
+            if item is None:
+                records.no_item(thread_id, item_id)
+            await transaction.value(_SQL["delete_items_after"], thread, item)
+
+        await self._write(owner, delete)
+
+    async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
+        owner = self.owner(context)
+        columns = document_columns(records.dump_model(attachment), records.load_attachment)
+        arguments = (owner, attachment.id, attachment.thread_id, *columns)
+        await self._write(owner, lambda transaction: transaction.value(_SQL["save_attachment"], *arguments))
+
+    async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
+        data = await self._value("load_attachment", self.owner(context), attachment_id)
+        return records.no_attachment(attachment_id) if data is None else records.load_attachment(data)
+
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        owner = self.owner(context)
+        await self._write(
+            owner, lambda transaction: transaction.value(_SQL["delete_attachment"], owner, attachment_id)
+        )
+
+    async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
+        owner = self.owner(context)
+        return await self.database.write(
+            lambda transaction: transaction.value(_SQL["begin_turn"], owner, turn_id, thread_id)
+        )
+
+    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        await self.database.write(
+            lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token)
+        )
+
+    async def check(self) -> None:
+        await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)
+
+    async def close(self) -> None:
+        await self.database.close()
+
+
+async def _lock_thread(transaction: Transaction, owner: str, thread_id: str) -> int:
+    thread: int | None = await transaction.value(_SQL["lock_thread"], owner, thread_id)
+    return records.no_thread(thread_id) if thread is None else thread

@@ -1,0 +1,131 @@
+-- The statements of chatkit.store.postgres. Each names the owner, or a thread that another one found by its owner.
+--
+-- Pages are found by keyset and must never skip an entry, so numbers have to become visible in their order: whoever
+-- adds an item holds a lock on the thread's row from before the number is drawn until the commit, and whoever adds a
+-- thread one on its owner. Readers take no locks.
+
+-- name: is_turn_running
+-- Locked, so that nobody takes the turn over between this check and the commit.
+SELECT 1 FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 FOR SHARE;
+
+-- name: begin_turn
+-- Of two that take a turn over at once, the second one draws its token behind the first one's commit.
+INSERT INTO chatkit.turns (owner, id, thread_id, token) VALUES ($1, $2, $3, nextval('chatkit.turn_tokens'))
+ON CONFLICT (owner, id) DO UPDATE
+SET thread_id = excluded.thread_id, token = nextval('chatkit.turn_tokens')
+RETURNING token;
+
+-- name: end_turn
+DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3;
+
+-- name: load_thread
+SELECT coalesce(exact, data::text) FROM chatkit.threads WHERE owner = $1 AND id = $2;
+
+-- name: change_thread
+UPDATE chatkit.threads SET data = $3, exact = $4, created_at = $5, updated_at = $6
+WHERE owner = $1 AND id = $2
+RETURNING number;
+
+-- name: lock_owner
+SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908532));
+
+-- name: add_thread
+INSERT INTO chatkit.threads (owner, id, data, exact, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (owner, id) DO UPDATE
+SET data = excluded.data, exact = excluded.exact,
+    created_at = excluded.created_at, updated_at = excluded.updated_at;
+
+-- name: load_threads_asc
+SELECT cursor.seq, page.data
+FROM (SELECT (SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2) AS seq) AS cursor
+LEFT JOIN LATERAL (
+    SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.threads
+    WHERE owner = $1 AND seq > coalesce(cursor.seq, 0) ORDER BY seq LIMIT $3
+) AS page ON TRUE
+ORDER BY page.seq;
+
+-- name: load_threads_desc
+SELECT cursor.seq, page.data
+FROM (SELECT (SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2) AS seq) AS cursor
+LEFT JOIN LATERAL (
+    SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.threads
+    WHERE owner = $1 AND seq < coalesce(cursor.seq, 9223372036854775807) ORDER BY seq DESC LIMIT $3
+) AS page ON TRUE
+ORDER BY page.seq DESC;
+
+-- name: delete_thread
+DELETE FROM chatkit.threads WHERE owner = $1 AND id = $2 RETURNING number;
+
+-- name: delete_attachments_of_thread
+DELETE FROM chatkit.attachments WHERE owner = $1 AND thread_id = $2;
+
+-- name: delete_turns_of_thread
+DELETE FROM chatkit.turns WHERE owner = $1 AND thread_id = $2;
+
+-- name: find_thread
+SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2;
+
+-- name: lock_thread
+SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE;
+
+-- name: find_item
+SELECT seq FROM chatkit.items WHERE thread = $1 AND id = $2;
+
+-- name: load_item
+SELECT coalesce(items.exact, items.data::text)
+FROM chatkit.threads JOIN chatkit.items ON items.thread = threads.number
+WHERE threads.owner = $1 AND threads.id = $2 AND items.id = $3;
+
+-- name: load_items_asc
+SELECT cursor.seq, page.data
+FROM chatkit.threads
+LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.number AND cursor.id = $3
+LEFT JOIN LATERAL (
+    SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.items
+    WHERE thread = threads.number AND seq > coalesce(cursor.seq, 0) ORDER BY seq LIMIT $4
+) AS page ON TRUE
+WHERE threads.owner = $1 AND threads.id = $2
+ORDER BY page.seq;
+
+-- name: load_items_desc
+SELECT cursor.seq, page.data
+FROM chatkit.threads
+LEFT JOIN chatkit.items AS cursor ON cursor.thread = threads.number AND cursor.id = $3
+LEFT JOIN LATERAL (
+    SELECT seq, coalesce(exact, data::text) AS data FROM chatkit.items
+    WHERE thread = threads.number AND seq < coalesce(cursor.seq, 9223372036854775807) ORDER BY seq DESC LIMIT $4
+) AS page ON TRUE
+WHERE threads.owner = $1 AND threads.id = $2
+ORDER BY page.seq DESC;
+
+-- name: add_item
+INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (thread, id) DO NOTHING
+RETURNING seq;
+
+-- name: save_item
+INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (thread, id) DO UPDATE SET type = excluded.type, data = excluded.data, exact = excluded.exact
+RETURNING seq;
+
+-- name: delete_item
+DELETE FROM chatkit.items
+WHERE id = $3 AND thread = (SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2)
+RETURNING seq;
+
+-- name: delete_items_after
+DELETE FROM chatkit.items WHERE thread = $1 AND seq > $2;
+
+-- name: load_attachment
+SELECT coalesce(exact, data::text) FROM chatkit.attachments WHERE owner = $1 AND id = $2;
+
+-- name: save_attachment
+INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (owner, id) DO UPDATE
+SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
+
+-- name: delete_attachment
+DELETE FROM chatkit.attachments WHERE owner = $1 AND id = $2;
+
+-- name: check
+SELECT number FROM chatkit.threads LIMIT 1;

