@@ -24,6 +24,7 @@
     ├── StoreError                   500
     │   ├── StaleTurnError                a turn that lost its lease tried to write
     │   └── StoreUnavailableError    503
+    ├── AuthenticationUnavailableError 503  who signs people in cannot be reached
     ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
     └── BaseStreamError                   raised inside a turn, sent to the client as an error event
@@ -44,6 +45,7 @@ __all__ = [
     "DEFAULT_ALLOW_RETRY",
     "DEFAULT_STATUS",
     "AuthenticationError",
+    "AuthenticationUnavailableError",
     "BaseStreamError",
     "ChatKitError",
     "ConfigurationError",
@@ -304,6 +306,14 @@ class StoreUnavailableError(StoreError):
     code = "store_unavailable"
     status = 503
     default_message = "The chat's storage is not available. Try again in a moment."
+
+
+class AuthenticationUnavailableError(ChatKitError):
+    """The keys that credentials are checked with cannot be fetched; the same request may succeed later."""
+
+    code = "authentication_unavailable"
+    status = 503
+    default_message = "Signing in is not possible at the moment. Try again in a moment."
 
 
 class ShuttingDownError(ChatKitError):

@@ -57,6 +57,7 @@ MODULES = [
     "types/items",
     "web/app",
     "web/fastapi",
+    "web/jwks",
     "widget_diff",
     "widgets/base",
 ]
@@ -72,6 +73,8 @@ ALLOWED = [
     ("web/app", "chatkit.server.turn"),
     ("web/app", "starlette"),
     ("web/fastapi", "fastapi"),
+    ("web/jwks", "httpx2"),
+    ("web/jwks", "jwt"),
     ("client/client", "httpx2"),
     ("cli/serve", "uvicorn"),
     ("cli/migrate", "sqlite3"),
@@ -108,6 +111,7 @@ FORBIDDEN = [
     ("store/sqlite", "asyncpg"),
     ("web/app", "fastapi"),
     ("web/app", "httpx2"),
+    ("web/app", "jwt"),
     ("store/memory", "sqlite3"),
     ("cli/serve", "sqlite3"),
 ]

@@ -13,13 +13,17 @@ from chatkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from chatkit.web.app import create_app, server_lifespan
-    from chatkit.web.auth import ContextFactory, single_user
+    from chatkit.web.auth import ContextFactory, api_keys, bearer, single_user
     from chatkit.web.errors import install_error_handlers
+    from chatkit.web.jwt import JWTContext
     from chatkit.web.response import EventStreamResponse
 
 __all__ = [
     "ContextFactory",
     "EventStreamResponse",
+    "JWTContext",
+    "api_keys",
+    "bearer",
     "create_app",
     "install_error_handlers",
     "server_lifespan",
@@ -29,6 +33,9 @@ __all__ = [
 _MODULES: Final = {
     "ContextFactory": "auth",
     "EventStreamResponse": "response",
+    "JWTContext": "jwt",
+    "api_keys": "auth",
+    "bearer": "auth",
     "create_app": "app",
     "install_error_handlers": "errors",
     "server_lifespan": "app",

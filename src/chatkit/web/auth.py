@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
-from typing import TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from starlette.requests import Request
 
-__all__ = ["ContextFactory", "make_context", "single_user"]
+from chatkit.errors import AuthenticationError
+
+__all__ = ["ContextFactory", "api_keys", "bearer", "bearer_token", "make_context", "refusal", "single_user"]
 
 TContext = TypeVar("TContext")
 
@@ -35,6 +38,87 @@ def single_user(owner: str = "local") -> ContextFactory[dict[str, str]]:
         return {"user_id": owner}
 
     return context
+
+
+_SCHEME: Final = 'Bearer realm="chatkit"'
+_LONGEST_TOKEN: Final = 16_384
+"""Longer ones are refused unread; HTTP servers usually stop at that size by themselves."""
+
+
+def refusal(description: str) -> AuthenticationError:
+    """Returns the error for credentials that are not good, with the header that RFC 6750 asks for.
+
+    Args:
+        description: Why, as the client may see it; no quotes, no backslashes.
+    """
+    return AuthenticationError(
+        f"{description} Sign in again.",
+        scheme=f'{_SCHEME}, error="invalid_token", error_description="{description}"',
+    )
+
+
+def bearer_token(request: Request) -> str:
+    """Returns the token of the header ``Authorization: Bearer ...``.
+
+    Raises:
+        AuthenticationError: There is no such header, or more than one.
+    """
+    found = request.headers.getlist("authorization")
+    scheme, _, token = (found[0] if len(found) == 1 else "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise AuthenticationError("Send a token in the header 'Authorization: Bearer ...'.", scheme=_SCHEME)
+    if len(token) > _LONGEST_TOKEN:
+        raise refusal("The token is too long.")
+    return token
+
+
+def bearer(check: Callable[[str], TContext | Awaitable[TContext | None] | None]) -> ContextFactory[TContext]:
+    """Returns a context factory that asks your own function about the token of each request.
+
+    Args:
+        check: Gets the token of ``Authorization: Bearer ...`` and returns the context, at once or awaited, or None for
+            a token that is not good. It may raise, as any context factory.
+    """
+
+    async def context(request: Request) -> TContext:
+        found = check(bearer_token(request))
+        made = await cast("Awaitable[TContext | None]", found) if isawaitable(found) else found
+        if made is None:
+            raise refusal("The token is not valid.")
+        return made
+
+    return context
+
+
+def api_keys(owners: Mapping[str, str], *, header: str = "authorization") -> ContextFactory[dict[str, str]]:
+    """Returns a context factory that knows its users by a secret key each.
+
+    Args:
+        owners: The owner of each key; the context is ``{"user_id": owner}``. Several keys may have one owner, so that
+            a key can be exchanged for a new one.
+        header: The header with the key; in ``Authorization`` it follows the word ``Bearer``.
+    """
+    # Looked up by digest: how long that takes says nothing of how much of a key was guessed.
+    by_digest = {_digest(key): owner for key, owner in owners.items()}
+
+    def context(request: Request) -> dict[str, str]:
+        if header.lower() == "authorization":
+            key = bearer_token(request)
+        else:
+            key = request.headers.get(header, "")
+            if not key:
+                raise AuthenticationError(f"Send a key in the header {header!r}.", scheme=_SCHEME)
+        owner = by_digest.get(_digest(key))
+        if owner is None:
+            raise refusal("The key is not valid.")
+        return {"user_id": owner}
+
+    return context
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 async def make_context(factory: ContextFactory[TContext], request: Request) -> TContext:
