@@ -166,6 +166,7 @@ def _keys_of(entry: Any) -> list[jwt.PyJWK]:
     found: list[jwt.PyJWK] = []
     for algorithm in algorithms:
         if fields.get("alg") in {None, algorithm}:
-            with suppress(jwt.PyJWTError):
+            # The last two are what some versions raise for fields of the wrong kind.
+            with suppress(jwt.PyJWTError, TypeError, ValueError):
                 found.append(jwt.PyJWK(fields, algorithm))
     return found
