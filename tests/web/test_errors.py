@@ -38,6 +38,7 @@ SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.MissingOwnerError("secret"), 401, "owner_missing"),
     (errors.UnsupportedOperationError("secret"), 501, "not_implemented"),
     (errors.StoreUnavailableError("secret"), 503, "store_unavailable"),
+    (errors.AuthenticationUnavailableError("secret"), 503, "authentication_unavailable"),
     (errors.ShuttingDownError("secret"), 503, "shutting_down"),
     (errors.StoreError("secret"), 500, "store_error"),
     (errors.StaleTurnError("secret"), 500, "stale_turn"),
