@@ -9,7 +9,10 @@
     │   ├── PermissionDeniedError    403
     │   ├── NotFoundError            404  unknown here, or another owner's
     │   │   └── TurnNotFoundError             its stream is not kept (any more)
+    │   ├── LinkExpiredError         410  a signed link whose time is over
     │   ├── ConflictError            409
+    │   │   ├── AlreadyUploadedError
+    │   │   ├── UploadIncompleteError         a message names a file that is not there
     │   │   ├── ThreadLockedError
     │   │   ├── ThreadClosedError
     │   │   └── ThreadBusyError
@@ -44,6 +47,7 @@ from typing import ClassVar
 __all__ = [
     "DEFAULT_ALLOW_RETRY",
     "DEFAULT_STATUS",
+    "AlreadyUploadedError",
     "AuthenticationError",
     "AuthenticationUnavailableError",
     "BaseStreamError",
@@ -54,6 +58,7 @@ __all__ = [
     "ErrorCode",
     "InvalidEventError",
     "InvalidRequestError",
+    "LinkExpiredError",
     "MalformedRequestError",
     "MissingExtraError",
     "MissingOwnerError",
@@ -73,6 +78,7 @@ __all__ = [
     "TurnNotFoundError",
     "UnsupportedMediaTypeError",
     "UnsupportedOperationError",
+    "UploadIncompleteError",
 ]
 
 
@@ -176,12 +182,34 @@ class TurnNotFoundError(NotFoundError):
     default_message = "The stream of this turn is not kept any more. Load the thread instead."
 
 
+class LinkExpiredError(RequestError):
+    """A signed link whose time is over."""
+
+    code = "link_expired"
+    status = 410
+    default_message = "This link has expired. Load the thread again, or start the upload again."
+
+
 class ConflictError(RequestError):
     """The thread's present state does not allow the request."""
 
     code = "conflict"
     status = 409
     default_message = "The thread is in a state that does not allow this."
+
+
+class AlreadyUploadedError(ConflictError):
+    """The file was uploaded before; nothing was changed."""
+
+    code = "already_uploaded"
+    default_message = "This file has been uploaded already."
+
+
+class UploadIncompleteError(ConflictError):
+    """A message names an attachment whose file has not arrived, or was deleted because no message came."""
+
+    code = "upload_incomplete"
+    default_message = "The upload of an attachment has not completed. Wait for it, or upload the file again."
 
 
 class ThreadLockedError(ConflictError):

@@ -1,15 +1,16 @@
-"""The attachment store port: where attachments are registered and their bytes deleted."""
+"""The ports: attachment stores, which register files for a request, and file stores that do all that ours can."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from chatkit.errors import UnsupportedOperationError
 from chatkit.ids import new_id
-from chatkit.types import Attachment, AttachmentCreateParams
+from chatkit.types import Attachment, AttachmentCreateParams, FileMetadata, FileStore
 
-__all__ = ["AttachmentStore"]
+__all__ = ["AttachmentStore", "ManagedFileStore"]
 
 TContext = TypeVar("TContext")
 
@@ -17,7 +18,7 @@ TContext = TypeVar("TContext")
 class AttachmentStore(ABC, Generic[TContext]):
     """Keeps the bytes of attachments; their records are the store's.
 
-    The methods are those of ``openai-chatkit`` 1.6.5.
+    The first three methods are those of ``openai-chatkit`` 1.6.5; the others are optional.
     """
 
     @abstractmethod
@@ -37,3 +38,86 @@ class AttachmentStore(ABC, Generic[TContext]):
     def generate_attachment_id(self, mime_type: str, context: TContext) -> str:
         """Returns an id for a new attachment."""
         return new_id("attachment")
+
+    # Optional methods.
+
+    async def upload_attachment(
+        self, input: AttachmentCreateParams, source: Path, context: TContext
+    ) -> Attachment:
+        """Stores a file that was posted to the application (direct upload) and returns its attachment.
+
+        Args:
+            input: What the file is, checked against its bytes already.
+            source: The file, which may be moved away.
+            context: The request's context.
+
+        Raises:
+            UnsupportedOperationError: This store takes two-phase uploads only.
+        """
+        raise UnsupportedOperationError(
+            f"{type(self).__name__} must override upload_attachment() to take direct uploads."
+        )
+
+    async def check_attachment(self, attachment: Attachment, context: TContext) -> None:
+        """Raises if a message must not name the attachment. By default every attachment is good.
+
+        Raises:
+            UploadIncompleteError: Its file has not arrived.
+            UnsupportedMediaTypeError: The file is not what was announced.
+        """
+
+    async def claim_attachment(self, attachment: Attachment, context: TContext) -> None:
+        """Notes that a message names the attachment, so that it is no orphan. Called before the message is stored."""
+
+    async def refresh_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
+        """Returns the attachment as it is to be shown now, its links renewed; what is given is not changed."""
+        return attachment
+
+    async def sweep_orphans(self) -> int:
+        """Deletes files that no message has come for, and returns how many there were."""
+        return 0
+
+
+class ManagedFileStore(FileStore):
+    """A file store that also reads back, checks what arrived, and finds files that no message came for."""
+
+    @abstractmethod
+    async def upload_path(self, file_id: str, source: Path, metadata: FileMetadata) -> str:
+        """Stores a file, which may be moved away, and returns a URL of its content.
+
+        Raises:
+            AlreadyUploadedError: There is a file with that id.
+        """
+
+    @abstractmethod
+    async def read(self, file_id: str) -> bytes:
+        """Returns the file's content.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+
+    @abstractmethod
+    async def get_content_url(self, file_id: str, name: str = "") -> str:
+        """Returns a URL under which a browser downloads the file, under a name of its own if one is given."""
+
+    @abstractmethod
+    def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:
+        """Returns the headers that a client has to send to the URL of ``get_upload_url``."""
+
+    @abstractmethod
+    async def check_upload(self, file_id: str, mime_type: str) -> None:
+        """Returns if the file is there and is what was announced.
+
+        Raises:
+            UploadIncompleteError: It is not there, or is an orphan by now.
+            ChatKitError: It is something else; it was deleted.
+        """
+
+    @abstractmethod
+    async def claim(self, file_id: str) -> None:
+        """Notes that the file is in use: ``sweep_orphans`` leaves it from now on."""
+
+    @abstractmethod
+    async def sweep_orphans(self) -> int:
+        """Deletes the files that nobody claimed in time, and returns how many there were."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.errors import InvalidRequestError, UnsupportedOperationError
+from chatkit.files.limits import FileLimits, check_content
+from chatkit.files.media_types import HEAD_BYTES
 from chatkit.server.actions import call_action
 from chatkit.server.pipeline import plain_metadata
 from chatkit.server.plans import Planner
@@ -22,6 +27,7 @@ from chatkit.server.wire import (
     thread_page_json,
 )
 from chatkit.types import (
+    Attachment,
     AttachmentCreateParams,
     AudioInput,
     InputTranscribeParams,
@@ -34,6 +40,7 @@ from chatkit.types import (
     ThreadListParams,
     ThreadMetadata,
     ThreadUpdateParams,
+    UserMessageItem,
     to_wire,
 )
 
@@ -54,12 +61,23 @@ class Operations:
         store: The full store.
         runner: Knows the running turns.
         context: The request's context.
+        files: Keeps attachments.
+        limits: What files are taken; None takes any.
     """
 
-    def __init__(self, store: Store[Any], runner: Runner, context: Any) -> None:
+    def __init__(
+        self,
+        store: Store[Any],
+        runner: Runner,
+        context: Any,
+        files: AttachmentStore[Any] | None = None,
+        limits: FileLimits | None = None,
+    ) -> None:
         self._store = store
         self._runner = runner
         self._context = context
+        self._files = files
+        self._limits = limits
 
     async def get_thread(self, thread_id: str) -> bytes:
         """``threads.get_by_id``: the thread with its oldest items."""
@@ -87,10 +105,29 @@ class Operations:
         while True:
             page = await self._store.load_thread_items(thread_id, after, limit, order, self._context)
             if not page.has_more or page.after is None or page.after == after:
-                return page
+                return await self._with_fresh_links(page)
             if not all(is_hidden(item) for item in page.data):
-                return page
+                return await self._with_fresh_links(page)
             after = page.after
+
+    async def _with_fresh_links(self, page: Page[ThreadItem]) -> Page[ThreadItem]:
+        """Returns the page with links to files that are good now: those that were stored expire."""
+        files = self._files
+        if files is None or not any(_attachments(item) for item in page.data):
+            return page
+        data = [
+            item.model_copy(
+                update={
+                    "attachments": [
+                        await files.refresh_attachment(entry, self._context) for entry in item.attachments
+                    ]
+                }
+            )
+            if isinstance(item, UserMessageItem) and item.attachments
+            else item
+            for item in page.data
+        ]
+        return page.model_copy(update={"data": data})
 
     async def rename(self, params: ThreadUpdateParams) -> bytes:
         """``threads.update``."""
@@ -100,9 +137,13 @@ class Operations:
         return thread_json(thread)
 
     async def delete_thread(self, thread_id: str) -> bytes:
-        """``threads.delete``: stops what runs in the thread first."""
+        """``threads.delete``: stops what runs in the thread first, and deletes the thread's files."""
         await self._store.load_thread(thread_id, self._context)
         await self._runner.stop(thread_id)
+        if self._files is not None and not self._store.deletes_files:
+            # The files first: where one cannot be deleted, the thread stays and can be deleted again.
+            for attachment_id in await self._store.attachment_ids(thread_id, self._context):
+                await self._files.delete_attachment(attachment_id, self._context)
         await self._store.delete_thread(thread_id, self._context)
         return _EMPTY
 
@@ -116,30 +157,53 @@ class Operations:
         await add_feedback(params.thread_id, params.item_ids, params.kind, self._context)
         return _EMPTY
 
-    async def create_attachment(
-        self, params: AttachmentCreateParams, files: AttachmentStore[Any] | None
-    ) -> bytes:
+    async def create_attachment(self, params: AttachmentCreateParams) -> bytes:
         """``attachments.create``."""
-        if files is None:
-            raise UnsupportedOperationError(
-                "This server takes no attachments: give ChatKitServer an attachment_store= or a file_store=."
-            )
-        if params.size < 0:
-            raise InvalidRequestError("'size' must not be negative.")
+        files = self._attachment_store()
+        params = self._admitted(params)
         attachment = await files.create_attachment(params, self._context)
         await self._store.save_attachment(attachment, self._context)
         return attachment_json(attachment)
 
-    async def delete_attachment(self, attachment_id: str, files: AttachmentStore[Any] | None) -> bytes:
+    async def upload_attachment(self, params: AttachmentCreateParams, source: Path) -> bytes:
+        """Stores a file that was posted to the application and answers its attachment."""
+        files = self._attachment_store()
+        params = self._admitted(params)
+        head, size = await asyncio.to_thread(_look_at, source)
+        check_content(params.mime_type, params.size, size, head)
+        attachment = await files.upload_attachment(params, source, self._context)
+        try:
+            await self._store.save_attachment(attachment, self._context)
+        except BaseException:
+            await files.delete_attachment(attachment.id, self._context)
+            raise
+        return attachment_json(attachment)
+
+    async def delete_attachment(self, attachment_id: str) -> bytes:
         """``attachments.delete``."""
-        if files is None:
-            raise UnsupportedOperationError(
-                "This server takes no attachments: give ChatKitServer an attachment_store= or a file_store=."
-            )
+        files = self._attachment_store()
         await self._store.load_attachment(attachment_id, self._context)
         await files.delete_attachment(attachment_id, self._context)
         await self._store.delete_attachment(attachment_id, self._context)
         return _EMPTY
+
+    def _attachment_store(self) -> AttachmentStore[Any]:
+        if self._files is None:
+            raise UnsupportedOperationError(
+                "This server takes no attachments: give ChatKitServer an attachment_store= or a file_store=."
+            )
+        return self._files
+
+    def _admitted(self, params: AttachmentCreateParams) -> AttachmentCreateParams:
+        if params.size < 0:
+            raise InvalidRequestError("'size' must not be negative.")
+        if self._limits is None:
+            return params
+        if not params.mime_type:
+            # What browsers say of a file whose type they do not know.
+            params = params.model_copy(update={"mime_type": "application/octet-stream"})
+        self._limits.check_announced(params.size, params.mime_type)
+        return params
 
     async def transcribe(
         self, params: InputTranscribeParams, transcribe: Callable[[AudioInput, Any], Any]
@@ -179,3 +243,12 @@ class Operations:
         if changed:
             stored: ThreadMetadata = plain_metadata(await self._store.load_thread(thread_id, self._context))
             await self._store.save_thread(stored.model_copy(update=changed), self._context)
+
+
+def _attachments(item: ThreadItem) -> list[Attachment]:
+    return item.attachments if isinstance(item, UserMessageItem) else []
+
+
+def _look_at(path: Path) -> tuple[bytes, int]:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size

@@ -45,6 +45,8 @@ from chatkit.types import (
 )
 
 if TYPE_CHECKING:
+    from chatkit.files.base import AttachmentStore
+    from chatkit.files.limits import FileLimits
     from chatkit.store.base import Store
 
 __all__ = ["Application", "Planner", "refuse_messages_unless_active"]
@@ -89,15 +91,26 @@ class Planner:
         store: The full store.
         context: The request's context.
         handles_actions: Whether the application overrides ``action()``.
+        files: Keeps attachments.
+        limits: How many attachments a message has at most; None takes any number.
     """
 
     def __init__(
-        self, application: Application, store: Store[Any], context: Any, *, handles_actions: bool
+        self,
+        application: Application,
+        store: Store[Any],
+        context: Any,
+        *,
+        handles_actions: bool,
+        files: AttachmentStore[Any] | None = None,
+        limits: FileLimits | None = None,
     ) -> None:
         self._application = application
         self._store = store
         self._context = context
         self._handles_actions = handles_actions
+        self._files = files
+        self._limits = limits
 
     async def create(self, params: ThreadCreateParams) -> TurnPlan:
         """Plans ``threads.create``."""
@@ -255,10 +268,16 @@ class Planner:
         return plain_metadata(await self._store.load_thread(thread_id, self._context))
 
     async def _attachments(self, given: UserMessageInput) -> list[Attachment]:
-        return [
-            await self._store.load_attachment(attachment_id, self._context)
-            for attachment_id in given.attachments
-        ]
+        if self._limits is not None:
+            self._limits.check_count(len(given.attachments))
+        return [await self._attachment(attachment_id) for attachment_id in given.attachments]
+
+    async def _attachment(self, attachment_id: str) -> Attachment:
+        attachment = await self._store.load_attachment(attachment_id, self._context)
+        if self._files is None:
+            return attachment
+        await self._files.check_attachment(attachment, self._context)
+        return await self._files.refresh_attachment(attachment, self._context)
 
     def _user_message(
         self, thread: ThreadMetadata, given: UserMessageInput, attachments: list[Attachment]
@@ -274,6 +293,8 @@ class Planner:
 
     async def _store_message(self, message: UserMessageItem) -> None:
         for attachment in message.attachments:
+            if self._files is not None:
+                await self._files.claim_attachment(attachment, self._context)
             await self._store.save_attachment(attachment, self._context)
         await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from pathlib import Path
 from typing import Any, cast
 
 from typing_extensions import TypeVar
@@ -16,6 +17,8 @@ from chatkit.errors import (
     TurnNotFoundError,
 )
 from chatkit.files.base import AttachmentStore
+from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
+from chatkit.files.simple import LiftedFileStore
 from chatkit.ids import new_id
 from chatkit.server.handlers import Handlers
 from chatkit.server.operations import Operations
@@ -29,6 +32,7 @@ from chatkit.store.base import Store
 from chatkit.streams.base import EventId, KeyClaim, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
+    AttachmentCreateParams,
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
     FileStore,
@@ -73,12 +77,15 @@ class ChatKitServer(Handlers[TContext]):
         on_disconnect: What happens to a turn that is not resumable when its reader is gone.
         concurrency: What a message does in a thread in which a turn runs.
         persist_item_updates: Whether updates of items of earlier turns are stored.
+        file_limits: What attachments are taken. By default 100 MiB a file and ten files a message, of any type; an
+            ``AttachmentStore`` decides by itself unless limits are given.
     """
 
     stream_log: StreamLog | None = None
     on_disconnect: DisconnectPolicy = "stop"
     concurrency: ConcurrencyPolicy = "allow"
     persist_item_updates: bool = False
+    file_limits: FileLimits | None = None
 
     # Made on first use: a subclass need not call __init__ of this class.
     _runner: Runner | None = None
@@ -94,6 +101,7 @@ class ChatKitServer(Handlers[TContext]):
         on_disconnect: DisconnectPolicy = "stop",
         concurrency: ConcurrencyPolicy = "allow",
         persist_item_updates: bool = False,
+        file_limits: FileLimits | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -104,6 +112,7 @@ class ChatKitServer(Handlers[TContext]):
         self.on_disconnect = on_disconnect
         self.concurrency = concurrency
         self.persist_item_updates = persist_item_updates
+        self.file_limits = file_limits
 
     @property
     def file_store(self) -> AttachmentStore[TContext] | None:
@@ -130,6 +139,36 @@ class ChatKitServer(Handlers[TContext]):
         if is_streaming_req(parsed):
             return await self._stream(parsed, context)
         return NonStreamingResult(await self._answer(parsed, context))
+
+    async def upload_attachment(
+        self, params: AttachmentCreateParams, source: Path, context: TContext
+    ) -> NonStreamingResult:
+        """Takes a file that a page posted to the application (direct upload) and answers its attachment.
+
+        Args:
+            params: What the page says of the file.
+            source: The file, which may be moved away.
+            context: As for :meth:`process`.
+
+        Raises:
+            RequestError: The file is not taken, or is not what the page says. Nothing was kept.
+            UnsupportedOperationError: The attachment store takes two-phase uploads only.
+        """
+        return NonStreamingResult(await self._operations(context).upload_attachment(params, source))
+
+    async def sweep_orphans(self) -> int:
+        """Deletes uploaded files that no message came for in time. Returns how many there were.
+
+        The applications of ``chatkit.web`` do so now and then.
+        """
+        files = self._files()
+        return 0 if files is None else await files.sweep_orphans()
+
+    @property
+    def max_upload_bytes(self) -> int | None:
+        """Bytes of an uploaded file at most; None for any number."""
+        limits = self._limits()
+        return None if limits is None else limits.max_bytes
 
     async def recover(self) -> int:
         """Finalises turns that a crash cut off: what they had produced is stored. Returns how many there were."""
@@ -164,6 +203,14 @@ class ChatKitServer(Handlers[TContext]):
 
     # How it is done.
 
+    def _limits(self) -> FileLimits | None:
+        if self.file_limits is None and isinstance(self._files(), LiftedFileStore):
+            return DEFAULT_LIMITS
+        return self.file_limits
+
+    def _operations(self, context: TContext) -> Operations:
+        return Operations(self._store(), self._turns(), context, self._files(), self._limits())
+
     def _turns(self) -> Runner:
         if self._runner is None:
             self._runner = Runner(self.stream_log or self._store().stream_log() or MemoryStreamLog(), self)
@@ -180,12 +227,17 @@ class ChatKitServer(Handlers[TContext]):
 
     def _planner(self, context: TContext) -> Planner:
         return Planner(
-            self, self._store(), context, handles_actions=type(self).action is not ChatKitServer.action
+            self,
+            self._store(),
+            context,
+            handles_actions=type(self).action is not ChatKitServer.action,
+            files=self._files(),
+            limits=self._limits(),
         )
 
     async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:
         turns = self._turns()
-        operations = Operations(self._store(), turns, context)
+        operations = self._operations(context)
         match request:
             case ThreadsGetByIdReq(params=params):
                 await turns.finalise_orphans(params.thread_id, self._store(), context)
@@ -198,9 +250,9 @@ class ChatKitServer(Handlers[TContext]):
             case ItemsFeedbackReq(params=params):
                 return await operations.feedback(params, self.add_feedback)
             case AttachmentsCreateReq(params=params):
-                return await operations.create_attachment(params, self._files())
+                return await operations.create_attachment(params)
             case AttachmentsDeleteReq(params=params):
-                return await operations.delete_attachment(params.attachment_id, self._files())
+                return await operations.delete_attachment(params.attachment_id)
             case ThreadsUpdateReq(params=params):
                 return await operations.rename(params)
             case ThreadsDeleteReq(params=params):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cas
 
 from chatkit.errors import ConfigurationError, MissingOwnerError, NotFoundError
 from chatkit.ids import new_id
-from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
+from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
     from chatkit.streams.base import StreamLog
@@ -226,6 +226,28 @@ class Store(ABC, Generic[TContext]):
             if not page.has_more or page.after is None or page.after == after:
                 raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
             after = page.after
+
+    async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
+        """Returns the ids of the attachments that are the thread's, each once; for deleting their files with it.
+
+        Raises:
+            NotFoundError: There is no such thread for this owner.
+        """
+        found: dict[str, None] = {}
+        after: str | None = None
+        while True:
+            page = await self.load_thread_items(thread_id, after, 100, "asc", context)
+            for item in page.data:
+                if isinstance(item, UserMessageItem):
+                    found |= dict.fromkeys(attachment.id for attachment in item.attachments)
+            if not page.has_more or page.after is None or page.after == after:
+                return list(found)
+            after = page.after
+
+    @property
+    def deletes_files(self) -> bool:
+        """Whether ``delete_thread`` deletes the files of the thread's attachments too."""
+        return False
 
     def owner(self, context: TContext) -> str | None:
         """Returns the owner of a context, or None if this store knows no owners."""

@@ -251,6 +251,14 @@ class MemoryStore(Store[TContext]):
         with self._lock:
             self._fenced(owner).attachments.pop(attachment_id, None)
 
+    async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
+        owner = self.owner(context)
+        # A message that was deleted, to answer another one again, leaves the record.
+        named = await super().attachment_ids(thread_id, context)
+        with self._lock:
+            kept = self._tenant(owner).attachments
+            return list(dict.fromkeys([*named, *(key for key in kept if kept[key].thread_id == thread_id)]))
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         owner = self.owner(context)
         with self._lock:

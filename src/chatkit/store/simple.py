@@ -135,6 +135,10 @@ class LiftedStore(Store[TContext], Generic[TContext]):
                     await self._delete_file(attachment.id, context)
         await settled(self.store.delete_thread(thread_id))
 
+    @property
+    def deletes_files(self) -> bool:
+        return True
+
     # Items.
 
     async def _items(self, thread_id: str, context: TContext) -> list[ThreadItem]:

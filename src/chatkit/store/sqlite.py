@@ -197,6 +197,15 @@ class SQLiteStore(Store[TContext]):
             lambda connection: _run(connection, "delete_attachment", **parameters).rowcount,
         )
 
+    async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
+        # A message that was deleted, to answer another one again, leaves the record.
+        named = await super().attachment_ids(thread_id, context)
+        parameters = {"owner": self.owner(context), "thread_id": thread_id}
+        recorded = await self.database.read(
+            lambda connection: [row[0] for row in _run(connection, "attachments_of_thread", **parameters)]
+        )
+        return list(dict.fromkeys([*named, *recorded]))
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         return await self.database.write(
             partial(_begin_turn, owner=self.owner(context), thread_id=thread_id, turn_id=turn_id)

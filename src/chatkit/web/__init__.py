@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from chatkit.web.errors import install_error_handlers
     from chatkit.web.jwt import JWTContext
     from chatkit.web.response import EventStreamResponse
+    from chatkit.web.uploads import Uploads
 
 __all__ = [
     "ContextFactory",
     "EventStreamResponse",
     "JWTContext",
+    "Uploads",
     "api_keys",
     "bearer",
     "create_app",
@@ -34,6 +36,7 @@ _MODULES: Final = {
     "ContextFactory": "auth",
     "EventStreamResponse": "response",
     "JWTContext": "jwt",
+    "Uploads": "uploads",
     "api_keys": "auth",
     "bearer": "auth",
     "create_app": "app",

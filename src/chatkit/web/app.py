@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from chatkit.web.errors import response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
+from chatkit.web.uploads import FileEndpoint, Uploads
 
 __all__ = ["create_app", "server_lifespan"]
 
@@ -37,11 +38,12 @@ def create_app(
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
+    uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[Any]] | None = None,
 ) -> Starlette:
-    """Returns an application with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``.
+    """Returns an application with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``, and files' routes.
 
     Its lifespan starts the server (turns that a crash cut off are finished) and closes it. When the process is
     asked to end, running turns are ended in order, so that open streams do not keep it alive. A client that does
@@ -59,6 +61,7 @@ def create_app(
         keep_alive: Seconds of silence after which a stream gets a comment.
         workers: Processes that serve the application. None finds out from the command line of the usual
             servers and from ``WEB_CONCURRENCY``.
+        uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
         routes: More routes; they come after the server's own.
         middleware: More middleware, inside the one for CORS.
         lifespan: The application's own lifespan, entered before the server starts and left after it is
@@ -70,7 +73,15 @@ def create_app(
     """
     check_path(path)
     lifecycle = Lifecycle(server, workers=workers)
-    endpoint = Endpoint(server, lifecycle, max_body_bytes=max_body_bytes, keep_alive=keep_alive)
+    files_path = None if uploads is None else uploads.path_beside(path)
+    endpoint = Endpoint(
+        server,
+        lifecycle,
+        max_body_bytes=max_body_bytes,
+        keep_alive=keep_alive,
+        path=path,
+        files=files_path,
+    )
 
     async def chat(request: Request) -> Response:
         try:
@@ -89,6 +100,7 @@ def create_app(
             Route(path, chat, methods=["POST"]),
             Route(HEALTH_PATH, health, methods=["GET"]),
             Route(READY_PATH, ready, methods=["GET"]),
+            *([] if uploads is None else _file_routes(server, lifecycle, context, uploads, path)),
             *routes,
         ],
         middleware=[*_cors(cors_origins), *middleware],
@@ -112,6 +124,38 @@ def server_lifespan(
     return Lifecycle(server, workers=workers).lifespan
 
 
+def _file_routes(
+    server: ChatKitServer[TContext],
+    lifecycle: Lifecycle,
+    context: ContextFactory[TContext],
+    uploads: Uploads,
+    path: str,
+) -> list[BaseRoute]:
+    files = FileEndpoint(server, lifecycle)
+    base = uploads.path_beside(path)
+
+    def answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            try:
+                return await work(request)
+            except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
+                return response_for(error)
+
+        return answer
+
+    async def post(request: Request) -> Response:
+        return await files.post(request, await make_context(context, request))
+
+    routes: list[BaseRoute] = [
+        Route(f"{base}/{{file_id}}", answering(files.receive), methods=["PUT", "POST"]),
+        Route(f"{base}/{{file_id}}", answering(files.content), methods=["GET"]),
+        Route(f"{base}/{{file_id}}/preview", answering(files.preview), methods=["GET"]),
+    ]
+    if uploads.direct:
+        routes.append(Route(base, answering(post), methods=["POST"]))
+    return routes
+
+
 async def _handle(request: Request, error: Exception) -> Response:
     return response_for(error)
 
@@ -126,7 +170,7 @@ def _cors(origins: str | Sequence[str]) -> list[Middleware]:
             allow_origins=[origin.rstrip("/") for origin in allowed],
             # Pages send headers of their own through the element's fetch override.
             allow_headers=["*"],
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "PUT"],
             # Cookies for every page on the web would let any of them act for the user.
             allow_credentials="*" not in allowed,
             expose_headers=["Retry-After"],

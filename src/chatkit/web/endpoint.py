@@ -9,11 +9,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError, StoreUnavailableError
+from chatkit.files.links import serving_at
 from chatkit.server import ChatKitServer, StreamingResult
 from chatkit.web.errors import error_response, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import check_media_type, read_body
 from chatkit.web.response import EventStreamResponse
+from chatkit.web.uploads import address_of_files
 
 __all__ = ["HEALTH_PATH", "READY_PATH", "Endpoint", "check_path"]
 
@@ -31,13 +33,22 @@ class Endpoint:
         lifecycle: Its start and end.
         max_body_bytes: The most bytes of a body.
         keep_alive: Seconds of silence after which a stream gets a comment.
+        path: Where the protocol is spoken.
+        files: Where files are served; None if nowhere.
 
     Raises:
         ConfigurationError: A number is out of range.
     """
 
     def __init__(
-        self, server: ChatKitServer[Any], lifecycle: Lifecycle, *, max_body_bytes: int, keep_alive: float
+        self,
+        server: ChatKitServer[Any],
+        lifecycle: Lifecycle,
+        *,
+        max_body_bytes: int,
+        keep_alive: float,
+        path: str,
+        files: str | None,
     ) -> None:
         if max_body_bytes < 1:
             raise ConfigurationError(f"max_body_bytes={max_body_bytes} must be at least 1.")
@@ -47,6 +58,8 @@ class Endpoint:
         self._lifecycle = lifecycle
         self._max_body_bytes = max_body_bytes
         self._keep_alive = keep_alive
+        self._path = path
+        self._files = files
 
     async def chat(self, request: Request, context: object) -> Response:
         """Answers a request of the protocol.
@@ -63,7 +76,12 @@ class Endpoint:
         if self._lifecycle.ending:
             raise ShuttingDownError
         await self._lifecycle.ensure_started()
-        result = await self._server.process(body, context)
+        if self._files is None:
+            result = await self._server.process(body, context)
+        else:
+            # A turn that begins here runs in a copy of this context.
+            with serving_at(address_of_files(request, self._path, self._files)):
+                result = await self._server.process(body, context)
         if isinstance(result, StreamingResult):
             self._lifecycle.watch_signals()
             logger.debug("Turn %s streams to %s.", result.turn_id, request.client)

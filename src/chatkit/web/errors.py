@@ -26,6 +26,7 @@ _CODES: Final[dict[int, str]] = {
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
+    410: "gone",
     413: "request_too_large",
     415: "unsupported_media_type",
     422: "invalid_request",

@@ -25,6 +25,7 @@ from chatkit.web.errors import response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
+from chatkit.web.uploads import FileEndpoint, Uploads
 
 __all__ = ["chatkit_router"]
 
@@ -37,10 +38,11 @@ def chatkit_router(
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
+    uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
     probes: bool = True,
     tags: Sequence[str | Enum] = ("chatkit",),
 ) -> APIRouter:
-    """Returns a router with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``.
+    """Returns a router with ``POST /chatkit``, ``GET /health`` and ``GET /readyz``, and files' routes.
 
     Include it with ``app.include_router(...)``. Its lifespan joins that of the application: it starts the
     server and closes it. Errors of its endpoints have the form ``{"error": {"code", "message"}}``, exceptions
@@ -55,6 +57,7 @@ def chatkit_router(
         keep_alive: Seconds of silence after which a stream gets a comment.
         workers: Processes that serve the application. None finds out from the command line of the usual
             servers and from ``WEB_CONCURRENCY``.
+        uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
         probes: Whether the router has ``/health`` and ``/readyz``.
         tags: Of the operations in the OpenAPI document.
 
@@ -63,7 +66,15 @@ def chatkit_router(
     """
     check_path(path, probes=probes)
     lifecycle = Lifecycle(server, workers=workers)
-    endpoint = Endpoint(server, lifecycle, max_body_bytes=max_body_bytes, keep_alive=keep_alive)
+    files_path = None if uploads is None else uploads.path_beside(path)
+    endpoint = Endpoint(
+        server,
+        lifecycle,
+        max_body_bytes=max_body_bytes,
+        keep_alive=keep_alive,
+        path=path,
+        files=files_path,
+    )
     router = APIRouter(route_class=_Route, lifespan=lifecycle.lifespan, tags=list(tags))
     dependency = _as_dependency(context)
 
@@ -78,12 +89,39 @@ def chatkit_router(
         summary="The ChatKit endpoint",
         response_description="JSON, or a stream of events",
     )
+    if uploads is not None:
+        _add_file_routes(router, FileEndpoint(server, lifecycle), dependency, uploads, path)
     if probes:
         for probe, answer in ((HEALTH_PATH, endpoint.health), (READY_PATH, endpoint.ready)):
             router.add_api_route(
                 probe, answer, methods=["GET", "HEAD"], response_model=None, include_in_schema=False
             )
     return router
+
+
+def _add_file_routes(
+    router: APIRouter, files: FileEndpoint, dependency: Callable[..., Any], uploads: Uploads, path: str
+) -> None:
+    base = uploads.path_beside(path)
+
+    async def upload(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
+        return await files.post(request, context)
+
+    if uploads.direct:
+        router.add_api_route(
+            base,
+            upload,
+            methods=["POST"],
+            response_model=None,
+            summary="Upload a file, the multipart field 'file'",
+            response_description="The attachment",
+        )
+    for place, answer, methods in (
+        (f"{base}/{{file_id}}", files.receive, ["PUT", "POST"]),
+        (f"{base}/{{file_id}}", files.content, ["GET", "HEAD"]),
+        (f"{base}/{{file_id}}/preview", files.preview, ["GET", "HEAD"]),
+    ):
+        router.add_api_route(place, answer, methods=methods, response_model=None, include_in_schema=False)
 
 
 class _Route(APIRoute):

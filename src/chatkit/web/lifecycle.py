@@ -18,6 +18,7 @@ __all__ = ["Lifecycle"]
 logger = logging.getLogger("chatkit.web")
 
 _CHECK_SECONDS: Final = 5.0
+_SWEEP_SECONDS: Final = 3600.0
 
 
 class Lifecycle:
@@ -37,6 +38,7 @@ class Lifecycle:
         self._hook = ShutdownHook(server.shutdown)
         self._started = False
         self._users = 0
+        self._sweeper: asyncio.Task[None] | None = None
 
     @property
     def ending(self) -> bool:
@@ -58,6 +60,7 @@ class Lifecycle:
             self._hook = ShutdownHook(self._server.shutdown)
             self._started = False
             await self.ensure_started()
+            self._sweeper = asyncio.create_task(self._sweep())
         self._users += 1
         try:
             yield
@@ -104,7 +107,22 @@ class Lifecycle:
         except TimeoutError as error:
             raise StoreUnavailableError from error
 
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                swept = await self._server.sweep_orphans()
+            except Exception:
+                logger.exception("Files that no message came for could not be deleted.")
+            else:
+                if swept:
+                    logger.info("Deleted %d files that no message came for.", swept)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
     async def _stop(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait({self._sweeper})
+            self._sweeper = None
         try:
             await self._hook.wait()
             await self._server.close()

@@ -79,6 +79,9 @@ DELETE FROM items WHERE thread = :thread AND seq > :after;
 -- name: load_attachment
 SELECT data FROM attachments WHERE owner = :owner AND id = :attachment_id;
 
+-- name: attachments_of_thread
+SELECT id FROM attachments WHERE owner = :owner AND thread_id = :thread_id;
+
 -- name: save_attachment
 INSERT INTO attachments (owner, id, thread_id, data) VALUES (:owner, :attachment_id, :thread_id, :data)
 ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
