@@ -82,7 +82,14 @@ def _start() -> S3Server:
 
 def _launch(folder: Path, server: S3Server) -> tuple[subprocess.Popen[bytes], int]:
     with _free_ports(10) as ports:
-        names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc")
+        names = (
+            "s3.port",
+            "s3.port.grpc",
+            "master.port",
+            "master.port.grpc",
+            "filer.port",
+            "filer.port.grpc",
+        )
         more = ("volume.port", "volume.port.grpc", "admin.port", "admin.port.grpc")
         options = [f"-{name}={port}" for name, port in zip((*names, *more), ports, strict=True)]
     program = Path(sysconfig.get_path("scripts")) / "weed"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from chatkit.testing.file_store_contract import FileStoreContract
 from chatkit.testing.store_contract import StoreContract
 from chatkit.testing.stream_log_contract import StreamLogContract
 
-__all__ = ["StoreContract", "StreamLogContract"]
+__all__ = ["FileStoreContract", "StoreContract", "StreamLogContract"]

@@ -25,7 +25,7 @@ __all__ = [
 Scenario = Callable[[Store[Any]], Awaitable[None]]
 
 
-async def raises(error: type[ChatKitError], attempt: Awaitable[object]) -> None:
+async def raises(error: type[Exception], attempt: Awaitable[object]) -> None:
     """Fails unless awaiting the attempt raises the error."""
     try:
         result = await attempt
