@@ -258,6 +258,10 @@ REPAIRS: dict[str, Repair] = {
             ),
         )
     ),
+    "S3 FileStore Example": Repair(
+        before="from chatkit.types import FileMetadata, FileStore\n\n",
+        reason=f"{_IMPORTS} (FileStore, FileMetadata)",
+    ),
     "ThreadItemAddedEvent": Repair(),
     "ThreadItemUpdatedEvent": Repair(),
     "ThreadItemDoneEvent": Repair(),
@@ -361,7 +365,6 @@ REPAIRS: dict[str, Repair] = {
 }
 
 LATER: dict[str, str] = {
-    "S3 FileStore Example": "file stores",
     "Properties": "AgentContext",
     "Methods": "AgentContext",
     "simple_to_agent_input()": "helpers for the Agents SDK",

@@ -6,11 +6,16 @@ import inspect
 import typing
 from typing import Any
 
+import httpx2
 import pytest
 
 import chatkit.types
+from chatkit.store import MemoryStore
+from tests.files.page import PNG, error_of, make_app, pages
 from tests.reference.conftest import Load
 from tests.reference.document import read_blocks
+from tests.support.s3 import s3_server
+from tests.web.sample import SampleServer
 
 
 def printed(title: str, name: str) -> type:
@@ -87,3 +92,29 @@ async def test_the_postgres_example_connects_on_first_use(load: Load) -> None:
     assert (await store.generate_id("msg")).startswith("msg_")
     with pytest.raises(OSError, match=r"(?i)connect"):
         await store.load_thread("thr_1")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The tests' bucket, which boto3 finds through the environment."""
+    server = s3_server()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_access_key)
+    return server.bucket
+
+
+def test_the_s3_example_keeps_attachments(load: Load, bucket: str) -> None:
+    files = load("S3 FileStore Example").S3FileStore(bucket)
+    assert isinstance(files, chatkit.types.FileStore)
+    with pages(make_app(SampleServer(MemoryStore(), files))) as (alice, bob):
+        made = alice.announce(PNG)
+        assert made["upload_descriptor"]["headers"] == {"Content-Type": "image/png"}
+        assert alice.put(made, PNG, Content_Type="text/html").status_code == 403
+        assert alice.put(made, PNG).status_code == 200
+        assert error_of(bob.send(made["id"])) == (404, "not_found")
+        thread_id, _ = alice.new_thread(made["id"])
+        preview = alice.stored_message(thread_id)["attachments"][0]["preview_url"]
+        assert httpx2.get(preview).content == PNG
+        assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
+        assert httpx2.get(preview).status_code == 404

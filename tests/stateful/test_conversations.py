@@ -440,6 +440,14 @@ class Conversations(RuleBasedStateMachine):
         owner = self.owners[name]
         del owner.threads[thread.id]
         if self.keeps_attachments:
+            named = [key for item in thread.items if item.kind == "user_message" for key in item.value[1]]
+            recorded = [key for key, at in owner.attachments.items() if at == thread.id]
+            # A file goes with the thread that named it last.
+            self.deleted_files += [
+                key
+                for key in dict.fromkeys([*named, *recorded])
+                if owner.attachments.get(key, thread.id) == thread.id
+            ]
             owner.attachments = {key: at for key, at in owner.attachments.items() if at != thread.id}
         else:
             self.deleted_files += [

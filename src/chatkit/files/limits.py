@@ -15,7 +15,7 @@ from chatkit.errors import (
 )
 from chatkit.files.media_types import base_type, matches
 
-_MEDIA_TYPE: Final = re.compile(r"[\w.+!#$&^-]{1,127}/[\w.+!#$&^-]{1,127}\s*(;[\x20-\x7e]{0,200})?", re.ASCII)
+_MEDIA_TYPE: Final = re.compile(r"[\w.+!#$&^-]{1,127}/[\w.+!#$&^-]{1,127} *(;[\x20-\x7e]{0,200})?", re.ASCII)
 
 __all__ = ["DEFAULT_LIMITS", "FileLimits", "check_content"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chatkit.errors import InvalidRequestError, UnsupportedOperationError
+from chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
 from chatkit.files.limits import FileLimits, check_content
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.server.actions import call_action
@@ -143,9 +143,18 @@ class Operations:
         if self._files is not None and not self._store.deletes_files:
             # The files first: where one cannot be deleted, the thread stays and can be deleted again.
             for attachment_id in await self._store.attachment_ids(thread_id, self._context):
-                await self._files.delete_attachment(attachment_id, self._context)
+                if not await self._is_of_another_thread(attachment_id, thread_id):
+                    await self._files.delete_attachment(attachment_id, self._context)
         await self._store.delete_thread(thread_id, self._context)
         return _EMPTY
+
+    async def _is_of_another_thread(self, attachment_id: str, thread_id: str) -> bool:
+        """Tells whether a message of another thread has named the attachment since."""
+        try:
+            attachment = await self._store.load_attachment(attachment_id, self._context)
+        except NotFoundError:
+            return False
+        return attachment.thread_id not in {None, thread_id}
 
     async def feedback(
         self, params: ItemFeedbackParams, add_feedback: Callable[[str, list[str], Any, Any], Any]

@@ -211,6 +211,27 @@ class ThreadContract(StoreContractBase):
 
         self.run(scenario)
 
+    def test_attachments_of_a_thread_are_those_that_its_messages_name(self) -> None:
+        async def scenario(store: Store[Any]) -> None:
+            named = [
+                entry.model_copy(update={"id": f"atc_{number}"}) for number, entry in enumerate(attachments())
+            ]
+            messages = [
+                message(f"m{number}").model_copy(update={"attachments": [entry, named[0]]})
+                for number, entry in enumerate(named)
+            ]
+            thread = await self.thread(store, [message("plain"), *messages])
+            other = await self.thread(
+                store, [message("a").model_copy(update={"attachments": attachments()[:1]})]
+            )
+            found = await store.attachment_ids(thread.id, self.alice)
+            assert sorted(found) == sorted(entry.id for entry in named)
+            assert await store.attachment_ids(other.id, self.alice) == [attachments()[0].id]
+            if self.reports_missing_threads:
+                await raises_not_found(store.attachment_ids("thr_missing", self.alice))
+
+        self.run(scenario)
+
     def test_attachments_change_and_go(self) -> None:
         self.need("stores_attachments")
 

@@ -1,0 +1,143 @@
+"""What a bucket of files promises beyond the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import httpx2
+import pytest
+
+from chatkit.errors import ConfigurationError, StoreUnavailableError
+from chatkit.files import FileMetadata, S3FileStore
+from chatkit.files.sigv4 import Credentials
+from tests.files.page import PNG
+from tests.files.test_contract import bucket_of
+from tests.support.s3 import s3_server
+
+METADATA = FileMetadata(content_type="image/png", name="a.png", size=len(PNG))
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def test_the_reference_signature() -> None:
+    """The constructor touches nothing: there is no such bucket."""
+    store = S3FileStore("no-such-bucket", region="eu-central-1")
+    assert (store.bucket, store.region) == ("no-such-bucket", "eu-central-1")
+    assert S3FileStore("no-such-bucket").region == "us-east-1"
+    with pytest.raises(ConfigurationError, match="AWS_ACCESS_KEY_ID"):
+        await store.get_preview_url("atc_1")
+
+
+async def test_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    url = httpx2.URL(await S3FileStore("bucket", "eu-west-1").get_preview_url("atc_1"))
+    assert (url.host, url.path) == ("bucket.s3.eu-west-1.amazonaws.com", "/uploads/atc_1")
+    assert url.params["X-Amz-Credential"].startswith("AKID/")
+    assert url.params["X-Amz-Security-Token"] == "token"
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+async def test_credentials_that_change(awaited: bool) -> None:
+    server = s3_server()
+    good = Credentials(server.access_key_id, server.secret_access_key)
+    asked: list[Credentials] = []
+
+    def give() -> Any:
+        asked.append(good)
+        return later() if awaited else good
+
+    async def later() -> Credentials:
+        return good
+
+    store = S3FileStore(server.bucket, server.region, endpoint=server.endpoint, credentials=give)
+    await store.upload("atc_changing", PNG, METADATA)
+    assert await store.read("atc_changing") == PNG
+    await store.delete("atc_changing")
+    assert len(asked) >= 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"upload_expires_in": 0},
+        {"upload_expires_in": 604801},
+        {"view_expires_in": 604801},
+        {"view_expires_in": -1},
+        {"orphan_age": 0},
+    ],
+)
+def test_times_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        S3FileStore("bucket", **options)
+
+
+async def test_a_bucket_that_cannot_be_used() -> None:
+    server = s3_server()
+    wrong = S3FileStore(
+        server.bucket, endpoint=server.endpoint, access_key_id="chatkit", secret_access_key="wrong"
+    )
+    for attempt in (
+        wrong.get_upload_url("atc_1", METADATA),
+        wrong.upload("atc_1", PNG, METADATA),
+        wrong.read("atc_1"),
+        wrong.delete("atc_1"),
+        wrong.check_upload("atc_1", "image/png"),
+        wrong.claim("atc_1"),
+        wrong.sweep_orphans(),
+    ):
+        with pytest.raises(StoreUnavailableError, match="cannot be used") as caught:
+            await attempt
+        assert "wrong" not in caught.value.public_message
+
+
+async def test_announced_files_have_notes_beside_them_until_they_are_claimed() -> None:
+    store = bucket_of(s3_server(), prefix="tenant/files/")
+    await store.upload("atc_noted", PNG, METADATA)
+    listed = bucket_of(s3_server(), prefix="tenant/files-pending/")
+    assert b'"size":' in await listed.read("atc_noted")
+    await store.claim("atc_noted")
+    with pytest.raises(Exception, match="There is no file"):
+        await listed.read("atc_noted")
+    await store.delete("atc_noted")
+
+
+async def test_a_size_that_the_server_did_not_check_is_seen_later() -> None:
+    """Not every server that speaks the protocol holds uploads to the signed length."""
+    server = s3_server()
+    store = bucket_of(server)
+    await store.get_upload_url("atc_longer", METADATA)
+    await store._do(__import__("obstore").put_async(store._store(), "uploads/atc_longer", PNG + b"x"))
+    with pytest.raises(Exception, match="bytes, but"):
+        await store.check_upload("atc_longer", "image/png")
+    with pytest.raises(Exception, match="There is no file"):
+        await store.read("atc_longer")
+
+
+def test_several_event_loops_may_use_one_store() -> None:
+    store = bucket_of(s3_server())
+    asyncio.run(store.upload("atc_loops", PNG, METADATA))
+    assert asyncio.run(store.read("atc_loops")) == PNG
+    asyncio.run(store.delete("atc_loops"))
+
+
+def test_a_missing_driver_names_the_extra() -> None:
+    program = (
+        "import sys; sys.modules['obstore'] = None\n"
+        "import chatkit.files\n"
+        "from chatkit.errors import MissingExtraError\n"
+        "try:\n    chatkit.files.S3FileStore\n"
+        "except MissingExtraError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "chatkit-server[s3]" in done.stdout
