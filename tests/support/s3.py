@@ -68,7 +68,7 @@ def _start() -> S3Server:
     # A port that was free may be taken by the time the server binds it.
     for _ in range(3):
         process, port = _launch(folder, server)
-        if _answers(process, port):
+        if _answers(process, folder / "log", port):
             return S3Server(
                 f"http://127.0.0.1:{port}",
                 server.bucket,
@@ -122,16 +122,25 @@ def _launch(folder: Path, server: S3Server) -> tuple[subprocess.Popen[bytes], in
         "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
     }
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=data,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            user=user,
-            start_new_session=True,
-        )
+
+        def begin() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                cwd=data,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                user=user,
+                start_new_session=True,
+            )
+
+        try:
+            process = begin()
+        except PermissionError:
+            # The environment is in a folder that the other user may not enter.
+            command[0] = shutil.copy(command[0], folder)
+            process = begin()
     atexit.register(_stop, process, folder)
     return process, ports[0]
 
@@ -146,9 +155,8 @@ def _free_ports(count: int) -> Iterator[list[int]]:
             listener.close()
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+def _answers(process: subprocess.Popen[bytes], log: Path, port: int) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    log = Path(process.args[2].removeprefix("-dir=")).parent / "log"  # type: ignore[index] -- a list of texts
     while time.monotonic() < deadline and process.poll() is None:
         # It says so when the bucket is there too, which the open port does not.
         if b"All enabled components are running" in log.read_bytes():

@@ -190,8 +190,9 @@ def test_several_workers_over_a_log_in_memory_refuse_to_start() -> None:
 
 def test_the_operation_is_in_the_document() -> None:
     document = make_app().openapi()
-    assert set(document["paths"]) == {"/chatkit"}
-    assert document["paths"]["/chatkit"]["post"]["tags"] == ["chatkit"]
+    assert set(document["paths"]) == {"/chatkit", "/chatkit/files"}
+    assert all(path["post"]["tags"] == ["chatkit"] for path in document["paths"].values())
+    assert set(make_app(uploads=None).openapi()["paths"]) == {"/chatkit"}
 
 
 def test_a_path_that_cannot_be_is_named() -> None:

@@ -167,7 +167,7 @@ class ChatKitServer(Handlers[TContext]):
     @property
     def max_upload_bytes(self) -> int | None:
         """Bytes of an uploaded file at most; None for any number."""
-        limits = self._limits()
+        limits = self._effective_file_limits()
         return None if limits is None else limits.max_bytes
 
     async def recover(self) -> int:
@@ -203,13 +203,13 @@ class ChatKitServer(Handlers[TContext]):
 
     # How it is done.
 
-    def _limits(self) -> FileLimits | None:
+    def _effective_file_limits(self) -> FileLimits | None:
         if self.file_limits is None and isinstance(self._files(), LiftedFileStore):
             return DEFAULT_LIMITS
         return self.file_limits
 
     def _operations(self, context: TContext) -> Operations:
-        return Operations(self._store(), self._turns(), context, self._files(), self._limits())
+        return Operations(self._store(), self._turns(), context, self._files(), self._effective_file_limits())
 
     def _turns(self) -> Runner:
         if self._runner is None:
@@ -232,7 +232,7 @@ class ChatKitServer(Handlers[TContext]):
             context,
             handles_actions=type(self).action is not ChatKitServer.action,
             files=self._files(),
-            limits=self._limits(),
+            limits=self._effective_file_limits(),
         )
 
     async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:

@@ -6,12 +6,31 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chatkit.ids import utc_now
 from chatkit.store.base import Store
 from chatkit.testing._store_base import StoreContractBase, raises_not_found
 from chatkit.testing._store_samples import attachments, detailed_thread, message
-from chatkit.types import FileAttachment, Page, Thread, ThreadMetadata
+from chatkit.types import (
+    Attachment,
+    FileAttachment,
+    InferenceOptions,
+    Page,
+    Thread,
+    ThreadMetadata,
+    UserMessageItem,
+)
 
 __all__ = ["ThreadContract"]
+
+
+def _asking(item_id: str, attached: list[Attachment]) -> UserMessageItem:
+    return UserMessageItem(
+        id=item_id,
+        created_at=utc_now(),
+        content=[],
+        attachments=attached,
+        inference_options=InferenceOptions(),
+    )
 
 
 class ThreadContract(StoreContractBase):
@@ -216,14 +235,9 @@ class ThreadContract(StoreContractBase):
             named = [
                 entry.model_copy(update={"id": f"atc_{number}"}) for number, entry in enumerate(attachments())
             ]
-            messages = [
-                message(f"m{number}").model_copy(update={"attachments": [entry, named[0]]})
-                for number, entry in enumerate(named)
-            ]
+            messages = [_asking(f"m{number}", [entry, named[0]]) for number, entry in enumerate(named)]
             thread = await self.thread(store, [message("plain"), *messages])
-            other = await self.thread(
-                store, [message("a").model_copy(update={"attachments": attachments()[:1]})]
-            )
+            other = await self.thread(store, [_asking("a", attachments()[:1])])
             found = await store.attachment_ids(thread.id, self.alice)
             assert sorted(found) == sorted(entry.id for entry in named)
             assert await store.attachment_ids(other.id, self.alice) == [attachments()[0].id]
