@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from chatkit.files import FileLimits, LocalFileStore
-from chatkit.store import MemoryStore, SQLiteStore
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from tests.files.page import HTML, PNG, Page, error_of, make_app, pages
 from tests.files.test_contract import ReferenceStore, bucket_of
 from tests.stateful.plain_store import PlainStore
@@ -263,12 +263,7 @@ def test_direct_uploads_have_limits(both: tuple[Page, Page]) -> None:
     assert status(alice.client.post("/chatkit/files", content=b"--y\r\n", headers=broken)) in {400, 422}
 
 
-def test_files_are_deleted_with_a_thread_even_of_messages_that_are_gone(
-    both: tuple[Page, Page], store_kind: str
-) -> None:
-    if store_kind == "lifted":
-        pytest.skip("a ten-method store has no records of attachments")
-    alice, _ = both
+def check_that_files_of_deleted_messages_go_with_their_thread(alice: Page) -> None:
     thread_id, first = alice.new_thread()
     made = alice.upload(PNG)
     assert alice.send(made["id"], thread_id=thread_id).status_code == 200
@@ -276,6 +271,38 @@ def test_files_are_deleted_with_a_thread_even_of_messages_that_are_gone(
     assert retried.status_code == 200
     assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
     assert status(httpx2.get(made["preview_url"])) == 404
+
+
+def test_files_of_deleted_messages_go_with_their_thread(both: tuple[Page, Page], store_kind: str) -> None:
+    if store_kind == "lifted":
+        pytest.skip("a ten-method store has no records of attachments")
+    check_that_files_of_deleted_messages_go_with_their_thread(both[0])
+
+
+def test_a_file_that_another_thread_names_stays(both: tuple[Page, Page], store_kind: str) -> None:
+    if store_kind == "lifted":
+        pytest.skip("a ten-method store has no records of attachments")
+    alice, _ = both
+    made = alice.upload(PNG)
+    first, _ = alice.new_thread(made["id"])
+    second, _ = alice.new_thread(made["id"])
+    assert alice.ask("threads.delete", thread_id=first).status_code == 200
+    assert httpx2.get(made["preview_url"]).content == PNG
+    assert alice.ask("threads.delete", thread_id=second).status_code == 200
+    assert status(httpx2.get(made["preview_url"])) == 404
+
+
+def test_postgresql_and_s3_together(postgres_database: str, tmp_path: Path) -> None:
+    setting = Setting("s3", PostgresStore(postgres_database), tmp_path)
+    with pages(make_app(SampleServer(setting.store, file_store=setting.files))) as (alice, bob):
+        made = alice.upload(PNG)
+        assert error_of(bob.send(made["id"])) == (404, "not_found")
+        thread_id, _ = alice.new_thread(made["id"])
+        url = alice.stored_message(thread_id)["attachments"][0]["preview_url"]
+        assert httpx2.get(url).content == PNG
+        assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
+        assert status(httpx2.get(url)) == 404
+        check_that_files_of_deleted_messages_go_with_their_thread(alice)
 
 
 def test_the_references_bucket_works_as_written(tmp_path: Path, store_kind: str) -> None:

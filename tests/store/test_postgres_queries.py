@@ -52,6 +52,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "delete_items_after": (1, LENGTH - 10),
     "delete_thread": ("alice", "filler_1"),
     "load_attachment": ("alice", "atc_7"),
+    "attachments_of_thread": ("alice", "thr"),
     "delete_attachment": ("alice", "atc_7"),
 }
 

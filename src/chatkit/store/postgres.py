@@ -239,6 +239,14 @@ class PostgresStore(Store[TContext]):
             owner, lambda transaction: transaction.value(_SQL["delete_attachment"], owner, attachment_id)
         )
 
+    async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
+        owner = self.owner(context)
+        # A message that was deleted, to answer another one again, leaves the record.
+        named = await super().attachment_ids(thread_id, context)
+        query = _SQL["attachments_of_thread"]
+        rows = await self.database.read(lambda transaction: transaction.rows(query, owner, thread_id))
+        return list(dict.fromkeys([*named, *(row[0] for row in rows)]))
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         owner = self.owner(context)
         return await self.database.write(

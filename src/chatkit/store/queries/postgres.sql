@@ -119,6 +119,9 @@ DELETE FROM chatkit.items WHERE thread = $1 AND seq > $2;
 -- name: load_attachment
 SELECT coalesce(exact, data::text) FROM chatkit.attachments WHERE owner = $1 AND id = $2;
 
+-- name: attachments_of_thread
+SELECT id FROM chatkit.attachments WHERE owner = $1 AND thread_id = $2;
+
 -- name: save_attachment
 INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (owner, id) DO UPDATE
