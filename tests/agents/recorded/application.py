@@ -87,15 +87,21 @@ class Played:
                 raise entry
             if isinstance(entry, dict):
                 yield RawResponsesStreamEvent(data=as_received(entry, ResponseStreamEvent))
+                await asyncio.sleep(0)
             elif callable(entry):
+                await _taken()
                 made = entry(self._context)
                 if asyncio.iscoroutine(made):
                     await made
-                for _ in range(10):
-                    # What the tool sent is taken before the model goes on.
-                    await asyncio.sleep(0)
+                await _taken()
             else:
                 yield entry
+
+
+async def _taken() -> None:
+    """Lets the reader take what was sent so far."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def as_received(value: dict[str, Any], kind: Any) -> Any:
@@ -160,4 +166,12 @@ async def play(
     return events
 
 
-__all__ = ["AgentContext", "ResponseStreamConverter", "SimpleNamespace", "new_context", "plain", "play", "tool_called"]
+__all__ = [
+    "AgentContext",
+    "ResponseStreamConverter",
+    "SimpleNamespace",
+    "new_context",
+    "plain",
+    "play",
+    "tool_called",
+]

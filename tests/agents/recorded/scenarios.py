@@ -451,15 +451,23 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "items": [stored_workflow("reasoning"), stored_call()],
     },
     "continues_left_alone": {"entries": streamed("Hello"), "items": [stored_workflow(), stored_call()]},
-    "continues_reasoning_left_alone": {"entries": streamed("Hello"), "items": [stored_workflow("reasoning"), stored_call()]},
+    "continues_reasoning_left_alone": {
+        "entries": streamed("Hello"),
+        "items": [stored_workflow("reasoning"), stored_call()],
+    },
     "workflow_then_pending_call": {"entries": MORE, "items": [stored_workflow(), stored_call("pending")]},
     "call_then_workflow": {"entries": MORE, "items": [stored_call(), stored_workflow()]},
     "workflow_last": {"entries": MORE, "items": [stored_text(), stored_workflow()]},
-    "workflow_then_text_then_call": {"entries": MORE, "items": [stored_workflow(), stored_text(), stored_call()]},
+    "workflow_then_text_then_call": {
+        "entries": MORE,
+        "items": [stored_workflow(), stored_text(), stored_call()],
+    },
     "workflow_then_text": {"entries": MORE, "items": [stored_workflow(), stored_text()]},
     "two_calls_after_workflow": {"entries": MORE, "items": [stored_workflow(), stored_call(), stored_call()]},
     "continues_although_one_is_open": {
-        "entries": MORE, "items": [stored_workflow(), stored_call()], "before": _pending_workflow,
+        "entries": MORE,
+        "items": [stored_workflow(), stored_call()],
+        "before": _pending_workflow,
     },
     "empty": {"entries": []},
     "text": {"entries": streamed("Hel", "lo")},
@@ -523,7 +531,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "entries": streamed("c", annotations=[FILE | {"filename": ""}, CONTAINER | {"filename": ""}])
     },
     "citation_without_title": {"entries": streamed("c", annotations=[URL | {"title": ""}])},
-    "citation_none": {"entries": [added(message(status="in_progress")), cited(None), done(message(text("x")))]},
+    "citation_none": {
+        "entries": [added(message(status="in_progress")), cited(None), done(message(text("x")))]
+    },
     "refusal": {
         "entries": [
             added(message(status="in_progress")),
@@ -538,11 +548,14 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "thoughts": {"entries": [*thoughts("First think", "Then write"), *streamed("Hello")]},
     "one_thought": {"entries": [*thoughts("Only think"), *streamed("Hello")]},
     "thoughts_only": {"entries": thoughts("First think")},
-    "thoughts_twice": {
-        "entries": [*thoughts("First"), *thoughts("Second", id="rs_2"), *streamed("Hello")]
-    },
+    "thoughts_twice": {"entries": [*thoughts("First"), *thoughts("Second", id="rs_2"), *streamed("Hello")]},
     "thoughts_around_text": {
-        "entries": [*thoughts("First"), *streamed("a"), *thoughts("Second", id="rs_2"), *streamed("b", id="msg_2")]
+        "entries": [
+            *thoughts("First"),
+            *streamed("a"),
+            *thoughts("Second", id="rs_2"),
+            *streamed("b", id="msg_2"),
+        ]
     },
     "thought_done_without_delta": {
         "entries": [added(reasoning()), thought("done", "whole"), done(reasoning("whole")), *streamed("x")]
@@ -609,9 +622,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "client_tool": {"entries": [done(function_call()), tool_called(function_call()), call_client_tool]},
     "client_tool_unseen": {"entries": [call_client_tool]},
     "client_tool_by_raw_event_only": {"entries": [done(function_call()), call_client_tool]},
-    "client_tool_without_item_id": {
-        "entries": [tool_called(function_call(id=None)), call_client_tool]
-    },
+    "client_tool_without_item_id": {"entries": [tool_called(function_call(id=None)), call_client_tool]},
     "client_tool_of_other_name": {
         "entries": [done(function_call()), tool_called(function_call()), call_other_client_tool]
     },
@@ -682,9 +693,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             {"type": "response.audio.transcript.done"},
         ]
     },
-    "workflow": {
-        "entries": [start_workflow, add_task, update_task, end_workflow, *streamed("Hello")]
-    },
+    "workflow": {"entries": [start_workflow, add_task, update_task, end_workflow, *streamed("Hello")]},
     "workflow_with_task_first": {"entries": [start_workflow_with_task, add_task, end_with_summary]},
     "workflow_ended_by_duration": {"entries": [start_workflow_with_task, end_with_duration]},
     "workflow_of_reasoning": {"entries": [start_reasoning, add_task, end_workflow]},
@@ -692,9 +701,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "workflow_update_without_start": {"entries": [update_task]},
     "workflow_update_beyond": {"entries": [start_workflow_with_task, update_beyond]},
     "workflow_end_without_start": {"entries": [end_workflow, *streamed("x")]},
-    "workflow_of_equal_tasks": {
-        "entries": [start_workflow, add_equal_task, add_equal_task, end_workflow]
-    },
+    "workflow_of_equal_tasks": {"entries": [start_workflow, add_equal_task, add_equal_task, end_workflow]},
     "workflow_empty": {"entries": [start_workflow, end_workflow]},
     "workflow_left_open": {"entries": [start_workflow, add_task]},
     "workflow_left_open_before_text": {"entries": [start_workflow, add_task, *streamed("Hello")]},
@@ -733,7 +740,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "tripwire_after_function_call": {
         "entries": [done(function_call()), tool_called(function_call()), _tripped("output")]
     },
-    "tripwire_after_hosted_tool": {"entries": [done(WEB_SEARCH), tool_called(WEB_SEARCH), _tripped("output")]},
+    "tripwire_after_hosted_tool": {
+        "entries": [done(WEB_SEARCH), tool_called(WEB_SEARCH), _tripped("output")]
+    },
     "tripwire_after_own_message": {
         "entries": [
             streams(ThreadItemDoneEvent(item=stored_text())),
