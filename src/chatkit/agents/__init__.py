@@ -13,10 +13,12 @@ Needs the extra ``agents``: ``pip install 'chatkit-server[agents]'``.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from chatkit.errors import MissingExtraError
 
 try:
-    import agents as _agents  # noqa: F401
+    import_module("agents")
 except ImportError as error:
     raise MissingExtraError(
         "chatkit.agents needs the OpenAI Agents SDK: pip install 'chatkit-server[agents]'."

@@ -143,6 +143,9 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     def stream(self, event: ThreadStreamEvent) -> Awaitable[None]:
         """Sends an event. An item that appears ends the workflow that is open."""
+        return self._stream(event)
+
+    def _stream(self, event: ThreadStreamEvent) -> Acted:
         with self._inbox.lock:
             if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
                 self._item_appears(event)
@@ -166,8 +169,8 @@ class AgentContext(BaseModel, Generic[TContext]):
                 widget=cast("WidgetRoot", widget),
                 copy_text=copy_text,
             )
-            # Through the base class: an override of stream() never saw widgets.
-            return AgentContext.stream(self, ThreadItemDoneEvent(item=shown))
+            # Not through stream(): an override of it may be async, and nobody has to await this call.
+            return self._stream(ThreadItemDoneEvent(item=shown))
         versions = cast("AsyncGenerator[WidgetRoot, None]", widget)
         inbox = self._inbox
         if inbox.loop is not None and inbox.is_here:
@@ -319,7 +322,7 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     async def _send_versions(self, versions: AsyncGenerator[WidgetRoot, None], copy_text: str | None) -> None:
         async for event in stream_widget(self.thread, versions, copy_text, self.generate_id):
-            AgentContext.stream(self, event)
+            self._stream(event)
 
     def _widget_done(self, running: Running, task: asyncio.Task[None]) -> None:
         # An error is told to whoever awaits the call; if nobody does, to the reader of the run.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from agents import (
     InputGuardrailTripwireTriggered,
@@ -144,7 +144,7 @@ class _Run:
     def _noted(self, event: Any) -> ThreadStreamEvent:
         if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
             item: Any = event.item
-            self._produced[getattr(event, "id", None) if item is None else item.id] = None
+            self._produced[cast("Any", event).id if item is None else item.id] = None
         return event
 
     async def _read_ahead(self) -> None:

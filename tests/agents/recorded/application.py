@@ -12,11 +12,12 @@ from typing import Any
 
 from agents import Agent, RawResponsesStreamEvent, RunContextWrapper, RunItemStreamEvent
 from agents.items import ToolCallItem
+from openai._models import construct_type
+from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
+
 from chatkit.agents import AgentContext, ResponseStreamConverter, stream_agent_response
 from chatkit.store import Store
 from chatkit.types import Page, ThreadMetadata
-from openai._models import construct_type
-from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 AGENT: Agent[Any] = Agent(name="Guide")
 
@@ -57,7 +58,7 @@ class CountingStore(
 
 def new_context(items: list[Any]) -> AgentContext[Any]:
     return AgentContext(
-        thread=ThreadMetadata(id="thr_1", created_at=datetime(2026, 1, 1)),
+        thread=ThreadMetadata(id="thr_1", created_at=datetime(2026, 1, 1)),  # noqa: DTZ001 -- as openai-chatkit has it
         store=CountingStore(items),
         request_context=None,
     )
@@ -154,8 +155,8 @@ async def play(
     try:
         async with asyncio.timeout(10):
             async for event in stream_agent_response(context, Played(entries, context), **options):
-                events.append(plain(event))
-    except Exception as error:
+                events.append(plain(event))  # noqa: PERF401 -- what came before an error counts
+    except Exception as error:  # noqa: BLE001 -- recorded
         events.append({"raised": type(error).__name__})
     left = {
         name: plain(getattr(context, name))

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
 from agents.guardrail import GuardrailFunctionOutput, InputGuardrailResult, OutputGuardrailResult
+
 from chatkit.agents import AgentContext, ClientToolCall, ResponseStreamConverter
 from chatkit.types import (
     Annotation,
@@ -38,10 +39,9 @@ from chatkit.types import (
     WorkflowItem,
 )
 from chatkit.widgets import Card, Markdown, Text
-
 from tests.agents.recorded.application import play, tool_called
 
-NOON = datetime(2026, 1, 1, 12)
+NOON = datetime(2026, 1, 1, 12)  # noqa: DTZ001 -- as openai-chatkit has it
 FILE = {"type": "file_citation", "file_id": "file_1", "filename": "a.pdf", "index": 3}
 URL = {
     "type": "url_citation",
