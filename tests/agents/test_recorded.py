@@ -91,7 +91,9 @@ DIFFERENCES: dict[str, Any] = {
 def comparable(events: Any) -> Any:
     """Returns the events with removals, whose order is that of a set, at their end."""
     removals = [event for event in events if event.get("type") == "thread.item.removed"]
-    return [event for event in events if event not in removals], sorted(event["item_id"] for event in removals)
+    return [event for event in events if event not in removals], sorted(
+        event["item_id"] for event in removals
+    )
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

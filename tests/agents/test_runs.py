@@ -19,11 +19,12 @@ from agents import (
     StopAtTools,
     function_tool,
 )
+from pydantic import Field
+
 from chatkit.agents import AgentContext, ClientToolCall, stream_agent_response
 from chatkit.testing import ModelRefusal, ModelText, ModelThoughts, ModelToolCall, ScriptedModel
 from chatkit.types import CustomTask, ProgressUpdateEvent, Workflow
 from chatkit.widgets import Card, Markdown, Text
-
 from tests.agents.support import AgentServer, events_of
 from tests.server.support import ADA
 
@@ -73,7 +74,11 @@ async def test_thoughts_citations_and_a_refusal() -> None:
         "start_index": 0,
         "end_index": 2,
     }
-    answer = [ModelThoughts(["First this", "then that"]), ModelText("Yes", citations=[citation]), ModelRefusal("No")]
+    answer = [
+        ModelThoughts(["First this", "then that"]),
+        ModelText("Yes", citations=[citation]),
+        ModelRefusal("No"),
+    ]
     events = await events_of(await AgentServer(ScriptedModel([answer])).create())
     workflow = next(event["item"] for event in events if event.get("item", {}).get("type") == "workflow")
     assert workflow["workflow"]["type"] == "reasoning"
@@ -178,10 +183,15 @@ async def test_a_widget_generator_that_nobody_awaits_belongs_to_the_run(in_threa
         if events[-1]["type"] == "thread.item.done" and events[-1]["item"]["type"] == "assistant_message":
             gate.set()
     assert events[-1]["item"]["widget"]["children"][0]["value"] == "Hello world"
-    assert "".join(e["update"]["delta"] for e in events if "component_id" in e.get("update", {})) == "Hello world"
+    assert (
+        "".join(e["update"]["delta"] for e in events if "component_id" in e.get("update", {}))
+        == "Hello world"
+    )
 
 
-async def test_an_error_of_a_widget_that_nobody_awaits_ends_the_turn(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_a_widget_that_nobody_awaits_ends_the_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def versions() -> Any:
         yield Card(children=[])
         raise RuntimeError("no more")
@@ -209,7 +219,9 @@ async def test_contexts_share_no_queue() -> None:
 
 
 async def test_a_handoff_and_a_hosted_tool_leave_only_messages() -> None:
-    model = ScriptedModel([[ModelText("I pass you on"), ModelToolCall("transfer_to_expert")], "I am the expert"])
+    model = ScriptedModel(
+        [[ModelText("I pass you on"), ModelToolCall("transfer_to_expert")], "I am the expert"]
+    )
     expert: Agent[Any] = Agent(name="expert", model=model)
     events = await events_of(await AgentServer(model, handoffs=[expert]).create())
     assert texts(events) == ["I pass you on", "I am the expert"]
@@ -254,8 +266,12 @@ async def test_a_client_tool_ends_the_turn_and_its_workflow_goes_on() -> None:
         "workflow",
         "client_tool_call",
     ]
-    more = await events_of(await server.ask("threads.add_client_tool_output", thread_id=thread_id, result={"ok": 1}))
-    done = next(e["item"] for e in more if e["type"] == "thread.item.done" and e["item"]["type"] == "workflow")
+    more = await events_of(
+        await server.ask("threads.add_client_tool_output", thread_id=thread_id, result={"ok": 1})
+    )
+    done = next(
+        e["item"] for e in more if e["type"] == "thread.item.done" and e["item"]["type"] == "workflow"
+    )
     assert [task["title"] for task in done["workflow"]["tasks"]] == ["one", "two"]
     stored = await items_of(server, thread_id)
     assert [item.type for item in stored] == [
@@ -289,7 +305,7 @@ async def test_a_guardrail_removes_what_was_produced(kind: str) -> None:
 
 async def test_a_subclass_has_fields_and_an_async_override_of_stream() -> None:
     class Own(AgentContext[Any]):
-        seen: list[str] = []
+        seen: list[str] = Field(default_factory=list[str])
 
         async def stream(self, event: Any) -> None:
             self.seen.append(event.type)

@@ -6,15 +6,14 @@ import asyncio
 import random
 from typing import Any
 
-import httpx2
 import pytest
 from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel, RunContextWrapper, function_tool
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
 from chatkit.agents import AgentContext
 from chatkit.testing import ModelText, ModelThoughts, ModelToolCall, ScriptedModel, scripted_model_app
 from chatkit.types import CustomTask
 from chatkit.widgets import Card, Markdown
-from openai import AsyncOpenAI
-
 from tests.agents.support import AgentServer
 from tests.support.live_server import live_server
 
@@ -97,7 +96,7 @@ async def test_no_connection_to_the_model_stays_open(api: str) -> None:
     before = asyncio.all_tasks()
     app = scripted_model_app(ANSWERS, repeat=True, before_each_event=lambda: asyncio.sleep(0.0005))
     with live_server(app) as live:
-        async with httpx2.AsyncClient() as http:
+        async with DefaultAsyncHttpxClient() as http:
             client = AsyncOpenAI(base_url=f"{live.url}/v1", api_key="k", http_client=http, max_retries=0)
             model: Any = (
                 OpenAIResponsesModel("scripted", client)
