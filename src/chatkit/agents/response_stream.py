@@ -18,7 +18,7 @@ from agents import (
 )
 from pydantic import BaseModel
 
-from chatkit.agents.context import AgentContext, OfWorkflow
+from chatkit.agents.context import AgentContext, ClientToolCall, OfWorkflow
 from chatkit.agents.conversion import Conversion, matters
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.server.lifetime import current_belongings
@@ -112,7 +112,7 @@ class _Run:
                 raise self._error
             await self._keep_open_workflow()
             if context.client_tool_call is not None:
-                yield ThreadItemDoneEvent(item=self._client_tool_call())
+                yield ThreadItemDoneEvent(item=self._for_the_page(context.client_tool_call))
         finally:
             await self._close()
             if on_end is not None:
@@ -191,17 +191,15 @@ class _Run:
                 context.thread.id, context.workflow_item.model_copy(deep=True), context.request_context
             )
 
-    def _client_tool_call(self) -> ClientToolCallItem:
-        context = self._context
-        assert context.client_tool_call is not None
+    def _for_the_page(self, call: ClientToolCall) -> ClientToolCallItem:
         item_id, call_id = self._conversion.client_tool_call_ids()
         return ClientToolCallItem(
             id=item_id,
-            thread_id=context.thread.id,
+            thread_id=self._context.thread.id,
             status="pending",
             call_id=call_id,
-            name=context.client_tool_call.name,
-            arguments=context.client_tool_call.arguments,
+            name=call.name,
+            arguments=call.arguments,
         )
 
 

@@ -130,10 +130,8 @@ def response_events(outputs: Sequence[Output], *, model: str = "scripted") -> It
         "status": "in_progress",
     }
     finished: list[dict[str, Any]] = []
-    number = 0
-    for event in _inner_events(response, outputs, finished):
+    for number, event in enumerate(_inner_events(response, outputs, finished)):
         yield {**event, "sequence_number": number}
-        number += 1
 
 
 def _inner_events(
