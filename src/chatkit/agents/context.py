@@ -17,8 +17,8 @@ from chatkit.agents.inbox import Inbox
 from chatkit.ids import new_id
 from chatkit.server import stream_widget
 from chatkit.server.lifetime import current_belongings
-from chatkit.server.server import lift_stores
 from chatkit.store.base import Store, StoreItemType
+from chatkit.store.simple import lift_store
 from chatkit.types import (
     CustomSummary,
     DurationSummary,
@@ -283,7 +283,7 @@ class AgentContext(BaseModel, Generic[TContext]):
     def _full_store(self) -> Store[Any]:
         held = self._lift
         if held is None or held[0] is not self.store:
-            held = self._lift = (self.store, lift_stores(self.store, None)[0])
+            held = self._lift = (self.store, lift_store(self.store))
         return held[1]
 
     # Widgets that are streamed: tasks that belong to the turn.
