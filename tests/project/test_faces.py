@@ -22,7 +22,7 @@ CORE_FACES = (
     "chatkit.types",
     "chatkit.widgets",
 )
-FACES = (*CORE_FACES, "chatkit.client", "chatkit.testing", "chatkit.web")
+FACES = (*CORE_FACES, "chatkit.agents", "chatkit.client", "chatkit.testing", "chatkit.web")
 
 FRAMEWORKS_AND_DRIVERS = {
     "agents",

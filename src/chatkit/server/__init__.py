@@ -5,6 +5,8 @@ from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
 from chatkit.server.server import ChatKitServer
 from chatkit.server.turn import Interrupted
+from chatkit.server.widget_stream import stream_widget
+from chatkit.widget_diff import diff_widget
 
 __all__ = [
     "DEFAULT_PAGE_SIZE",
@@ -14,4 +16,6 @@ __all__ = [
     "Interrupted",
     "NonStreamingResult",
     "StreamingResult",
+    "diff_widget",
+    "stream_widget",
 ]

@@ -16,6 +16,7 @@ from chatkit.errors import (
     StaleTurnError,
     StreamError,
 )
+from chatkit.server.lifetime import Belongings, current_belongings
 from chatkit.server.pipeline import Pipeline
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, ThreadMetadata, ThreadStreamEvent
@@ -196,20 +197,25 @@ class Turn:
             self._waits_for_handler = False
 
     async def _drive(self) -> None:
-        made = self.plan.handler(self.pipeline)
-        if asyncio.iscoroutine(made):
-            made = await self._interruptible(made)
-        events = cast("AsyncIterator[ThreadStreamEvent]", aiter(made))
+        belongings = Belongings()
+        entered = belongings.enter()
         try:
-            await self._take_all(events)
-        except BaseException:
-            await self._close_handler(events)
-            raise
+            made = self.plan.handler(self.pipeline)
+            if asyncio.iscoroutine(made):
+                made = await self._interruptible(made)
+            events = cast("AsyncIterator[ThreadStreamEvent]", aiter(made))
+            try:
+                await self._take_all(events)
+            except BaseException:
+                close = getattr(events, "aclose", None)
+                if close is not None:
+                    await self._clean_up(close)
+                raise
+        finally:
+            await self._clean_up(belongings.release)
+            current_belongings.reset(entered)
 
-    async def _close_handler(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
-        close = getattr(events, "aclose", None)
-        if close is None:
-            return
+    async def _clean_up(self, close: Callable[[], Awaitable[Any]]) -> None:
         limit = self.loop.call_later(_CLEAN_UP_LIMIT, self.task.cancel)
         try:
             await close()
