@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import ThreadBusyError, ThreadClosedError
+from chatkit.errors import ConflictError, ThreadBusyError, ThreadClosedError
 from chatkit.types import (
     ClientToolCallItem,
     ClosedStatus,
+    LockedStatus,
     StructuredInputFreeform,
     StructuredInputItem,
     ThreadItemDoneEvent,
 )
 from tests.server.support import (
+    ADA,
     LIMIT,
     ScriptedServer,
     added,
@@ -26,6 +28,7 @@ from tests.server.support import (
     kinds,
     progress,
     read,
+    silent,
     texts,
 )
 
@@ -293,3 +296,50 @@ async def test_a_handler_may_stop_its_own_thread() -> None:
     server = ScriptedServer(script)
     found = await events(await server.create())
     assert kinds(found)[3:] == ["thread.item.added", "thread.item.done"]
+
+
+async def test_an_output_sent_several_times_at_once_is_taken_once(store: Any) -> None:
+    async def calls_tool(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        if message is not None:
+            yield ThreadItemDoneEvent(
+                item=ClientToolCallItem(id="tc_1", call_id="call", name="where", arguments={})
+            )
+        else:
+            answered.append(1)
+            yield progress()
+
+    answered: list[int] = []
+    server = ScriptedServer(calls_tool, store)
+    thread_id = (await server.create()).thread_id
+    sent = [server.send("threads.add_client_tool_output", thread_id=thread_id, result=n) for n in range(5)]
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, ConflictError)]
+    assert len(refused) == 4
+    for result in results:
+        if not isinstance(result, BaseException):
+            await drain(result)
+    assert answered == [1]
+
+
+async def test_a_rename_beside_a_turn_that_locks_the_thread_loses_neither(store: Any) -> None:
+    async def locks(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        thread.metadata["seen"] = True
+        thread.status = LockedStatus(reason="Enough.")
+        yield progress()
+
+    server = ScriptedServer(silent, store)
+    for number in range(10):
+        thread_id = (await server.create()).thread_id
+        server.script = locks
+        stream, _ = await asyncio.gather(
+            server.say(thread_id),
+            server.ask("threads.update", thread_id=thread_id, title=f"Title {number}"),
+        )
+        await drain(stream)
+        found = await server.store.load_thread(thread_id, ADA)
+        assert (found.title, found.status.type, found.metadata) == (
+            f"Title {number}",
+            "locked",
+            {"seen": True},
+        )
+        server.script = silent

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import ConflictError, InvalidRequestError
-from chatkit.types import HiddenContextItem, ThreadItemDoneEvent
+from chatkit.errors import ConflictError, InvalidRequestError, ThreadLockedError
+from chatkit.types import HiddenContextItem, LockedStatus, ThreadItemDoneEvent
 from tests.server.support import (
     ADA,
     BOB,
@@ -165,3 +165,36 @@ async def test_a_second_sending_while_the_first_waits_to_begin() -> None:
     assert await drain(first) == await drain(second)
     await drain(running)
     assert texts(await server.items(running.thread_id)) == ["One", "Hello!"]
+
+
+async def test_the_same_message_is_the_same_turn_though_it_locked_the_thread(store: Any) -> None:
+    async def locks(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Locked now")
+        thread.status = LockedStatus()
+
+    server = ScriptedServer(silent, store)
+    thread_id = (await server.create()).thread_id
+    server.script = locks
+    first = await server.say(thread_id, "Lock it", RESUMABLE_KEY)
+    frames = await drain(first)
+    assert await drain(await server.say(thread_id, "Lock it", RESUMABLE_KEY)) == frames
+    with pytest.raises(ThreadLockedError):
+        await server.say(thread_id, "Lock it", {"idempotency_key": "k2"})
+
+
+async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
+    monkeypatch: pytest.MonkeyPatch, store: Any
+) -> None:
+    server = ScriptedServer(hello, store)
+    first = await server.create(metadata=RESUMABLE_KEY)
+    assert b'"status":"completed"' in (await drain(first))[-1]
+    log = server._turns().log
+
+    async def forgotten(turn_id: str) -> None:
+        return None
+
+    monkeypatch.setattr(log, "find", forgotten)
+    assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
+    # As after a restart: the turn may have been cut off with its process.
+    monkeypatch.setattr(log, "ended", forgotten)
+    assert b'"status":"interrupted"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]

@@ -6,6 +6,7 @@ from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
 from chatkit.server.server import ChatKitServer
 from chatkit.server.turn import Interrupted
 from chatkit.server.widget_stream import stream_widget
+from chatkit.store.base import default_generate_id
 from chatkit.widget_diff import diff_widget
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Interrupted",
     "NonStreamingResult",
     "StreamingResult",
+    "default_generate_id",
     "diff_widget",
     "stream_widget",
 ]

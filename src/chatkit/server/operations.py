@@ -14,10 +14,10 @@ from chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedOperat
 from chatkit.files.limits import FileLimits, check_content
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.server.actions import call_action
-from chatkit.server.pipeline import plain_metadata
 from chatkit.server.plans import Planner
 from chatkit.server.runner import Runner
 from chatkit.server.thread_edits import ThreadEdits
+from chatkit.server.threads import plain_metadata
 from chatkit.server.wire import (
     attachment_json,
     is_hidden,
@@ -131,10 +131,7 @@ class Operations:
 
     async def rename(self, params: ThreadUpdateParams) -> bytes:
         """``threads.update``."""
-        thread = plain_metadata(await self._store.load_thread(params.thread_id, self._context))
-        thread.title = params.title
-        await self._store.save_thread(thread, self._context)
-        return thread_json(thread)
+        return thread_json(await self._edit(params.thread_id, {"title": params.title}))
 
     async def delete_thread(self, thread_id: str) -> bytes:
         """``threads.delete``: stops what runs in the thread first, and deletes the thread's files."""
@@ -237,7 +234,9 @@ class Operations:
         response = call_action(sync_action, thread, params.action, sender, self._context)
         if hasattr(response, "__await__"):
             response = await response
-        await self._save_edits(thread.id, edits)
+        changed = edits.take()
+        if changed:
+            await self._edit(thread.id, changed)
         if not isinstance(response, SyncCustomActionResponse):
             return _EMPTY if response is None else to_wire(response)
         item = response.updated_item
@@ -247,11 +246,8 @@ class Operations:
             item = item.model_copy(update={"thread_id": thread.id})
         return b'{"updated_item":' + item_json(item) + b"}"
 
-    async def _save_edits(self, thread_id: str, edits: ThreadEdits) -> None:
-        changed = edits.take()
-        if changed:
-            stored: ThreadMetadata = plain_metadata(await self._store.load_thread(thread_id, self._context))
-            await self._store.save_thread(stored.model_copy(update=changed), self._context)
+    async def _edit(self, thread_id: str, changed: dict[str, Any]) -> ThreadMetadata:
+        return await self._runner.editor.edit(self._store, thread_id, changed, self._context)
 
 
 def _attachments(item: ThreadItem) -> list[Attachment]:

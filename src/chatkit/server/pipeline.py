@@ -13,6 +13,7 @@ from typing import Any, cast
 from chatkit.errors import InvalidEventError, NotFoundError
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.server.thread_edits import ThreadEdits
+from chatkit.server.threads import ThreadEditor, plain_metadata
 from chatkit.server.wire import (
     is_hidden,
     item_json,
@@ -41,7 +42,6 @@ from chatkit.types import (
     NoticeEvent,
     ProgressUpdateEvent,
     StreamOptionsEvent,
-    Thread,
     ThreadCreatedEvent,
     ThreadItem,
     ThreadItemAddedEvent,
@@ -57,17 +57,9 @@ from chatkit.types import (
     to_wire,
 )
 
-__all__ = ["Pipeline", "keepable_items", "plain_metadata"]
+__all__ = ["Pipeline", "keepable_items"]
 
 logger = logging.getLogger("chatkit.server")
-
-
-def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
-    """Returns the thread as a copy of its own, without items if the store handed over a page of them."""
-    if isinstance(thread, Thread):
-        fields = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
-        return ThreadMetadata.model_construct(**fields).model_copy(deep=True)
-    return thread.model_copy(deep=True)
 
 
 class _Tracked:
@@ -98,6 +90,7 @@ class Pipeline:
         context: The request's context.
         persist_item_updates: Whether updates of items of earlier turns are stored.
         resumable: Whether readers may come back, and may need the turn's state.
+        editor: Saves edits of the thread; shared by all that edit threads of one server.
     """
 
     def __init__(
@@ -108,8 +101,10 @@ class Pipeline:
         context: object,
         persist_item_updates: bool = False,
         resumable: bool = True,
+        editor: ThreadEditor | None = None,
     ) -> None:
         self.thread = thread
+        self._editor = editor or ThreadEditor()
         self.state = TurnState() if resumable else NoState()
         self.writer: TurnWriter = cast("TurnWriter", None)
         self._store = store
@@ -180,10 +175,7 @@ class Pipeline:
         return self._publish(changed) if changed else None
 
     async def _publish(self, changed: dict[str, Any]) -> None:
-        # Another request may have renamed the thread meanwhile: only what this handler changed is written.
-        stored = plain_metadata(await self._store.load_thread(self.thread.id, self._context))
-        updated = stored.model_copy(update=changed)
-        await self._store.save_thread(updated, self._context)
+        updated = await self._editor.edit(self._store, self.thread.id, changed, self._context)
         self._send_thread(b"thread.updated", thread_json(updated))
 
     async def complete(self) -> None:

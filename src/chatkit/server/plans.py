@@ -18,7 +18,8 @@ from chatkit.errors import (
     UnsupportedOperationError,
 )
 from chatkit.server.actions import call_action
-from chatkit.server.pipeline import Pipeline, plain_metadata
+from chatkit.server.pipeline import Pipeline
+from chatkit.server.threads import plain_metadata
 from chatkit.server.turn import TurnPlan
 from chatkit.types import (
     Attachment,

@@ -21,7 +21,7 @@ _PAGE = 100
 
 
 async def replay_from_store(
-    store: Store[Any], claim: KeyClaim, context: object, *, created: bool, with_end: bool
+    store: Store[Any], claim: KeyClaim, context: object, *, created: bool, end: EndState | None
 ) -> AsyncGenerator[bytes, None]:
     """Returns frames that show a message and what followed it, up to the next message.
 
@@ -30,7 +30,7 @@ async def replay_from_store(
         claim: The turn that the message began.
         context: The request's context.
         created: Whether the message created the thread.
-        with_end: Whether the stream ends with ``turn.end``, as that of a resumable turn does.
+        end: How the turn ended, for a stream that ends with ``turn.end``, as that of a resumable turn does.
 
     Raises:
         NotFoundError: The thread or the message was deleted meanwhile.
@@ -46,8 +46,8 @@ async def replay_from_store(
             yield _frame(message)
             async for item in _answer(store, thread_id, message.id, context):
                 yield _frame(item)
-        if with_end:
-            yield end_frame(claim.turn_id, EndState.COMPLETED)
+        if end is not None:
+            yield end_frame(claim.turn_id, end)
 
     return frames()
 

@@ -20,6 +20,7 @@ from chatkit.errors import (
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.server.pipeline import Pipeline, keepable_items
 from chatkit.server.results import StreamingResult, TurnFeed
+from chatkit.server.threads import ThreadEditor, ThreadLocks
 from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
@@ -57,6 +58,8 @@ class Runner:
     def __init__(self, log: StreamLog, closing: Closing) -> None:
         self.log = log
         self._closing = closing
+        self.editor = ThreadEditor()
+        self.answering = ThreadLocks()
         self._running: dict[str, Turn] = {}
         self._orphans: dict[str, dict[str, InterruptedTurn]] = {}
         self._shutting_down = False
@@ -97,6 +100,7 @@ class Runner:
             context=context,
             persist_item_updates=persist_item_updates,
             resumable=info.resumable,
+            editor=self.editor,
         )
         turn = Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
         earlier = self._in_thread(thread_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
     NotFoundError,
+    RequestError,
     TurnNotFoundError,
 )
 from chatkit.files.base import AttachmentStore
@@ -29,7 +31,7 @@ from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
 from chatkit.server.turn import TurnPlan
 from chatkit.store.base import Store
-from chatkit.streams.base import EventId, KeyClaim, StreamLog
+from chatkit.streams.base import EndState, EventId, KeyClaim, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
     AttachmentCreateParams,
@@ -277,21 +279,29 @@ class ChatKitServer(Handlers[TContext]):
             await self._turns().finalise_orphans(request.params.thread_id, self._store(), context)
         match request:
             case ThreadsCreateReq(params=params):
-                return await self._message(request, await planner.create(params), context)
+                return await self._message(request, lambda: planner.create(params), context)
             case ThreadsAddUserMessageReq(params=params):
-                return await self._message(request, await planner.add_user_message(params), context)
-            case ThreadsRetryAfterItemReq(params=params):
-                plan = await planner.retry(params)
-                if self.concurrency != "reject":
-                    # Whatever still runs in the thread writes behind the item that everything is deleted after.
-                    stopped = await self._turns().stop(params.thread_id, reason="interrupt")
-                    plan = await planner.retry(params) if stopped else plan
-            case ThreadsAddClientToolOutputReq(params=params):
-                plan = await planner.add_client_tool_output(params)
-            case ThreadsAddStructuredInputReq(params=params):
-                plan = await planner.add_structured_input(params)
+                return await self._message(request, lambda: planner.add_user_message(params), context)
             case ThreadsCustomActionReq(params=params):
-                plan = await planner.custom_action(params)
+                return await self._begin(request, await planner.custom_action(params), context)
+            case _:
+                pass
+        # Sent twice at once, the second one finds what the first one did.
+        async with self._turns().answering.hold(request.params.thread_id):
+            match request:
+                case ThreadsRetryAfterItemReq(params=params):
+                    plan = await planner.retry(params)
+                    if self.concurrency != "reject":
+                        # Whatever still runs in the thread writes behind the item that everything is deleted after.
+                        stopped = await self._turns().stop(params.thread_id, reason="interrupt")
+                        plan = await planner.retry(params) if stopped else plan
+                case ThreadsAddClientToolOutputReq(params=params):
+                    plan = await planner.add_client_tool_output(params)
+                case ThreadsAddStructuredInputReq(params=params):
+                    plan = await planner.add_structured_input(params)
+            return await self._begin(request, plan, context)
+
+    async def _begin(self, request: StreamingReq, plan: TurnPlan, context: TContext) -> StreamingResult:
         return await self._start(plan, context, turn_id=new_id("turn"), resumable=is_resumable(request))
 
     async def _start(
@@ -314,43 +324,63 @@ class ChatKitServer(Handlers[TContext]):
     async def _message(
         self,
         request: ThreadsCreateReq | ThreadsAddUserMessageReq,
-        plan: TurnPlan,
+        make_plan: Callable[[], Awaitable[TurnPlan]],
         context: TContext,
     ) -> StreamingResult:
-        resumable = is_resumable(request)
-        turn_id = new_id("turn")
         key = idempotency_key(request)
         if key is None:
-            return await self._start(plan, context, turn_id=turn_id, resumable=resumable)
-        turns, store = self._turns(), self._store()
-        owner = _owner(store, context)
-        mark = fingerprint(request)
-        claim = await turns.log.claim_key(
-            owner,
-            key,
-            KeyClaim(turn_id, plan.thread.id, mark, fresh=True, user_item_id=plan.user_item_id),
-        )
-        if claim.fresh:
-            try:
+            return await self._begin(request, await make_plan(), context)
+        log, owner, mark = self._turns().log, _owner(self._store(), context), fingerprint(request)
+        turn_id = new_id("turn")
+        plan: TurnPlan | RequestError
+        try:
+            plan = await make_plan()
+            claim = KeyClaim(turn_id, plan.thread.id, mark, fresh=True, user_item_id=plan.user_item_id)
+        except RequestError as refused:
+            # The first sending may be what made the thread refuse messages.
+            plan = refused
+            claim = KeyClaim(turn_id, "", mark, fresh=True)
+        claim = await log.claim_key(owner, key, claim)
+        if not claim.fresh:
+            if claim.fingerprint != mark:
+                raise InvalidRequestError(
+                    "This idempotency key was used for another message. Make a new key."
+                )
+            again = await self._sent_before(request, claim, context)
+            if again is not None:
+                return again
+        try:
+            if isinstance(plan, RequestError):
+                raise plan
+            if claim.fresh:
+                resumable = is_resumable(request)
                 return await self._start(plan, context, turn_id=turn_id, resumable=resumable, kept=True)
-            except BaseException:
-                await turns.log.release_key(owner, key)
-                raise
-        if claim.fingerprint != mark:
-            raise InvalidRequestError("This idempotency key was used for another message. Make a new key.")
+        except BaseException:
+            await log.release_key(owner, key)
+            raise
+        # The message was deleted since, or its process died before it was stored: it is a new one.
+        await log.release_key(owner, key)
+        return await self._message(request, make_plan, context)
+
+    async def _sent_before(
+        self, request: StreamingReq, claim: KeyClaim, context: TContext
+    ) -> StreamingResult | None:
+        """Returns the turn of a message that was sent before; None if nothing of it is left."""
+        turns, resumable = self._turns(), is_resumable(request)
         await turns.wait_begun(claim.turn_id)
         info = await turns.log.find(claim.turn_id)
         if info is not None:
             return await turns.attach(info, None, with_ids=resumable)
+        # A turn of which nothing is known may have been cut off with its process.
+        end = await turns.log.ended(claim.turn_id) or EndState.INTERRUPTED
         created = isinstance(request, ThreadsCreateReq)
         try:
-            return StreamingResult(
-                await replay_from_store(store, claim, context, created=created, with_end=resumable)
+            frames = await replay_from_store(
+                self._store(), claim, context, created=created, end=end if resumable else None
             )
         except NotFoundError:
-            # The message was deleted since, or its process died before it was stored: it is a new one.
-            await turns.log.release_key(owner, key)
-            return await self._message(request, plan, context)
+            return None
+        return StreamingResult(frames)
 
     async def _resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after

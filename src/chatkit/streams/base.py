@@ -232,6 +232,10 @@ class StreamLog(ABC):
     async def claim_key(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
         """Binds an idempotency key of an owner to a turn, or returns what it is bound to already."""
 
+    async def ended(self, turn_id: str) -> EndState | None:
+        """Returns how a turn with an idempotency key ended, as far as the log knows."""
+        return None
+
     @abstractmethod
     async def release_key(self, owner: str | None, key: str) -> None:
         """Frees a key whose turn never began."""

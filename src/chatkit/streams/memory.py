@@ -241,6 +241,7 @@ class MemoryStreamLog(StreamLog):
         self._turns: dict[str, _Turn] = {}
         self._by_thread: dict[str, dict[str, _Turn]] = {}
         self._ended: deque[_Turn] = deque()
+        self._ends: OrderedDict[str, EndState] = OrderedDict()
         self._keys: OrderedDict[tuple[str | None, str], tuple[KeyClaim, float]] = OrderedDict()
 
     async def open(
@@ -258,6 +259,10 @@ class MemoryStreamLog(StreamLog):
     def _on_closed(self, turn: _Turn) -> None:
         if turn.resumable:
             self._ended.append(turn)
+            if turn.end is not None:
+                self._ends[turn.info.id] = turn.end
+            if len(self._ends) > KEY_LIMIT:
+                self._ends.popitem(last=False)
         else:
             self._drop(turn)
 
@@ -323,6 +328,9 @@ class MemoryStreamLog(StreamLog):
             now + KEY_RETENTION,
         )
         return claim
+
+    async def ended(self, turn_id: str) -> EndState | None:
+        return self._ends.get(turn_id)
 
     async def release_key(self, owner: str | None, key: str) -> None:
         self._keys.pop((owner, key), None)

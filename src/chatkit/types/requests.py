@@ -333,10 +333,10 @@ class ItemsListReq(BaseReq):
 
 
 class ThreadUpdateParams(Model):
-    """The thread's new title."""
+    """The thread's new title, of at most 1,000 characters."""
 
     thread_id: str
-    title: str
+    title: str = Field(max_length=1000)
 
 
 class ThreadsUpdateReq(BaseReq):
