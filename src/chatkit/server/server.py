@@ -175,7 +175,7 @@ class ChatKitServer(Handlers[TContext]):
     async def recover(self) -> int:
         """Finalises turns that a crash cut off: what they had produced is stored. Returns how many there were."""
         self._recovered_at = time.monotonic()
-        return await self._turns().recover(self._store(), self.recovery_context)
+        return await self._turns().recovery.recover(self._store(), self.recovery_context)
 
     async def shutdown(self) -> None:
         """Ends all running turns as interrupted, their partial answers stored and their readers told."""
@@ -242,12 +242,12 @@ class ChatKitServer(Handlers[TContext]):
         operations = self._operations(context)
         match request:
             case ThreadsGetByIdReq(params=params):
-                await turns.finalise_orphans(params.thread_id, self._store(), context)
+                await turns.recovery.finalise_orphans(params.thread_id, self._store(), context)
                 return await operations.get_thread(params.thread_id)
             case ThreadsListReq(params=params):
                 return await operations.list_threads(params)
             case ItemsListReq(params=params):
-                await turns.finalise_orphans(params.thread_id, self._store(), context)
+                await turns.recovery.finalise_orphans(params.thread_id, self._store(), context)
                 return await operations.list_items(params)
             case ItemsFeedbackReq(params=params):
                 return await operations.feedback(params, self.add_feedback)
@@ -276,7 +276,7 @@ class ChatKitServer(Handlers[TContext]):
             return await self._resume(request, context)
         planner = self._planner(context)
         if not isinstance(request, ThreadsCreateReq):
-            await self._turns().finalise_orphans(request.params.thread_id, self._store(), context)
+            await self._turns().recovery.finalise_orphans(request.params.thread_id, self._store(), context)
         match request:
             case ThreadsCreateReq(params=params):
                 return await self._message(request, lambda: planner.create(params), context)
