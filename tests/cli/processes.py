@@ -18,7 +18,9 @@ COMMAND = [sys.executable, "-m", "chatkit"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("CHATKIT_")}
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CHATKIT_", "OPENAI_"))
+    }
     return {**plain, "NO_COLOR": "1", "TERM": "dumb", "PYTHONUNBUFFERED": "1", **more}
 
 

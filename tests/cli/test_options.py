@@ -14,7 +14,9 @@ from chatkit.cli.options import header, port
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("CHATKIT_")}
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CHATKIT_", "OPENAI_"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "chatkit", *arguments],
         cwd=folder,
@@ -57,6 +59,10 @@ def test_arguments_that_cannot_be_read(
     [
         (["serve"], {"CHATKIT_LOG_LEVEL": "loud"}, "CHATKIT_LOG_LEVEL"),
         (["serve", "--single-user", "--context", "a:b"], {}, "exclude each other"),
+        (["serve", "--model", "m"], {}, "--model needs an endpoint: set OPENAI_API_KEY"),
+        (["serve", "--api", "chat", "a:b"], {"OPENAI_API_KEY": "k"}, "a:b chooses its model itself"),
+        (["serve"], {"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL is the address of an API"),
+        (["serve"], {"OPENAI_API_KEY": "k", "CHATKIT_API": "smoke"}, "CHATKIT_API is one of responses, chat"),
         (["serve", "nowhere:server"], {}, "no module 'nowhere'"),
         (["serve"], {"CHATKIT_TARGET": "nowhere.deep:server"}, "no module 'nowhere.deep'"),
         (["serve", "json"], {}, "module:attribute"),

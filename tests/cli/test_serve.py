@@ -1,5 +1,6 @@
 """``chatkit serve`` as a process."""
 
+import http.client
 import json
 import signal
 import socket
@@ -8,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -120,7 +122,9 @@ def test_targets_that_are_or_make_a_server(target: str, folder: Path) -> None:
         assert f"app:{target}" in server.announcement
         hello(server.url)
         assert titles(server.url) == ["help"]
-    assert folder.joinpath("chatkit.db").exists() is (target in {"Mine", "make"})
+        gets_store = target in {"Mine", "make"}
+        assert ("Threads are kept in" in server.announcement) is gets_store
+    assert folder.joinpath("chatkit.db").exists() is gets_store
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,57 @@ def test_targets_that_cannot_be_served(target: str, message: str, folder: Path) 
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("target", ["Deep.server", "make_alone", "application"])
+def test_a_database_for_a_target_with_a_store_of_its_own_is_refused(target: str, folder: Path) -> None:
+    done = run("serve", f"app:{target}", "--port", "0", "--db", "mine.db", folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"chatkit serve: --db has no effect on app:{target}")
+    assert done.stderr.count("\n") == 1
+    # In the environment it is for whatever can use it.
+    with serving(f"app:{target}", "--port", "0", folder=folder, CHATKIT_DB="mine.db"):
+        assert not folder.joinpath("mine.db").exists()
+
+
+def status_for_host(url: str, *hosts: str) -> int:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    body = b'{"type": "threads.list", "params": {}}'
+    try:
+        connection.putrequest("POST", address.path, skip_host=True)
+        for host in hosts:
+            connection.putheader("Host", host)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    if answer.status == 400:
+        assert "names of its own machine" in json.loads(text)["error"]["message"]
+    return answer.status
+
+
+def test_pages_under_foreign_names_do_not_reach_the_only_user(folder: Path) -> None:
+    with serving("app:Mine", "--port", "0", folder=folder) as server:
+        port = urlsplit(server.url).port
+        for host in ("localhost", "LOCALHOST", "127.0.0.1", "[::1]"):
+            assert status_for_host(server.url, host) == 200
+            assert status_for_host(server.url, f"{host}:{port}") == 200
+        for host in (
+            f"evil.example:{port}",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil",
+            "[::2]",
+        ):
+            assert status_for_host(server.url, host) == 400
+    with serving("app:Mine", "--port", "0", "--context", "app:user", folder=folder) as server:
+        assert status_for_host(server.url, "chat.example") == 200
+    with serving("app:Mine", "--port", "0", "--host", "0.0.0.0", folder=folder) as server:
+        assert status_for_host(server.url, "chat.example") == 200
 
 
 def test_context_keeps_users_apart(folder: Path) -> None:
@@ -219,6 +274,37 @@ def test_ends_promptly_when_asked_to_with_a_stream_open(
         assert b'"type":"error"' in rest
         assert server.process.stderr is not None
         assert "Traceback" not in server.process.stderr.read()
+
+
+def test_ends_within_three_seconds_although_clients_do_not_read(tmp_path: Path) -> None:
+    message = {
+        "content": [{"type": "input_text", "text": "long 5000"}],
+        "attachments": [],
+        "inference_options": {},
+    }
+    body = json.dumps({"type": "threads.create", "params": {"input": message}}).encode()
+    tmp_path.joinpath("fast.py").write_text(
+        "from chatkit.demo import GuideServer\n\ndef make(store):\n    return GuideServer(store, delay=0)\n"
+    )
+    with serving("fast:make", "--port", "0", folder=tmp_path) as server:
+        port = urlsplit(server.url).port
+        clients = [socket.socket() for _ in range(4)]
+        try:
+            for client in clients:
+                # So small that the answer does not fit between the two.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.settimeout(30)
+                client.connect(("127.0.0.1", port))
+                client.sendall(
+                    b"POST /chatkit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                    b"content-length: %d\r\n\r\n%b" % (len(body), body)
+                )
+                assert client.recv(16).startswith(b"HTTP/1.1 200")
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(3)
+        finally:
+            for client in clients:
+                client.close()
 
 
 def test_a_database_that_cannot_be_used(tmp_path: Path) -> None:

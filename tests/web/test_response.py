@@ -207,8 +207,18 @@ async def test_a_stream_that_is_never_silent_gets_no_comments() -> None:
     assert client.complete
 
 
-async def test_a_comment_waits_for_nothing_that_is_on_its_way() -> None:
+async def test_a_comment_waits_for_nothing_that_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     client, source = Client(), Source(then="hold")
+    interval, looks, looked_often = 0.001, itertools.count(1), asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def counted(delay: float) -> None:
+        # Only who found the channel taken sleeps for a whole interval.
+        if delay == interval and blocked.is_set() and next(looks) == 3:
+            looked_often.set()
+        await sleep(delay)
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
     blocked, release = asyncio.Event(), asyncio.Event()
     entered: list[bytes] = []
 
@@ -219,11 +229,10 @@ async def test_a_comment_waits_for_nothing_that_is_on_its_way() -> None:
             await release.wait()
         await client.send(message)
 
-    response = EventStreamResponse(source.result, keep_alive=0.001)
+    response = EventStreamResponse(source.result, keep_alive=interval)
     task = asyncio.create_task(response(client.scope, client.receive, slow))
     await asyncio.wait_for(blocked.wait(), 5)
-    for _ in range(20):
-        await asyncio.sleep(0.001)
+    await asyncio.wait_for(looked_often.wait(), 5)
     assert entered == FRAMES[:1], "one message at a time"
     release.set()
     await client.until(lambda c: b"".join(FRAMES) in c.body.replace(KEEP_ALIVE, b""))

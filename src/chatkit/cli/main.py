@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from chatkit import __version__
-from chatkit.cli.options import CommandError, header, listed, port, setting, workers
+from chatkit.cli.model import APIS, find_model
+from chatkit.cli.options import DEFAULT_DB, CommandError, header, listed, port, setting, workers
 from chatkit.errors import ChatKitError
 
 __all__ = ["main"]
@@ -70,8 +71,11 @@ TARGET is module:attribute, looked for in the working folder first:
   a ChatKitServer        served as it is
   a subclass of it       constructed with a SQLiteStore
   a function             called with a SQLiteStore, or without arguments; returns a ChatKitServer
-  an ASGI application    served as it is; --cors, --context and --db do not apply
-Without a target the built-in guide answers, an assistant without a model.
+  an ASGI application    served as it is; --cors and --context do not apply
+--db is for targets that get a SQLiteStore.
+
+Without a target the built-in assistant answers. Set OPENAI_API_KEY for a model of OpenAI, or OPENAI_BASE_URL for one
+behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a guide that has no model.
 
 Single-user mode is the default: there is no sign-in, everybody who reaches the port is the same user. For more
 than one user give --context module:function; it gets each request and returns its context, with a user_id.
@@ -95,6 +99,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "target", nargs="?", metavar="TARGET", default=setting("CHATKIT_TARGET"), help="what to serve"
     )
     _add_db(parser)
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="the assistant's model; default gpt-5-mini at OpenAI, the first that is listed elsewhere (CHATKIT_MODEL)",
+    )
+    parser.add_argument(
+        "--api",
+        choices=APIS,
+        help="what the model's endpoint speaks; default responses at OpenAI, chat elsewhere (CHATKIT_API)",
+    )
     parser.add_argument(
         "--host",
         default=setting("CHATKIT_HOST", "127.0.0.1"),
@@ -153,14 +167,14 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
 
 def _add_migrate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_migrate)
-    _add_db(parser)
+    _add_db(parser, default=setting("CHATKIT_DB", DEFAULT_DB))
 
 
-def _add_db(parser: argparse.ArgumentParser) -> None:
+def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--db",
         metavar="PATH",
-        default=setting("CHATKIT_DB", "chatkit.db"),
+        default=default,
         help="SQLite database; default chatkit.db in the working folder (CHATKIT_DB)",
     )
 
@@ -180,7 +194,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     return serve(
         ServeSettings(
             target=arguments.target,
-            db=arguments.db,
+            db=arguments.db or setting("CHATKIT_DB", DEFAULT_DB) or DEFAULT_DB,
+            db_is_asked_for=arguments.db is not None,
+            model=find_model(arguments.model, arguments.api, arguments.target),
             host=arguments.host,
             port=arguments.port,
             cors=tuple(arguments.cors or listed("CHATKIT_CORS")),

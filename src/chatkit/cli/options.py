@@ -9,7 +9,7 @@ from typing import Final
 
 from chatkit.errors import ChatKitError
 
-__all__ = ["CommandError", "header", "listed", "port", "setting", "workers"]
+__all__ = ["DEFAULT_DB", "CommandError", "header", "listed", "port", "setting", "workers"]
 
 
 class CommandError(ChatKitError):
@@ -17,6 +17,9 @@ class CommandError(ChatKitError):
 
     code = "command_error"
 
+
+DEFAULT_DB: Final = "chatkit.db"
+"""In the working folder."""
 
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(.*)")
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from chatkit import __version__
-from chatkit.cli.options import CommandError
+from chatkit.cli.hosts import LocalHosts, is_loopback
+from chatkit.cli.model import ModelSettings, assistant
+from chatkit.cli.options import DEFAULT_DB, CommandError
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
 from chatkit.store import SQLiteStore, Store
@@ -33,7 +34,7 @@ __all__ = ["ServeSettings", "application", "serve"]
 GUIDE: Final = "chatkit.demo:GuideServer"
 _PATH: Final = "/chatkit"
 _HANDED_DOWN: Final = "CHATKIT_SERVE_SETTINGS"
-_GRACE: Final = 3
+_GRACE: Final = 2
 """Seconds for open streams to end when the process is asked to."""
 
 
@@ -42,24 +43,30 @@ class ServeSettings:
     """What to serve and how.
 
     Attributes:
-        target: ``module:attribute``; None serves the built-in guide.
+        target: ``module:attribute``; None serves the built-in assistant.
+        model: What the built-in assistant answers with; None makes it the guide.
         db: Path of the SQLite database, for servers that are constructed here.
+        db_is_asked_for: Whether the path was given with the command, so that not to use it would be a mistake.
         host: Address to listen on.
         port: TCP port, 0 for a free one.
         cors: Origins whose pages may use the chat.
         context: ``module:function`` that makes the context of a request; None is single-user mode.
         workers: Number of processes.
         log_level: Name of uvicorn's level.
+        own_machine_only: Whether requests have to name this machine; found when the address is known.
     """
 
     target: str | None = None
-    db: str = "chatkit.db"
+    model: ModelSettings | None = None
+    db: str = DEFAULT_DB
+    db_is_asked_for: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     cors: tuple[str, ...] = ()
     context: str | None = None
     workers: int = 1
     log_level: str = "warning"
+    own_machine_only: bool = False
 
 
 def serve(settings: ServeSettings) -> int:
@@ -67,8 +74,10 @@ def serve(settings: ServeSettings) -> int:
 
     Raises:
         CommandError: The target or the address cannot be used.
-        ConfigurationError: More workers than the server's stream log can serve.
+        ConfigurationError: More workers than the server's stream log can serve, or the model is not to be found.
     """
+    if settings.model is not None:
+        settings = replace(settings, model=settings.model.named())
     target = _target(settings)
     if target.server is not None:
         target.server.check_workers(settings.workers)
@@ -76,6 +85,8 @@ def serve(settings: ServeSettings) -> int:
             asyncio.run(_open(target.server.store))
     listener = _listen(settings.host, settings.port)
     with listener:
+        local = settings.context is None and is_loopback(listener.getsockname()[0])
+        settings = replace(settings, own_machine_only=local)
         announcement = _announcement(settings, target, listener)
         if settings.workers > 1:
             print(announcement, flush=True)
@@ -125,8 +136,16 @@ def _target(settings: ServeSettings) -> Target:
     def make_store() -> Store[Any]:
         return SQLiteStore(settings.db)
 
+    if settings.model is not None:
+        return Target(server=assistant(settings.model, make_store()), got_store=True)
     name = settings.target or GUIDE
-    return resolve(load(name, "TARGET"), name, make_store)
+    target = resolve(load(name, "TARGET"), name, make_store)
+    if settings.db_is_asked_for and not target.got_store:
+        raise CommandError(
+            f"--db has no effect on {name}, which has a store of its own. Leave --db out, or name a subclass of "
+            "ChatKitServer, or a function that takes a store."
+        )
+    return target
 
 
 def _application(settings: ServeSettings, target: Target) -> Any:
@@ -137,9 +156,10 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         raise CommandError(
             f"{settings.context} is not a function that takes a request and returns its context."
         )
-    return create_app(
+    application = create_app(
         target.server, context=context, path=_PATH, cors_origins=settings.cors, workers=settings.workers
     )
+    return LocalHosts(application, settings.host) if settings.own_machine_only else application
 
 
 def _config(application: Any, settings: ServeSettings, *, factory: bool = False) -> uvicorn.Config:
@@ -173,14 +193,16 @@ def _listen(host: str, port: int) -> socket.socket:
 def _announcement(settings: ServeSettings, target: Target, listener: socket.socket) -> str:
     address, port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
-    what = "the built-in guide, which has no model" if settings.target is None else settings.target
-    store = getattr(target.server, "store", None)
+    if settings.model is not None:
+        what = f"the built-in assistant with the model {settings.model}"
+    else:
+        what = settings.target or "the built-in guide, which has no model"
     lines = [f"chatkit {__version__} serves {what}."]
-    if isinstance(store, SQLiteStore) and settings.target is None:
+    if target.got_store:
         lines.append(f"Threads are kept in {Path(settings.db).resolve()}.")
     if target.server is not None and settings.context is None:
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
-        if not _is_loopback(address):
+        if not is_loopback(address):
             lines.append(
                 f"WARNING: {settings.host} can be reached from other machines. Everybody there can read and write "
                 "all threads. Use --host 127.0.0.1, or --context for users of their own."
@@ -188,10 +210,3 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
     path = _PATH if target.server is not None else ""
     lines.append(f"Listening on http://{shown}:{port}{path} (Ctrl-C stops)")
     return "\n".join(lines)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

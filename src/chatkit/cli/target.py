@@ -22,10 +22,12 @@ class Target(NamedTuple):
     Attributes:
         server: A chat server, around which the web application is still to be built.
         application: A whole ASGI application.
+        got_store: Whether the server was made with the store that it was offered.
     """
 
     server: ChatKitServer[Any] | None = None
     application: Any = None
+    got_store: bool = False
 
 
 def load(name: str, purpose: str) -> object:
@@ -84,7 +86,8 @@ def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> T
     if inspect.isclass(found):
         if not issubclass(found, ChatKitServer):
             raise CommandError(f"{name} is a class, but not one of ChatKitServer.")
-        return Target(server=_construct(cast("type[ChatKitServer[Any]]", found), name, make_store()))
+        kind = cast("type[ChatKitServer[Any]]", found)
+        return Target(server=_construct(kind, name, make_store()), got_store=True)
     if not callable(found):
         raise CommandError(f"{name} is a {type(found).__name__}; {_KINDS}")
     required, takes = _positional(found)
@@ -99,7 +102,7 @@ def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> T
         raise CommandError(f"{name} is an async function; make it a plain one that returns a ChatKitServer.")
     if not isinstance(made, ChatKitServer):
         raise CommandError(f"{name} returned a {type(made).__name__} instead of a ChatKitServer.")
-    return Target(server=cast("ChatKitServer[Any]", made))
+    return Target(server=cast("ChatKitServer[Any]", made), got_store=bool(takes))
 
 
 _KINDS = (

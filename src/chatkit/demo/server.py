@@ -11,6 +11,7 @@ from chatkit.actions import Action
 from chatkit.demo.commands import find_command
 from chatkit.demo.dialogue import Count, answers, counted, tool_output, unlock
 from chatkit.demo.scene import Scene
+from chatkit.demo.titles import first_words
 from chatkit.errors import CustomStreamError, InvalidRequestError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
@@ -29,7 +30,6 @@ from chatkit.types import (
 __all__ = ["GuideServer"]
 
 _ANSWERED: Final = "guide.answered_items"
-_TITLE_LENGTH: Final = 48
 _RECENT: Final = 50
 
 
@@ -57,7 +57,7 @@ class GuideServer(ChatKitServer[Any]):
             return
         text = " ".join(part.text for part in input.content)
         if thread.title is None:
-            thread.title = _title(text)
+            thread.title = first_words(text)
         play, argument = find_command(text)
         async for event in play(Scene(thread, input.id, argument, self._delay)):
             yield event
@@ -121,11 +121,3 @@ def _counted(action: Action[str, Any], sender: WidgetItem | None) -> WidgetItem:
     if sender is None:
         raise InvalidRequestError("This action needs the widget that it belongs to.")
     return counted(count, sender)
-
-
-def _title(text: str) -> str:
-    """Returns the first words of a message as a title."""
-    words = " ".join(text.split())
-    if len(words) <= _TITLE_LENGTH:
-        return words or "New thread"
-    return words[:_TITLE_LENGTH].rsplit(" ", 1)[0] + "…"

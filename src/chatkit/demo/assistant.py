@@ -1,0 +1,258 @@
+"""The built-in assistant with a model: what ``chatkit serve`` answers with when it finds one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
+from chatkit.demo.titles import first_words, tidied
+from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
+from chatkit.server import ChatKitServer
+from chatkit.store import Store
+from chatkit.types import (
+    AssistantMessageItem,
+    Attachment,
+    FeedbackKind,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    UserMessageItem,
+    UserMessageTagContent,
+)
+
+# Behind chatkit.agents, which says how to install what is missing here.
+import openai  # isort: skip
+from agents import (  # isort: skip
+    Agent,
+    AgentsException,
+    Model,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    RunConfig,
+    Runner,
+)
+
+__all__ = ["AssistantServer", "first_model", "make_assistant"]
+
+logger = logging.getLogger("chatkit.demo")
+
+_HISTORY: Final = 50
+"""Items of the thread that the model is given at most, the newest."""
+_TITLE_TIMEOUT: Final = 60.0
+_LIST_TIMEOUT: Final = 5.0
+_PLACEHOLDER_KEY: Final = "none"
+"""What endpoints get that want no key; the client insists on one."""
+
+_INSTRUCTIONS: Final = "You are a helpful assistant. Answer in the user's language. You may use Markdown."
+_TITLE_INSTRUCTIONS: Final = (
+    "Write a title of two to six words for a conversation that begins with the user's message. Use the language of "
+    "the message. Reply with the title alone, without quotation marks. Do not answer the message."
+)
+_RUN: Final = RunConfig(tracing_disabled=True)
+
+
+class AssistantServer(ChatKitServer[Any]):
+    """Answers with a model, and gives new threads a title.
+
+    The title is asked for when the answer has begun, so that it never delays it, not even at a model that serves one
+    request at a time. It reaches the page while the turn runs, or with the next load of the thread.
+
+    Args:
+        store: Keeps the threads.
+        model: The model.
+        options: Passed on to ``ChatKitServer``.
+    """
+
+    def __init__(self, store: Store[Any], model: Model, **options: Any) -> None:
+        super().__init__(store, **options)
+        self._threads = store
+        self._agent = Agent[Any](name="Assistant", instructions=_INSTRUCTIONS, model=model)
+        self._titler = Agent[Any](name="Titles", instructions=_TITLE_INSTRUCTIONS, model=model)
+        self._titles: set[asyncio.Task[None]] = set()
+
+    async def respond(
+        self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Answers with the thread's newest items as the model's input."""
+        page = await self._threads.load_thread_items(thread.id, None, _HISTORY, "desc", context)
+        agent_input = await _CONVERTER.to_agent_input(page.data[::-1])
+        agent_context = AgentContext(thread=thread, store=self._threads, request_context=context)
+        title = None
+        if thread.title is None and input is not None:
+            title = _Title(thread, " ".join(part.text for part in input.content))
+        try:
+            result = Runner.run_streamed(self._agent, agent_input, context=agent_context, run_config=_RUN)
+            async for event in stream_agent_response(agent_context, result):
+                yield event
+                if title is not None and not title.begun and isinstance(event, ThreadItemUpdatedEvent):
+                    title.begun = True
+                    self._begin_title(title, context)
+        except (openai.OpenAIError, AgentsException) as error:
+            logger.warning(
+                "The model did not answer: %s", " ".join(str(error).split()) or type(error).__name__
+            )
+            # Without its cause, which is in the line above: a traceback would tell no more.
+            raise CustomStreamError(_explanation(error), allow_retry=True) from None
+        finally:
+            if title is not None:
+                title.turn_runs = False
+
+    async def add_feedback(
+        self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Any
+    ) -> None:
+        """Takes feedback and keeps nothing of it."""
+
+    async def shutdown(self) -> None:
+        """Ends all running turns, and the work on titles."""
+        await super().shutdown()
+        await self._stop_titles()
+
+    async def close(self) -> None:
+        """Shuts down and closes the store."""
+        await self._stop_titles()
+        await super().close()
+        # A turn may have begun one in its last moment.
+        await self._stop_titles()
+
+    def _begin_title(self, title: _Title, context: Any) -> None:
+        task = asyncio.create_task(self._make_title(title, context))
+        self._titles.add(task)
+        task.add_done_callback(self._titles.discard)
+
+    async def _stop_titles(self) -> None:
+        tasks = list(self._titles)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make_title(self, title: _Title, context: Any) -> None:
+        made = ""
+        try:
+            async with asyncio.timeout(_TITLE_TIMEOUT):
+                run = await Runner.run(self._titler, title.message, run_config=_RUN)
+            made = tidied(str(run.final_output))
+        except (openai.OpenAIError, AgentsException, TimeoutError) as error:
+            logger.info("The model made no title: %s", error)
+        try:
+            await self._keep_title(title, made or first_words(title.message), context)
+        except NotFoundError:
+            logger.debug("Thread %s was deleted before it got its title.", title.thread.id)
+        except Exception:
+            logger.exception("The title of thread %s could not be stored", title.thread.id)
+
+    async def _keep_title(self, title: _Title, text: str, context: Any) -> None:
+        stored = await self._threads.load_thread(title.thread.id, context)
+        if stored.title is not None:
+            # The user was faster.
+            return
+        if title.turn_runs:
+            # The turn stores it with whatever else it changes, and tells the page.
+            title.thread.title = text
+        else:
+            await self._threads.save_thread(stored.model_copy(update={"title": text}), context)
+
+
+class _Title:
+    """A title that is to be made.
+
+    Attributes:
+        thread: As the turn has it.
+        message: What the user wrote first.
+        begun: Whether the model has been asked.
+        turn_runs: Whether the turn still looks at ``thread``.
+    """
+
+    def __init__(self, thread: ThreadMetadata, message: str) -> None:
+        self.thread = thread
+        self.message = message
+        self.begun = False
+        self.turn_runs = True
+
+
+def make_assistant(
+    store: Store[Any], *, name: str, api: Literal["responses", "chat"], base_url: str | None = None
+) -> AssistantServer:
+    """Returns an assistant whose model is behind an API of OpenAI's kind; the key is that of ``OPENAI_API_KEY``.
+
+    Args:
+        store: Keeps the threads.
+        name: The model's name at the endpoint.
+        api: Which API is spoken there: the Responses API or Chat Completions.
+        base_url: The endpoint, with its version, such as ``http://localhost:11434/v1``; None is OpenAI's own.
+    """
+    client = openai.AsyncOpenAI(api_key=_key(), base_url=base_url)
+    kind = OpenAIResponsesModel if api == "responses" else OpenAIChatCompletionsModel
+    return AssistantServer(store, kind(name, client))
+
+
+def first_model(base_url: str) -> str:
+    """Returns the first model that an endpoint lists.
+
+    Raises:
+        ConfigurationError: It cannot be asked, or has none.
+    """
+    try:
+        with openai.OpenAI(api_key=_key(), base_url=base_url, max_retries=0, timeout=_LIST_TIMEOUT) as client:
+            for model in client.models.list():
+                return model.id
+        reason = "it lists none"
+    except openai.OpenAIError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+    raise ConfigurationError(
+        f"No model was named, and {base_url} could not be asked for one ({reason}). "
+        "Start it, or name a model with --model."
+    )
+
+
+def _key() -> str:
+    return os.environ.get("OPENAI_API_KEY") or _PLACEHOLDER_KEY
+
+
+def _explanation(error: Exception) -> str:
+    """Returns what the user is told: what to do, nothing of addresses or keys."""
+    match error:
+        case openai.APITimeoutError():
+            return "The model took too long to answer. Try again."
+        case openai.APIConnectionError():
+            return "The model cannot be reached. Check that it runs and that OPENAI_BASE_URL is right, then try again."
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return "The model refused the server's key. Check OPENAI_API_KEY, then try again."
+        case openai.NotFoundError():
+            return (
+                "There is no such model at the endpoint. Check --model and OPENAI_BASE_URL, then try again."
+            )
+        case openai.RateLimitError():
+            return "The model takes no more requests at the moment: a limit is reached. Try again later."
+        case openai.BadRequestError():
+            return (
+                "The model refused the request; the server's log says why. A shorter conversation may help."
+            )
+        case _:
+            return "The model failed to answer. Try again."
+
+
+def _tag(tag: UserMessageTagContent) -> dict[str, str]:
+    return {"type": "input_text", "text": f"{tag.text}: {tag.data}"}
+
+
+def _attachment(attachment: Attachment) -> dict[str, str]:
+    return {
+        "type": "input_text",
+        "text": f"(The file {attachment.name} was attached; it cannot be read here.)",
+    }
+
+
+def _answer(item: AssistantMessageItem) -> dict[str, str]:
+    # Plain text, which Chat Completions takes too.
+    return {"role": "assistant", "content": "".join(part.text for part in item.content)}
+
+
+_CONVERTER: Final = ThreadItemConverter(
+    attachment_to_message_content=_attachment,
+    tag_to_message_content=_tag,
+    assistant_message_to_input=_answer,
+)
