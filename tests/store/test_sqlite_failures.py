@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,171 @@ def test_an_unreadable_item_is_a_clear_error(tmp_path: Path) -> None:
         )
         with pytest.raises(StoreError, match="stored item cannot be read; a newer version"):
             await store.load_item("thr", "a", CONTEXT)
+
+    run(tmp_path / "chat.db", scenario)
+
+
+@pytest.mark.parametrize(
+    "damage", ["json_set(data, '$.type', 'of the future')", "substr(data, 1, length(data) - 5)"]
+)
+def test_an_unreadable_item_is_named_and_can_be_deleted(tmp_path: Path, damage: str) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        for name in ("a", "b", "c"):
+            await store.add_thread_item("thr", message(name), CONTEXT)
+        await change(path, f"UPDATE items SET data = {damage} WHERE id = 'b'")
+        with pytest.raises(StoreError, match="It is id 'b' and thread_id") as caught:
+            await item_ids(store)
+        assert "'b'" not in caught.value.public_message
+        await store.delete_thread_item("thr", "b", CONTEXT)
+        assert await item_ids(store) == ["a", "c"]
+
+    run(tmp_path / "chat.db", scenario)
+
+
+async def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        assert other.execute(statement).rowcount > 0
+
+
+def test_an_unreadable_row_does_not_hold_an_old_state(tmp_path: Path) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        for name in ("thr", "broken", "last"):
+            await store.save_thread(ThreadMetadata(id=name), CONTEXT)
+        for name in ("a", "b", "c"):
+            await store.add_thread_item("thr", message(name), CONTEXT)
+        await change(path, "UPDATE items SET data = '{}' WHERE id = 'b'")
+        await change(path, "UPDATE threads SET data = '{}' WHERE id = 'broken'")
+        # The errors are kept, and with them all that their tracebacks refer to.
+        with pytest.raises(StoreError) as items_error:
+            await item_ids(store)
+        with pytest.raises(StoreError) as threads_error:
+            await store.load_threads(9, None, "asc", CONTEXT)
+        await store.save_thread(ThreadMetadata(id="new"), CONTEXT)
+        assert (await store.load_thread("new", CONTEXT)).id == "new"
+        assert items_error.value is not threads_error.value
+
+    run(tmp_path / "chat.db", scenario)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_statement_that_was_left_open_does_not_hold_an_old_state(tmp_path: Path, *, fails: bool) -> None:
+    cursors: list[sqlite3.Cursor] = []
+
+    def work(connection: sqlite3.Connection) -> None:
+        cursors.append(connection.execute("SELECT seq FROM threads"))
+        cursors[0].fetchone()
+        if fails:
+            raise KeyError("application")
+
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        for name in ("a", "b", "c"):
+            await store.save_thread(ThreadMetadata(id=name), CONTEXT)
+        try:
+            await store.database.read(work)
+        except KeyError:
+            assert fails
+        await store.save_thread(ThreadMetadata(id="new"), CONTEXT)
+        assert (await store.load_thread("new", CONTEXT)).id == "new"
+        assert len(cursors) == 1
+
+    run(tmp_path / "chat.db", scenario)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_requests_behind_a_locked_file_wait_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        monkeypatch.setattr(_sqlite, "_BUSY_SECONDS", 0.5)
+        with locked(path):
+            start = time.monotonic()
+            results = await asyncio.gather(
+                *(store.add_thread_item("thr", message(f"m{n}"), CONTEXT) for n in range(6)),
+                return_exceptions=True,
+            )
+            # One after the other they would take three seconds.
+            assert 0.4 < time.monotonic() - start < 2
+        assert [type(result) for result in results] == [StoreUnavailableError] * 6
+        await store.add_thread_item("thr", message("after"), CONTEXT)
+        assert await item_ids(store) == ["after"]
+
+    run(tmp_path / "chat.db", scenario)
+
+
+def test_a_locked_file_is_not_ready(tmp_path: Path) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        with locked(path):
+            start = time.monotonic()
+            with pytest.raises(StoreUnavailableError, match="stayed locked for"):
+                await store.check()
+            # Behind a request that waits for ten seconds, too.
+            waiting = asyncio.create_task(store.add_thread_item("thr", message("a"), CONTEXT))
+            with pytest.raises(StoreUnavailableError, match="stayed locked for"):
+                await store.check()
+            assert time.monotonic() - start < 5
+            assert not waiting.done()
+        await waiting
+        await store.check()
+
+    run(tmp_path / "chat.db", scenario)
+
+
+def test_a_store_that_was_told_to_stop_waiting_fails_at_once(tmp_path: Path) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        with locked(path):
+            waiting = asyncio.create_task(store.add_thread_item("thr", message("a"), CONTEXT))
+            await store.load_thread("thr", CONTEXT)
+            start = time.monotonic()
+            store.stop_waiting()
+            with pytest.raises(StoreUnavailableError):
+                await waiting
+            with pytest.raises(StoreUnavailableError):
+                await store.add_thread_item("thr", message("b"), CONTEXT)
+            assert time.monotonic() - start < 2
+        await store.add_thread_item("thr", message("c"), CONTEXT)
+        assert await item_ids(store) == ["c"]
+        await store.close()
+        unlock = asyncio.Event()
+
+        async def write() -> None:
+            await store.add_thread_item("thr", message("d"), CONTEXT)
+            assert unlock.is_set(), "a store that is used again waits again"
+
+        await store.load_thread("thr", CONTEXT)
+        with locked(path):
+            writing = asyncio.create_task(write())
+            await store.load_thread("thr", CONTEXT)
+            unlock.set()
+        await writing
+
+    run(tmp_path / "chat.db", scenario)
+
+
+def test_closing_and_cancelling_end_the_wait_for_a_lock(tmp_path: Path) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        with locked(path):
+            start = time.monotonic()
+            waiting = asyncio.create_task(store.add_thread_item("thr", message("a"), CONTEXT))
+            await store.load_thread("thr", CONTEXT)
+            await store.close()
+            with pytest.raises(StoreUnavailableError):
+                await waiting
+            waiting = asyncio.create_task(store.add_thread_item("thr", message("b"), CONTEXT))
+            await store.load_thread("thr", CONTEXT)
+            waiting.cancel()
+            with pytest.raises(StoreUnavailableError):
+                await store.database.write(lambda _: None, wait=0)
+            assert time.monotonic() - start < 5
 
     run(tmp_path / "chat.db", scenario)
 

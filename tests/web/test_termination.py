@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,29 @@ async def check_end(streams: list[OpenStream], running: ServerProcess, folder: P
         page = await store.load_thread_items(thread_id, None, 10, "asc", None)
         assert page.data[1].id == done["item"]["id"], "what the client saw as done is stored"
     await store.close()
+
+
+def test_a_locked_database_does_not_hold_the_process(tmp_path: Path) -> None:
+    (tmp_path / "applications.py").write_text(APPLICATIONS)
+    with (
+        server_process(
+            "applications:starlette", "--factory", folder=tmp_path, environment={"PYTHONPATH": PATH}
+        ) as running,
+        ExitStack() as stack,
+        closing(sqlite3.connect(tmp_path / "chat.db", isolation_level=None)) as other,
+    ):
+        streams = open_streams(stack, running.url, 3)
+        other.execute("BEGIN IMMEDIATE")
+        sent_at = time.monotonic()
+        running.terminate()
+        for stream in streams:
+            stream.read_to_the_end()
+        running.process.wait(40)
+        assert time.monotonic() - sent_at < 3
+        for stream in streams:
+            assert stream.events[-1]["type"] == "error"
+            assert stream.events[-1]["allow_retry"] is True
+        assert "The store is held up while the server ends" in running.log
 
 
 PURE_PYTHON = ("--loop", "asyncio", "--http", "h11")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -66,7 +68,7 @@ def load_item(data: str) -> ThreadItem:
     """Returns the item that ``dump_model`` wrote.
 
     Raises:
-        StoreError: The stored JSON is no item that this version knows.
+        StoreError: The stored JSON is no item that this version knows; the message names its id.
     """
     return _load(_ITEM, data, "item")
 
@@ -86,8 +88,27 @@ def _load(adapter: TypeAdapter[T], data: str, kind: str) -> T:
         return adapter.validate_json(data)
     except ValidationError as error:
         raise StoreError(
-            f"A stored {kind} cannot be read; a newer version of this package may have written it: {error}"
+            f"A stored {kind} cannot be read; a newer version of this package may have written it. "
+            f"It is {_name(data)}; delete or repair it: {error}"
         ) from error
+
+
+def _name(data: str) -> str:
+    """Returns how an operator finds a record."""
+    found = {key: text for key in ("id", "thread_id") if (text := _field(data, key)) is not None}
+    return " and ".join(f"{key} {text!r}" for key, text in found.items()) or "without an id"
+
+
+def _field(data: str, key: str) -> str | None:
+    try:
+        text = json.loads(data)[key]
+    except ValueError:
+        # Cut off or damaged: the fields that name it are among the first.
+        found = re.search(rf'"{key}"\s*:\s*"([^"\\]*)"', data)
+        return None if found is None else found[1]
+    except (LookupError, TypeError):
+        return None
+    return text if isinstance(text, str) else None
 
 
 def active_fence() -> Fence | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from typing_extensions import TypeVar
 
 from chatkit._sql import load_queries
 from chatkit._sqlite import Database
+from chatkit.errors import StoreUnavailableError
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
 from chatkit.store.base import Store, owner_from_context
@@ -30,6 +32,7 @@ T = TypeVar("T")
 _SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
 _BEFORE_ALL: Final = 0
 _BEHIND_ALL: Final = 2**63 - 1
+_CHECK_SECONDS: Final = 2.0
 
 
 class SQLiteStore(Store[TContext]):
@@ -222,9 +225,24 @@ class SQLiteStore(Store[TContext]):
         return self._stream_log
 
     async def check(self) -> None:
-        await self.database.read(
-            lambda connection: connection.execute("SELECT seq FROM threads LIMIT 1").fetchone()
-        )
+        """Raises if the file cannot be read and written, or does not answer within two seconds.
+
+        Raises:
+            StoreUnavailableError: That is so.
+        """
+        # A transaction that writes, for another process may keep the file from being written for long.
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self.database.write(_check, wait=_CHECK_SECONDS / 2)
+        except TimeoutError as error:
+            raise StoreUnavailableError(
+                f"The database {self.database.path} stayed locked for {_CHECK_SECONDS:g} s: end what holds a "
+                "transaction open."
+            ) from error
+
+    def stop_waiting(self) -> None:
+        """Makes calls fail that other processes hold up, now and until ``close``, instead of waiting."""
+        self.database.stop_waiting()
 
     async def close(self) -> None:
         await self.database.close()
@@ -232,6 +250,10 @@ class SQLiteStore(Store[TContext]):
 
 def _run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
     return connection.execute(_SQL[query], parameters)
+
+
+def _check(connection: Connection) -> None:
+    connection.execute("SELECT seq FROM threads LIMIT 1").fetchall()
 
 
 def _load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
@@ -246,7 +268,8 @@ def _load_threads(
     if after is not None:
         row = _run(connection, "find_thread", owner=owner, thread_id=after).fetchone()
         cursor = records.no_thread(after) if row is None else row[0]
-    rows = _run(connection, f"load_threads_{order}", owner=owner, after=cursor, count=limit + 1)
+    # Exhausted before the rows are read: a statement under way would outlast a row that is unreadable.
+    rows = _run(connection, f"load_threads_{order}", owner=owner, after=cursor, count=limit + 1).fetchall()
     return records.page_of([records.load_thread(data) for (data,) in rows], limit, after)
 
 
@@ -264,7 +287,7 @@ def _load_items(
     thread, cursor = _find_item(connection, owner=owner, thread_id=thread_id, item_id=after)
     if cursor is None:
         cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
-    rows = _run(connection, f"load_items_{order}", thread=thread, after=cursor, count=limit + 1)
+    rows = _run(connection, f"load_items_{order}", thread=thread, after=cursor, count=limit + 1).fetchall()
     return records.page_of([records.load_item(data) for (data,) in rows], limit, after)
 
 

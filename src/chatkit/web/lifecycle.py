@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, Protocol, runtime_checkable
 
 from chatkit.errors import StoreUnavailableError
 from chatkit.server import ChatKitServer
@@ -19,6 +19,8 @@ logger = logging.getLogger("chatkit.web")
 
 _CHECK_SECONDS: Final = 5.0
 _SWEEP_SECONDS: Final = 3600.0
+_PATIENCE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 2.0
 
 
 class Lifecycle:
@@ -57,7 +59,7 @@ class Lifecycle:
         """
         if self._users == 0:
             # A new hook: the application may have been ended and started again.
-            self._hook = ShutdownHook(self._server.shutdown)
+            self._hook = ShutdownHook(self._end_turns)
             self._started = False
             await self.ensure_started()
             self._sweeper = asyncio.create_task(self._sweep())
@@ -124,8 +126,55 @@ class Lifecycle:
             await asyncio.wait({self._sweeper})
             self._sweeper = None
         try:
-            await self._hook.wait()
-            await self._server.close()
+            await self._close()
         finally:
             self._hook.uninstall()
             self._started = False
+
+    async def _end_turns(self) -> None:
+        with self._hurry():
+            await self._server.shutdown()
+
+    async def _close(self) -> None:
+        async def close() -> None:
+            await self._hook.wait()
+            await self._server.close()
+
+        closing = asyncio.create_task(close())
+        with self._hurry():
+            # Not a timeout: what is being saved may not heed that it is cancelled.
+            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+        if closing.done():
+            await closing
+        else:
+            closing.cancel()
+            logger.warning(
+                "The server could not be closed within %g s; what running turns had not stored by then is lost, "
+                "but for their checkpoints.",
+                _CLOSE_SECONDS,
+            )
+
+    @contextmanager
+    def _hurry(self) -> Generator[None]:
+        """Lets a store that can wait for others do so for a moment only."""
+        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._stop_waiting)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _stop_waiting(self) -> None:
+        store = self._server.store
+        if isinstance(store, _Waiting):
+            logger.warning(
+                "The store is held up while the server ends: what cannot be stored at once is not, but for the "
+                "checkpoints of its turns."
+            )
+            store.stop_waiting()
+
+
+@runtime_checkable
+class _Waiting(Protocol):
+    """A store that waits for other processes, and can be told to stop that."""
+
+    def stop_waiting(self) -> None: ...
