@@ -202,6 +202,30 @@ async def test_a_worker_elsewhere_counts_as_dead_when_its_lease_has_run_out(
     await writer.close(EndState.COMPLETED)
 
 
+async def test_a_process_that_lives_keeps_its_turn_while_its_loop_is_blocked(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with process("block", database.path) as child:
+        assert line_of(child) == "saved"
+        log = SQLiteStreamLog(database)
+        now = time.time()
+        await change(database, f"UPDATE stream_turns SET lease_expires_at = {now - 500}")
+        assert await claimed(log) == {}
+        # It is not left there for ever.
+        monkeypatch.setattr(sqlite_log, "SILENCE", 400.0)
+        assert await claimed(log) == {"turn_blocked": entries(3)}
+
+
+async def test_a_blocked_process_that_is_killed_leaves_its_turn_at_once(database: CountingDatabase) -> None:
+    with process("block", database.path) as child:
+        assert line_of(child) == "saved"
+        log = SQLiteStreamLog(database)
+        assert await claimed(log) == {}
+        child.kill()
+        child.wait(10)
+        assert await claimed(log) == {"turn_blocked": entries(3)}
+
+
 async def test_a_log_never_claims_the_turns_that_it_runs(database: CountingDatabase) -> None:
     log = SQLiteStreamLog(database, worker=dead_worker)
     writer = await open_turn(log, "turn_a")

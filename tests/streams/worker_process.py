@@ -1,6 +1,7 @@
 """A worker that a test kills, or that races another one: run as a program.
 
 ``write DB N``: runs N turns that append a numbered event again and again, and prints number and moment of each.
+``block DB``: runs a turn of three events, says that they are saved and blocks its event loop until a line comes.
 ``claim DB``: says that it is ready, waits for a line, claims what was interrupted and prints the ids.
 """
 
@@ -38,6 +39,16 @@ async def write(path: str, turns: int) -> None:
         await asyncio.sleep(PACE)
 
 
+async def block(path: str) -> None:
+    log = SQLiteStreamLog(Database(path))
+    writer = await log.open(TurnInfo("turn_blocked", "thr_a"), snapshot=lambda _: [], on_stop=lambda: None)
+    for number in range(1, 4):
+        writer.append(b'{"n":%d}' % number)
+    await writer.flush()
+    tell("saved")
+    sys.stdin.readline()
+
+
 async def claim(path: str) -> None:
     database = Database(path)
     log = SQLiteStreamLog(database)
@@ -52,5 +63,7 @@ async def claim(path: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         asyncio.run(write(sys.argv[2], int(sys.argv[3])))
+    elif sys.argv[1] == "block":
+        asyncio.run(block(sys.argv[2]))
     else:
         asyncio.run(claim(sys.argv[2]))

@@ -120,11 +120,14 @@ class Checkpoints:
         database: Where to; its schema has the tables of a stream log.
         worker: Returns the process that runs the turns.
         lease: Seconds for which a turn is its worker's without renewal.
+
+    Attributes:
+        worker: Returns the process that runs the turns.
     """
 
     def __init__(self, database: Database, worker: Callable[[], Worker], lease: float) -> None:
         self._database = database
-        self._worker = worker
+        self.worker = worker
         self._lease = lease
         self._token = new_id("log")
         # Guards what both the database's thread and event loops change; never held while either works.
@@ -180,7 +183,7 @@ class Checkpoints:
 
     def lease_row(self) -> dict[str, object]:
         """Returns the columns that make a turn this log's own from now on."""
-        worker = self._worker()
+        worker = self.worker()
         return {
             # A forked child goes on with a copy of this object.
             "holder": f"{self._token}.{os.getpid()}",

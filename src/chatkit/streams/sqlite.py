@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteStreamLog", "SQLiteTurnWriter"]
 
+SILENCE: Final = 600.0
+"""Seconds beyond its lease for which a turn is left to a process that lives: its event loop may be blocked."""
+
 _WORKER_COLUMNS: Final = slice(6, 9)
 _LEASE_COLUMN: Final = 9
 
@@ -119,8 +122,9 @@ class SQLiteStreamLog(MemoryStreamLog):
     async def claim_interrupted(self) -> list[InterruptedTurn]:
         """Returns the turns whose worker died, each to one caller of all processes on the file.
 
-        A worker of this machine that is gone is known to be dead at once; any other counts as dead when its lease has
-        run out. A claim that is not settled before its own lease runs out can be claimed again.
+        A worker of this machine that is gone is known to be dead at once. Another process of this machine that is
+        there keeps its turns for ten minutes beyond their lease, for its event loop may be blocked; any other worker
+        counts as dead when its lease has run out. A claim that is not settled can be claimed again likewise.
 
         Raises:
             StoreError: The database cannot be used.
@@ -192,14 +196,20 @@ class SQLiteStreamLog(MemoryStreamLog):
         for row in connection.execute(QUERIES["load_turns"]).fetchall():
             if row[0] in running:
                 continue
-            if row[_LEASE_COLUMN] > now:
-                worker = Worker(*row[_WORKER_COLUMNS])
-                if worker not in dead:
-                    dead[worker] = worker.is_dead()
-                if not dead[worker]:
+            worker = Worker(*row[_WORKER_COLUMNS])
+            if worker not in dead:
+                dead[worker] = worker.is_dead()
+            if not dead[worker]:
+                patience = SILENCE if self._sees(worker) else 0.0
+                if row[_LEASE_COLUMN] + patience > now:
                     continue
             infos.append(_info(row))
         return infos
+
+    def _sees(self, worker: Worker) -> bool:
+        """Whether a worker that is not dead is known to live: another process, of this machine."""
+        here = self._checkpoints.worker()
+        return worker != here and worker.place == here.place and bool(worker.started)
 
     def _claim(self, connection: Connection) -> list[InterruptedTurn]:
         infos = self._claimable(connection)
