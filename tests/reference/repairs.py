@@ -364,7 +364,7 @@ REPAIRS: dict[str, Repair] = {
     ),
 }
 
-LATER: dict[str, str] = {
+ELSEWHERE: dict[str, str] = {
     "Properties": "AgentContext",
     "Methods": "AgentContext",
     "simple_to_agent_input()": "helpers for the Agents SDK",
@@ -372,4 +372,4 @@ LATER: dict[str, str] = {
     "ThreadItemConverter": "helpers for the Agents SDK",
     "ResponseStreamConverter": "helpers for the Agents SDK",
 }
-"""Blocks of parts that this package does not have yet."""
+"""Blocks about the Agents SDK, which tests/agents/test_reference.py runs."""

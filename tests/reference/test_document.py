@@ -12,15 +12,15 @@ import pytest
 
 from tests.reference.conftest import Load
 from tests.reference.document import DOCUMENT, Block, read_blocks
-from tests.reference.repairs import LATER, PACKAGE, REPAIRS, module_name
+from tests.reference.repairs import ELSEWHERE, PACKAGE, REPAIRS, module_name
 
 
 def test_every_block_is_run_or_named_as_later_work() -> None:
     titles = [block.title for block in read_blocks()]
     assert [title for title, times in Counter(titles).items() if times > 1] == []
     assert len(titles) == DOCUMENT.read_text().count("\n```python\n") == 26
-    assert REPAIRS.keys() | LATER.keys() == set(titles)
-    assert REPAIRS.keys() & LATER.keys() == set()
+    assert REPAIRS.keys() | ELSEWHERE.keys() == set(titles)
+    assert REPAIRS.keys() & ELSEWHERE.keys() == set()
     assert len({module_name(title) for title in REPAIRS}) == len(REPAIRS)
 
 
@@ -28,7 +28,7 @@ def test_every_repair_has_its_reason() -> None:
     for title, repair in REPAIRS.items():
         assert bool(repair.before) == bool(repair.reason), title
         assert all(change.reason for change in repair.changes), title
-    assert all(LATER.values())
+    assert all(ELSEWHERE.values())
 
 
 @pytest.mark.parametrize("block", read_blocks(), ids=lambda block: block.title)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from typing import Any
 
 import httpx2
 import pytest
+from pydantic import TypeAdapter
 
 import chatkit.types
 from chatkit.store import MemoryStore
 from tests.files.page import PNG, error_of, make_app, pages
 from tests.reference.conftest import Load
 from tests.reference.document import read_blocks
+from tests.server.support import ScriptedServer, drain, hello
 from tests.support.s3 import s3_server
 from tests.web.sample import SampleServer
+
+ITEM: TypeAdapter[Any] = TypeAdapter(chatkit.types.ThreadItem)
 
 
 def printed(title: str, name: str) -> type:
@@ -118,3 +123,79 @@ def test_the_s3_example_keeps_attachments(load: Load, bucket: str) -> None:
         assert httpx2.get(preview).content == PNG
         assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
         assert httpx2.get(preview).status_code == 404
+
+
+async def test_the_postgres_example_serves_a_chat_from_a_real_server(
+    load: Load, postgres_database: str
+) -> None:
+    example = load("PostgreSQL Store Example").PostgresStore
+
+    class Whole(example):
+        """The example with the methods that are left to the reader, in its own style."""
+
+        async def save_thread(self, thread: Any) -> None:
+            await self._run(
+                "INSERT INTO threads (id, title, created_at, metadata) VALUES ($1, $2, $3, $4) "
+                "ON CONFLICT (id) DO UPDATE SET title = $2, metadata = $4",
+                thread.id,
+                thread.title,
+                thread.created_at,
+                json.dumps(thread.metadata),
+            )
+
+        async def load_threads(self, limit: int = 50) -> list[Any]:
+            rows = await self._rows("SELECT * FROM threads ORDER BY created_at DESC LIMIT $1", limit)
+            return [chatkit.types.ThreadMetadata(**dict(row)) for row in rows]
+
+        async def load_thread_items(self, thread_id: str) -> list[Any]:
+            query = "SELECT content FROM items WHERE thread_id = $1 ORDER BY number"
+            return [ITEM.validate_json(row["content"]) for row in await self._rows(query, thread_id)]
+
+        async def add_thread_item(self, thread_id: str, item: Any) -> None:
+            query = "INSERT INTO items (id, thread_id, content) VALUES ($1, $2, $3)"
+            await self._run(query, item.id, thread_id, item.model_dump_json())
+
+        async def save_item(self, thread_id: str, item: Any) -> None:
+            await self._run("UPDATE items SET content = $2 WHERE id = $1", item.id, item.model_dump_json())
+
+        async def load_item(self, thread_id: str, item_id: str) -> Any:
+            rows = await self._rows("SELECT content FROM items WHERE id = $1", item_id)
+            return ITEM.validate_json(rows[0]["content"]) if rows else None
+
+        async def delete_thread(self, thread_id: str) -> None:
+            await self._run("DELETE FROM items WHERE thread_id = $1", thread_id)
+            await self._run("DELETE FROM threads WHERE id = $1", thread_id)
+
+        async def delete_thread_item(self, thread_id: str, item_id: str) -> None:
+            await self._run("DELETE FROM items WHERE id = $1", item_id)
+
+        async def _run(self, query: str, *values: Any) -> None:
+            async with (await self._get_pool()).acquire() as connection:
+                await connection.execute(query, *values)
+
+        async def _rows(self, query: str, *values: Any) -> Any:
+            async with (await self._get_pool()).acquire() as connection:
+                return await connection.fetch(query, *values)
+
+    store = Whole(postgres_database)
+    try:
+        await store._run(
+            "CREATE TABLE threads (id TEXT PRIMARY KEY, title TEXT, created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ, "
+            "metadata TEXT)"
+        )
+        await store._run(
+            "CREATE TABLE items (number SERIAL, id TEXT PRIMARY KEY, thread_id TEXT, content TEXT)"
+        )
+        server = ScriptedServer(hello, store)
+        thread_id = await server.new_thread()
+        assert server.store is store
+        await drain(await server.say(thread_id, "Again"))
+        await server.ask("threads.update", thread_id=thread_id, title="On PostgreSQL")
+        found = await server.ask("threads.get_by_id", thread_id=thread_id)
+        assert found["title"] == "On PostgreSQL"
+        kinds = [item["type"] for item in found["items"]["data"]]
+        assert kinds == ["user_message", "user_message", "assistant_message"]
+        await server.ask("threads.delete", thread_id=thread_id)
+        assert await store.load_thread(thread_id) is None
+    finally:
+        await (await store._get_pool()).close()
