@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,9 +19,10 @@ import httpx2
 import pytest
 
 from chatkit.sse import SSEDecoder
-from chatkit.store import SQLiteStore
+from chatkit.store import MemoryStore, SQLiteStore
+from chatkit.web import lifecycle
 from tests.support.live_server import ServerProcess, server_process
-from tests.web.sample import message
+from tests.web.sample import SampleServer, message
 
 PATH = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -132,6 +134,31 @@ def test_a_locked_database_does_not_hold_the_process(tmp_path: Path) -> None:
             assert stream.events[-1]["type"] == "error"
             assert stream.events[-1]["allow_retry"] is True
         assert "The store is held up while the server ends" in running.log
+
+
+class StuckStore(MemoryStore):
+    """Does not close before it is cancelled."""
+
+    cancelled = False
+
+    async def close(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled = True
+
+
+async def test_a_store_that_does_not_close_does_not_hold_the_application(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lifecycle, "_CLOSE_SECONDS", 0.05)
+    store = StuckStore()
+    async with asyncio.timeout(10):
+        async with lifecycle.Lifecycle(SampleServer(store), workers=1).lifespan(None):
+            pass
+        await asyncio.sleep(0)
+    assert "could not be closed within 0.05 s" in caplog.text
+    assert store.cancelled
 
 
 PURE_PYTHON = ("--loop", "asyncio", "--http", "h11")
