@@ -294,7 +294,7 @@ async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: py
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         nonlocal cancelled
         yield added("Partial")
-        while cancelled < 3:
+        while cancelled < 2:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -305,8 +305,64 @@ async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: py
     await read(result.json_events, 4)
     async with asyncio.timeout(LIMIT):
         await result.aclose()
-    assert cancelled == 3
+    assert cancelled == 2
     assert texts(await server.items(result.thread_id)) == ["Partial"]
+
+
+@pytest.mark.parametrize("ignored", [asyncio.CancelledError, BaseException])
+@pytest.mark.parametrize("end", ["aclose", "shutdown", "stop and shutdown"])
+async def test_a_handler_that_ignores_every_cancellation(
+    ignored: type[BaseException], end: str, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
+    monkeypatch.setattr(turn_module, "_SHUTDOWN_LIMIT", 0.01)
+    freed = asyncio.Event()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("Partial")
+        while not freed.is_set():
+            with suppress(ignored):
+                await freed.wait()
+        yield done("Never")
+
+    server = ScriptedServer(script, store)
+    result = await server.create()
+    await read(result.json_events, 4)
+    async with asyncio.timeout(LIMIT / 2):
+        if end == "aclose":
+            await result.aclose()
+        else:
+            if end != "shutdown":
+                next(iter(server._turns()._running.values())).request_stop()
+            await server.shutdown()
+    assert texts(await server.items(result.thread_id)) == ["Partial"]
+    assert not [
+        task for task in asyncio.all_tasks() if task.get_name().endswith("handler") and not task.done()
+    ]
+    freed.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert texts(await server.items(result.thread_id)) == ["Partial"]
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseExceptionGroup("g", [SystemExit()])]
+)
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_handler_that_raises_what_ends_a_process(
+    error: BaseException, early: bool, store: Any
+) -> None:
+    def at_once(thread: Any, message: Any, context: Any) -> Any:
+        raise error
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("Partial")
+        raise error
+
+    server = ScriptedServer(at_once if early else script, store)
+    result = await server.create()
+    assert (await events(result))[-1] == {"type": "error", "code": "stream.error", "allow_retry": True}
+    assert texts(await server.items(result.thread_id)) == ([] if early else ["Partial"])
 
 
 async def test_a_handler_that_hangs_in_its_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:

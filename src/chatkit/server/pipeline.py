@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from chatkit.errors import InvalidEventError, NotFoundError
 from chatkit.reduce import ItemAccumulator, accumulator
+from chatkit.server.storable import check_storable
 from chatkit.server.thread_edits import ThreadEdits
 from chatkit.server.threads import ThreadEditor, plain_metadata
 from chatkit.server.wire import (
@@ -134,6 +135,10 @@ class Pipeline:
 
     # What a turn calls.
 
+    def refuse_events(self) -> None:
+        """Takes nothing more from the handler, which was left behind: only the error event that tells of it."""
+        self._handlers = {ErrorEvent: self._kept}
+
     async def reload_thread(self) -> None:
         """Brings the thread up to date, in place, before the handler has seen it: another turn may have changed it."""
         stored = await self._store.load_thread(self.thread.id, self._context)
@@ -204,12 +209,27 @@ class Pipeline:
             return
         for tracked in self._elsewhere.values():
             if tracked is not None and tracked.changed:
-                await self._store.save_item(self.thread.id, tracked.accumulator.item(), self._context)
+                item = tracked.accumulator.item()
+                try:
+                    check_storable(item)
+                except InvalidEventError:
+                    tracked.changed = False
+                    raise
+                await self._store.save_item(self.thread.id, item, self._context)
                 tracked.changed = False
 
     def pending_items(self) -> list[ThreadItem]:
         """Returns the pending items in the state reached, closed, but for those not worth keeping."""
-        return keepable_items([tracked.accumulator for tracked in self._pending.values()])
+        kept: list[ThreadItem] = []
+        for tracked in self._pending.values():
+            try:
+                for item in keepable_items([tracked.accumulator]):
+                    check_storable(item)
+                    kept.append(item)
+            except Exception:
+                # The application may have assigned anything to it.
+                logger.exception("Item %s holds values that cannot be stored and is left out", tracked.id)
+        return kept
 
     async def stored_of(self, items: list[ThreadItem]) -> list[ThreadItem]:
         """Returns those of the items that the store has, as it has them: an application's hook decided."""
@@ -274,6 +294,7 @@ class Pipeline:
     # Storing.
 
     async def _put(self, item: ThreadItem) -> None:
+        check_storable(item)
         thread_id, context = self.thread.id, self._context
         if self._upserts or isinstance(item, WorkflowItem):
             await self._store.put_thread_item(thread_id, item, context)
@@ -374,6 +395,7 @@ class Pipeline:
 
     async def _replaced(self, event: ThreadItemReplacedEvent) -> None:
         item = self._own(event.item)
+        check_storable(item)
         pending = self._pending.get(item.id)
         hides = is_hidden(item)
         was_visible = (

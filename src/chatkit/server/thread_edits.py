@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from chatkit.errors import InvalidEventError
 from chatkit.types import ThreadMetadata
 
-__all__ = ["ThreadEdits"]
+__all__ = ["ThreadEdits", "checked_edits"]
 
 _FIELDS = ("title", "status", "allowed_image_domains", "metadata")
 
@@ -42,13 +46,50 @@ class ThreadEdits:
         )
 
     def take(self) -> dict[str, Any]:
-        """Returns the fields whose values changed since the last call, as copies, and remembers the present state."""
+        """Returns the fields whose values changed since the last call, as copies, and remembers the present state.
+
+        Raises:
+            InvalidEventError: A field holds what no thread may hold. It gets its last value back; edits of other
+                fields are returned by the next call.
+        """
         before = self._values
-        changed = {
-            name: copy.deepcopy(value)
-            for name in _FIELDS
-            if (value := getattr(self.thread, name)) != before[name]
-        }
+        changed = {name: value for name in _FIELDS if (value := getattr(self.thread, name)) != before[name]}
+        if changed:
+            try:
+                changed = checked_edits(changed)
+            except InvalidEventError:
+                self._take_back(changed)
+                raise
         if changed or self.reassigned():
             self._remember()
         return changed
+
+    def _take_back(self, changed: dict[str, Any]) -> None:
+        for name, value in changed.items():
+            try:
+                checked_edits({name: value})
+            except InvalidEventError:
+                setattr(self.thread, name, copy.deepcopy(self._values[name]))
+
+
+def checked_edits(changed: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of edited fields as a store would read them back.
+
+    Raises:
+        InvalidEventError: A field holds a value that its type does not allow, or that JSON has no form for.
+    """
+    edited = ThreadMetadata.model_construct(id="", **changed)
+    for name in changed:
+        try:
+            ThreadMetadata.__pydantic_serializer__.to_json(edited, include={name}, warnings=False)
+        except (PydanticSerializationError, UnicodeError, TypeError, ValueError) as error:
+            raise InvalidEventError(f"thread.{name} holds what has no form in JSON: {error}.") from error
+    encoded = ThreadMetadata.__pydantic_serializer__.to_json(
+        edited, include={"id", *changed}, by_alias=True, warnings=False
+    )
+    try:
+        checked = ThreadMetadata.model_validate_json(encoded)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidEventError(f"thread.{first['loc'][0]} holds a wrong value: {first['msg']}.") from error
+    return {name: getattr(checked, name) for name in changed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
@@ -32,6 +32,10 @@ _YIELD_EVERY = 64
 """Events after which a turn lets the loop run others, even if its handler never waits."""
 _CLEAN_UP_LIMIT = 2.0
 """Seconds that a handler has for its clean-up once it was stopped, before it is cancelled again."""
+_SHUTDOWN_LIMIT = 0.6
+"""The same while the process ends, which must not take longer than whoever ends it is willing to wait."""
+_CANCELLATIONS = 2
+"""How often a handler is cancelled before the turn ends without it."""
 
 
 class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
@@ -119,8 +123,14 @@ class Turn:
         self.begun = asyncio.Event()
         self.finished = asyncio.Event()
         self._closing = closing
+        self._work: asyncio.Task[EndState] = cast("asyncio.Task[EndState]", None)
         self._waits_for_handler = False
+        self._hurries = False
+        self._cancellations = 0
         self._next_cancel: asyncio.TimerHandle | None = None
+        self._given_up = asyncio.Event()
+        self._uncancelled = False
+        self._failure: BaseException | None = None
 
     @property
     def writer(self) -> TurnWriter:
@@ -129,15 +139,38 @@ class Turn:
 
     def request_stop(self, reason: StopReason = "stop") -> None:
         """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
+        hurries_now = reason == "shutdown" and not self._hurries
+        self._hurries = self._hurries or hurries_now
         if self.stop_reason is None:
             self.stop_reason = reason
             self._cancel_handler()
+        elif hurries_now and self._next_cancel is not None:
+            self._cancel_handler_later()
+
+    @property
+    def _limit(self) -> float:
+        return min(_CLEAN_UP_LIMIT, _SHUTDOWN_LIMIT) if self._hurries else _CLEAN_UP_LIMIT
 
     def _cancel_handler(self) -> None:
-        # A handler that swallows the cancellation, or that hangs in its own clean-up, is cancelled again in a while.
-        if self._waits_for_handler:
-            self.task.cancel()
-            self._next_cancel = self.loop.call_later(_CLEAN_UP_LIMIT, self._cancel_handler)
+        # A handler that swallows the cancellation, or that hangs in its own clean-up, is cancelled again in a while,
+        # and at last left behind.
+        if not self._waits_for_handler or self._given_up.is_set():
+            return
+        if self._cancellations >= _CANCELLATIONS:
+            self._given_up.set()
+            return
+        self._cancellations += 1
+        self._work.cancel()
+        self._cancel_handler_later()
+
+    def _cancel_handler_later(self) -> None:
+        self._forget_cancellation()
+        self._next_cancel = self.loop.call_later(self._limit, self._cancel_handler)
+
+    def _forget_cancellation(self) -> None:
+        if self._next_cancel is not None:
+            self._next_cancel.cancel()
+            self._next_cancel = None
 
     def request_stop_from_anywhere(self) -> None:
         """Like ``request_stop``, from any thread or loop."""
@@ -152,11 +185,40 @@ class Turn:
         Returns:
             How it ended; if it never began, ``opened`` says why.
         """
+        # A task cannot leave behind what it waits for itself: hence one that does the work, and this one.
+        work = self._work = asyncio.create_task(self._run(before), name=f"chatkit {self.info.id} handler")
+        given_up = asyncio.create_task(self._given_up.wait())
         try:
-            return await self._run(before)
+            while not work.done() and not self._given_up.is_set():
+                try:
+                    await asyncio.wait({work, given_up}, return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    self._pass_on_cancellation(work)
+            return work.result() if work.done() else await self._leave_behind(work)
         finally:
-            if self._next_cancel is not None:
-                self._next_cancel.cancel()
+            given_up.cancel()
+            self._forget_cancellation()
+
+    def _pass_on_cancellation(self, work: asyncio.Task[EndState]) -> None:
+        _uncancel_current()
+        # The end of a loop cancels both tasks at once, and the clean-up must not be cut short by the second one.
+        if not work.cancelling() and not self._uncancelled:
+            work.cancel()
+
+    async def _leave_behind(self, work: asyncio.Task[EndState]) -> EndState:
+        """Ends the turn without its handler, which does not react to being cancelled."""
+        logger.error("The handler of turn %s ignores that it was cancelled and is left behind", self.info.id)
+        self.pipeline.refuse_events()
+        _put_down(work)
+        if self.stop_reason is not None:
+            end = await self._stopped(asyncio.CancelledError())
+        elif isinstance(self._failure, Exception):
+            end = await self._failed(self._failure)
+        else:
+            end = await self._failed(TimeoutError("The clean-up of the handler does not end."))
+        # What is left of the handler must not write any more.
+        self.lost_lease = True
+        return end
 
     async def _run(self, before: Callable[[], Awaitable[None]] | None) -> EndState:
         try:
@@ -170,11 +232,18 @@ class Turn:
         try:
             await self._drive()
             await self.pipeline.complete()
-        except (asyncio.CancelledError, _Stopped) as error:
-            return await self._stopped(error)
-        except Exception as error:  # noqa: BLE001 -- whatever an application raises ends as an error event
-            return await self._failed(error)
+        except BaseException as error:
+            if self._given_up.is_set():
+                raise
+            return await self._ended_by(error)
         return EndState.COMPLETED
+
+    async def _ended_by(self, error: BaseException) -> EndState:
+        if isinstance(error, asyncio.CancelledError | _Stopped):
+            return await self._stopped(error)
+        if isinstance(error, Exception):
+            return await self._failed(error)
+        raise error
 
     async def _wait_in_queue(self, before: Callable[[], Awaitable[None]]) -> None:
         """Waits for the turn's place; a stop ends the waiting, but the user's message is stored all the same."""
@@ -200,29 +269,51 @@ class Turn:
         belongings = Belongings()
         entered = belongings.enter()
         try:
-            made = self.plan.handler(self.pipeline)
-            if asyncio.iscoroutine(made):
-                made = await self._interruptible(made)
-            events = cast("AsyncIterator[ThreadStreamEvent]", aiter(made))
+            events = await self._call_handler()
             try:
                 await self._take_all(events)
-            except BaseException:
+            except BaseException as error:
+                self._failure = error
                 close = getattr(events, "aclose", None)
                 if close is not None:
                     await self._clean_up(close)
                 raise
         finally:
             await self._clean_up(belongings.release)
-            current_belongings.reset(entered)
+            if not self._given_up.is_set():
+                current_belongings.reset(entered)
+
+    async def _call_handler(self) -> AsyncIterator[ThreadStreamEvent]:
+        try:
+            made = self.plan.handler(self.pipeline)
+            if asyncio.iscoroutine(made):
+                made = await self._interruptible(made)
+        except (Exception, asyncio.CancelledError, _Stopped):
+            raise
+        except BaseException as error:
+            raise self._failure_of_handler(error) from error
+        return cast("AsyncIterator[ThreadStreamEvent]", aiter(made))
+
+    def _failure_of_handler(self, error: BaseException) -> BaseException:
+        """Returns an ordinary failure for what would end the loop, or whatever else runs in it, as well."""
+        if self._given_up.is_set():
+            return error
+        return RuntimeError(f"The handler of turn {self.info.id} raised {type(error).__name__}.")
 
     async def _clean_up(self, close: Callable[[], Awaitable[Any]]) -> None:
-        limit = self.loop.call_later(_CLEAN_UP_LIMIT, self.task.cancel)
+        if self._given_up.is_set():
+            return
+        self._waits_for_handler = True
+        self._cancel_handler_later()
         try:
             await close()
-        except (Exception, asyncio.CancelledError):
+        except BaseException:
+            if self._given_up.is_set():
+                raise
             logger.exception("The handler of turn %s failed while it was closed", self.info.id)
         finally:
-            limit.cancel()
+            self._waits_for_handler = False
+            self._forget_cancellation()
 
     async def _take_all(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         accept, writer, advance = self.pipeline.accept, self.writer, events.__anext__
@@ -235,6 +326,10 @@ class Turn:
                 event = await advance()
             except StopAsyncIteration:
                 return
+            except (Exception, asyncio.CancelledError):
+                raise
+            except BaseException as error:
+                raise self._failure_of_handler(error) from error
             finally:
                 self._waits_for_handler = False
             rest = accept(event)
@@ -277,9 +372,8 @@ class Turn:
         return EndState.FAILED
 
     def _uncancel(self) -> None:
-        task = asyncio.current_task()
-        while task is not None and task.cancelling():
-            task.uncancel()
+        self._uncancelled = True
+        _uncancel_current()
 
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
@@ -330,6 +424,27 @@ class Turn:
             logger.exception("Keeping the partial answer of turn %s failed", self.info.id)
             if error is None:
                 await self._tell(RuntimeError())
+
+
+def _uncancel_current() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _put_down(work: asyncio.Task[Any]) -> None:
+    """Ends a task that ignores cancellation: no loop could end while it runs."""
+    work.add_done_callback(lambda task: task.cancelled() or task.exception())
+    coroutine = cast("Coroutine[Any, Any, Any]", work.get_coro())
+    try:
+        coroutine.close()
+    except Exception:  # noqa: BLE001 -- it ignores that, too
+        # A loop waits for all registered tasks as it ends, which this one would hold up for ever.
+        unregister: Callable[[asyncio.Task[Any]], None] = getattr(asyncio.tasks, "_unregister_task")  # noqa: B009
+        unregister(work)
+        setattr(work, "_log_destroy_pending", False)  # noqa: B010 -- it is, and was told of
+    else:
+        work.cancel()
 
 
 def _error_event(error: Exception) -> ErrorEvent:
