@@ -30,13 +30,14 @@ from agents import (  # isort: skip
     Agent,
     AgentsException,
     Model,
+    ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
     RunConfig,
     Runner,
 )
 
-__all__ = ["AssistantServer", "first_model", "make_assistant"]
+__all__ = ["AssistantServer", "Endpoint", "first_model", "make_assistant"]
 
 logger = logging.getLogger("chatkit.demo")
 
@@ -52,7 +53,39 @@ _TITLE_INSTRUCTIONS: Final = (
     "Write a title of two to six words for a conversation that begins with the user's message. Use the language of "
     "the message. Reply with the title alone, without quotation marks. Do not answer the message."
 )
-_RUN: Final = RunConfig(tracing_disabled=True)
+_SETTINGS: Final = ModelSettings()
+"""None of the SDK's own, which are for its default model; other models refuse some."""
+_ASSISTANT: Final = Agent[Any](name="Assistant", instructions=_INSTRUCTIONS, model_settings=_SETTINGS)
+_TITLER: Final = Agent[Any](name="Titles", instructions=_TITLE_INSTRUCTIONS, model_settings=_SETTINGS)
+
+
+class Endpoint:
+    """A model behind an API of OpenAI's kind; the key is that of ``OPENAI_API_KEY``.
+
+    Args:
+        name: The model's name there.
+        api: Which API is spoken: the Responses API or Chat Completions.
+        base_url: Its address with the version, such as ``http://localhost:11434/v1``; None is OpenAI's own.
+    """
+
+    def __init__(self, name: str, api: Literal["responses", "chat"], base_url: str | None = None) -> None:
+        self._name = name
+        self._api = api
+        self._base_url = base_url
+        self._client: openai.AsyncOpenAI | None = None
+
+    def model(self) -> Model:
+        """Returns the model."""
+        if self._client is None:
+            self._client = openai.AsyncOpenAI(api_key=_key(), base_url=self._base_url)
+        kind = OpenAIResponsesModel if self._api == "responses" else OpenAIChatCompletionsModel
+        return kind(self._name, self._client)
+
+    async def close(self) -> None:
+        """Closes the connections; the model can be used again afterwards, by new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
 
 class AssistantServer(ChatKitServer[Any]):
@@ -63,15 +96,14 @@ class AssistantServer(ChatKitServer[Any]):
 
     Args:
         store: Keeps the threads.
-        model: The model.
+        model: The model, or the endpoint at which it is.
         options: Passed on to ``ChatKitServer``.
     """
 
-    def __init__(self, store: Store[Any], model: Model, **options: Any) -> None:
+    def __init__(self, store: Store[Any], model: Model | Endpoint, **options: Any) -> None:
         super().__init__(store, **options)
         self._threads = store
-        self._agent = Agent[Any](name="Assistant", instructions=_INSTRUCTIONS, model=model)
-        self._titler = Agent[Any](name="Titles", instructions=_TITLE_INSTRUCTIONS, model=model)
+        self._model = model
         self._titles: set[asyncio.Task[None]] = set()
 
     async def respond(
@@ -85,7 +117,9 @@ class AssistantServer(ChatKitServer[Any]):
         if thread.title is None and input is not None:
             title = _Title(thread, " ".join(part.text for part in input.content))
         try:
-            result = Runner.run_streamed(self._agent, agent_input, context=agent_context, run_config=_RUN)
+            result = Runner.run_streamed(
+                _ASSISTANT, agent_input, context=agent_context, run_config=self._run_config()
+            )
             async for event in stream_agent_response(agent_context, result):
                 yield event
                 if title is not None and not title.begun and isinstance(event, ThreadItemUpdatedEvent):
@@ -117,6 +151,12 @@ class AssistantServer(ChatKitServer[Any]):
         await super().close()
         # A turn may have begun one in its last moment.
         await self._stop_titles()
+        if isinstance(self._model, Endpoint):
+            await self._model.close()
+
+    def _run_config(self) -> RunConfig:
+        model = self._model.model() if isinstance(self._model, Endpoint) else self._model
+        return RunConfig(model=model, tracing_disabled=True)
 
     def _begin_title(self, title: _Title, context: Any) -> None:
         task = asyncio.create_task(self._make_title(title, context))
@@ -133,7 +173,7 @@ class AssistantServer(ChatKitServer[Any]):
         made = ""
         try:
             async with asyncio.timeout(_TITLE_TIMEOUT):
-                run = await Runner.run(self._titler, title.message, run_config=_RUN)
+                run = await Runner.run(_TITLER, title.message, run_config=self._run_config())
             made = tidied(str(run.final_output))
         except (openai.OpenAIError, AgentsException, TimeoutError) as error:
             logger.info("The model made no title: %s", error)
@@ -176,17 +216,8 @@ class _Title:
 def make_assistant(
     store: Store[Any], *, name: str, api: Literal["responses", "chat"], base_url: str | None = None
 ) -> AssistantServer:
-    """Returns an assistant whose model is behind an API of OpenAI's kind; the key is that of ``OPENAI_API_KEY``.
-
-    Args:
-        store: Keeps the threads.
-        name: The model's name at the endpoint.
-        api: Which API is spoken there: the Responses API or Chat Completions.
-        base_url: The endpoint, with its version, such as ``http://localhost:11434/v1``; None is OpenAI's own.
-    """
-    client = openai.AsyncOpenAI(api_key=_key(), base_url=base_url)
-    kind = OpenAIResponsesModel if api == "responses" else OpenAIChatCompletionsModel
-    return AssistantServer(store, kind(name, client))
+    """Returns an assistant with a model at an endpoint; the arguments are those of :class:`Endpoint`."""
+    return AssistantServer(store, Endpoint(name, api, base_url))
 
 
 def first_model(base_url: str) -> str:

@@ -1,0 +1,254 @@
+"""The built-in assistant with a model, in this process."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from chatkit.demo.assistant import AssistantServer, first_model, make_assistant
+from chatkit.demo.titles import first_words, tidied
+from chatkit.errors import ConfigurationError
+from chatkit.store import MemoryStore
+from chatkit.testing import ModelText, ScriptedModel
+from chatkit.types import HiddenContextItem, ThreadMetadata
+from tests.support.live_server import live_server
+
+USER = {"user_id": "ada"}
+
+
+class Model(ScriptedModel):
+    """Answers at once; a title is made when it is released.
+
+    Attributes:
+        asked: Set when a title was asked for.
+        release: To be set for the title to be made.
+    """
+
+    def __init__(self, *answers: Any, **options: Any) -> None:
+        super().__init__(answers, **options)
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def get_response(self, *arguments: Any, **named: Any) -> Any:
+        self.asked.set()
+        await self.release.wait()
+        return await super().get_response(*arguments, **named)
+
+
+def message(text: str, **more: Any) -> dict[str, Any]:
+    content = [{"type": "input_text", "text": text}]
+    return {"content": content, "attachments": [], "inference_options": {}, **more}
+
+
+async def ask(server: AssistantServer, type: str, **params: Any) -> list[dict[str, Any]]:
+    body = json.dumps({"type": type, "params": params})
+    async with asyncio.timeout(20):
+        return [json.loads(frame[6:]) async for frame in await server.process(body, USER)]
+
+
+async def create(server: AssistantServer, text: str = "How do I make tea?") -> list[dict[str, Any]]:
+    return await ask(server, "threads.create", input=message(text))
+
+
+async def title_of(server: AssistantServer, thread_id: str) -> str | None:
+    return (await server.store.load_thread(thread_id, USER)).title
+
+
+async def titles_made(server: AssistantServer) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.gather(*server._titles)
+
+
+def seen_titles(events: list[dict[str, Any]]) -> list[str]:
+    return [event["thread"]["title"] for event in events if event["type"] == "thread.updated"]
+
+
+async def test_a_title_that_is_ready_in_time_is_told() -> None:
+    sent = 0
+
+    async def hold_the_end() -> None:
+        nonlocal sent
+        sent += 1
+        if sent == 8:
+            await model.asked.wait()
+            await titles_made(server)
+
+    model = Model(ModelText("Boil water.", pieces=8), "Making tea", before_each_event=hold_the_end)
+    model.release.set()
+    server = AssistantServer(MemoryStore(), model)
+    events = await create(server)
+    assert seen_titles(events) == ["Making tea"]
+    assert await title_of(server, events[0]["thread"]["id"]) == "Making tea"
+    await server.close()
+
+
+async def test_a_late_title_is_stored_and_delays_nothing() -> None:
+    model = Model("Boil water.", "Making tea")
+    server = AssistantServer(MemoryStore(), model)
+    events = await create(server)
+    thread_id = events[0]["thread"]["id"]
+    assert model.asked.is_set()
+    assert seen_titles(events) == []
+    assert await title_of(server, thread_id) is None
+    model.release.set()
+    await titles_made(server)
+    assert await title_of(server, thread_id) == "Making tea"
+    await server.close()
+
+
+async def test_a_title_is_asked_for_behind_the_first_text() -> None:
+    sent: list[bool] = []
+
+    async def look() -> None:
+        sent.append(model.asked.is_set())
+
+    model = Model("Boil water.", "Making tea", before_each_event=look)
+    server = AssistantServer(MemoryStore(), model)
+    await create(server)
+    assert not any(sent[:3])
+    assert model.asked.is_set()
+    await server.close()
+
+
+async def test_the_user_names_the_thread_first() -> None:
+    model = Model("Boil water.", "Making tea")
+    server = AssistantServer(MemoryStore(), model)
+    thread_id = (await create(server))[0]["thread"]["id"]
+    body = json.dumps({"type": "threads.update", "params": {"thread_id": thread_id, "title": "Mine"}})
+    await server.process(body, USER)
+    model.release.set()
+    await titles_made(server)
+    assert await title_of(server, thread_id) == "Mine"
+    await server.close()
+
+
+async def test_a_thread_that_is_deleted_gets_no_title() -> None:
+    model = Model("Boil water.", "Making tea")
+    server = AssistantServer(MemoryStore(), model)
+    thread_id = (await create(server))[0]["thread"]["id"]
+    await server.process(json.dumps({"type": "threads.delete", "params": {"thread_id": thread_id}}), USER)
+    model.release.set()
+    await titles_made(server)
+    assert (await server.store.load_threads(10, None, "desc", USER)).data == []
+    await server.close()
+
+
+@pytest.mark.parametrize("end", ["close", "shutdown"])
+async def test_the_end_of_the_server_does_not_wait_for_titles(end: str) -> None:
+    before = asyncio.all_tasks()
+    server = AssistantServer(MemoryStore(), Model("Boil water.", "Making tea"))
+    thread_id = (await create(server))[0]["thread"]["id"]
+    async with asyncio.timeout(10):
+        await getattr(server, end)()
+    assert asyncio.all_tasks() == before
+    assert await title_of(server, thread_id) is None
+
+
+async def test_a_model_that_makes_no_title_leaves_the_first_words() -> None:
+    model = Model("Boil water.", "  ")
+    model.release.set()
+    server = AssistantServer(MemoryStore(), model)
+    thread_id = (await create(server, "How do I\n make tea?"))[0]["thread"]["id"]
+    await titles_made(server)
+    assert await title_of(server, thread_id) == "How do I make tea?"
+    await server.close()
+
+
+async def test_history_is_bounded_and_whole() -> None:
+    model = Model(*["An answer."] * 41)
+    server = AssistantServer(MemoryStore(), model)
+    thread = ThreadMetadata(id="thr_1", title="Named", created_at="2026-01-01T00:00:00Z")
+    await server.store.save_thread(thread, USER)
+    hidden = HiddenContextItem(
+        id="hid_1", thread_id=thread.id, created_at="2026-01-01T00:00:00Z", content="The user likes Assam."
+    )
+    await server.store.add_thread_item(thread.id, hidden, USER)
+    for number in range(41):
+        await ask(
+            server, "threads.add_user_message", thread_id=thread.id, input=message(f"Question {number}")
+        )
+    assert "likes Assam" in str(model.requests[0].input)
+    assert "An answer." in str(model.requests[1].input)
+    assert len(model.requests[40].input) == 50
+    assert "Question 40" in str(model.requests[40].input[-1])
+    assert not model.asked.is_set(), "the thread has a title"
+    await server.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "explanation"),
+    [
+        (401, "Check OPENAI_API_KEY"),
+        (403, "Check OPENAI_API_KEY"),
+        (404, "There is no such model"),
+        (429, "a limit is reached"),
+        (400, "refused the request"),
+        (500, "failed to answer"),
+    ],
+)
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_errors_of_the_model_are_explained(
+    status: int, explanation: str, api: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(request: Request) -> JSONResponse:
+        # The client waits before it tries again, unless it is told not to.
+        answer = {"error": {"message": "internal: sk-secret at 10.0.0.7", "type": "error"}}
+        return JSONResponse(answer, status, {"x-should-retry": "false"})
+
+    routes = [
+        Route("/v1/responses", fail, methods=["POST"]),
+        Route("/v1/chat/completions", fail, methods=["POST"]),
+    ]
+    with live_server(Starlette(routes=routes)) as endpoint, caplog.at_level(logging.WARNING, "chatkit"):
+        server = make_assistant(MemoryStore(), name="m", api=api, base_url=f"{endpoint.url}/v1")
+        events = await create(server)
+        await server.close()
+    assert events[-1]["type"] == "error"
+    assert explanation in events[-1]["message"]
+    assert events[-1]["allow_retry"] is True
+    assert "sk-secret" not in json.dumps(events)
+    (logged,) = [record for record in caplog.records if record.name.startswith("chatkit")]
+    assert "sk-secret" in logged.getMessage()
+    assert logged.exc_info is None
+
+
+def test_an_endpoint_without_models() -> None:
+    async def none(request: Request) -> JSONResponse:
+        return JSONResponse({"object": "list", "data": []})
+
+    with (
+        live_server(Starlette(routes=[Route("/v1/models", none)])) as endpoint,
+        pytest.raises(ConfigurationError, match="it lists none"),
+    ):
+        first_model(f"{endpoint.url}/v1")
+
+
+@pytest.mark.parametrize(
+    ("made", "title"),
+    [
+        ('"Making tea"', "Making tea"),
+        ("Title: **Making tea.**\n\nShall I say more?", "Making tea"),
+        ("<think>The user\nwants tea</think>\n\n# Making tea", "Making tea"),
+        ("<think>without an end", ""),
+        ("«»", ""),
+        ("", ""),
+        ("x" * 81, "x" * 79 + "…"),
+    ],
+)
+def test_titles_are_tidied(made: str, title: str) -> None:
+    assert tidied(made) == title
+
+
+@given(st.text(max_size=300))
+def test_titles_are_short_lines(text: str) -> None:
+    assert len(tidied(text).splitlines()) <= 1
+    assert len(tidied(text)) <= 80
+    assert 0 < len(first_words(text)) <= 49
