@@ -417,7 +417,7 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
         sqlite3.SQLITE_READONLY: "cannot be written: allow this process to write the file and its folder",
         sqlite3.SQLITE_PERM: "may not be used: allow this process to use the file and its folder",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened: create its folder and allow this process to use it",
-        sqlite3.SQLITE_BUSY: f"stayed locked for {_BUSY_SECONDS:g} s: end what holds a transaction open",
+        sqlite3.SQLITE_BUSY: "stayed locked for too long: end what holds a transaction open",
         sqlite3.SQLITE_LOCKED: "is locked: end what holds a transaction open",
         sqlite3.SQLITE_NOTADB: "is not an SQLite database: move the file away or choose another db_path",
         sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup, or save what is readable with sqlite3's .recover",
