@@ -437,14 +437,15 @@ def _put_down(work: asyncio.Task[Any]) -> None:
     work.add_done_callback(lambda task: task.cancelled() or task.exception())
     coroutine = cast("Coroutine[Any, Any, Any]", work.get_coro())
     try:
-        coroutine.close()
-    except Exception:  # noqa: BLE001 -- it ignores that, too
-        # A loop waits for all registered tasks as it ends, which this one would hold up for ever.
-        unregister: Callable[[asyncio.Task[Any]], None] = getattr(asyncio.tasks, "_unregister_task")  # noqa: B009
-        unregister(work)
-        setattr(work, "_log_destroy_pending", False)  # noqa: B010 -- it is, and was told of
-    else:
+        # Not close(), which leaves an asynchronous generator that the coroutine waits for as it is.
+        coroutine.throw(_Stopped())
+    except BaseException:  # noqa: BLE001 -- whatever it is, the coroutine is over
         work.cancel()
+        return
+    # It waits on. A loop waits for all registered tasks as it ends, which this one would hold up for ever.
+    unregister: Callable[[asyncio.Task[Any]], None] = getattr(asyncio.tasks, "_unregister_task")  # noqa: B009
+    unregister(work)
+    setattr(work, "_log_destroy_pending", False)  # noqa: B010 -- it is, and was told of
 
 
 def _error_event(error: Exception) -> ErrorEvent:
