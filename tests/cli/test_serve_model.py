@@ -65,6 +65,7 @@ def test_a_model_answers_and_gives_a_title(options: list[str], api: str, path: s
         for text in ("How hot?", ANSWER, "And then?"):
             assert text in asked[1]
         assert all(request["stream"] for request in model.state.requests if not is_about_a_title(request))
+        assert not any("reasoning" in key or "verbosity" in key for key in model.state.requests[0])
         assert {headers["authorization"] for headers in model.state.headers} == {"Bearer none"}
 
 

@@ -64,7 +64,7 @@ async def title_of(server: AssistantServer, thread_id: str) -> str | None:
 
 async def titles_made(server: AssistantServer) -> None:
     async with asyncio.timeout(20):
-        await asyncio.gather(*server._titles)
+        await asyncio.gather(*server._titles.values())
 
 
 def seen_titles(events: list[dict[str, Any]]) -> list[str]:
@@ -101,6 +101,18 @@ async def test_a_late_title_is_stored_and_delays_nothing() -> None:
     model.release.set()
     await titles_made(server)
     assert await title_of(server, thread_id) == "Making tea"
+    await server.close()
+
+
+async def test_one_title_is_asked_for_while_turns_follow_each_other() -> None:
+    model = Model("Boil water.", "Then wait.", "Making tea", "Another title")
+    server = AssistantServer(MemoryStore(), model)
+    thread_id = (await create(server))[0]["thread"]["id"]
+    await ask(server, "threads.add_user_message", thread_id=thread_id, input=message("And then?"))
+    model.release.set()
+    await titles_made(server)
+    assert await title_of(server, thread_id) == "Making tea"
+    assert len(model.requests) == 3
     await server.close()
 
 

@@ -104,7 +104,7 @@ class AssistantServer(ChatKitServer[Any]):
         super().__init__(store, **options)
         self._threads = store
         self._model = model
-        self._titles: set[asyncio.Task[None]] = set()
+        self._titles: dict[str, asyncio.Task[None]] = {}
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
@@ -159,12 +159,15 @@ class AssistantServer(ChatKitServer[Any]):
         return RunConfig(model=model, tracing_disabled=True)
 
     def _begin_title(self, title: _Title, context: Any) -> None:
-        task = asyncio.create_task(self._make_title(title, context))
-        self._titles.add(task)
-        task.add_done_callback(self._titles.discard)
+        thread_id = title.thread.id
+        if thread_id in self._titles:
+            # The turn before has asked already.
+            return
+        task = self._titles[thread_id] = asyncio.create_task(self._make_title(title, context))
+        task.add_done_callback(lambda _: self._titles.pop(thread_id))
 
     async def _stop_titles(self) -> None:
-        tasks = list(self._titles)
+        tasks = list(self._titles.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -172,9 +175,14 @@ class AssistantServer(ChatKitServer[Any]):
     async def _make_title(self, title: _Title, context: Any) -> None:
         made = ""
         try:
+            if (await self._threads.load_thread(title.thread.id, context)).title is not None:
+                # The turn before was given one since this turn began.
+                return
             async with asyncio.timeout(_TITLE_TIMEOUT):
                 run = await Runner.run(_TITLER, title.message, run_config=self._run_config())
             made = tidied(str(run.final_output))
+        except NotFoundError:
+            return
         except (openai.OpenAIError, AgentsException, TimeoutError) as error:
             logger.info("The model made no title: %s", error)
         try:
