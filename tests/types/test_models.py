@@ -149,7 +149,7 @@ def test_times_are_now_by_default() -> None:
     for made in (
         ThreadMetadata(id="t"),
         ThreadMetadata.model_validate({"id": "t", "created_at": None}),
-        MESSAGE,
+        AssistantMessageItem(id="msg_1", content=[]),
     ):
         assert abs(datetime.now(UTC) - made.created_at) < timedelta(minutes=5)
     assert ThreadMetadata(id="t").updated_at is None
