@@ -21,6 +21,7 @@ from chatkit.server.actions import call_action
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.threads import plain_metadata
 from chatkit.server.turn import TurnPlan
+from chatkit.streams.base import TurnInfo
 from chatkit.types import (
     Attachment,
     ClientToolCallItem,
@@ -192,6 +193,45 @@ class Planner:
             user_item_id=item.id,
             message=True,
         )
+
+    async def run_again(self, info: TurnInfo) -> TurnPlan | None:
+        """Plans a turn anew whose worker died.
+
+        Returns:
+            None if that would be wrong: the turn answers no message, the message is gone or no longer the newest,
+            or its thread takes no messages any more.
+        """
+        if info.user_item_id is None:
+            return None
+        try:
+            thread = await self._thread(info.thread_id)
+            item = await self._newest_message(thread)
+        except NotFoundError:
+            return None
+        if item is None or item.id != info.user_item_id or thread.status.type != "active":
+            return None
+
+        async def opening(pipeline: Pipeline) -> None:
+            await pipeline.take_back(keep=item.id)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, item, self._context),
+            user_item_id=item.id,
+            message=True,
+        )
+
+    async def _newest_message(self, thread: ThreadMetadata) -> UserMessageItem | None:
+        after: str | None = None
+        while True:
+            page = await self._store.load_thread_items(thread.id, after, 50, "desc", self._context)
+            for item in page.data:
+                if isinstance(item, UserMessageItem):
+                    return item
+            if not page.has_more or page.after is None or page.after == after:
+                return None
+            after = page.after
 
     async def add_client_tool_output(self, params: ThreadAddClientToolOutputParams) -> TurnPlan:
         """Plans ``threads.add_client_tool_output``."""
