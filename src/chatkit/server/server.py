@@ -65,7 +65,7 @@ __all__ = ["ChatKitServer"]
 TContext = TypeVar("TContext", default=Any)
 
 _RECOVER_EVERY = 10.0
-"""Seconds between two looks for turns that another process left behind, taken when a request comes in."""
+"""Seconds after which a request looks for turns that another process left behind."""
 
 
 class ChatKitServer(Handlers[TContext]):
@@ -193,6 +193,11 @@ class ChatKitServer(Handlers[TContext]):
             return 0
         return await turns.recovery.recover(self._store(), self.recovery_context, self._run_again)
 
+    @property
+    def sweep_seconds(self) -> float:
+        """Seconds between two calls of :meth:`recover` that an application had better make."""
+        return self._turns().log.sweep_seconds
+
     async def drain(self, seconds: float) -> None:
         """Takes no new turns, gives running ones some time to end, then does what :meth:`shutdown` does.
 
@@ -248,7 +253,8 @@ class ChatKitServer(Handlers[TContext]):
         return getattr(type(self), name) is getattr(ChatKitServer, name)
 
     async def _recover_now_and_then(self) -> None:
-        if time.monotonic() - self._recovered_at >= _RECOVER_EVERY:
+        # Where nothing else does so in the background.
+        if time.monotonic() - self._recovered_at >= max(self.sweep_seconds, _RECOVER_EVERY):
             await self.recover()
 
     async def _run_again(self, turn: InterruptedTurn) -> bool:

@@ -190,9 +190,11 @@ class StreamLog(ABC):
 
     Attributes:
         shared: Whether workers in other processes can read and stop each other's turns through it.
+        sweep_seconds: Time between two looks for turns whose worker died.
     """
 
     shared: ClassVar[bool] = False
+    sweep_seconds: float = 10.0
 
     @abstractmethod
     async def open(

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol, runtime_checkable
 
-from chatkit.errors import StoreUnavailableError
+from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.web.shutdown import ShutdownHook
 from chatkit.web.workers import detect_workers
@@ -32,15 +32,23 @@ class Lifecycle:
     Args:
         server: The server.
         workers: Processes that serve the application; None finds out.
+        drain_seconds: How long running turns may go on, at most, once the process is asked to end. A second signal
+            ends them at once.
     """
 
-    def __init__(self, server: ChatKitServer[Any], *, workers: int | None = None) -> None:
+    def __init__(
+        self, server: ChatKitServer[Any], *, workers: int | None = None, drain_seconds: float = 0.0
+    ) -> None:
+        if drain_seconds < 0:
+            raise ConfigurationError("drain_seconds must be 0 or more.")
         self._server = server
         self._workers = workers
-        self._hook = ShutdownHook(server.shutdown)
+        self._drain_seconds = drain_seconds
+        self._hook = self._new_hook()
         self._started = False
         self._users = 0
         self._sweeper: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     @property
     def ending(self) -> bool:
@@ -59,10 +67,11 @@ class Lifecycle:
         """
         if self._users == 0:
             # A new hook: the application may have been ended and started again.
-            self._hook = ShutdownHook(self._end_turns)
+            self._hook = self._new_hook()
             self._started = False
             await self.ensure_started()
             self._sweeper = asyncio.create_task(self._sweep())
+            self._watcher = asyncio.create_task(self._watch())
         self._users += 1
         try:
             yield
@@ -120,18 +129,41 @@ class Lifecycle:
                     logger.info("Deleted %d files that no message came for.", swept)
             await asyncio.sleep(_SWEEP_SECONDS)
 
+    async def _watch(self) -> None:
+        """Ends the turns of workers that die while this one lives."""
+        while True:
+            await asyncio.sleep(self._server.sweep_seconds)
+            try:
+                recovered = await self._server.recover()
+            except Exception:
+                logger.exception("Turns of other workers that died could not be looked for.")
+            else:
+                if recovered:
+                    logger.info("Ended %d turns of workers that died.", recovered)
+
     async def _stop(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait({self._sweeper})
-            self._sweeper = None
+        tasks = {task for task in (self._sweeper, self._watcher) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._sweeper = self._watcher = None
         try:
             await self._close()
         finally:
             self._hook.uninstall()
             self._started = False
 
+    def _new_hook(self) -> ShutdownHook:
+        return ShutdownHook(self._end_turns, self._end_turns_at_once)
+
     async def _end_turns(self) -> None:
+        if self._drain_seconds > 0:
+            logger.info("Running turns have %g s to end; no new ones are taken.", self._drain_seconds)
+            await self._server.drain(self._drain_seconds)
+        await self._end_turns_at_once()
+
+    async def _end_turns_at_once(self) -> None:
         with self._hurry():
             await self._server.shutdown()
 
@@ -140,6 +172,8 @@ class Lifecycle:
             await self._hook.wait()
             await self._server.close()
 
+        if self._drain_seconds > 0:
+            await self._hook.wait()
         closing = asyncio.create_task(close())
         with self._hurry():
             # Not a timeout: what is being saved may not heed that it is cancelled.
