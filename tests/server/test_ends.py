@@ -13,8 +13,8 @@ import pytest
 
 from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, ShuttingDownError, StreamError
 from chatkit.server import Interrupted, StreamingResult
+from chatkit.server import cancellation as cancellation_module
 from chatkit.server import results as results_module
-from chatkit.server import turn as turn_module
 from chatkit.types import (
     ClientToolCallItem,
     CustomTask,
@@ -288,7 +288,7 @@ async def test_a_handler_that_swallows_the_cancellation(store: Any) -> None:
 
 
 async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
     cancelled = 0
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -314,8 +314,8 @@ async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: py
 async def test_a_handler_that_ignores_every_cancellation(
     ignored: type[BaseException], end: str, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
-    monkeypatch.setattr(turn_module, "_SHUTDOWN_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
+    monkeypatch.setattr(cancellation_module, "_SHUTDOWN_LIMIT", 0.01)
     freed = asyncio.Event()
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -366,7 +366,7 @@ async def test_a_handler_that_raises_what_ends_a_process(
 
 
 async def test_a_handler_that_hangs_in_its_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         try:
