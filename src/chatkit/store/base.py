@@ -28,6 +28,7 @@ __all__ = [
     "current_fence",
     "default_generate_id",
     "owner_from_context",
+    "usual_owner",
 ]
 
 TContext = TypeVar("TContext")
@@ -73,11 +74,31 @@ def default_generate_id(item_type: StoreItemType) -> str:
     return new_id(item_type)
 
 
-_ABSENT = object()
 _NO_OWNER = (
     "The request context names no owner. Give process() a context with a user_id, or tell the store where to find it: "
     "owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
 )
+
+
+def usual_owner(context: object) -> str | None:
+    """Returns the owner that a context names by ``context["user_id"]`` or ``context.user_id``, or as an ``OwnerContext``.
+
+    Returns:
+        ``""`` if the field is there and empty or None; None if there is no such field.
+    """
+    if isinstance(context, OwnerContext):
+        return context.owner
+    if isinstance(context, dict):
+        fields = cast("dict[str, object]", context)
+        if "user_id" not in fields:
+            return None
+        found = fields["user_id"]
+    else:
+        try:
+            found = cast("Any", context).user_id
+        except AttributeError:
+            return None
+    return "" if found is None else str(found)
 
 
 def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
@@ -95,14 +116,8 @@ def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
     """
     if isinstance(context, OwnerContext):
         return context.owner
-    found: object = _ABSENT
-    if owner is not None:
-        found = owner(context)
-    elif isinstance(context, dict):
-        found = cast("dict[str, object]", context).get("user_id", _ABSENT)
-    else:
-        found = getattr(context, "user_id", _ABSENT)
-    if found is _ABSENT:
+    found = usual_owner(context) if owner is None else owner(context)
+    if found is None and owner is None:
         raise ConfigurationError(_NO_OWNER)
     if found is None or found == "":
         raise MissingOwnerError(_NO_OWNER)
