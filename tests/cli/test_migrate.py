@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from chatkit._sqlite import MIGRATIONS
+from chatkit._sqlite.schema import MIGRATIONS
 from tests.cli.test_options import run
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))

@@ -27,10 +27,11 @@ from chatkit.errors import (
     TurnNotFoundError,
 )
 from chatkit.server import StreamingResult
-from chatkit.store import MemoryStore, SQLiteStore
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from tests.stateful.application import Application
 from tests.stateful.model import Item, Owner, Thread, essence
 from tests.stateful.plain_store import PlainFiles, PlainStore
+from tests.support.postgres import on_server
 
 T = TypeVar("T")
 
@@ -676,6 +677,28 @@ class OnSQLite(Conversations):
         shutil.rmtree(self.folder)
 
 
+class OnPostgres(Conversations):
+    """`PostgresStore`, opened anew at each restart.
+
+    Attributes:
+        url: The database of all runs; each begins with a new schema.
+    """
+
+    url: ClassVar[str]
+
+    def open_store(self) -> PostgresStore:
+        if not hasattr(self, "store"):
+            on_server(
+                self.url, lambda connection: connection.execute("DROP SCHEMA IF EXISTS chatkit CASCADE")
+            )
+        return PostgresStore(self.url)
+
+
+@pytest.fixture
+def _postgres(postgres_database: str) -> None:
+    OnPostgres.url = postgres_database
+
+
 class Lifted(Conversations):
     """The reference's store of ten methods: it knows one owner, and has no place for attachments."""
 
@@ -715,4 +738,5 @@ def _case(machine: type[Conversations], examples: int) -> Any:
 
 TestMemoryStore = _case(InMemory, 100)
 TestSQLiteStore = _case(OnSQLite, 45)
+TestPostgresStore = pytest.mark.usefixtures("_postgres")(_case(OnPostgres, 40))
 TestLiftedStore = _case(Lifted, 100)

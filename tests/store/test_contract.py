@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -76,6 +78,30 @@ class LosesMetadataOfAttachments(MemoryStore):
         await super().save_attachment(attachment.model_copy(update={"metadata": None}), context)
 
 
+class EditsAsLoadThenSave(MemoryStore):
+    async def load_thread(self, thread_id: str, context: Any) -> ThreadMetadata:
+        found = await super().load_thread(thread_id, context)
+        await asyncio.sleep(0)
+        return found
+
+    async def save_thread_fields(
+        self, thread_id: str, changed: Mapping[str, Any], context: Any
+    ) -> ThreadMetadata:
+        return await Store.save_thread_fields(self, thread_id, changed, context)
+
+
+class AnswersAsLoadThenSave(MemoryStore):
+    async def load_item(self, thread_id: str, item_id: str, context: Any) -> ThreadItem:
+        found = await super().load_item(thread_id, item_id, context)
+        await asyncio.sleep(0)
+        return found
+
+    async def save_item_if_unchanged(
+        self, thread_id: str, before: ThreadItem, after: ThreadItem, context: Any
+    ) -> None:
+        await Store.save_item_if_unchanged(self, thread_id, before, after, context)
+
+
 class DropsNul(MemoryStore):
     async def load_item(self, thread_id: str, item_id: str, context: Any) -> ThreadItem:
         item = await super().load_item(thread_id, item_id, context)
@@ -97,6 +123,8 @@ class DropsNul(MemoryStore):
         (NeverStale, "test_a_turn_that_ended_writes_nothing"),
         (StampsTheGivenThread, "test_saving_stamps_updated_at"),
         (LosesMetadataOfAttachments, "test_attachment_round_trip"),
+        (EditsAsLoadThenSave, "test_fields_changed_at_once_all_count"),
+        (AnswersAsLoadThenSave, "test_one_of_several_changes_at_once_is_saved"),
         (DropsNul, "test_items_of_every_kind_round_trip"),
     ],
 )

@@ -171,6 +171,7 @@ class LiftedContract(StoreContract):
     isolates_owners = False
     stores_attachments = False
     fences_turns = False
+    changes_atomically = False
     rejects_duplicate_ids = False
     # The list's own order counts, and the threads of the test are saved in the order opposite to their age.
     orders_by_creation = False

@@ -104,7 +104,7 @@ def test_reads_cannot_write(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sqlite, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", 0.05)
 
     async def scenario(store: SQLiteStore[Any], path: Path) -> None:
         await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
@@ -121,7 +121,7 @@ def test_a_lock_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_lock_while_the_file_is_opened_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sqlite, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", 0.05)
 
     async def scenario(store: SQLiteStore[Any], path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -330,7 +330,7 @@ def locked(path: Path) -> Iterator[None]:
 def test_requests_behind_a_locked_file_wait_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(store: SQLiteStore[Any], path: Path) -> None:
         await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
-        monkeypatch.setattr(_sqlite, "_BUSY_SECONDS", 0.5)
+        monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", 0.5)
         with locked(path):
             start = time.monotonic()
             results = await asyncio.gather(

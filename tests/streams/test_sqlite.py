@@ -568,7 +568,7 @@ async def test_what_waits_for_the_disk_is_bounded_and_gapless(
 async def test_rows_that_could_not_be_deleted_are_not_claimed_and_go_later(
     database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sqlite, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", 0.01)
     log = SQLiteStreamLog(database)
     writer = await open_turn(log, "turn_a", resumable=True)
     append(writer, 1)

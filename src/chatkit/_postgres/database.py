@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from chatkit._postgres import errors
 from chatkit._postgres.pools import Connection, Pools, Settings
-from chatkit._postgres.schema import migrate
+from chatkit._postgres.schema import IS_THERE, VERSION, migrate
 from chatkit.errors import ChatKitError, StoreUnavailableError
 
 __all__ = ["Database", "Transaction"]
@@ -106,11 +106,21 @@ class Database:
         """
         return await self._run(work, transacted=True, patient=True)
 
+    async def version(self) -> int | None:
+        """Returns the version of the schema as it is now, None if there is no schema; changes nothing."""
+
+        async def version(transaction: Transaction) -> int | None:
+            if not await transaction.value(IS_THERE):
+                return None
+            return await transaction.value(VERSION)
+
+        return await self._run(version, self.settings.stateless, patient=False, migrates=False)
+
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""
 
         async def version(transaction: Transaction) -> int:
-            return await transaction.value("SELECT version FROM chatkit.schema_version")
+            return await transaction.value(VERSION)
 
         return await self.read(version)
 
@@ -118,7 +128,7 @@ class Database:
         """Closes all connections once their transactions are over; the next use opens new ones."""
         await self.pools.close()
 
-    async def _run(self, work: Work[T], transacted: bool, *, patient: bool) -> T:
+    async def _run(self, work: Work[T], transacted: bool, *, patient: bool, migrates: bool = True) -> T:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.settings.reconnect_timeout
         pause = _FIRST_PAUSE
@@ -126,10 +136,12 @@ class Database:
         while True:
             attempt = _Attempt()
             try:
-                return await self._try(work, transacted, attempt)
+                return await self._try(work, transacted, attempt, migrates=migrates)
             except ChatKitError:
                 raise
             except Exception as error:
+                if not attempt.connected and isinstance(error, ValueError):
+                    raise errors.unreadable(error, self.place) from error
                 waits = patient and self._was_there and errors.is_absent(error) and clock() < deadline
                 if not attempt.connected and waits:
                     await asyncio.sleep(pause)
@@ -156,12 +168,12 @@ class Database:
             return True
         return errors.is_passing(error)
 
-    async def _try(self, work: Work[T], transacted: bool, attempt: _Attempt) -> T:
+    async def _try(self, work: Work[T], transacted: bool, attempt: _Attempt, *, migrates: bool) -> T:
         pool = await self.pools.current()
         connection = await self._acquire(pool)
         attempt.connected = self._was_there = True
         try:
-            if not self._migrated:
+            if migrates and not self._migrated:
                 await migrate(connection, self.place)
                 self._migrated = True
             if not transacted:

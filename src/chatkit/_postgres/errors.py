@@ -15,7 +15,7 @@ from chatkit.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["is_absent", "is_lost", "is_passing", "is_unmigrated", "place_of", "translated"]
+__all__ = ["is_absent", "is_lost", "is_passing", "is_unmigrated", "place_of", "translated", "unreadable"]
 
 _BAD_CONFIGURATION: Final = (
     driver.ClientConfigurationError,
@@ -114,6 +114,14 @@ def place_of(connection_string: str) -> str:
         return "(unreadable connection string)"
     host = parts.netloc.rpartition("@")[2] or "the default host"
     return f"{parts.path.lstrip('/') or 'the default one'} at {host}"
+
+
+def unreadable(error: ValueError, place: str) -> ChatKitError:
+    """Returns the error for a connection string that the driver cannot read."""
+    return ConfigurationError(
+        f"The PostgreSQL database {place} cannot be used: {error}. Correct the connection string, which is as for "
+        "libpq: postgresql://user:password@host:5432/database."
+    )
 
 
 def translated(error: Exception, place: str, *, committing: bool, limit: float | None) -> ChatKitError:

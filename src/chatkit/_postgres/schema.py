@@ -8,7 +8,7 @@ from typing import Final
 from chatkit._postgres.pools import Connection
 from chatkit.errors import ConfigurationError
 
-__all__ = ["MIGRATIONS", "migrate"]
+__all__ = ["IS_THERE", "MIGRATIONS", "VERSION", "migrate"]
 
 MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations" / "postgres"
 """The folder of the numbered migrations, ``0001_name.sql`` and on, without gaps."""
@@ -19,11 +19,14 @@ _LOCK: Final = 0x43684B74
 _PATIENCE: Final = 3600.0
 """Seconds that a migration may take, and that others wait for it."""
 
-_IS_THERE: Final = """
+IS_THERE: Final = """
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'chatkit' AND tablename = 'schema_version'
 )
 """
+
+
+VERSION: Final = "SELECT version FROM chatkit.schema_version"
 
 
 async def migrate(connection: Connection, place: str) -> int:
@@ -59,9 +62,9 @@ async def migrate(connection: Connection, place: str) -> int:
 
 async def _version(connection: Connection, place: str, known: int) -> int:
     # Not to_regclass(): that one remembers within a transaction what was not there.
-    if not await connection.fetchval(_IS_THERE):
+    if not await connection.fetchval(IS_THERE):
         return 0
-    version: int = await connection.fetchval("SELECT version FROM chatkit.schema_version")
+    version: int = await connection.fetchval(VERSION)
     if version > known:
         raise ConfigurationError(
             f"The schema chatkit of the PostgreSQL database {place} has version {version}, this version of the "

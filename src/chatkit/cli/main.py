@@ -69,10 +69,10 @@ Serve a chat over HTTP, at /chatkit.
 
 TARGET is module:attribute, looked for in the working folder first:
   a ChatKitServer        served as it is
-  a subclass of it       constructed with a SQLiteStore
-  a function             called with a SQLiteStore, or without arguments; returns a ChatKitServer
+  a subclass of it       constructed with the store of --db
+  a function             called with that store, or without arguments; returns a ChatKitServer
   an ASGI application    served as it is; --cors and --context do not apply
---db is for targets that get a SQLiteStore.
+--db is for targets that get a store: a SQLiteStore, or a PostgresStore.
 
 Without a target the built-in assistant answers. Set OPENAI_API_KEY for a model of OpenAI, or OPENAI_BASE_URL for one
 behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a guide that has no model.
@@ -88,9 +88,7 @@ URL is the endpoint; without a path, /chatkit is meant. Ctrl-C stops an answer; 
 Lines piped in are sent as messages. Type /help in the chat for its commands.
 """
 
-_MIGRATE: Final = (
-    "Bring a SQLite database to the newest schema. Serving does so by itself; this does it ahead of time."
-)
+_MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so by itself; this does it before."
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -173,9 +171,10 @@ def _add_migrate(parser: argparse.ArgumentParser) -> None:
 def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--db",
-        metavar="PATH",
+        metavar="DATABASE",
         default=default,
-        help="SQLite database; default chatkit.db in the working folder (CHATKIT_DB)",
+        help="an SQLite file, or PostgreSQL as postgresql://user:password@host/name; default chatkit.db in the working "
+        "folder (CHATKIT_DB)",
     )
 
 

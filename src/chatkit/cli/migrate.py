@@ -1,4 +1,4 @@
-"""``chatkit migrate``: brings a SQLite database to the newest schema."""
+"""``chatkit migrate``: brings a database to the newest schema."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from chatkit.cli.database import describe, is_postgres
 from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore
 
@@ -18,37 +19,58 @@ def migrate(db: str) -> int:
     """Creates or migrates the schema, says what was done, and returns the exit code.
 
     Args:
-        db: Path of the database.
+        db: Path of an SQLite file, or connection string of a PostgreSQL database.
 
     Raises:
-        CommandError: There is no folder for it, or the file is no database.
-        ConfigurationError: The file belongs to a newer version of this package, or to another application.
-        StoreUnavailableError: The file cannot be written.
+        CommandError: There is no folder for the file, or the file is no database.
+        ConfigurationError: The database belongs to a newer version of this package, or to another application, or it
+            refuses the role.
+        MissingExtraError: The driver of PostgreSQL is not installed.
+        StoreUnavailableError: The file cannot be written, or the server cannot be reached.
     """
-    path = Path(db)
-    if not path.absolute().parent.is_dir():
-        raise CommandError(f"There is no folder {path.absolute().parent}.")
-    before = _version(path)
-    after = asyncio.run(_migrate(db))
-    if before is None:
-        print(f"{db}: created, at schema version {after}.")
-    elif before == after:
-        print(f"{db}: is at schema version {after} already.")
+    if is_postgres(db):
+        before, after = asyncio.run(_migrate_postgres(db))
+        name = describe(db)
+        name = name[0].upper() + name[1:]
     else:
-        print(f"{db}: migrated from schema version {before} to {after}.")
+        before, after = _migrate_sqlite(db)
+        name = db
+    if before is None:
+        print(f"{name}: created, at schema version {after}.")
+    elif before == after:
+        print(f"{name}: is at schema version {after} already.")
+    else:
+        print(f"{name}: migrated from schema version {before} to {after}.")
     return 0
 
 
-async def _migrate(db: str) -> int:
-    store = SQLiteStore(db)
+def _migrate_sqlite(db: str) -> tuple[int | None, int]:
+    path = Path(db)
+    if not path.absolute().parent.is_dir():
+        raise CommandError(f"There is no folder {path.absolute().parent}.")
+
+    async def run() -> int:
+        store = SQLiteStore(db)
+        try:
+            return await store.database.migrate()
+        finally:
+            await store.close()
+
+    return _version(path), asyncio.run(run())
+
+
+async def _migrate_postgres(db: str) -> tuple[int | None, int]:
+    from chatkit.store import PostgresStore
+
+    store = PostgresStore(db)
     try:
-        return await store.database.migrate()
+        return await store.database.version(), await store.database.migrate()
     finally:
         await store.close()
 
 
 def _version(path: Path) -> int | None:
-    """Returns the version of a database's schema, None if there is no database yet."""
+    """Returns the version of a file's schema, None if there is no file yet."""
     if not path.exists():
         return None
     try:

@@ -8,18 +8,18 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from chatkit import __version__
+from chatkit.cli.database import describe, open_store, prepare
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, CommandError
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
-from chatkit.store import SQLiteStore, Store
+from chatkit.store import Store
 
 try:
     import uvicorn
@@ -45,8 +45,8 @@ class ServeSettings:
     Attributes:
         target: ``module:attribute``; None serves the built-in assistant.
         model: What the built-in assistant answers with; None makes it the guide.
-        db: Path of the SQLite database, for servers that are constructed here.
-        db_is_asked_for: Whether the path was given with the command, so that not to use it would be a mistake.
+        db: Path of the SQLite file, or connection string of PostgreSQL, for servers that are constructed here.
+        db_is_asked_for: Whether the database was given with the command, so that not to use it would be a mistake.
         host: Address to listen on.
         port: TCP port, 0 for a free one.
         cors: Origins whose pages may use the chat.
@@ -81,8 +81,7 @@ def serve(settings: ServeSettings) -> int:
     target = _target(settings)
     if target.server is not None:
         target.server.check_workers(settings.workers)
-        if isinstance(target.server.store, SQLiteStore):
-            asyncio.run(_open(target.server.store))
+        asyncio.run(prepare(target.server.store))
     listener = _listen(settings.host, settings.port)
     with listener:
         local = settings.context is None and is_loopback(listener.getsockname()[0])
@@ -118,14 +117,6 @@ class _Server(uvicorn.Server):
             print(self._announcement, flush=True)
 
 
-async def _open(store: SQLiteStore[Any]) -> None:
-    """Creates or migrates the database now, so that one that cannot be used is a plain message."""
-    try:
-        await store.database.migrate()
-    finally:
-        await store.close()
-
-
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
@@ -134,7 +125,7 @@ def application() -> Any:
 
 def _target(settings: ServeSettings) -> Target:
     def make_store() -> Store[Any]:
-        return SQLiteStore(settings.db)
+        return open_store(settings.db)
 
     if settings.model is not None:
         return Target(server=assistant(settings.model, make_store()), got_store=True)
@@ -199,7 +190,7 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
         what = settings.target or "the built-in guide, which has no model"
     lines = [f"chatkit {__version__} serves {what}."]
     if target.got_store:
-        lines.append(f"Threads are kept in {Path(settings.db).resolve()}.")
+        lines.append(f"Threads are kept in {describe(settings.db)}.")
     if target.server is not None and settings.context is None:
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
         if not is_loopback(address):

@@ -17,7 +17,6 @@ from chatkit.server.actions import call_action
 from chatkit.server.plans import Planner
 from chatkit.server.runner import Runner
 from chatkit.server.thread_edits import ThreadEdits
-from chatkit.server.threads import plain_metadata
 from chatkit.server.wire import (
     attachment_json,
     is_hidden,
@@ -26,6 +25,7 @@ from chatkit.server.wire import (
     thread_json,
     thread_page_json,
 )
+from chatkit.store.base import plain_metadata
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,

@@ -16,7 +16,7 @@ from chatkit.errors import InvalidEventError, NotFoundError
 from chatkit.reduce import accumulator
 from chatkit.server.storable import check_storable
 from chatkit.server.thread_edits import ThreadEdits
-from chatkit.server.threads import ThreadEditor, plain_metadata
+from chatkit.server.threads import ThreadEditor
 from chatkit.server.tracked import TrackedItem, keepable_items
 from chatkit.server.wire import (
     is_hidden,
@@ -25,7 +25,7 @@ from chatkit.server.wire import (
     thread_json,
     update_event,
 )
-from chatkit.store.base import Store
+from chatkit.store.base import Store, plain_metadata
 from chatkit.streams.base import LogEntry, TurnWriter
 from chatkit.streams.snapshot import (
     NoState,
@@ -304,6 +304,11 @@ class Pipeline:
         """Sends the user's message, which is stored already."""
         self._stored.add(item.id)
         self._send_final(item.id, done_event(item_json(item)))
+
+    def announce_replacement(self, item: ThreadItem) -> None:
+        """Sends an item of an earlier turn in its new state, which is stored already."""
+        self._stored.add(item.id)
+        self._send_final(item.id, replaced_event(item_json(self._own(item))))
 
     def announce_thread(self, *, created: bool) -> None:
         """Sends the thread."""

@@ -19,8 +19,8 @@ from chatkit.errors import (
 )
 from chatkit.server.actions import call_action
 from chatkit.server.pipeline import Pipeline
-from chatkit.server.threads import plain_metadata
 from chatkit.server.turn import TurnPlan
+from chatkit.store.base import plain_metadata
 from chatkit.streams.base import TurnInfo
 from chatkit.types import (
     Attachment,
@@ -37,7 +37,6 @@ from chatkit.types import (
     ThreadAddUserMessageParams,
     ThreadCreateParams,
     ThreadCustomActionParams,
-    ThreadItemReplacedEvent,
     ThreadMetadata,
     ThreadRetryAfterItemParams,
     ThreadStreamEvent,
@@ -241,7 +240,10 @@ class Planner:
         options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
-            await self._store.save_item(thread.id, completed, self._context)
+            try:
+                await self._store.save_item_if_unchanged(thread.id, call, completed, self._context)
+            except (ConflictError, NotFoundError) as error:
+                raise _no_pending_call() from error
             pipeline.accept(options)
 
         return TurnPlan(
@@ -257,15 +259,17 @@ class Planner:
         if not isinstance(item, StructuredInputItem):
             raise InvalidRequestError("'item_id' must name a structured input item.")
         if item.status != "pending":
-            raise ConflictValueError("These questions have been answered already.")
+            raise _answered_already()
         answered = _answered(item, params.input)
         options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
+            try:
+                await self._store.save_item_if_unchanged(thread.id, item, answered, self._context)
+            except ConflictError as error:
+                raise _answered_already() from error
             pipeline.accept(options)
-            replacing = pipeline.accept(ThreadItemReplacedEvent(item=answered))
-            if replacing is not None:
-                await replacing
+            pipeline.announce_replacement(answered)
 
         return TurnPlan(
             thread=thread,
@@ -356,11 +360,19 @@ class Planner:
                 break
             if isinstance(item, UserMessageItem):
                 break
-        raise ConflictValueError("No client tool call is waiting for its output in this thread.")
+        raise _no_pending_call()
 
 
 class ConflictValueError(ConflictError, ValueError):
     """The item is not in the state that the request expects; a ValueError too, as applications know it."""
+
+
+def _no_pending_call() -> ConflictValueError:
+    return ConflictValueError("No client tool call is waiting for its output in this thread.")
+
+
+def _answered_already() -> ConflictValueError:
+    return ConflictValueError("These questions have been answered already.")
 
 
 def _answered(item: StructuredInputItem, submission: StructuredInputSubmission) -> StructuredInputItem:

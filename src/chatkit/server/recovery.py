@@ -8,8 +8,7 @@ from typing import Any
 
 from chatkit.errors import ErrorCode, NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
-from chatkit.server.threads import plain_metadata
-from chatkit.store.base import OwnerContext, Store
+from chatkit.store.base import OwnerContext, Store, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem
 

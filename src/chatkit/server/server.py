@@ -31,7 +31,7 @@ from chatkit.server.replay import replay_from_store
 from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
 from chatkit.server.turn import TurnPlan
-from chatkit.store.base import Store
+from chatkit.store.base import Store, usual_owner
 from chatkit.streams.base import EndState, EventId, InterruptedTurn, KeyClaim, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
@@ -456,10 +456,4 @@ class ChatKitServer(Handlers[TContext]):
 def _owner(store: Store[Any], context: object) -> str | None:
     """Returns the tenant of a request, as the store sees it; by the usual field where the store knows none."""
     owner = store.owner(context)
-    if owner is not None:
-        return owner
-    if isinstance(context, dict):
-        found = cast("dict[str, object]", context).get("user_id")
-    else:
-        found = getattr(context, "user_id", None)
-    return str(found) if found else None
+    return usual_owner(context) or None if owner is None else owner

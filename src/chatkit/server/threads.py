@@ -1,6 +1,7 @@
 """What must not happen twice at once in one thread of messages: answering it, and editing it.
 
-The locks serve one process: what workers of several processes do at once is decided by the store.
+The locks serve one process. What workers of several processes do at once is decided by the store, where it can: see
+``save_thread_fields`` and ``save_item_if_unchanged`` of :class:`chatkit.store.Store`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from chatkit.types import Thread, ThreadMetadata
-
 if TYPE_CHECKING:
     from chatkit.store.base import Store
+    from chatkit.types import ThreadMetadata
 
-__all__ = ["ThreadEditor", "ThreadLocks", "plain_metadata"]
-
-
-def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
-    """Returns the thread as a copy of its own, without items if the store handed over a page of them."""
-    if isinstance(thread, Thread):
-        fields = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
-        return ThreadMetadata.model_construct(**fields).model_copy(deep=True)
-    return thread.model_copy(deep=True)
+__all__ = ["ThreadEditor", "ThreadLocks"]
 
 
 class ThreadLocks:
@@ -63,8 +55,6 @@ class ThreadEditor:
         Raises:
             NotFoundError: The thread was deleted meanwhile.
         """
+        # For stores that load and save.
         async with self._locks.hold(thread_id):
-            stored = plain_metadata(await store.load_thread(thread_id, context))
-            updated = stored.model_copy(update=changed)
-            await store.save_thread(updated, context)
-        return updated
+            return await store.save_thread_fields(thread_id, changed, context)

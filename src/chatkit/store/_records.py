@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -17,6 +17,8 @@ from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 __all__ = [
     "active_fence",
+    "changed_thread",
+    "check_unchanged",
     "dump_model",
     "dump_thread",
     "item_exists",
@@ -71,6 +73,27 @@ def load_item(data: str) -> ThreadItem:
         StoreError: The stored JSON is no item that this version knows; the message names its id.
     """
     return _load(_ITEM, data, "item")
+
+
+def changed_thread(data: str, changed: Mapping[str, Any]) -> ThreadMetadata:
+    """Returns a stored thread with other values in some of its fields; raises as ``load_item``."""
+    return load_thread(data).model_copy(update=dict(changed))
+
+
+def check_unchanged(data: str, before: str, thread_id: str, item_id: str) -> None:
+    """Checks that a stored item is still the one that was loaded before.
+
+    Args:
+        data: The stored JSON, which an older version of this package may have written in fewer words.
+        before: The item that was loaded, by ``dump_model``.
+        thread_id: The thread, for the message.
+        item_id: The item, for the message.
+
+    Raises:
+        ConflictError: It is another one.
+    """
+    if data != before and dump_model(load_item(data)) != before:
+        raise ConflictError(f"Item {item_id!r} of thread {thread_id!r} was changed meanwhile.")
 
 
 def load_attachment(data: str) -> Attachment:

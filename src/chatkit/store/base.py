@@ -7,14 +7,14 @@ each has a working default over the abstract ones, which a good adapter override
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
-from chatkit.errors import ConfigurationError, MissingOwnerError, NotFoundError
+from chatkit.errors import ConfigurationError, ConflictError, MissingOwnerError, NotFoundError
 from chatkit.ids import new_id
-from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
+from chatkit.types import Attachment, Page, Thread, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
     from chatkit.streams.base import StreamLog
@@ -28,6 +28,8 @@ __all__ = [
     "current_fence",
     "default_generate_id",
     "owner_from_context",
+    "plain_metadata",
+    "usual_owner",
 ]
 
 TContext = TypeVar("TContext")
@@ -73,11 +75,31 @@ def default_generate_id(item_type: StoreItemType) -> str:
     return new_id(item_type)
 
 
-_ABSENT = object()
 _NO_OWNER = (
     "The request context names no owner. Give process() a context with a user_id, or tell the store where to find it: "
     "owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
 )
+
+
+def usual_owner(context: object) -> str | None:
+    """Returns the owner in ``context["user_id"]``, in ``context.user_id`` or in an ``OwnerContext``.
+
+    Returns:
+        ``""`` if the field is there and empty or None; None if there is no such field.
+    """
+    if isinstance(context, OwnerContext):
+        return context.owner
+    if isinstance(context, dict):
+        fields = cast("dict[str, object]", context)
+        if "user_id" not in fields:
+            return None
+        found = fields["user_id"]
+    else:
+        try:
+            found = cast("Any", context).user_id
+        except AttributeError:
+            return None
+    return "" if found is None else str(found)
 
 
 def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
@@ -95,18 +117,20 @@ def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
     """
     if isinstance(context, OwnerContext):
         return context.owner
-    found: object = _ABSENT
-    if owner is not None:
-        found = owner(context)
-    elif isinstance(context, dict):
-        found = cast("dict[str, object]", context).get("user_id", _ABSENT)
-    else:
-        found = getattr(context, "user_id", _ABSENT)
-    if found is _ABSENT:
+    found = usual_owner(context) if owner is None else owner(context)
+    if found is None and owner is None:
         raise ConfigurationError(_NO_OWNER)
     if found is None or found == "":
         raise MissingOwnerError(_NO_OWNER)
     return str(found)
+
+
+def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
+    """Returns the thread as a copy of its own, without items if the store handed over a page of them."""
+    if isinstance(thread, Thread):
+        fields = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
+        return ThreadMetadata.model_construct(**fields).model_copy(deep=True)
+    return thread.model_copy(deep=True)
 
 
 class Store(ABC, Generic[TContext]):
@@ -206,6 +230,50 @@ class Store(ABC, Generic[TContext]):
             await self.add_thread_item(thread_id, item, context)
         else:
             await self.save_item(thread_id, item, context)
+
+    async def save_thread_fields(
+        self, thread_id: str, changed: Mapping[str, Any], context: TContext
+    ) -> ThreadMetadata:
+        """Saves single fields over the thread as it is stored now; adapters do it atomically.
+
+        So what several workers change on one thread at once all counts, unless it is the same field.
+
+        Args:
+            thread_id: The thread.
+            changed: Valid values of fields of ``ThreadMetadata``, by name.
+            context: The request's context.
+
+        Returns:
+            The thread as it is now.
+
+        Raises:
+            NotFoundError: There is none with that id for this owner.
+        """
+        stored = plain_metadata(await self.load_thread(thread_id, context))
+        updated = stored.model_copy(update=dict(changed))
+        await self.save_thread(updated, context)
+        return updated
+
+    async def save_item_if_unchanged(
+        self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
+    ) -> None:
+        """Saves an item in the place of what was loaded before, if that is still what is stored.
+
+        Adapters do it atomically: of several workers that answer the same question at once, one succeeds.
+
+        Args:
+            thread_id: The thread.
+            before: The item as it was loaded.
+            after: The item as it is to be, under the same id.
+            context: The request's context.
+
+        Raises:
+            ConflictError: The stored item is another one by now; nothing was written.
+            NotFoundError: The thread has no such item any more.
+        """
+        if await self.load_item(thread_id, before.id, context) != before:
+            raise ConflictError(f"Item {before.id!r} of thread {thread_id!r} was changed meanwhile.")
+        await self.save_item(thread_id, after, context)
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
         """Deletes all items behind the given one, newest first; adapters do it atomically.

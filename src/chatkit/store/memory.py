@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic
@@ -153,6 +153,15 @@ class MemoryStore(Store[TContext]):
             else:
                 present.data = data
 
+    async def save_thread_fields(
+        self, thread_id: str, changed: Mapping[str, Any], context: TContext
+    ) -> ThreadMetadata:
+        owner = self.owner(context)
+        with self._lock:
+            present = self._fenced(owner).thread(thread_id)
+            data = present.data = records.dump_thread(records.changed_thread(present.data, changed))
+        return records.load_thread(data)
+
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
     ) -> Page[ThreadMetadata]:
@@ -212,6 +221,19 @@ class MemoryStore(Store[TContext]):
 
     async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         await self.save_item(thread_id, item, context)
+
+    async def save_item_if_unchanged(
+        self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
+    ) -> None:
+        expected, data = records.dump_model(before), records.dump_model(after)
+        owner = self.owner(context)
+        with self._lock:
+            items = self._fenced(owner).thread(thread_id).items
+            stored = items.get(before.id)
+            if stored is None:
+                records.no_item(thread_id, before.id)
+            records.check_unchanged(stored, expected, thread_id, before.id)
+            items.put(before.id, data)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         owner = self.owner(context)

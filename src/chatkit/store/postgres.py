@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,8 +121,7 @@ class PostgresStore(Store[TContext]):
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         owner = self.owner(context)
-        columns = document_columns(records.dump_thread(thread), records.load_thread)
-        arguments = (owner, thread.id, *columns, thread.created_at, utc_now())
+        arguments = (owner, *_thread_columns(thread, records.dump_thread(thread)))
 
         async def save(transaction: Transaction) -> None:
             if await transaction.value(_SQL["change_thread"], *arguments) is None:
@@ -129,6 +129,23 @@ class PostgresStore(Store[TContext]):
                 await transaction.value(_SQL["add_thread"], *arguments)
 
         await self._write(owner, save)
+
+    async def save_thread_fields(
+        self, thread_id: str, changed: Mapping[str, Any], context: TContext
+    ) -> ThreadMetadata:
+        owner = self.owner(context)
+        changed = copy.deepcopy(dict(changed))
+
+        async def save(transaction: Transaction) -> ThreadMetadata:
+            # Two statements: one that locks and reads at once may read what was there before it had to wait.
+            await _lock_thread(transaction, owner, thread_id)
+            stored = await transaction.value(_SQL["load_thread"], owner, thread_id)
+            updated = records.changed_thread(stored, changed)
+            data = records.dump_thread(updated)
+            await transaction.value(_SQL["change_thread"], owner, *_thread_columns(updated, data))
+            return records.load_thread(data)
+
+        return await self._write(owner, save)
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
@@ -195,6 +212,25 @@ class PostgresStore(Store[TContext]):
                 records.item_exists(thread_id, item_id)
 
         await self._write(owner, store)
+
+    async def save_item_if_unchanged(
+        self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
+    ) -> None:
+        owner = self.owner(context)
+        item_id, kind, expected = before.id, after.type, records.dump_model(before)
+        columns = document_columns(records.dump_model(after), records.load_item)
+
+        async def save(transaction: Transaction) -> None:
+            # All that change an item hold this lock; only those that delete one do not.
+            thread = await _lock_thread(transaction, owner, thread_id)
+            stored = await transaction.value(_SQL["load_item"], owner, thread_id, item_id)
+            if stored is None:
+                records.no_item(thread_id, item_id)
+            records.check_unchanged(stored, expected, thread_id, item_id)
+            if await transaction.value(_SQL["change_item"], thread, item_id, kind, *columns) is None:
+                records.no_item(thread_id, item_id)
+
+        await self._write(owner, save)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         data = await self._value("load_item", self.owner(context), thread_id, item_id)
@@ -264,6 +300,11 @@ class PostgresStore(Store[TContext]):
 
     async def close(self) -> None:
         await self.database.close()
+
+
+def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
+    columns = document_columns(data, records.load_thread)
+    return (thread.id, *columns, thread.created_at, utc_now())
 
 
 async def _lock_thread(transaction: Transaction, owner: str, thread_id: str) -> int:

@@ -10,7 +10,7 @@ from chatkit._lifts import make_attachment, settled
 from chatkit._signed_ids import FileDescription, generate_signed_id, parse_signed_id, signing_secret
 from chatkit.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from chatkit.ids import utc_now
-from chatkit.store.base import OwnerContext, Store
+from chatkit.store.base import Store, usual_owner
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,
@@ -189,7 +189,7 @@ class LiftedStore(Store[TContext], Generic[TContext]):
     def attachment_id_factory(self, input: AttachmentCreateParams, context: TContext) -> str:
         """Returns an id that describes the file that a client announces."""
         description = FileDescription(name=input.name, mime_type=input.mime_type, size=input.size)
-        return generate_signed_id(description, _owner_of(context), secret=signing_secret())
+        return generate_signed_id(description, usual_owner(context) or "", secret=signing_secret())
 
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
         """Checks that the id describes the attachment, which needs no saving.
@@ -216,7 +216,7 @@ class LiftedStore(Store[TContext], Generic[TContext]):
         """Does nothing: there is no record."""
 
     def _describe(self, attachment_id: str, context: TContext) -> FileDescription | None:
-        return parse_signed_id(attachment_id, _owner_of(context), secret=signing_secret())
+        return parse_signed_id(attachment_id, usual_owner(context) or "", secret=signing_secret())
 
     async def _delete_file(self, file_id: str, context: TContext) -> None:
         files: Any = self._files
@@ -231,16 +231,6 @@ class LiftedStore(Store[TContext], Generic[TContext]):
 
     async def check(self) -> None:
         await settled(self.store.load_threads(1))
-
-
-def _owner_of(context: object) -> str:
-    if isinstance(context, OwnerContext):
-        return context.owner
-    if isinstance(context, dict):
-        found = cast("dict[str, object]", context).get("user_id")
-    else:
-        found = getattr(context, "user_id", None)
-    return "" if found is None else str(found)
 
 
 def _check_page_request(limit: int, order: str) -> None:

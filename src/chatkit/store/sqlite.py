@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,14 +90,20 @@ class SQLiteStore(Store[TContext]):
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         owner = self.owner(context)
-        parameters = {
-            "owner": owner,
-            "thread_id": thread.id,
-            "data": records.dump_thread(thread),
-            "created_at": thread.created_at.isoformat(),
-            "updated_at": utc_now().isoformat(),
-        }
-        await self._write(owner, lambda connection: _run(connection, "save_thread", **parameters).rowcount)
+        # Now, not in the other thread: the caller may change it as soon as it has the loop again.
+        data, created_at = records.dump_thread(thread), thread.created_at.isoformat()
+        await self._write(
+            owner, partial(_save_thread, owner=owner, thread_id=thread.id, data=data, created_at=created_at)
+        )
+
+    async def save_thread_fields(
+        self, thread_id: str, changed: Mapping[str, Any], context: TContext
+    ) -> ThreadMetadata:
+        owner = self.owner(context)
+        changed = copy.deepcopy(dict(changed))
+        return await self._write(
+            owner, partial(_save_thread_fields, owner=owner, thread_id=thread_id, changed=changed)
+        )
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
@@ -158,6 +165,23 @@ class SQLiteStore(Store[TContext]):
                 item_id=item.id,
                 type=item.type,
                 data=data,
+            ),
+        )
+
+    async def save_item_if_unchanged(
+        self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
+    ) -> None:
+        owner = self.owner(context)
+        await self._write(
+            owner,
+            partial(
+                _save_item_if_unchanged,
+                owner=owner,
+                thread_id=thread_id,
+                item_id=before.id,
+                type=after.type,
+                before=records.dump_model(before),
+                after=records.dump_model(after),
             ),
         )
 
@@ -261,6 +285,31 @@ def _load_thread(connection: Connection, *, owner: str, thread_id: str) -> Threa
     return records.no_thread(thread_id) if row is None else records.load_thread(row[0])
 
 
+def _save_thread(connection: Connection, *, owner: str, thread_id: str, data: str, created_at: str) -> None:
+    now = utc_now().isoformat()
+    _run(
+        connection,
+        "save_thread",
+        owner=owner,
+        thread_id=thread_id,
+        data=data,
+        created_at=created_at,
+        updated_at=now,
+    )
+
+
+def _save_thread_fields(
+    connection: Connection, *, owner: str, thread_id: str, changed: Mapping[str, Any]
+) -> ThreadMetadata:
+    row = _run(connection, "load_thread", owner=owner, thread_id=thread_id).fetchone()
+    if row is None:
+        records.no_thread(thread_id)
+    updated = records.changed_thread(row[0], changed)
+    data, created_at = records.dump_thread(updated), updated.created_at.isoformat()
+    _save_thread(connection, owner=owner, thread_id=thread_id, data=data, created_at=created_at)
+    return records.load_thread(data)
+
+
 def _load_threads(
     connection: Connection, *, owner: str, limit: int, after: str | None, order: str
 ) -> Page[ThreadMetadata]:
@@ -313,6 +362,23 @@ def _store_item(
     if stored == 0:
         _find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
         records.item_exists(thread_id, item_id)
+
+
+def _save_item_if_unchanged(
+    connection: Connection,
+    *,
+    owner: str,
+    thread_id: str,
+    item_id: str,
+    type: str,
+    before: str,
+    after: str,
+) -> None:
+    row = _run(connection, "load_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
+    if row is None:
+        records.no_item(thread_id, item_id)
+    records.check_unchanged(row[0], before, thread_id, item_id)
+    _run(connection, "save_item", owner=owner, thread_id=thread_id, item_id=item_id, type=type, data=after)
 
 
 def _load_item(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> ThreadItem:

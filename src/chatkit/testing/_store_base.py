@@ -83,6 +83,8 @@ class StoreContractBase:
         orders_by_creation: Lists threads by the order in which they were saved first.
         stamps_updated_at: Sets a thread's ``updated_at`` on what it saves.
         keeps_thread_details: Keeps a thread's status, metadata and allowed image domains, not only the title.
+        changes_atomically: ``save_thread_fields`` and ``save_item_if_unchanged`` lose nothing that others write at the
+            same time.
         copies_objects: Objects handed in or out may be changed by the caller without changing what is stored.
         survives_event_loops: One store may be used from one event loop after another.
     """
@@ -96,6 +98,7 @@ class StoreContractBase:
     orders_by_creation: ClassVar[bool] = True
     stamps_updated_at: ClassVar[bool] = True
     keeps_thread_details: ClassVar[bool] = True
+    changes_atomically: ClassVar[bool] = True
     copies_objects: ClassVar[bool] = True
     survives_event_loops: ClassVar[bool] = True
 

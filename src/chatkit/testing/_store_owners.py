@@ -38,6 +38,8 @@ class OwnerContract(StoreContractBase):
                 store.save_item(thread.id, message("a", "changed"), self.bob),
                 store.save_item(thread.id, message("c"), self.bob),
                 store.put_thread_item(thread.id, message("a", "changed"), self.bob),
+                store.save_item_if_unchanged(thread.id, message("a"), message("a", "changed"), self.bob),
+                store.save_thread_fields(thread.id, {"title": "changed"}, self.bob),
                 store.delete_thread_item(thread.id, "a", self.bob),
                 store.delete_items_after(thread.id, "a", self.bob),
                 store.delete_thread(thread.id, self.bob),
@@ -140,6 +142,8 @@ class OwnerContract(StoreContractBase):
                     store.add_thread_item(thread.id, message("b"), nobody),
                     store.save_item(thread.id, message("a", "changed"), nobody),
                     store.put_thread_item(thread.id, message("a", "changed"), nobody),
+                    store.save_item_if_unchanged(thread.id, message("a"), message("a", "changed"), nobody),
+                    store.save_thread_fields(thread.id, {"title": "changed"}, nobody),
                     store.delete_thread_item(thread.id, "a", nobody),
                     store.delete_items_after(thread.id, "a", nobody),
                 ]

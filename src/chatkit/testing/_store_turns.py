@@ -35,6 +35,8 @@ class TurnContract(StoreContractBase):
                 store.save_item(thread_id, message(first, "stale"), context),
                 store.put_thread_item(thread_id, message(first, "stale"), context),
                 store.put_thread_item(thread_id, message("stale"), context),
+                store.save_item_if_unchanged(thread_id, items.data[0], message(first, "stale"), context),
+                store.save_thread_fields(thread_id, {"title": "stale"}, context),
                 store.delete_thread_item(thread_id, first, context),
                 store.delete_items_after(thread_id, first, context),
                 store.delete_thread(thread_id, context),

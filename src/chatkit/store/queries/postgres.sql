@@ -108,6 +108,9 @@ INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4
 ON CONFLICT (thread, id) DO UPDATE SET type = excluded.type, data = excluded.data, exact = excluded.exact
 RETURNING seq;
 
+-- name: change_item
+UPDATE chatkit.items SET type = $3, data = $4, exact = $5 WHERE thread = $1 AND id = $2 RETURNING seq;
+
 -- name: delete_item
 DELETE FROM chatkit.items
 WHERE id = $3 AND thread = (SELECT number FROM chatkit.threads WHERE owner = $1 AND id = $2)

@@ -1,0 +1,157 @@
+"""An SQLite database behind one executor hop per transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from concurrent.futures import Future
+from threading import Lock
+from typing import Final, TypeVar
+
+from chatkit._sqlite.transactions import Deadline, Work, pragma
+from chatkit._sqlite.worker import MEMORY, Worker
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+_BUSY_SECONDS: Final = 10.0
+"""How long a transaction waits for others, those of this process in front of it and those of other processes."""
+
+_GRACE_SECONDS: Final = 1.0
+"""How long a transaction waits for other processes once its caller, or its database, is on the way out."""
+
+
+class Database:
+    """One database file, used from any number of event loops and threads.
+
+    Transactions run one after another in two threads of the database's own, one for those that write and one
+    for those that read. Nothing is opened before the first use; several processes may open one file at the same
+    time, the first of them creates or migrates the schema.
+
+    Args:
+        path: The file, or ``":memory:"`` for one that lives until ``close``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._lock = Lock()
+        self._session: _Session | None = None
+        self._patient = True
+
+    async def read(self, work: Work[T]) -> T:
+        """Returns what ``work`` makes of one consistent state of the database.
+
+        Args:
+            work: Called in the reading thread with the connection; must not write, nor keep the connection.
+
+        Raises:
+            StoreUnavailableError: The file cannot be opened or read, or stayed locked.
+            ConfigurationError: The file belongs to a newer version, or to another application.
+            StoreError: Any other failure of the database.
+        """
+        return await self._submit("BEGIN", work, _BUSY_SECONDS)
+
+    async def write(self, work: Work[T], *, wait: float | None = None) -> T:
+        """Runs ``work`` in a transaction of its own, commits it and returns its result.
+
+        Whatever ``work`` raises undoes what it wrote. A caller that is cancelled cannot know whether the
+        transaction was committed.
+
+        Args:
+            work: Called in the writing thread with the connection; must not end the transaction.
+            wait: Seconds to wait for other transactions; None for the ten of every transaction.
+
+        Raises:
+            StoreUnavailableError: As in ``read``, or the disk is full, or the file is read-only.
+            ConfigurationError: As in ``read``.
+            StoreError: Any other failure of the database.
+        """
+        return await self._submit("BEGIN IMMEDIATE", work, _BUSY_SECONDS if wait is None else wait)
+
+    async def migrate(self) -> int:
+        """Creates or migrates the schema, as the first use does, and returns its version."""
+        return await self.write(lambda connection: pragma(connection, "user_version"))
+
+    def stop_waiting(self) -> None:
+        """Makes transactions fail that other processes hold up, now and until ``close``, instead of waiting."""
+        with self._lock:
+            self._patient = False
+            if self._session is not None:
+                self._session.wait_until(0.0)
+
+    async def close(self) -> None:
+        """Releases threads and connections once the queued transactions are over; the next use opens anew.
+
+        Transactions that other processes hold up are waited for one second at most.
+        """
+        with self._lock:
+            session, self._session = self._session, None
+            self._patient = True
+        if session is None:
+            return
+        session.finalizer.detach()
+        if session.process != os.getpid():
+            _inherited.append(session)
+        else:
+            await asyncio.wrap_future(session.close())
+
+    async def _submit(self, begin: str, work: Work[T], wait: float) -> T:
+        deadline = Deadline(time.monotonic() + wait)
+        # Under the lock, so that nothing is queued behind the last task of a session that is being closed.
+        with self._lock:
+            session = self._session
+            if session is None or session.process != os.getpid():
+                session = self._open(session)
+            worker = session.reader if begin == "BEGIN" else session.writer
+            future = worker.executor.submit(worker.run, begin, work, deadline)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            # The thread would keep the interpreter from ending, with nobody there for the result.
+            deadline.advance(time.monotonic() + _GRACE_SECONDS)
+            raise
+
+    def _open(self, inherited: _Session | None) -> _Session:
+        if inherited is not None:
+            # A forked child has no threads, and SQLite forbids it even to close its parent's connections.
+            _inherited.append(inherited)
+        session = self._session = _Session(self.path)
+        if not self._patient:
+            session.wait_until(0.0)
+        session.finalizer = weakref.finalize(self, session.abandon)
+        return session
+
+
+class _Session:
+    """The threads and connections from the first use of a database to its closing."""
+
+    finalizer: weakref.finalize[..., Database]
+
+    def __init__(self, path: str) -> None:
+        self.process = os.getpid()
+        self.writer = Worker(path, "chatkit-sqlite-write")
+        # A database in memory belongs to its one connection.
+        self.reader = self.writer if path == MEMORY else Worker(path, "chatkit-sqlite-read", writes=False)
+
+    def wait_until(self, moment: float) -> None:
+        self.reader.last_call.advance(moment)
+        self.writer.last_call.advance(moment)
+
+    def close(self) -> Future[None]:
+        self.wait_until(time.monotonic() + _GRACE_SECONDS)
+        if self.reader is self.writer:
+            return self.writer.close()
+        # One after the other: the last connection to close merges the log into the file, two at a time do not.
+        reader_closed = self.reader.close()
+        return self.writer.close(behind=reader_closed)
+
+    def abandon(self) -> None:
+        if self.process == os.getpid():
+            self.reader.abandon()
+            self.writer.abandon()
+
+
+_inherited: list[_Session] = []

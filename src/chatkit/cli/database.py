@@ -1,0 +1,63 @@
+"""The database that ``--db`` names: an SQLite file, or PostgreSQL by its connection string."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from chatkit.store import SQLiteStore, Store
+
+__all__ = ["describe", "is_postgres", "open_store", "prepare"]
+
+
+def is_postgres(db: str) -> bool:
+    """Tells whether the text is a connection string, and not the path of a file."""
+    return db.startswith(("postgresql://", "postgres://"))
+
+
+def open_store(db: str) -> Store[Any]:
+    """Returns a store, which has touched nothing yet.
+
+    Raises:
+        MissingExtraError: The database needs a driver that is not installed.
+    """
+    if is_postgres(db):
+        from chatkit.store import PostgresStore
+
+        return PostgresStore(db)
+    return SQLiteStore(db)
+
+
+def describe(db: str) -> str:
+    """Returns the database as messages may show it: without user and password."""
+    if is_postgres(db):
+        from chatkit._postgres.errors import place_of
+
+        return f"the PostgreSQL database {place_of(db)}"
+    return str(Path(db).resolve())
+
+
+async def prepare(store: Store[Any]) -> None:
+    """Creates or migrates the database now, so that one that cannot be used is a plain message.
+
+    Does nothing for stores that are not of this package.
+
+    Raises:
+        ConfigurationError: The database refuses the role, is another application's or of a newer version.
+        StoreUnavailableError: It cannot be reached, or not be written.
+    """
+    if isinstance(store, SQLiteStore) or _is_postgres_store(store):
+        try:
+            await store.check()
+        finally:
+            await store.close()
+
+
+def _is_postgres_store(store: Store[Any]) -> bool:
+    # Who has one has loaded its driver; to load it for the question would be a waste.
+    if "chatkit.store.postgres" not in sys.modules:
+        return False
+    from chatkit.store import PostgresStore
+
+    return isinstance(store, PostgresStore)
