@@ -14,7 +14,6 @@ from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 from chatkit.types import (
-    AssistantMessageItem,
     Attachment,
     FeedbackKind,
     ThreadItemUpdatedEvent,
@@ -285,13 +284,6 @@ def _attachment(attachment: Attachment) -> dict[str, str]:
     }
 
 
-def _answer(item: AssistantMessageItem) -> dict[str, str]:
-    # Plain text, which Chat Completions takes too.
-    return {"role": "assistant", "content": "".join(part.text for part in item.content)}
-
-
 _CONVERTER: Final = ThreadItemConverter(
-    attachment_to_message_content=_attachment,
-    tag_to_message_content=_tag,
-    assistant_message_to_input=_answer,
+    attachment_to_message_content=_attachment, tag_to_message_content=_tag
 )
