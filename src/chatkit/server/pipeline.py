@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chatkit.errors import InvalidEventError, NotFoundError
 from chatkit.reduce import accumulator
+from chatkit.server.lifetime import current_belongings
 from chatkit.server.storable import check_storable
 from chatkit.server.thread_edits import ThreadEdits
 from chatkit.server.threads import ThreadEditor
@@ -395,6 +396,12 @@ class Pipeline:
 
     async def _updated_elsewhere(self, event: ThreadItemUpdatedEvent) -> None:
         tracked = await self._stored_elsewhere(event.item_id)
+        if tracked is not None and _goes_on(tracked):
+            self._pending[tracked.id] = tracked
+            del self._elsewhere[tracked.id]
+            tracked.state = self.state.pending(0, tracked.id, tracked.render)
+            self._updated(event)
+            return
         if tracked is not None:
             updates = tracked.accumulate(event)
             tracked.changed = True
@@ -490,3 +497,9 @@ class Pipeline:
     def _kept(self, event: ClientEffectEvent | ErrorEvent | NoticeEvent) -> None:
         encoded = to_wire(event)
         self.state.keep(self._emit(encoded), encoded)
+
+
+def _goes_on(tracked: TrackedItem) -> bool:
+    """Tells whether an item of an earlier turn was taken up in this one."""
+    belongings = current_belongings.get()
+    return belongings is not None and tracked.id in belongings.continued
