@@ -101,6 +101,10 @@ class ManagedFileStore(FileStore):
     async def get_content_url(self, file_id: str, name: str = "") -> str:
         """Returns a URL under which a browser downloads the file, under a name of its own if one is given."""
 
+    async def renew_preview_url(self, file_id: str, url: str) -> str:
+        """Returns a URL for what an earlier preview URL of the file leads to, good for a while from now."""
+        return await self.get_preview_url(file_id)
+
     @abstractmethod
     def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:
         """Returns the headers that a client has to send to the URL of ``get_upload_url``."""

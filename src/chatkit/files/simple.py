@@ -136,7 +136,10 @@ class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
         # A message names it: the upload is over.
         update: dict[str, object] = {"upload_descriptor": None}
         if isinstance(attachment, ImageAttachment):
-            url = await settled(self.files.get_preview_url(attachment.id))
+            if isinstance(self.files, ManagedFileStore):
+                url = await self.files.renew_preview_url(attachment.id, str(attachment.preview_url))
+            else:
+                url = await settled(self.files.get_preview_url(attachment.id))
             update["preview_url"] = checked_url(self.files, "get_preview_url", url)
         return attachment.model_copy(update=update)
 
