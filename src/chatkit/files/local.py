@@ -230,6 +230,23 @@ class LocalFileStore(ManagedFileStore):
         await asyncio.to_thread(check)
         await self._take(file_id, source, metadata)
 
+    async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
+        def work() -> None:
+            source = self._folder(file_id)
+            kept = FileMetadata.model_validate_json((source / _METADATA).read_bytes())
+            small = source / _SMALL
+            self._store(
+                new_id,
+                kept,
+                lambda path: _link(source / _DATA, path),
+                small.read_bytes() if small.exists() else None,
+            )
+
+        try:
+            await asyncio.to_thread(work)
+        except FileNotFoundError:
+            raise NotFoundError(f"There is no file {file_id!r}.") from None
+
     async def read(self, file_id: str) -> bytes:
         try:
             return await asyncio.to_thread((self._folder(file_id) / _DATA).read_bytes)
@@ -360,6 +377,17 @@ def _move(source: Path, path: Path) -> None:
         source.rename(path)
     except OSError:
         # Another file system.
+        shutil.copyfile(source, path)
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        # Files never change, so two may share their bytes.
+        path.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # Not on every file system.
         shutil.copyfile(source, path)
 
 

@@ -225,6 +225,23 @@ class S3FileStore(ManagedFileStore):
         await self._keep_preview(file_id, small)
         return await self.get_content_url(file_id, metadata.name)
 
+    async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
+        """Has the bucket copy a file and its preview; the bytes do not come here.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+        size = await self._head(self._key(file_id))
+        if size is None:
+            raise NotFoundError(f"There is no file {file_id!r}.")
+        await self._mark(new_id, metadata.model_copy(update={"size": size}))
+        await self._do(obstore.copy_async(self._store(), self._key(file_id), self._key(new_id)))
+        if self._preview_size is not None and has_previews(metadata.content_type):
+            with suppress(FileNotFoundError):
+                previews = (self._previews + file_id, self._previews + new_id)
+                await self._do(obstore.copy_async(self._store(), *previews))
+                self._remember_preview(new_id)
+
     async def read(self, file_id: str) -> bytes:
         found = await self._read(self._key(file_id))
         if found is None:

@@ -127,6 +127,15 @@ class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
         if isinstance(self.files, ManagedFileStore):
             await self.files.claim(attachment.id)
 
+    async def copy_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
+        """Returns the attachment with an id and a file of its own, where the file store manages its files."""
+        if not isinstance(self.files, ManagedFileStore):
+            return attachment
+        params = AttachmentCreateParams(name=attachment.name, size=0, mime_type=attachment.mime_type)
+        new_id = self._new_id(params, context)
+        await self.files.copy(attachment.id, new_id, _metadata(params))
+        return attachment.model_copy(update={"id": new_id, "thread_id": None})
+
     async def refresh_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
         """Returns the attachment with a preview URL that is good for a while from now.
 
