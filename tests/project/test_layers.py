@@ -36,6 +36,7 @@ MODULES = [
     "files/s3",
     "files/sigv4",
     "files/simple",
+    "files/thumbnails",
     "icons",
     "ids",
     "reduce",
