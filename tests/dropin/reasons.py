@@ -16,7 +16,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of 1.6.5, by its number in the protocol's list ("Where 1.6.5 falls down"), as ``docs/migration.md`` has it."""
+    """A fault of 1.6.5, by its number in the list "Where 1.6.5 falls down", which ``docs/migration.md`` has."""
 
     number: int
 

@@ -125,11 +125,25 @@ def _no_empty_page(answer: Any) -> Any:
     return {"data": [user], "has_more": False}
 
 
+def _with_all_fields(answer: Any) -> Any:
+    """What a typed widget says beyond its class."""
+    if isinstance(answer, list):
+        return [_with_all_fields(entry) for entry in answer]
+    if not isinstance(answer, dict):
+        return answer
+    if answer.get("id") == "wid_1":
+        return answer | {
+            "widget": answer["widget"] | {"border": {"size": 1, "color": "red"}, "sparkle": 3}
+        }
+    return {key: _with_all_fields(value) for key, value in answer.items()}
+
+
 EVERY_KIND = (message("msg_w", "Partial"), WIDGET, IMAGE, WORKFLOW)
 
 DIFFERENCES: dict[tuple[str, int], Difference] = {
     # Scenario and number of the answer; the last answer of a scenario is what is in the store.
     ("every_item", 0): Difference(Fault(4), without_hidden_items),
+    ("every_item_reread", 0): Difference(Fault(4), without_hidden_items),
     ("items_down", 4): Difference(Fault(4), without_hidden_items),
     ("items_up", 4): Difference(Fault(4), without_hidden_items),
     ("hides_by_replacing", 0): Difference(
@@ -174,5 +188,10 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
     ("attachment_deleted_unknown", 0): Difference(BEFORE_THE_STREAM, raised("NotFoundError")),
     ("unknown_retry", 1): Difference(Fault(5), raised("NotFoundError")),
     ("negative_limit", 1): Difference(Fault(7), raised("InvalidRequestError")),
+    **{
+        (name, number): Difference(Fault(12), _with_all_fields)
+        for name in ("widget_of_any_kind", "widget_of_any_kind_reread")
+        for number in range(3)
+    },
     ("unknown_type", 0): Difference(Fault(8), raised("MalformedRequestError")),
 }

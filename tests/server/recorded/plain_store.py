@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from chatkit.store import AttachmentStore, NotFoundError, Store
 from chatkit.types import (
     AttachmentUploadDescriptor,
     FileAttachment,
     ImageAttachment,
     Page,
+    ThreadItem,
     ThreadMetadata,
 )
 
@@ -136,6 +139,16 @@ def _failing(name: str) -> Any:
 
 for _name in sorted(Store.__abstractmethods__):
     setattr(FailingStore, _name, _failing(_name))
+
+
+class RereadingStore(PlainStore):
+    """Keeps items as JSON."""
+
+    async def add_thread_item(self, thread_id: str, item: Any, context: Any) -> None:
+        await super().add_thread_item(thread_id, _ITEM.validate_json(item.model_dump_json()), context)
+
+
+_ITEM: Any = TypeAdapter(ThreadItem)
 
 
 class DefaultIdStore(PlainStore):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.server.recorded import kinds as _kinds  # noqa: F401 -- its handlers register themselves
 from tests.server.recorded.endings import NoHandlers, OwnCancellation
 from tests.server.recorded.plain_store import (
     DefaultIdStore,
@@ -14,6 +15,7 @@ from tests.server.recorded.plain_store import (
     FailingStore,
     OwnIdStore,
     PostFiles,
+    RereadingStore,
 )
 from tests.server.recorded.play import MESSAGE, THREAD, Setting, play
 
@@ -267,6 +269,11 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
         ask("threads.add_client_tool_output", thread_id=THREAD, result=1),
     ],
     "answers_to_no_questions": [create("hello"), answer("answered")],
+    "every_task": [create("every_task"), get()],
+    "every_source": [create("every_source"), get()],
+    "every_item_reread": [create("every_item"), get()],
+    "widget_of_any_kind": [create("widget_of_any_kind"), get()],
+    "widget_of_any_kind_reread": [create("widget_of_any_kind"), get()],
     "renamed_unknown": [ask("threads.update", thread_id="thr_none", title="New")],
     "deleted_unknown": [ask("threads.delete", thread_id="thr_none")],
 }
@@ -279,6 +286,7 @@ SETTINGS: dict[str, Setting] = {
     "attachments_not_wanted": Setting(files=None),
     "cancel_not_allowed": Setting(context={"allow_cancel": False}),
     "cancelled_own_way": Setting(server=OwnCancellation),
+    "every_item_reread": Setting(store=RereadingStore),
     "feedback_not_wanted": Setting(server=NoHandlers),
     "ids_by_default": Setting(store=DefaultIdStore),
     "ids_of_its_own": Setting(store=OwnIdStore),
@@ -288,6 +296,7 @@ SETTINGS: dict[str, Setting] = {
     "sync_action_not_handled": Setting(server=NoHandlers),
     "title_cannot_be_stored": Setting(store=FailingStore),
     "transcribe_not_offered": Setting(server=NoHandlers),
+    "widget_of_any_kind_reread": Setting(store=RereadingStore),
 }
 """What surrounds a scenario, where it is not the plain setting."""
 
