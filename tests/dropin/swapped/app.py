@@ -177,6 +177,8 @@ class Shop(ChatKitServer[dict[str, str]]):
 
     async def respond(self, thread: ThreadMetadata, input: Any, context: dict[str, str]) -> AsyncIterator[Any]:
         said = input.content[0].text if input else "output"
+        if said == "fail":
+            raise RuntimeError("secret")
         if not thread.title:
             thread.title = said
         thread.metadata["turns"] = thread.metadata.get("turns", 0) + 1
@@ -198,8 +200,6 @@ class Shop(ChatKitServer[dict[str, str]]):
         elif said == "count":
             content = [AssistantMessageContent(text=f"Turn {thread.metadata['turns']}")]
             yield ThreadItemDoneEvent(item=AssistantMessageItem(**new("message"), content=content))
-        elif said == "fail":
-            raise RuntimeError("secret")
         else:
             agent_context = AgentContext(thread=thread, store=self.store, request_context=context)
             heard: Any = await simple_to_agent_input(input) if input else [{"role": "user", "content": said}]

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,15 @@ class Page:
     """
 
     def __init__(self, port: int, user: str = "ada") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._user = user
         self.heard: list[Any] = []
 
     def ask(self, kind: str, **params: Any) -> Any:
         body = json.dumps({"type": kind, "params": params})
         headers = {"content-type": "application/json", "x-test-user": self._user}
-        self._connection.request("POST", "/chatkit", body, headers)
-        response = self._connection.getresponse()
+        self.connection.request("POST", "/chatkit", body, headers)
+        response = self.connection.getresponse()
         media_type = (response.getheader("content-type") or "").partition(";")[0]
         text = TIMES.sub(r'\1"<time>"', response.read().decode())
         if media_type == "text/event-stream":
@@ -68,7 +68,9 @@ def page(environment: Environment, database: Path) -> Iterator[Page]:
     ) as process:
         try:
             assert process.stdout is not None
-            yield Page(int(process.stdout.readline()))
+            visitor = Page(int(process.stdout.readline()))
+            with closing(visitor.connection):
+                yield visitor
         finally:
             process.terminate()
             process.wait(20)

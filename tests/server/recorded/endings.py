@@ -209,3 +209,10 @@ async def widget_breaks_off(server: Any, thread: Any, context: Any) -> AsyncIter
 async def locks(server: Any, thread: Any, context: Any) -> AsyncIterator[Any]:
     thread.status = LockedStatus(reason="wait")
     yield ThreadItemDoneEvent(item=message(thread, "msg_l", "Locked now"))
+
+
+@handler
+async def title_then_error(server: Any, thread: Any, context: Any) -> AsyncIterator[Any]:
+    thread.title = "Named before it failed"
+    raise RuntimeError("secret internals")
+    yield

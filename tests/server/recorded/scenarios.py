@@ -274,6 +274,7 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
     "every_item_reread": [create("every_item"), get()],
     "widget_of_any_kind": [create("widget_of_any_kind"), get()],
     "widget_of_any_kind_reread": [create("widget_of_any_kind"), get()],
+    "title_then_error": [create("title_then_error"), get()],
     "renamed_unknown": [ask("threads.update", thread_id="thr_none", title="New")],
     "deleted_unknown": [ask("threads.delete", thread_id="thr_none")],
 }
