@@ -64,8 +64,8 @@ class TurnFeed:
                 else:
                     for _, data in entries:
                         yield b"data: " + data + b"\n\n"
-            if self.with_ids:
-                yield self._end_frame()
+            if self.with_ids and self._reader.end is not None:
+                yield self._end_frame(self._reader.end)
             await self._settle()
         finally:
             await self.leave()
@@ -83,8 +83,8 @@ class TurnFeed:
                     entries = entries + self._reader.ready()  # noqa: PLW2901
                 yield b"".join(map(self._frame, entries))
                 last = clock()
-            if self.with_ids:
-                yield self._end_frame()
+            if self.with_ids and self._reader.end is not None:
+                yield self._end_frame(self._reader.end)
             await self._settle()
         finally:
             await self.leave()
@@ -131,10 +131,8 @@ class TurnFeed:
             return b"%b%d\ndata: %b\n\n" % (self._id_head, entry.seq, entry.data)
         return b"data: " + entry.data + b"\n\n"
 
-    def _end_frame(self) -> bytes:
-        return end_frame(
-            self.info.id, self._reader.end or EndState.COMPLETED, cursor=f"{self.info.id}:{self._last_seq}"
-        )
+    def _end_frame(self, end: EndState) -> bytes:
+        return end_frame(self.info.id, end, cursor=f"{self.info.id}:{self._last_seq}")
 
 
 def end_frame(turn_id: str, status: EndState, *, cursor: str | None = None) -> bytes:

@@ -82,7 +82,12 @@ class Runner:
             context=saved_context,
         )
         turn = self._prepare(
-            info, plan, store=store, context=context, persist_item_updates=persist_item_updates
+            info,
+            plan,
+            store=store,
+            context=context,
+            persist_item_updates=persist_item_updates,
+            may_move=saved_context is not None,
         )
         pipeline = turn.pipeline
         earlier = self._in_thread(thread_id)
@@ -129,8 +134,17 @@ class Runner:
         store: Store[Any],
         context: object,
         persist_item_updates: bool,
+        may_move: bool,
     ) -> bool:
         """Runs a claimed turn again, for the readers that it has, and returns once it has begun.
+
+        Args:
+            interrupted: The turn.
+            plan: What it is to do.
+            store: The full store.
+            context: Made of what was saved of the request's context.
+            persist_item_updates: As in ``start``.
+            may_move: Whether it may be run yet another time when this process ends.
 
         Returns:
             Whether it did: not every log lets a turn go on in another process.
@@ -139,7 +153,12 @@ class Runner:
             return False
         info = replace(interrupted.info, attempt=interrupted.info.attempt + 1)
         turn = self._prepare(
-            info, plan, store=store, context=context, persist_item_updates=persist_item_updates
+            info,
+            plan,
+            store=store,
+            context=context,
+            persist_item_updates=persist_item_updates,
+            may_move=may_move,
         )
         pipeline = turn.pipeline
         pipeline.restore(interrupted.entries)
@@ -173,6 +192,7 @@ class Runner:
         store: Store[Any],
         context: object,
         persist_item_updates: bool,
+        may_move: bool,
     ) -> Turn:
         pipeline = Pipeline(
             thread=plan.thread,
@@ -182,7 +202,14 @@ class Runner:
             resumable=info.resumable,
             editor=self.editor,
         )
-        return Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
+        return Turn(
+            info=info,
+            plan=plan,
+            pipeline=pipeline,
+            closing=self._closing,
+            context=context,
+            may_move=may_move,
+        )
 
     @property
     def shutting_down(self) -> bool:
@@ -249,6 +276,8 @@ class Runner:
         current_fence.set(fence)
         try:
             end = await turn.run(before)
+            if turn.moved:
+                return
             if token:
                 await store.end_turn(turn.info.id, token, turn.context)
             if not turn.lost_lease:
@@ -257,7 +286,8 @@ class Runner:
             logger.exception("Turn %s ended badly", turn.info.id)
         finally:
             try:
-                await turn.writer.close(end)
+                if not turn.moved:
+                    await turn.writer.close(end)
             finally:
                 self._forget(turn)
 

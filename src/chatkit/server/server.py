@@ -271,6 +271,7 @@ class ChatKitServer(Handlers[TContext]):
             store=self._store(),
             context=context,
             persist_item_updates=self.persist_item_updates,
+            may_move=turn.info.attempt < self.rerun_on_crash,
         )
 
     def _saved_context(self, plan: TurnPlan, context: TContext, *, outlives_reader: bool) -> str | None:

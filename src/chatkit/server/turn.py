@@ -94,6 +94,7 @@ class Turn:
         writer: The turn's log.
         closing: Decides what is kept of a turn that ends early.
         context: The request's context.
+        may_move: Whether another worker may run the turn again when this process ends.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Turn:
         pipeline: Pipeline,
         closing: Closing,
         context: object,
+        may_move: bool = False,
     ) -> None:
         self.info = info
         self.plan = plan
@@ -112,6 +114,8 @@ class Turn:
         self.stop_reason: StopReason | None = None
         self.cancelled: asyncio.CancelledError | None = None
         self.lost_lease = False
+        self.moved = False
+        self._may_move = may_move
         self.task: asyncio.Task[None] = cast("asyncio.Task[None]", None)
         self.loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self.loop.create_future()
@@ -343,12 +347,22 @@ class Turn:
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
         if self.stop_reason == "shutdown":
+            self.moved = self._may_move and await self._handed_over()
+            if self.moved:
+                return EndState.INTERRUPTED
             return await self._failed(Interrupted("The server is shutting down."))
         if self.stop_reason is None and isinstance(error, asyncio.CancelledError):
             # The handler gave up by itself, or whoever runs the loop wants it to end: the reader must hear of it.
             self.cancelled = error
         await self._close_pending(None)
         return EndState.STOPPED
+
+    async def _handed_over(self) -> bool:
+        try:
+            return await self.writer.hand_over()
+        except Exception:
+            logger.exception("Turn %s could not be left to another worker", self.info.id)
+            return False
 
     async def _tell(self, error: Exception) -> None:
         rest = self.pipeline.accept(_error_event(error))

@@ -133,12 +133,22 @@ class TurnWriter(ABC):
     async def close(self, end: EndState) -> None:
         """Writes the end mark. Idempotent; the first end counts."""
 
+    async def hand_over(self) -> bool:
+        """Leaves the turn to other workers, which may claim it at once, instead of closing it.
+
+        Readers of this process get no more, and no end: they come back to another worker.
+
+        Returns:
+            False, the default, where no other worker can go on with it: close it.
+        """
+        return False
+
 
 class TurnReader(AsyncIterator[list[LogEntry]]):
     """Reads a turn: iterating yields the entries that are ready, at least one at a time, until the turn's end."""
 
     end: EndState | None = None
-    """How the turn ended, once iteration is over."""
+    """How the turn ended, once iteration is over; None if it goes on elsewhere."""
 
     @abstractmethod
     async def __anext__(self) -> list[LogEntry]: ...

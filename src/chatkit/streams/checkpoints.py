@@ -173,6 +173,25 @@ class Checkpoints:
         if turn.touched:
             await self.delete_ended()
 
+    async def give_up(self, turn: UnsavedTurn) -> bool:
+        """Leaves a turn to whoever claims it first; tells whether all of it is on disk and its own to give."""
+        if turn.events or turn.stopped or not turn.recorded:
+            return False
+        row = {"turn_id": turn.info.id}
+
+        def release(connection: Connection) -> bool:
+            return connection.execute(QUERIES["release_turn"], self.lease_row() | row).rowcount == 1
+
+        try:
+            released = await self._database.write(release)
+        except Exception as error:  # noqa: BLE001 -- the turn is closed here then
+            _logger.warning("Turn %s cannot be left to another process: %s", turn.info.id, error)
+            return False
+        if released:
+            turn.touched = False
+            await self.end(turn)
+        return released
+
     async def delete_ended(self) -> None:
         """Deletes what is still on disk of turns that have ended."""
         if self._doomed:

@@ -83,6 +83,7 @@ class _Turn:
         "entries",
         "info",
         "last_seq",
+        "moved",
         "news",
         "on_stop",
         "resumable",
@@ -99,6 +100,7 @@ class _Turn:
         self.size = 0
         self.last_seq = 0
         self.detached = False
+        self.moved = False
         self.end: EndState | None = None
         self.ended_at = 0.0
         self.news = _Waiters()
@@ -184,14 +186,14 @@ class _MemoryReader(TurnReader):
             entries = self.ready()
             if entries:
                 return entries
-            if turn.end is not None:
+            if turn.end is not None or turn.moved:
                 self.end = turn.end
                 raise StopAsyncIteration
             await turn.news.wait_unless(self._has_news)
 
     def _has_news(self) -> bool:
         turn = self._turn
-        return self._closed or turn.end is not None or turn.last_seq > self._seen
+        return self._closed or turn.end is not None or turn.moved or turn.last_seq > self._seen
 
     def ready(self) -> list[LogEntry]:
         turn = self._turn
@@ -290,6 +292,16 @@ class MemoryStreamLog(StreamLog):
         else:
             self._drop(turn)
 
+    def let_go(self, turn_id: str) -> None:
+        """Forgets a running turn that another worker goes on with; readers here get no more of it."""
+        turn = self._turns.get(turn_id)
+        if turn is not None and turn.end is None:
+            turn.moved = True
+            self._drop(turn)
+            turn.news.wake()
+            turn.closed.wake()
+            turn.drained.wake()
+
     def _drop(self, turn: _Turn) -> None:
         self._turns.pop(turn.info.id, None)
         of_thread = self._by_thread.get(turn.info.thread_id)
@@ -335,8 +347,8 @@ class MemoryStreamLog(StreamLog):
 
     async def wait_closed(self, turn_id: str) -> None:
         turn = self._turns.get(turn_id)
-        while turn is not None and turn.end is None:
-            await turn.closed.wait_unless(lambda: turn.end is not None)
+        while turn is not None and turn.end is None and not turn.moved:
+            await turn.closed.wait_unless(lambda: turn.end is not None or turn.moved)
 
     async def claim_key(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
         now = time.monotonic()

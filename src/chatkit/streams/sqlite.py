@@ -38,8 +38,15 @@ _LEASE_COLUMN: Final = 9
 class SQLiteTurnWriter(TurnWriter):
     """Writes a turn of a :class:`SQLiteStreamLog`: at once to memory, a moment later to disk."""
 
-    def __init__(self, memory: TurnWriter, checkpoints: Checkpoints, turn: UnsavedTurn) -> None:
+    def __init__(
+        self,
+        memory: TurnWriter,
+        checkpoints: Checkpoints,
+        turn: UnsavedTurn,
+        let_go: Callable[[], None],
+    ) -> None:
         self._memory = memory
+        self._let_go = let_go
         self._checkpoints = checkpoints
         self._unsaved = turn
         self._closing = False
@@ -78,6 +85,17 @@ class SQLiteTurnWriter(TurnWriter):
             await self._checkpoints.end(self._unsaved)
         finally:
             await self._memory.close(end)
+
+    async def hand_over(self) -> bool:
+        """Lets the next process on the file claim the turn; not if what it appended cannot be saved."""
+        if self._closing:
+            return False
+        await self.flush()
+        if not await self._checkpoints.give_up(self._unsaved):
+            return False
+        self._closing = True
+        self._let_go()
+        return True
 
 
 class SQLiteStreamLog(MemoryStreamLog):
@@ -118,7 +136,10 @@ class SQLiteStreamLog(MemoryStreamLog):
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter:
         memory = await super().open(info, snapshot=snapshot, on_stop=on_stop)
-        return SQLiteTurnWriter(memory, self._checkpoints, self._checkpoints.begin(info))
+        return self._saved(memory, self._checkpoints.begin(info))
+
+    def _saved(self, memory: TurnWriter, turn: UnsavedTurn) -> SQLiteTurnWriter:
+        return SQLiteTurnWriter(memory, self._checkpoints, turn, lambda: self.let_go(turn.info.id))
 
     async def claim_interrupted(self) -> list[InterruptedTurn]:
         """Returns the turns whose worker died, each to one caller of all processes on the file.
@@ -156,9 +177,7 @@ class SQLiteStreamLog(MemoryStreamLog):
         memory = await super().take_over(turn, snapshot=snapshot, on_stop=on_stop)
         if memory is None:
             return None
-        return SQLiteTurnWriter(
-            memory, self._checkpoints, self._checkpoints.begin(turn.info, saved_seq=memory.last_seq)
-        )
+        return self._saved(memory, self._checkpoints.begin(turn.info, saved_seq=memory.last_seq))
 
     async def settle(self, turn_id: str) -> None:
         """Forgets a claimed turn after it was finalised; one that was claimed by another since is left alone.

@@ -40,6 +40,10 @@ WHERE turn_id = :turn_id;
 -- name: take_over_turn
 UPDATE stream_turns SET claimed = 0, attempt = :attempt WHERE turn_id = :turn_id AND holder = :holder;
 
+-- name: release_turn
+UPDATE stream_turns SET holder = '', place = '', pid = 0, process_start = '', lease_expires_at = 0
+WHERE turn_id = :turn_id AND holder = :holder AND NOT claimed;
+
 -- name: load_chunks
 SELECT first_seq, events FROM stream_chunks WHERE turn_id = :turn_id ORDER BY first_seq;
 
