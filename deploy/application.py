@@ -1,0 +1,59 @@
+"""A chat on many machines: the built-in assistant over PostgreSQL, Redis and an S3-compatible store.
+
+What it needs comes from the environment; the same file runs in every worker:
+
+``DATABASE_URL``      PostgreSQL, for threads and items
+``REDIS_URL``         Redis or Valkey, for the events of running turns; without it they are kept in PostgreSQL
+``S3_ENDPOINT``, ``S3_BUCKET``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``   for files; without a bucket, none
+``CHATKIT_SECRET``    signs attachment ids; the same everywhere
+``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in; without them, ``X-User`` is believed: for trials only
+``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced
+
+Replace the assistant with a server of your own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from starlette.requests import Request
+
+from chatkit.demo import GuideServer
+from chatkit.errors import AuthenticationError
+from chatkit.files import S3FileStore
+from chatkit.store import PostgresStore
+from chatkit.streams import RedisStreamLog
+from chatkit.web import JWTContext, create_app
+
+__all__ = ["app"]
+
+
+def _files() -> S3FileStore | None:
+    if "S3_BUCKET" not in os.environ:
+        return None
+    return S3FileStore(os.environ["S3_BUCKET"], endpoint=os.environ.get("S3_ENDPOINT"))
+
+
+def _trial_user(request: Request) -> dict[str, str]:
+    user = request.headers.get("x-user", "")
+    if not user:
+        raise AuthenticationError("Name a user: X-User.")
+    return {"user_id": user}
+
+
+def _context() -> Any:
+    issuer = os.environ.get("OIDC_ISSUER")
+    return JWTContext(issuer=issuer, audience=os.environ["OIDC_AUDIENCE"]) if issuer else _trial_user
+
+
+def app() -> Any:
+    """Returns the ASGI application: ``uvicorn --factory deploy.application:app``."""
+    redis = os.environ.get("REDIS_URL")
+    server = GuideServer(
+        PostgresStore(os.environ["DATABASE_URL"]),
+        file_store=_files(),
+        # Without one, the store brings a log of its own in the same database.
+        stream_log=RedisStreamLog(redis) if redis else None,
+    )
+    return create_app(server, context=_context(), drain_seconds=float(os.environ.get("DRAIN_SECONDS", "30")))
