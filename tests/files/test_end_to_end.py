@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from chatkit.errors import NotFoundError
 from chatkit.files import FileLimits, LocalFileStore
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from tests.files.page import HTML, PNG, Page, error_of, make_app, pages
@@ -337,6 +339,26 @@ def test_a_message_that_is_not_stored_leaves_no_copy(tmp_path: Path) -> None:
             assert alice.send(made["id"], **params).status_code >= 500
         assert sorted(tmp_path.rglob("*/data")) == before
         assert httpx2.get(made["preview_url"]).content == PNG
+
+
+def test_a_file_of_a_message_that_is_not_stored_is_an_orphan(files_kind: str, tmp_path: Path) -> None:
+    store = Failing()
+    setting = Setting(files_kind, store, tmp_path)
+    with pages(make_app(SampleServer(store, file_store=setting.files))) as (alice, _):
+        sent, unsent = alice.upload(PNG), alice.upload(PNG)
+        store.fails = True
+        assert alice.send(unsent["id"]).status_code >= 500
+        store.fails = False
+        # It may be sent again, and a file that a message has is not released by another that fails.
+        thread_id, _ = alice.new_thread(sent["id"])
+        store.fails = True
+        assert alice.send(sent["id"], thread_id=thread_id).status_code >= 500
+        setting.clock = 90_000
+        assert asyncio.run(setting.files.sweep_orphans()) >= 1
+        setting.clock = 0
+        assert asyncio.run(setting.files.read(sent["id"])) == PNG
+        with pytest.raises(NotFoundError):
+            asyncio.run(setting.files.read(unsent["id"]))
 
 
 def test_a_file_that_cannot_be_copied_goes_with_the_last_thread_that_named_it() -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from obstore import head_async
 
-from chatkit.errors import ConfigurationError, StoreUnavailableError
+from chatkit.errors import ConfigurationError, NotFoundError, StoreUnavailableError
 from chatkit.files import FileMetadata, S3FileStore
 from chatkit.files.sigv4 import Credentials
-from tests.files.page import PNG
+from chatkit.store import MemoryStore
+from tests.files.page import PNG, make_app, pages
 from tests.files.test_contract import bucket_of
 from tests.support.s3 import s3_server
+from tests.web.sample import SampleServer
 
 METADATA = FileMetadata(content_type="image/png", name="a.png", size=len(PNG))
 
@@ -120,6 +124,44 @@ async def test_a_size_that_the_server_did_not_check_is_seen_later() -> None:
         await store.check_upload("atc_longer", "image/png")
     with pytest.raises(Exception, match="There is no file"):
         await store.read("atc_longer")
+
+
+async def parts_of(store: S3FileStore, file_id: str) -> int:
+    """In how many parts a file came: the bucket's tag of one in parts ends with their number."""
+    tag = (await head_async(store._store(), f"uploads/{file_id}"))["e_tag"]
+    assert tag is not None
+    _, dash, parts = tag.strip('"').rpartition("-")
+    return int(parts) if dash else 1
+
+
+async def test_a_large_file_goes_in_parts(tmp_path: Path) -> None:
+    store = bucket_of(s3_server())
+    for size, parts in ((1_000_000, 1), (22 * 1024 * 1024, 5)):
+        content = b"%PDF-" + b"\x01" * (size - 5)
+        (tmp_path / "large.pdf").write_bytes(content)
+        metadata = FileMetadata(content_type="application/pdf", name="large.pdf", size=size)
+        await store.upload_path("atc_large", tmp_path / "large.pdf", metadata)
+        assert await parts_of(store, "atc_large") == parts
+        assert await store.read("atc_large") == content
+        await store.check_upload("atc_large", "application/pdf")
+        await store.delete("atc_large")
+
+
+def test_a_large_direct_upload_goes_in_parts() -> None:
+    store = bucket_of(s3_server())
+    content = b"%PDF-" + bytes(range(256)) * 50_000
+    with pages(make_app(SampleServer(MemoryStore(), file_store=store))) as (alice, _):
+        answer = alice.client.post(
+            "/chatkit/files", files={"file": ("large.pdf", content, "application/pdf")}
+        )
+        assert answer.status_code == 200, answer.text
+        made = answer.json()
+        assert asyncio.run(parts_of(store, made["id"])) == 3
+        thread_id, _ = alice.new_thread(made["id"])
+        assert asyncio.run(store.read(made["id"])) == content
+        assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
+    with pytest.raises(NotFoundError):
+        asyncio.run(store.read(made["id"]))
 
 
 def test_several_event_loops_may_use_one_store() -> None:

@@ -72,7 +72,9 @@ TARGET is module:attribute, looked for in the working folder first:
   a subclass of it       constructed with the store of --db
   a function             called with that store, or without arguments; returns a ChatKitServer
   an ASGI application    served as it is; --cors and --context do not apply
---db is for targets that get a store: a SQLiteStore, or a PostgresStore.
+--db is for targets that get a store (a SQLiteStore, or a PostgresStore), and so is --files, where they have no file
+store of their own. Links to files are signed with CHATKIT_SECRET; without it a secret is made and kept in the folder
+of the files.
 
 Without a target the built-in assistant answers. Set OPENAI_API_KEY for a model of OpenAI, or OPENAI_BASE_URL for one
 behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a guide that has no model.
@@ -89,7 +91,7 @@ Lines piped in are sent as messages. Type /help in the chat for its commands.
 """
 
 _MIGRATE: Final = (
-    "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so by itself; this does it before."
+    "Bring an SQLite or PostgreSQL database to the newest schema, as serving does by itself, but before."
 )
 
 
@@ -99,6 +101,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "target", nargs="?", metavar="TARGET", default=setting("CHATKIT_TARGET"), help="what to serve"
     )
     _add_db(parser)
+    parser.add_argument(
+        "--files",
+        metavar="FOLDER",
+        help="attached files, or 'off' to take none; default chatkit-files beside chatkit.db (CHATKIT_FILES)",
+    )
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -201,6 +208,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             target=arguments.target,
             db=arguments.db or setting("CHATKIT_DB", DEFAULT_DB) or DEFAULT_DB,
             db_is_asked_for=arguments.db is not None,
+            files=arguments.files or setting("CHATKIT_FILES"),
+            files_are_asked_for=arguments.files is not None,
             model=find_model(arguments.model, arguments.api, arguments.target),
             host=arguments.host,
             port=arguments.port,

@@ -14,11 +14,13 @@ from pydantic import TypeAdapter
 
 from chatkit import __version__
 from chatkit.cli.database import describe, open_store, prepare
+from chatkit.cli.files import open_files
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, CommandError
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
+from chatkit.files import LocalFileStore
 from chatkit.store import Store
 
 try:
@@ -47,6 +49,9 @@ class ServeSettings:
         model: What the built-in assistant answers with; None makes it the guide.
         db: Path of the SQLite file, or connection string of PostgreSQL, for servers that are constructed here.
         db_is_asked_for: Whether the database was given with the command, so that not to use it would be a mistake.
+        files: Folder for the files that users attach, ``"off"`` for none; None is one beside the database. For the
+            same servers, where they have no file store of their own.
+        files_are_asked_for: As for the database.
         host: Address to listen on.
         port: TCP port, 0 for a free one.
         cors: Origins whose pages may use the chat.
@@ -60,6 +65,8 @@ class ServeSettings:
     model: ModelSettings | None = None
     db: str = DEFAULT_DB
     db_is_asked_for: bool = False
+    files: str | None = None
+    files_are_asked_for: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     cors: tuple[str, ...] = ()
@@ -128,7 +135,7 @@ def _target(settings: ServeSettings) -> Target:
         return open_store(settings.db)
 
     if settings.model is not None:
-        return Target(server=assistant(settings.model, make_store()), got_store=True)
+        return _with_files(settings, Target(server=assistant(settings.model, make_store()), got_store=True))
     name = settings.target or GUIDE
     target = resolve(load(name, "TARGET"), name, make_store)
     if settings.db_is_asked_for and not target.got_store:
@@ -136,6 +143,20 @@ def _target(settings: ServeSettings) -> Target:
             f"--db has no effect on {name}, which has a store of its own. Leave --db out, or name a subclass of "
             "ChatKitServer, or a function that takes a store."
         )
+    return _with_files(settings, target)
+
+
+def _with_files(settings: ServeSettings, target: Target) -> Target:
+    server = target.server
+    if server is None or not target.got_store or server.attachment_store is not None:
+        if settings.files_are_asked_for:
+            raise CommandError(
+                f"--files has no effect on {settings.target}, which looks after files itself. Leave --files out, or "
+                "name a subclass of ChatKitServer, or a function that takes a store, without a file store."
+            )
+        return target
+    files: Any = open_files(settings.files, settings.db)
+    server.attachment_store = files
     return target
 
 
@@ -191,6 +212,9 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
     lines = [f"chatkit {__version__} serves {what}."]
     if target.got_store:
         lines.append(f"Threads are kept in {describe(settings.db)}.")
+        files = None if target.server is None else target.server.attachment_store
+        if isinstance(files, LocalFileStore):
+            lines.append(f"Attached files are kept in {files.directory.resolve()}.")
     if target.server is not None and settings.context is None:
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
         if not is_loopback(address):

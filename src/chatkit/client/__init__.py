@@ -7,6 +7,9 @@
             async for event in stream:
                 ...
         print(stream.text)
+        picture = await client.upload("picture.png")
+        async with client.send_message(stream.thread_id, "What is this?", attachments=[picture]) as stream:
+            await stream.until_done()
 
 Needs the extra ``client``: ``pip install 'chatkit-server[client]'``.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
@@ -15,6 +16,8 @@ from chatkit.actions import Action
 from chatkit.client.errors import UnexpectedAnswerError
 from chatkit.client.stream import TurnStream
 from chatkit.client.transport import DEFAULT_TIMEOUT, Transport
+from chatkit.client.uploads import FileSource, describe_file, post_file, send_file
+from chatkit.errors import ChatKitError, UnsupportedOperationError
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,
@@ -166,6 +169,7 @@ class ChatKitClient:
         self,
         input: UserMessageInput | str,
         *,
+        attachments: Sequence[Attachment | str] = (),
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
     ) -> TurnStream:
@@ -173,11 +177,12 @@ class ChatKitClient:
 
         Args:
             input: The message.
+            attachments: Files that go with it, from ``upload``, or their ids; besides those that the message names.
             metadata: For the application, sent with the request.
             idempotency_key: Makes the message the same turn when it is sent again; by default a fresh one, so that
                 the client's own retries cannot send the message twice.
         """
-        params = ThreadCreateParams(input=_message(input))
+        params = ThreadCreateParams(input=_message(input, attachments))
         return self._stream(
             ThreadsCreateReq(params=params, metadata=self._message_metadata(metadata, idempotency_key))
         )
@@ -187,11 +192,12 @@ class ChatKitClient:
         thread_id: str,
         input: UserMessageInput | str,
         *,
+        attachments: Sequence[Attachment | str] = (),
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
     ) -> TurnStream:
         """Adds a message to a thread; arguments as in ``create_thread``."""
-        params = ThreadAddUserMessageParams(thread_id=thread_id, input=_message(input))
+        params = ThreadAddUserMessageParams(thread_id=thread_id, input=_message(input, attachments))
         return self._stream(
             ThreadsAddUserMessageReq(
                 params=params, metadata=self._message_metadata(metadata, idempotency_key)
@@ -361,14 +367,72 @@ class ChatKitClient:
 
     # Files and speech
 
+    async def upload(
+        self, file: FileSource, *, name: str | None = None, mime_type: str | None = None
+    ) -> Attachment:
+        """Uploads a file and returns its attachment, for ``create_thread`` and ``send_message``.
+
+        The file is announced and then sent to where the server wants it, its own or a bucket's address (two-phase
+        upload); the client's headers go only to the server of the endpoint. What fails half-way is deleted.
+
+        Args:
+            file: The file's bytes, or its path, from which it is read as it is sent.
+            name: Its name; by default that of its path, or ``"file"``.
+            mime_type: Its media type; by default the usual one of its name's extension.
+
+        Raises:
+            OSError: There is no such file.
+            UnsupportedOperationError: The server takes no files, or direct uploads only.
+            RequestTooLargeError: The file is larger than the server takes.
+            UnsupportedMediaTypeError: The server does not take such files, or the bytes are of another type.
+        """
+        upload = await describe_file(file, name, mime_type)
+        attachment = await self.create_attachment(upload.name, upload.size, upload.mime_type)
+        try:
+            if attachment.upload_descriptor is None:
+                raise UnsupportedOperationError(
+                    "The server does not tell where to send the file; it may take direct uploads: upload_directly()."
+                )
+            await send_file(self._transport, upload, attachment.upload_descriptor)
+        except BaseException:
+            # Otherwise the server would sweep it, in its time.
+            with suppress(ChatKitError):
+                await self.delete_attachment(attachment)
+            raise
+        return attachment
+
+    async def upload_directly(
+        self,
+        file: FileSource,
+        *,
+        name: str | None = None,
+        mime_type: str | None = None,
+        url: str | None = None,
+    ) -> Attachment:
+        """Posts a file to the application (direct upload) and returns its attachment.
+
+        Args:
+            file: The file's bytes, or its path; it is held in memory.
+            name: As in ``upload``.
+            mime_type: As in ``upload``.
+            url: Where to; by default ``files`` below the endpoint.
+
+        Raises:
+            OSError: There is no such file.
+            ChatKitError: The server takes no such upload.
+        """
+        upload = await describe_file(file, name, mime_type)
+        where = url or f"{self.url.partition('?')[0].rstrip('/')}/files"
+        return self._read(await post_file(self._transport, upload, where), _attachment)
+
     async def create_attachment(self, name: str, size: int, mime_type: str) -> Attachment:
         """Registers a file of ``size`` bytes; the attachment's ``upload_descriptor`` tells where to upload it."""
         params = AttachmentCreateParams(name=name, size=size, mime_type=mime_type)
         return await self._ask(AttachmentsCreateReq(params=params), _attachment)
 
-    async def delete_attachment(self, attachment_id: str) -> None:
-        """Deletes an attachment and its file."""
-        params = AttachmentDeleteParams(attachment_id=attachment_id)
+    async def delete_attachment(self, attachment_id: Attachment | str) -> None:
+        """Deletes an attachment, given as such or by its id, and its file."""
+        params = AttachmentDeleteParams(attachment_id=_id(attachment_id))
         await self._ask(AttachmentsDeleteReq(params=params), _nothing)
 
     async def transcribe(self, audio: bytes, mime_type: str) -> str:
@@ -378,7 +442,9 @@ class ChatKitClient:
         return (await self._ask(InputTranscribeReq(params=params), _transcription)).text
 
     async def _ask(self, request: BaseReq, answer: TypeAdapter[T], *, repeatable: bool = False) -> T:
-        body = await self._transport.call(request, repeatable=repeatable)
+        return self._read(await self._transport.call(request, repeatable=repeatable), answer)
+
+    def _read(self, body: bytes, answer: TypeAdapter[T]) -> T:
         try:
             return answer.validate_json(body)
         except ValidationError as error:
@@ -411,10 +477,16 @@ class ChatKitClient:
         return given
 
 
-def _message(input: UserMessageInput | str) -> UserMessageInput:
+def _message(input: UserMessageInput | str, attachments: Sequence[Attachment | str]) -> UserMessageInput:
     if isinstance(input, str):
-        return UserMessageInput(content=[UserMessageTextContent(text=input)])
-    return input
+        input = UserMessageInput(content=[UserMessageTextContent(text=input)])
+    if not attachments:
+        return input
+    return input.model_copy(update={"attachments": [*input.attachments, *map(_id, attachments)]})
+
+
+def _id(attachment: Attachment | str) -> str:
+    return attachment if isinstance(attachment, str) else attachment.id
 
 
 def _submission(answer: Answer) -> StructuredInputAnswerSubmission:

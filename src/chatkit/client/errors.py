@@ -109,7 +109,9 @@ def _class_of(status: int, code: str) -> type[ChatKitError] | None:
     return general
 
 
-def error_of_answer(status: int, body: bytes, headers: Mapping[str, str]) -> ChatKitError:
+def error_of_answer(
+    status: int, body: bytes, headers: Mapping[str, str], otherwise: str | None = None
+) -> ChatKitError:
     """Returns the error that an answer with a failure status stands for.
 
     Bodies of this package (``{"error": {"code", "message"}}``) and of FastAPI (``{"detail": ...}``) are understood.
@@ -118,10 +120,13 @@ def error_of_answer(status: int, body: bytes, headers: Mapping[str, str]) -> Cha
         status: HTTP status.
         body: The whole body.
         headers: Headers of the answer, looked up by lower-case name.
+        otherwise: The message where the body is neither; by default one about the chat's endpoint.
     """
     code, message = _read_body(body)
     if not message:
-        message = f"The server answered with HTTP status {status}. Is the URL the chat's endpoint?"
+        message = (
+            otherwise or f"The server answered with HTTP status {status}. Is the URL the chat's endpoint?"
+        )
     kind = _class_of(status, code)
     if kind is None:
         return ServerError(message, http_status=status, server_code=code)

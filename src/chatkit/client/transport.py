@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from chatkit.client.errors import TransportError, error_of_answer
@@ -24,6 +25,7 @@ DEFAULT_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
 
 _LONGEST_PAUSE: Final = 5.0
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_BUCKET_ERROR: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _random = secrets.SystemRandom()
 
 
@@ -67,7 +69,9 @@ class Transport:
             ChatKitError: The error that the server reported.
             TransportError: The server cannot be reached.
         """
-        response = await self._send(request, "application/json", repeatable=repeatable, whole=True)
+        response = await self._send(
+            self._asking(request, "application/json"), repeatable=repeatable, whole=True
+        )
         return response.content
 
     async def open(self, request: BaseReq, *, repeatable: bool = False) -> httpx2.Response:
@@ -75,7 +79,33 @@ class Transport:
 
         Raises and arguments as in ``call``.
         """
-        return await self._send(request, MEDIA_TYPE, repeatable=repeatable, whole=False)
+        return await self._send(self._asking(request, MEDIA_TYPE), repeatable=repeatable, whole=False)
+
+    async def send_file(
+        self, make: Callable[[httpx2.AsyncClient], httpx2.Request], *, repeatable: bool
+    ) -> bytes:
+        """Returns the body of the answer to an upload, which may go to another server than the endpoint's.
+
+        Args:
+            make: Makes the request, anew for each attempt.
+            repeatable: As in ``call``.
+
+        Raises:
+            ChatKitError: The error that the server reported.
+            TransportError: The server cannot be reached.
+        """
+        response = await self._send(make, repeatable=repeatable, whole=True, is_upload=True)
+        return response.content
+
+    def has_origin_of(self, url: httpx2.URL) -> bool:
+        """Whether a URL leads to the server that the endpoint is at."""
+        own = httpx2.URL(self.url)
+        return (own.scheme, own.host, _port(own)) == (url.scheme, url.host, _port(url))
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The headers that the user gave for every request."""
+        return {name: value for name, value in self._headers.items() if name.lower() != "content-type"}
 
     async def pause(self, attempt: int) -> None:
         """Waits before a retry; the longer, the higher ``attempt`` (from 0)."""
@@ -87,14 +117,29 @@ class Transport:
         if self._owned:
             await self._http.aclose()
 
-    async def _send(self, request: BaseReq, accept: str, *, repeatable: bool, whole: bool) -> httpx2.Response:
+    def _asking(self, request: BaseReq, accept: str) -> Callable[[httpx2.AsyncClient], httpx2.Request]:
         body = _encode(request)
         headers = {**self._headers, "Accept": accept}
+        return lambda http: http.build_request("POST", self.url, content=body, headers=headers)
+
+    async def _send(
+        self,
+        make: Callable[[httpx2.AsyncClient], httpx2.Request],
+        *,
+        repeatable: bool,
+        whole: bool,
+        is_upload: bool = False,
+    ) -> httpx2.Response:
         attempt = 0
+        where = self.url
         while True:
             try:
-                sent = self._http.build_request("POST", self.url, content=body, headers=headers)
-                response = await self._http.send(sent, stream=True)
+                sent = make(self._http)
+                # Without its query, which may be a signature.
+                where = str(sent.url.copy_with(query=None)) if is_upload else self.url
+                # A client that was given may add credentials of its own.
+                auth = None if is_upload and not self.has_origin_of(sent.url) else httpx2.USE_CLIENT_DEFAULT
+                response = await self._http.send(sent, stream=True, auth=auth)
                 try:
                     if whole or not response.is_success:
                         await response.aread()
@@ -102,16 +147,28 @@ class Transport:
                     await response.aclose()
                     raise
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-                raise TransportError(f"{self.url} is not an http or https URL.") from error
+                raise TransportError(f"{where} is not an http or https URL.") from error
             except httpx2.TransportError as error:
                 if attempt >= self.retries or not (repeatable or isinstance(error, _NOT_SENT)):
-                    raise TransportError(f"{self.url} cannot be reached: {describe(error)}.") from error
+                    raise TransportError(f"{where} cannot be reached: {describe(error)}.") from error
             else:
                 if not response.is_success:
-                    raise error_of_answer(response.status_code, response.content, response.headers)
+                    otherwise = _refusal(response) if is_upload else None
+                    raise error_of_answer(response.status_code, response.content, response.headers, otherwise)
                 return response
             await self.pause(attempt)
             attempt += 1
+
+
+def _port(url: httpx2.URL) -> int | None:
+    return url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _refusal(response: httpx2.Response) -> str:
+    # Buckets explain themselves in XML; the rest of it repeats the signed request.
+    code = _BUCKET_ERROR.search(response.content[:4096])
+    reason = f" ({code[1].decode()})" if code else ""
+    return f"{response.url.host} refused the file with HTTP status {response.status_code}{reason}."
 
 
 def _encode(request: BaseReq) -> bytes:

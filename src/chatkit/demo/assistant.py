@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Literal
 
 from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
+from chatkit.demo.attachments import read_newest, to_model_content
 from chatkit.demo.titles import first_words, tidied
 from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
 from chatkit.server import ChatKitServer
@@ -113,11 +114,13 @@ class AssistantServer(ChatKitServer[Any]):
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Answers with the thread's newest items as the model's input."""
         page = await self._threads.load_thread_items(thread.id, None, _HISTORY, "desc", context)
-        agent_input = await _CONVERTER.to_agent_input(page.data[::-1])
+        contents = await read_newest(self.attachment_store, page.data)
+        agent_input = await _converter(contents).to_agent_input(page.data[::-1])
         agent_context = AgentContext(thread=thread, store=self._threads, request_context=context)
         title = None
         if thread.title is None and input is not None:
-            title = _Title(thread, " ".join(part.text for part in input.content))
+            said = " ".join(part.text for part in input.content)
+            title = _Title(thread, said or " ".join(entry.name for entry in input.attachments))
         try:
             result = Runner.run_streamed(
                 _ASSISTANT, agent_input, context=agent_context, run_config=self._run_config()
@@ -288,13 +291,8 @@ def _tag(tag: UserMessageTagContent) -> dict[str, str]:
     return {"type": "input_text", "text": f"{tag.text}: {tag.data}"}
 
 
-def _attachment(attachment: Attachment) -> dict[str, str]:
-    return {
-        "type": "input_text",
-        "text": f"(The file {attachment.name} was attached; it cannot be read here.)",
-    }
+def _converter(contents: Mapping[str, bytes]) -> ThreadItemConverter:
+    def convert(attachment: Attachment) -> dict[str, Any]:
+        return to_model_content(attachment, contents)
 
-
-_CONVERTER: Final = ThreadItemConverter(
-    attachment_to_message_content=_attachment, tag_to_message_content=_tag
-)
+    return ThreadItemConverter(attachment_to_message_content=convert, tag_to_message_content=_tag)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from chatkit.actions import Action
+from chatkit.demo.attachments import read_attachment, told_of
 from chatkit.demo.commands import find_command
 from chatkit.demo.dialogue import Count, answers, counted, tool_output, unlock
 from chatkit.demo.scene import Scene
@@ -57,7 +58,13 @@ class GuideServer(ChatKitServer[Any]):
             return
         text = " ".join(part.text for part in input.content)
         if thread.title is None:
-            thread.title = first_words(text)
+            thread.title = first_words(text or " ".join(entry.name for entry in input.attachments))
+        if input.attachments:
+            read = [await read_attachment(self.attachment_store, entry) for entry in input.attachments]
+            told = told_of(input.attachments, [None if content is None else len(content) for content in read])
+            async for event in Scene(thread, input.id, "", self._delay).say(told):
+                yield event
+            return
         play, argument = find_command(text)
         async for event in play(Scene(thread, input.id, argument, self._delay)):
             yield event

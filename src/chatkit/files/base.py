@@ -69,6 +69,9 @@ class AttachmentStore(ABC, Generic[TContext]):
     async def claim_attachment(self, attachment: Attachment, context: TContext) -> None:
         """Notes that a message names the attachment, so that it is no orphan. Called before the message is stored."""
 
+    async def release_attachment(self, attachment: Attachment, context: TContext) -> None:
+        """Takes a claim back: the message was not stored after all, and no other names the attachment."""
+
     async def copy_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
         """Returns an attachment for a message of another thread than the one that has this attachment.
 
@@ -138,6 +141,9 @@ class ManagedFileStore(FileStore):
     @abstractmethod
     async def claim(self, file_id: str) -> None:
         """Notes that the file is in use: ``sweep_orphans`` leaves it from now on."""
+
+    async def release(self, file_id: str) -> None:
+        """Takes a claim back: the file is an orphan again if nobody claims it in time. Stores may leave this out."""
 
     @abstractmethod
     async def sweep_orphans(self) -> int:

@@ -272,6 +272,13 @@ class LocalFileStore(ManagedFileStore):
     async def claim(self, file_id: str) -> None:
         await asyncio.to_thread(self._marker(file_id).unlink, missing_ok=True)
 
+    async def release(self, file_id: str) -> None:
+        def work() -> None:
+            if self._folder(file_id).exists():
+                self._mark(file_id)
+
+        await asyncio.to_thread(work)
+
     async def sweep_orphans(self) -> int:
         return await asyncio.to_thread(self._sweep)
 
@@ -316,6 +323,9 @@ class LocalFileStore(ManagedFileStore):
             _sync(folder.parent)
         finally:
             shutil.rmtree(made, ignore_errors=True)
+        self._mark(file_id)
+
+    def _mark(self, file_id: str) -> None:
         marker = self._marker(file_id)
         _make_folder(marker.parent)
         marker.write_text(json.dumps({"file_id": file_id, "uploaded_at": self._clock()}))

@@ -282,6 +282,11 @@ class S3FileStore(ManagedFileStore):
         check_file_id(file_id)
         await self._delete(self._pending + file_id)
 
+    async def release(self, file_id: str) -> None:
+        size = await self._head(self._key(file_id))
+        if size is not None:
+            await self._mark(file_id, FileMetadata(content_type="", size=size))
+
     async def sweep_orphans(self) -> int:
         doomed: list[str] = []
         try:

@@ -127,6 +127,10 @@ class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
         if isinstance(self.files, ManagedFileStore):
             await self.files.claim(attachment.id)
 
+    async def release_attachment(self, attachment: Attachment, context: TContext) -> None:
+        if isinstance(self.files, ManagedFileStore):
+            await self.files.release(attachment.id)
+
     async def copy_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
         """Returns the attachment with an id and a file of its own, where the file store manages its files."""
         if not isinstance(self.files, ManagedFileStore):

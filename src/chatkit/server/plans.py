@@ -131,7 +131,7 @@ class Planner:
         async def undo() -> None:
             # Attachments first: a store deletes those that are the thread's together with it.
             try:
-                await self._restore(attachments, params.input)
+                await self._restore(attachments, params.input, thread)
             finally:
                 with suppress(NotFoundError):
                     await store.delete_thread(thread.id, context)
@@ -165,7 +165,7 @@ class Planner:
             thread=thread,
             opening=opening,
             handler=lambda pipeline: self._application.respond(pipeline.thread, message, self._context),
-            undo=lambda: self._restore(attachments, params.input),
+            undo=lambda: self._restore(attachments, params.input, thread),
             user_item_id=message.id,
             message=True,
         )
@@ -346,15 +346,27 @@ class Planner:
             await self._store.save_attachment(attachment, self._context)
         await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
 
-    async def _restore(self, attachments: list[Attachment], given: UserMessageInput) -> None:
+    async def _restore(
+        self, attachments: list[Attachment], given: UserMessageInput, thread: ThreadMetadata
+    ) -> None:
         for attachment in attachments:
-            if attachment.id in given.attachments:
-                await self._store.save_attachment(attachment, self._context)
+            if attachment.id not in given.attachments:
+                # A copy that was made for this message.
+                if self._files is not None:
+                    await self._files.delete_attachment(attachment.id, self._context)
+                with suppress(NotFoundError):
+                    await self._store.delete_attachment(attachment.id, self._context)
                 continue
-            if self._files is not None:
-                await self._files.delete_attachment(attachment.id, self._context)
-            with suppress(NotFoundError):
-                await self._store.delete_attachment(attachment.id, self._context)
+            try:
+                stored = await self._store.load_attachment(attachment.id, self._context)
+            except NotFoundError:
+                continue
+            if stored.thread_id not in {None, thread.id}:
+                # A message of another thread has taken it meanwhile.
+                continue
+            await self._store.save_attachment(attachment, self._context)
+            if self._files is not None and attachment.thread_id is None and not self._store.deletes_files:
+                await self._files.release_attachment(attachment, self._context)
 
     def _options(self, thread: ThreadMetadata) -> StreamOptionsEvent:
         options = self._application.get_stream_options(thread, self._context)

@@ -32,6 +32,7 @@ from chatkit.files.limits import DEFAULT_LIMITS
 from chatkit.files.links import content_disposition, serving_at
 from chatkit.files.local import LocalFileStore
 from chatkit.files.media_types import base_type, is_shown_inline
+from chatkit.files.simple import LiftedFileStore
 from chatkit.server import ChatKitServer
 from chatkit.types import AttachmentCreateParams
 from chatkit.web.lifecycle import Lifecycle
@@ -197,6 +198,9 @@ class FileEndpoint:
 
     def _local(self) -> LocalFileStore | None:
         files: object = self._server.attachment_store
+        if isinstance(files, LiftedFileStore):
+            # Lifted by the application, to change something about it.
+            files = files.files
         return files if isinstance(files, LocalFileStore) else None
 
     def _served(self, request: Request) -> tuple[LocalFileStore, str]:
