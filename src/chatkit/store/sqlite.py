@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import os
+import shutil
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import TypeVar
 
 from chatkit._sql import load_queries
-from chatkit._sqlite import Database
+from chatkit._sqlite import MEMORY, Database
 from chatkit.errors import StoreUnavailableError
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
@@ -34,6 +37,9 @@ _SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
 _BEFORE_ALL: Final = 0
 _BEHIND_ALL: Final = 2**63 - 1
 _CHECK_SECONDS: Final = 2.0
+_PROBE_EVERY: Final = 1.0
+_ROOM: Final = 256 * 1024
+"""Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
 class SQLiteStore(Store[TContext]):
@@ -63,6 +69,7 @@ class SQLiteStore(Store[TContext]):
         self.database = Database(db_path)
         self._owner_of = owner
         self._stream_log: SQLiteStreamLog | None = None
+        self._probed_at = -math.inf
 
     def owner(self, context: TContext) -> str:
         """Returns the owner of a context.
@@ -251,18 +258,31 @@ class SQLiteStore(Store[TContext]):
     async def check(self) -> None:
         """Raises if the file cannot be read and written, or does not answer within two seconds.
 
+        It writes a few bytes, once a second at most, and looks whether the disk has room for some more.
+
         Raises:
             StoreUnavailableError: That is so.
         """
         # A transaction that writes, for another process may keep the file from being written for long.
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                await self.database.write(_check, wait=_CHECK_SECONDS / 2)
+                await self.database.write(self._check, wait=_CHECK_SECONDS / 2)
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"The database {self.database.path} stayed locked for {_CHECK_SECONDS:g} s: end what holds a "
                 "transaction open."
             ) from error
+
+    def _check(self, connection: Connection) -> None:
+        connection.execute("SELECT seq FROM threads LIMIT 1").fetchall()
+        path = self.database.path
+        # The log may have room in it from before the disk was full: then what is small can still be written.
+        if path != MEMORY and (usage := shutil.disk_usage(path)).total and usage.free < _ROOM:
+            raise StoreUnavailableError(f"The database {path} has no space left: free space on its disk.")
+        now = time.monotonic()
+        if now - self._probed_at >= _PROBE_EVERY:
+            _run(connection, "probe")
+            self._probed_at = now
 
     def stop_waiting(self) -> None:
         """Makes calls fail that other processes hold up, now and until ``close``, instead of waiting."""
@@ -274,10 +294,6 @@ class SQLiteStore(Store[TContext]):
 
 def _run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
     return connection.execute(_SQL[query], parameters)
-
-
-def _check(connection: Connection) -> None:
-    connection.execute("SELECT seq FROM threads LIMIT 1").fetchall()
 
 
 def _load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
