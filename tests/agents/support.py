@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from agents import Agent, Model, RunConfig, Runner
+from agents import (
+    Agent,
+    Model,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    RunConfig,
+    Runner,
+)
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from chatkit.agents import AgentContext, simple_to_agent_input, stream_agent_response
 from chatkit.server import ChatKitServer
 from chatkit.store import MemoryStore
 from tests.server.support import ADA, user_input
+from tests.support.live_server import live_server
 
 QUIET = RunConfig(tracing_disabled=True)
 
@@ -45,3 +55,14 @@ class AgentServer(ChatKitServer[Any]):
 
 async def events_of(result: Any) -> list[dict[str, Any]]:
     return [json.loads(frame.removeprefix(b"data: ")) async for frame in result]
+
+
+@asynccontextmanager
+async def http_model(app: Any, api: str) -> AsyncIterator[Any]:
+    """Serves a scripted model and yields the SDK's model for it, by "responses" or "chat"."""
+    with live_server(app) as live:
+        async with DefaultAsyncHttpxClient() as http:
+            client = AsyncOpenAI(base_url=f"{live.url}/v1", api_key="secret", http_client=http, max_retries=0)
+            yield (OpenAIResponsesModel if api == "responses" else OpenAIChatCompletionsModel)(
+                "scripted", client
+            )

@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel, RunContextWrapper, function_tool
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from agents import RunContextWrapper, function_tool
 
 from chatkit.agents import AgentContext
 from chatkit.testing import ModelRefusal, ModelText, ModelThoughts, ModelToolCall, scripted_model_app
 from chatkit.types import CustomTask
-from tests.agents.support import AgentServer, events_of
+from tests.agents.support import AgentServer, events_of, http_model
 from tests.server.support import ADA
-from tests.support.live_server import live_server
 
 
 @function_tool
@@ -32,13 +30,9 @@ ANSWERS = [
 @pytest.fixture(params=["responses", "chat"])
 async def model(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     app = scripted_model_app([*ANSWERS, *ANSWERS, ModelRefusal("I will not")])
-    with live_server(app) as live:
-        async with DefaultAsyncHttpxClient() as http:
-            client = AsyncOpenAI(base_url=f"{live.url}/v1", api_key="secret", http_client=http, max_retries=0)
-            kind = OpenAIResponsesModel if request.param == "responses" else OpenAIChatCompletionsModel
-            made: Any = kind("scripted", client)
-            made.app = app
-            yield made
+    async with http_model(app, request.param) as made:
+        made.app = app
+        yield made
 
 
 async def test_each_item_has_an_id_of_its_own_in_all_its_events(model: Any) -> None:

@@ -64,14 +64,12 @@ async def test_one_item_a_list_or_none() -> None:
 
 
 async def test_answers_and_calls() -> None:
-    answer = AssistantMessageItem(id="msg_2", content=[AssistantMessageContent(text="Yes")])
-    assert await simple_to_agent_input(answer) == [
-        {
-            "type": "message",
-            "role": "assistant",
-            "content": [{"type": "output_text", "text": "Yes", "annotations": [], "logprobs": None}],
-        }
-    ]
+    answer = AssistantMessageItem(
+        id="msg_2", content=[AssistantMessageContent(text=text) for text in ("Yes", "", "I do")]
+    )
+    expected = {"type": "message", "role": "assistant", "content": "Yes\nI do"}
+    assert await simple_to_agent_input(answer) == [expected]
+    assert await simple_to_agent_input(answer.model_copy(update={"content": []})) == []
     call = ClientToolCallItem(id="tc_1", call_id="call_1", name="n", arguments={"a": 1})
     assert await simple_to_agent_input(call) == []
     done = call.model_copy(update={"status": "completed", "output": {"b": 2}})

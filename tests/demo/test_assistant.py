@@ -116,6 +116,46 @@ async def test_one_title_is_asked_for_while_turns_follow_each_other() -> None:
     await server.close()
 
 
+async def test_one_title_is_asked_for_while_turns_overlap() -> None:
+    """The second turn begins, and ends, when the first one has its title but has not stored it yet."""
+    sent = 0
+
+    async def answer_another_message() -> None:
+        nonlocal sent
+        sent += 1
+        if sent != 8:
+            return
+        await model.asked.wait()
+        await titles_made(server)
+        (thread,) = (await server.store.load_threads(10, None, "desc", USER)).data
+        assert thread.title is None
+        await ask(server, "threads.add_user_message", thread_id=thread.id, input=message("And then?"))
+        await titles_made(server)
+
+    answers = [ModelText("Boil water.", pieces=8), "Making tea", "Then wait.", "Another title"]
+    model = Model(*answers, before_each_event=answer_another_message)
+    model.release.set()
+    server = AssistantServer(MemoryStore(), model)
+    thread_id = (await create(server))[0]["thread"]["id"]
+    await titles_made(server)
+    assert await title_of(server, thread_id) == "Making tea"
+    assert len(model.requests) == 3
+    await server.close()
+
+
+async def test_titles_that_were_made_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatkit.demo.assistant._TITLES_REMEMBERED", 2)
+    model = Model(*["Boil water.", "Making tea"] * 3)
+    model.release.set()
+    server = AssistantServer(MemoryStore(), model)
+    made: list[str] = []
+    for _ in range(3):
+        made.append((await create(server))[0]["thread"]["id"])
+        await titles_made(server)
+    assert [*server._made] == made[1:]
+    await server.close()
+
+
 async def test_a_title_is_asked_for_behind_the_first_text() -> None:
     sent: list[bool] = []
 

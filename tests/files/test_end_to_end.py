@@ -279,17 +279,77 @@ def test_files_of_deleted_messages_go_with_their_thread(both: tuple[Page, Page],
     check_that_files_of_deleted_messages_go_with_their_thread(both[0])
 
 
-def test_a_file_that_another_thread_names_stays(both: tuple[Page, Page], store_kind: str) -> None:
+def check_that_each_thread_has_its_own_file(alice: Page, *, first_goes_first: bool) -> None:
+    made = alice.upload(PNG)
+    first, one = alice.new_thread(made["id"])
+    second, two = alice.new_thread(made["id"])
+    (mine,), (copy,) = one["attachments"], two["attachments"]
+    assert mine["id"] == made["id"] != copy["id"]
+    assert (copy["name"], copy["mime_type"]) == (mine["name"], mine["mime_type"])
+    # Within its thread it is the same file again.
+    assert alice.send(copy["id"], thread_id=second).status_code == 200
+    items = alice.ask("threads.get_by_id", thread_id=second).json()["items"]["data"]
+    assert [item["attachments"][0]["id"] for item in items if item["type"] == "user_message"] == [
+        copy["id"],
+        copy["id"],
+    ]
+    links = {first: mine["preview_url"], second: copy["preview_url"]}
+    for thread_id in (first, second) if first_goes_first else (second, first):
+        assert {link: httpx2.get(link).content for link in links.values()} == dict.fromkeys(
+            links.values(), PNG
+        )
+        assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
+        assert status(httpx2.get(links.pop(thread_id))) == 404
+
+
+@pytest.mark.parametrize("first_goes_first", [True, False])
+def test_each_thread_has_its_own_file(
+    both: tuple[Page, Page], setting: Setting, store_kind: str, first_goes_first: bool
+) -> None:
     if store_kind == "lifted":
         pytest.skip("a ten-method store has no records of attachments")
     alice, _ = both
-    made = alice.upload(PNG)
-    first, _ = alice.new_thread(made["id"])
-    second, _ = alice.new_thread(made["id"])
-    assert alice.ask("threads.delete", thread_id=first).status_code == 200
-    assert httpx2.get(made["preview_url"]).content == PNG
-    assert alice.ask("threads.delete", thread_id=second).status_code == 200
-    assert status(httpx2.get(made["preview_url"])) == 404
+    check_that_each_thread_has_its_own_file(alice, first_goes_first=first_goes_first)
+    if setting.kind == "local":
+        assert [path for path in setting.files.directory.rglob("*") if path.is_file()] == []
+
+
+class Failing(MemoryStore[Any]):
+    """Takes no messages any more when it is told so."""
+
+    fails = False
+
+    async def add_thread_item(self, thread_id: str, item: Any, context: Any) -> None:
+        if self.fails:
+            raise OSError("the disk is full")
+        await super().add_thread_item(thread_id, item, context)
+
+
+def test_a_message_that_is_not_stored_leaves_no_copy(tmp_path: Path) -> None:
+    store, files = Failing(), LocalFileStore(tmp_path, secret="a secret of the tests")
+    with pages(make_app(SampleServer(store, file_store=files))) as (alice, _):
+        made = alice.upload(PNG)
+        alice.new_thread(made["id"])
+        thread_id, _ = alice.new_thread()
+        before = sorted(tmp_path.rglob("*/data"))
+        store.fails = True
+        for params in ({}, {"thread_id": thread_id}):
+            assert alice.send(made["id"], **params).status_code >= 500
+        assert sorted(tmp_path.rglob("*/data")) == before
+        assert httpx2.get(made["preview_url"]).content == PNG
+
+
+def test_a_file_that_cannot_be_copied_goes_with_the_last_thread_that_named_it() -> None:
+    server = SampleServer(MemoryStore(), file_store=ReferenceStore(s3_server()))
+    with pages(make_app(server)) as (alice, _):
+        made = alice.upload(PNG)
+        first, _ = alice.new_thread(made["id"])
+        second, item = alice.new_thread(made["id"])
+        assert item["attachments"][0]["id"] == made["id"]
+        assert alice.ask("threads.delete", thread_id=first).status_code == 200
+        assert httpx2.get(made["preview_url"]).content == PNG
+        assert alice.ask("threads.delete", thread_id=second).status_code == 200
+        assert status(httpx2.get(made["preview_url"])) == 404
 
 
 def test_postgresql_and_s3_together(postgres_database: str, tmp_path: Path) -> None:
@@ -303,6 +363,8 @@ def test_postgresql_and_s3_together(postgres_database: str, tmp_path: Path) -> N
         assert alice.ask("threads.delete", thread_id=thread_id).status_code == 200
         assert status(httpx2.get(url)) == 404
         check_that_files_of_deleted_messages_go_with_their_thread(alice)
+        for first_goes_first in (True, False):
+            check_that_each_thread_has_its_own_file(alice, first_goes_first=first_goes_first)
 
 
 def test_the_references_bucket_works_as_written(tmp_path: Path, store_kind: str) -> None:

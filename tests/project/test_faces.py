@@ -25,6 +25,7 @@ CORE_FACES = (
 FACES = (*CORE_FACES, "chatkit.agents", "chatkit.client", "chatkit.testing", "chatkit.web")
 
 FRAMEWORKS_AND_DRIVERS = {
+    "PIL",
     "agents",
     "aiosqlite",
     "asyncpg",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = [
     "__main__",
+    "_installation",
     "_postgres/database",
     "_sql",
     "_sqlite",
@@ -36,6 +37,7 @@ MODULES = [
     "files/s3",
     "files/sigv4",
     "files/simple",
+    "files/thumbnails",
     "icons",
     "ids",
     "reduce",
@@ -69,6 +71,8 @@ MODULES = [
 ALLOWED = [
     ("store/sqlite", "chatkit.streams.sqlite"),
     ("__main__", "chatkit.cli"),
+    ("__main__", "chatkit._installation"),
+    ("testing/models", "chatkit._installation"),
     ("_sqlite", "chatkit._sql"),
     ("store/sqlite", "chatkit._sqlite"),
     ("streams/sqlite", "chatkit.streams.checkpoints"),
@@ -89,6 +93,7 @@ ALLOWED = [
     ("_postgres/database", "asyncpg"),
 ]
 FORBIDDEN = [
+    ("_installation", "chatkit.errors"),
     ("errors", "chatkit.ids"),
     ("ids", "chatkit.types.items"),
     ("actions", "chatkit.widgets.base"),

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, StreamError
+from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, ShuttingDownError, StreamError
 from chatkit.server import Interrupted, StreamingResult
+from chatkit.server import cancellation as cancellation_module
 from chatkit.server import results as results_module
-from chatkit.server import turn as turn_module
 from chatkit.types import (
     ClientToolCallItem,
     CustomTask,
@@ -288,7 +288,7 @@ async def test_a_handler_that_swallows_the_cancellation(store: Any) -> None:
 
 
 async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
     cancelled = 0
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -314,8 +314,8 @@ async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: py
 async def test_a_handler_that_ignores_every_cancellation(
     ignored: type[BaseException], end: str, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
-    monkeypatch.setattr(turn_module, "_SHUTDOWN_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
+    monkeypatch.setattr(cancellation_module, "_SHUTDOWN_LIMIT", 0.01)
     freed = asyncio.Event()
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -366,7 +366,7 @@ async def test_a_handler_that_raises_what_ends_a_process(
 
 
 async def test_a_handler_that_hangs_in_its_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         try:
@@ -501,6 +501,44 @@ async def test_shutdown_tells_readers_to_try_again(store: Any) -> None:
     }
     assert_closed(closing)
     assert errors == [Interrupted]
+    await assert_kept(server, result.thread_id, note=False)
+
+
+async def test_a_drained_server_lets_turns_end_and_takes_no_new_ones(store: Any) -> None:
+    gate = Gate()
+
+    async def finish(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("Par")
+        await gate.wait()
+        yield delta("tial")
+        yield done("Partial")
+
+    server = ScriptedServer(finish, store)
+    result = await server.create(metadata={"resumable": True})
+    await gate.reached.wait()
+    draining = asyncio.create_task(server.drain(LIMIT))
+    await asyncio.sleep(0)
+    with pytest.raises(ShuttingDownError):
+        await server.say(result.thread_id)
+    assert not draining.done()
+    gate.open.set()
+    async with asyncio.timeout(LIMIT):
+        await draining
+    assert b'"status":"completed"' in (await drain(result))[-1]
+    assert texts(await server.items(result.thread_id)) == ["Partial"]
+
+
+async def test_a_turn_that_does_not_end_while_its_server_is_drained_is_interrupted(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    server = ScriptedServer(then(gate.wait), store)
+    result = await server.create(metadata={"resumable": True})
+    await gate.reached.wait()
+    async with asyncio.timeout(LIMIT):
+        await server.drain(0.01)
+    assert b'"status":"interrupted"' in (await drain(result))[-1]
+    assert "1 turns did not end within 0.01 s" in caplog.text
     await assert_kept(server, result.thread_id, note=False)
 
 

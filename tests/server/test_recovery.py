@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from chatkit.streams.memory import MemoryStreamLog
 from chatkit.streams.snapshot import added_event, done_event
 from chatkit.types import CustomTask, Workflow, WorkflowItem, to_wire
 from tests.server.recorded.plain_store import PlainStore
-from tests.server.support import ADA, BOB, ScriptedServer, delta, message, silent, texts
+from tests.server.support import ADA, BOB, ScriptedServer, decode, delta, done, drain, message, silent, texts
 
 
 class CrashedLog(MemoryStreamLog):
@@ -31,6 +33,18 @@ class CrashedLog(MemoryStreamLog):
     async def settle(self, turn_id: str) -> None:
         self.settled.append(turn_id)
 
+    async def take_over(self, turn: InterruptedTurn, **rest: Any) -> Any:
+        return None
+
+
+class SharedLog(CrashedLog):
+    """Lets claimed turns go on here."""
+
+    async def take_over(self, turn: InterruptedTurn, **rest: Any) -> Any:
+        writer = await MemoryStreamLog.take_over(self, turn, **rest)
+        self.settled.append(turn.info.id)
+        return writer
+
 
 class OwnedStore(PlainStore):
     """Checks the owner by the context, and knows no owners itself."""
@@ -46,9 +60,11 @@ def workflow() -> Any:
     return WorkflowItem(id="wf", workflow=Workflow(type="custom", tasks=[task]))
 
 
-async def crashed(store: Any, **options: Any) -> tuple[ScriptedServer, CrashedLog, str]:
-    log = CrashedLog()
-    server = ScriptedServer(silent, store, stream_log=log, **options)
+async def crashed(
+    store: Any, *, shared: bool = False, kind: type[ScriptedServer] = ScriptedServer, **options: Any
+) -> tuple[Any, Any, str]:
+    log = SharedLog() if shared else CrashedLog()
+    server = kind(silent, store, stream_log=log, **options)
     thread_id = await server.new_thread()
 
     def own(item: Any) -> Any:
@@ -66,7 +82,15 @@ async def crashed(store: Any, **options: Any) -> tuple[ScriptedServer, CrashedLo
         added_event(item_json(own(workflow()))),
         b'{"type": "of a later version"}',
     ]
-    info = TurnInfo("turn_dead", thread_id, owner="ada")
+    page = await server._store().load_thread_items(thread_id, None, 1, "desc", ADA)
+    info = TurnInfo(
+        "turn_dead",
+        thread_id,
+        owner="ada",
+        resumable=shared,
+        user_item_id=page.data[0].id,
+        context='{"user_id": "ada"}' if shared else None,
+    )
     log.left_behind.append(InterruptedTurn(info, [LogEntry(n, data) for n, data in enumerate(entries, 1)]))
     return server, log, thread_id
 
@@ -122,3 +146,138 @@ async def test_a_thread_that_is_gone_is_settled(store: Any, caplog: pytest.LogCa
     await server._store().delete_thread(thread_id, ADA)
     assert await server.recover() == 1
     assert log.settled == ["turn_dead"]
+
+
+async def resumed(server: ScriptedServer, thread_id: str, after: int) -> list[Any]:
+    return decode(
+        await drain(await server.send("turns.resume", thread_id=thread_id, after=f"turn_dead:{after}"))
+    )
+
+
+async def test_readers_elsewhere_hear_how_the_items_ended_and_why(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True)
+    assert await server.recover() == 1
+    await assert_finalised(server, log, thread_id)
+    told = await resumed(server, thread_id, 6)
+    assert [(event["type"], event.get("item", event).get("id", event.get("item_id"))) for event in told] == [
+        ("thread.item.done", "msg_1"),
+        ("thread.item.removed", "msg_empty"),
+        ("thread.item.done", "wf"),
+        ("error", None),
+    ]
+    assert told[0]["item"]["content"][0]["text"] == "Partial text"
+    assert (told[3]["code"], told[3]["allow_retry"], told[3]["reason"]) == (
+        "stream.error",
+        True,
+        "interrupted",
+    )
+    everything = await resumed(server, thread_id, 0)
+    assert [event["type"] for event in everything][:3] == [
+        "thread.item.done",
+        "thread.item.added",
+        "thread.item.updated",
+    ]
+
+
+class Rerunning(ScriptedServer):
+    """Says that its handler may run twice."""
+
+    rerun_on_crash = 2
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, rerun_on_crash=2, **options)
+
+    def dump_context(self, context: Any) -> Any:
+        return context
+
+    async def load_context(self, data: Any) -> Any:
+        return data
+
+
+async def test_a_turn_is_run_again_from_its_message_for_the_readers_that_it_has(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    await server._store().add_thread_item(thread_id, message("Whole", "msg_0"), ADA)
+    asked: list[Any] = []
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        asked.append((question.id, context))
+        yield done("Whole at last", "msg_2")
+
+    server.script = again
+    assert await server.recover() == 1
+    told = await resumed(server, thread_id, 6)
+    gone = [event["item_id"] for event in told[:-1]]
+    assert sorted(gone) == ["msg_0", "msg_1", "msg_empty", "wf"]
+    assert told[-1]["item"]["content"][0]["text"] == "Whole at last"
+    assert asked == [(log.left_behind[0].info.user_item_id, ADA)]
+    assert [item.id for item in await server.items(thread_id)][1:] == ["msg_2"]
+
+
+async def finalised_without_rerun(server: Any, log: Any, thread_id: str) -> None:
+    async def never(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        pytest.fail("The handler ran again.")
+        yield
+
+    server.script = never
+    assert await server.recover() == 1
+    await assert_finalised(server, log, thread_id)
+
+
+async def test_a_turn_is_run_again_so_often_and_no_more(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    turn = log.left_behind[0]
+    log.left_behind[0] = replace(turn, info=replace(turn.info, attempt=3))
+    await finalised_without_rerun(server, log, thread_id)
+
+
+async def test_a_turn_whose_context_cannot_be_made_again_is_finalised(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forgetful(Rerunning):
+        async def load_context(self, data: Any) -> Any:
+            raise PermissionError
+
+    server, log, thread_id = await crashed(store, shared=True, kind=Forgetful)
+    await finalised_without_rerun(server, log, thread_id)
+    assert "could not be run again" in caplog.text
+
+
+async def test_a_turn_that_a_newer_message_follows_is_not_run_again(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    user = (await server.items(thread_id))[0]
+    await server._store().add_thread_item(thread_id, user.model_copy(update={"id": "msg_newer"}), ADA)
+    server.script = silent
+    assert await server.recover() == 1
+    assert log.settled == ["turn_dead"]
+    assert [item.id for item in await server.items(thread_id)][1:] == ["msg_newer", "msg_1", "wf"]
+
+
+async def test_a_server_that_ends_leaves_turns_of_others_alone(store: Any) -> None:
+    server, log, _ = await crashed(store, shared=True, kind=Rerunning)
+    await server.shutdown()
+    assert await server.recover() == 0
+    assert log.settled == []
+
+
+@pytest.mark.parametrize(
+    ("options", "metadata", "saved"),
+    [
+        ({}, {"resumable": True}, '{"user_id": "ada"}'),
+        ({"on_disconnect": "continue"}, None, '{"user_id": "ada"}'),
+        ({}, None, None),
+    ],
+)
+async def test_the_context_is_saved_of_turns_that_outlive_their_readers(
+    options: Any, metadata: Any, saved: str | None
+) -> None:
+    log = MemoryStreamLog()
+    server = Rerunning(silent, stream_log=log, **options)
+    seen: list[TurnInfo] = []
+
+    async def look(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        seen.extend(await log.active(thread.id))
+        yield done("Hello!")
+
+    server.script = look
+    await drain(await server.create(metadata=metadata))
+    assert [info.context for info in seen] == [saved]

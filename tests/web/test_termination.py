@@ -68,11 +68,11 @@ async def embedded():
 class OpenStream:
     """A stream that is read up to the last word of the partial answer."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, until: str = "hold") -> None:
         self.events: list[dict[str, Any]] = []
         self._decoder = SSEDecoder()
         self._chunks = response.iter_bytes()
-        while not any(event.get("update", {}).get("delta") == "hold" for event in self.events):
+        while not any(event.get("update", {}).get("delta") == until for event in self.events):
             self._read_on()
 
     def _read_on(self) -> bool:
@@ -304,3 +304,79 @@ def test_workers_that_cannot_share_turns_refuse_to_start(
         running.wait_for("stream_log=", timeout=30)
         running.process.wait(20)
         assert "Application startup complete" not in running.log
+
+
+DRAINING = """
+import asyncio, signal, sys
+from chatkit.store import SQLiteStore
+from chatkit.types import ThreadItemDoneEvent
+from chatkit.web import create_app, single_user
+from tests.web.sample import SampleServer
+
+class Draining(SampleServer):
+    async def respond(self, thread, input, context):
+        go_on = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, go_on.set)
+        last = None
+        async for event in super().respond(thread, input, context):
+            if last is not None:
+                yield last
+            last = event
+            if isinstance(event, ThreadItemDoneEvent):
+                await go_on.wait()
+        yield last
+
+    async def drain(self, seconds):
+        print("draining", file=sys.stderr, flush=True)
+        await super().drain(seconds)
+
+server = Draining(SQLiteStore("chat.db", owner=lambda context: "local"))
+app = create_app(server, context=single_user(), drain_seconds=float(sys.argv[-1]))
+"""
+
+
+class Draining:
+    """A process that has 60 seconds for its turns, with a stream open whose turn ends at SIGUSR1."""
+
+    def __init__(self, stack: ExitStack, folder: Path, seconds: str) -> None:
+        (folder / "draining.py").write_text(DRAINING.replace("sys.argv[-1]", repr(seconds)))
+        self.running = stack.enter_context(
+            server_process("draining:app", folder=folder, environment={"PYTHONPATH": PATH})
+        )
+        client = stack.enter_context(httpx2.Client(base_url=self.running.url, timeout=10))
+        response = stack.enter_context(client.stream("POST", "/chatkit", json=message("hello")))
+        self.stream = OpenStream(response, until="hello")
+        self.running.terminate()
+        self.running.wait_for("draining")
+
+    def end(self) -> list[dict[str, Any]]:
+        """Returns the events of the stream, when the process is gone."""
+        self.stream.read_to_the_end()
+        self.running.process.wait(10)
+        assert "Traceback" not in self.running.log
+        return self.stream.events
+
+
+def test_turns_may_end_by_themselves_when_the_process_is_given_time(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        draining = Draining(stack, tmp_path, "60")
+        draining.running.terminate(signal.SIGUSR1)
+        events = draining.end()
+    assert events[-1]["type"] == "thread.item.done"
+    assert events[-1]["item"]["content"][0]["text"] == "You said hello"
+
+
+def test_a_second_signal_ends_the_turns_at_once(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        draining = Draining(stack, tmp_path, "60")
+        draining.running.terminate()
+        events = draining.end()
+    assert [event["type"] for event in events[-2:]] == ["thread.item.done", "error"]
+    assert events[-1]["reason"] == "interrupted"
+
+
+def test_what_does_not_end_in_the_time_given_is_interrupted(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        events = Draining(stack, tmp_path, "0.05").end()
+    assert [event["type"] for event in events[-2:]] == ["thread.item.done", "error"]
+    assert events[-1]["reason"] == "interrupted"

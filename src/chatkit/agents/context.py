@@ -99,6 +99,8 @@ class AgentContext(BaseModel, Generic[TContext]):
     _lift: tuple[object, Store[Any]] | None = PrivateAttr(default=None)
     _unsent_of_workflow: int = PrivateAttr(default=0)
     _ahead_of_reader: set[str] = PrivateAttr(default_factory=set)
+    # The workflow that is open where the reader is, if that is not `workflow_item`, which comes later.
+    _of_reader: WorkflowItem | None = PrivateAttr(default=None)
     _widgets: set[asyncio.Task[None]] = PrivateAttr(default_factory=set)
     _waiting_widgets: list[partial[None]] = PrivateAttr(default_factory=list)
 
@@ -184,8 +186,12 @@ class AgentContext(BaseModel, Generic[TContext]):
         return Running(done)
 
     def start_workflow(self, workflow: Workflow) -> Awaitable[None]:
-        """Begins a workflow; one of type "custom" without tasks is shown as soon as it has one."""
+        """Begins a workflow; one of type "custom" without tasks is shown as soon as it has one.
+
+        Thoughts of the model that are open end before it.
+        """
         with self._inbox.lock:
+            self._overtake_thoughts()
             events = self._begin_workflow(workflow.model_copy(deep=True))
             self._put_begin()
             return self._stream_all(events)
@@ -227,6 +233,12 @@ class AgentContext(BaseModel, Generic[TContext]):
             id=self.generate_id("workflow"), thread_id=self.thread.id, workflow=workflow
         )
         return workflows.begin(self.workflow_item)
+
+    def _overtake_thoughts(self) -> None:
+        # Some of them may be unread: their workflow ends behind them, before the new one.
+        item = self.workflow_item
+        if item is not None and item.workflow.type == "reasoning" and item.id not in self._ahead_of_reader:
+            self._of_reader = item
 
     def _put_begin(self) -> None:
         item_id = cast("WorkflowItem", self.workflow_item).id

@@ -59,7 +59,6 @@ class Conversion:
         self._converter = converter
         self._ids = ModelIds(context)
         self._last_call: tuple[str, str] | None = None
-        self._own_workflow: WorkflowItem | None = None
         self._thought: StreamingThoughtTracker | None = None
         self._told_thoughts: set[tuple[str, int]] = set()
         self._citations: dict[tuple[str, int], int] = {}
@@ -98,7 +97,7 @@ class Conversion:
         context = self._context
         item = context.workflow_item
         ahead = item is not None and item.id in context._ahead_of_reader
-        return self._own_workflow if ahead else item
+        return self._context._of_reader if ahead else item
 
     def _begin_reasoning(self) -> Events:
         context = self._context
@@ -106,25 +105,25 @@ class Conversion:
             latest = context.workflow_item
             events = context._begin_workflow(new_workflow("reasoning"))
             if latest is not None:
-                self._own_workflow, context.workflow_item = context.workflow_item, latest
+                context._of_reader, context.workflow_item = context.workflow_item, latest
             return events
 
     def end_own_workflow(self) -> Events:
-        """Completes the workflow of thoughts that was open when a tool began another one."""
-        item, self._own_workflow = self._own_workflow, None
+        """Completes the workflow that was open where the reader is when a tool began another one."""
+        item, self._context._of_reader = self._context._of_reader, None
         return [] if item is None else finish(item)
 
     def _end_workflow(self) -> Events:
         context = self._context
         with context._inbox.lock:
-            if self._own_workflow is not None:
+            if self._context._of_reader is not None:
                 return self.end_own_workflow()
             return [] if self._workflow() is None else context._in_order(context._finish_workflow())
 
     def _add_thought(self, item: WorkflowItem, task: ThoughtTask) -> Events:
         with self._context._inbox.lock:
             events = add_task(item, task)
-            return events if item is self._own_workflow else self._context._in_order(events)
+            return events if item is self._context._of_reader else self._context._in_order(events)
 
     # Responses.
 
@@ -273,7 +272,7 @@ class Conversion:
                     item.workflow.tasks = tasks
                     update = WorkflowTaskUpdated(task_index=index, task=thought.task.model_copy())
                     events: Events = [ThreadItemUpdatedEvent(item_id=item.id, update=update)]
-                    return events if item is self._own_workflow else context._in_order(events)
+                    return events if item is self._context._of_reader else context._in_order(events)
         return []
 
     # Images.

@@ -187,7 +187,7 @@ class ThreadItemConverter:
 
     async def generated_image_to_input(self, item: GeneratedImageItem) -> InputItems:
         """Returns the image; nothing where there is none."""
-        if item.image is None:
+        if item.image is None or not item.image.url:
             return None
         return _message(
             {"type": "input_text", "text": "The assistant generated this image."},
@@ -268,12 +268,13 @@ class ThreadItemConverter:
         return converted
 
     async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
-        """Returns the answer's text."""
-        content: list[dict[str, Any]] = [
-            {"type": "output_text", "text": part.text, "annotations": [], "logprobs": None}
-            for part in item.content
-        ]
-        return cast("TResponseInputItem", {"type": "message", "role": "assistant", "content": content})
+        """Returns the answer's text; nothing where there is none."""
+        text = "\n".join(part.text for part in item.content if part.text)
+        if not text:
+            return None
+        # A plain string: parts of an output would need an id that the API knows, and without one the SDK cannot
+        # give them to models behind Chat Completions.
+        return {"type": "message", "role": "assistant", "content": text}
 
     async def client_tool_call_to_input(self, item: ClientToolCallItem) -> InputItems:
         """Returns the call and its output; nothing while there is no output."""

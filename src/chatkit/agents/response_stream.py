@@ -183,6 +183,9 @@ class _Run:
         newest = page.data[1:] if page.data and isinstance(page.data[0], ClientToolCallItem) else page.data
         if newest and isinstance(newest[0], WorkflowItem):
             context.workflow_item = newest[0].model_copy(deep=True)
+            belongings = current_belongings.get()
+            if belongings is not None:
+                belongings.continued.add(newest[0].id)
 
     async def _keep_open_workflow(self) -> None:
         context = self._context

@@ -182,8 +182,12 @@ def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from chatkit._installation import find_problem
     from chatkit.cli.serve import ServeSettings, serve
 
+    problem = find_problem()
+    if problem is not None:
+        print(f"WARNING: {problem.message}", file=sys.stderr)
     if arguments.log_level not in _LOG_LEVELS:
         raise CommandError(
             f"CHATKIT_LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {arguments.log_level!r}."

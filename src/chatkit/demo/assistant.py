@@ -14,7 +14,6 @@ from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 from chatkit.types import (
-    AssistantMessageItem,
     Attachment,
     FeedbackKind,
     ThreadItemUpdatedEvent,
@@ -44,6 +43,8 @@ logger = logging.getLogger("chatkit.demo")
 _HISTORY: Final = 50
 """Items of the thread that the model is given at most, the newest."""
 _TITLE_TIMEOUT: Final = 60.0
+_TITLES_REMEMBERED: Final = 1000
+"""Of how many threads the title is known that the model made, the newest."""
 _LIST_TIMEOUT: Final = 5.0
 _PLACEHOLDER_KEY: Final = "none"
 """What endpoints get that want no key; the client insists on one."""
@@ -105,6 +106,7 @@ class AssistantServer(ChatKitServer[Any]):
         self._threads = store
         self._model = model
         self._titles: dict[str, asyncio.Task[None]] = {}
+        self._made: dict[str, str] = {}
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
@@ -173,24 +175,32 @@ class AssistantServer(ChatKitServer[Any]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make_title(self, title: _Title, context: Any) -> None:
-        made = ""
+        thread_id = title.thread.id
         try:
-            if (await self._threads.load_thread(title.thread.id, context)).title is not None:
+            if (await self._threads.load_thread(thread_id, context)).title is not None:
                 # The turn before was given one since this turn began.
                 return
-            async with asyncio.timeout(_TITLE_TIMEOUT):
-                run = await Runner.run(_TITLER, title.message, run_config=self._run_config())
-            made = tidied(str(run.final_output))
+            made = self._made.get(thread_id)
+            if made is None:
+                # Turns overlap: the one that asked may not have stored its title when the next one begins.
+                made = self._made[thread_id] = await self._ask_for_title(title.message)
+                while len(self._made) > _TITLES_REMEMBERED:
+                    del self._made[next(iter(self._made))]
+            await self._keep_title(title, made, context)
         except NotFoundError:
-            return
+            logger.debug("Thread %s was deleted before it got its title.", thread_id)
+        except Exception:
+            logger.exception("The title of thread %s could not be stored", thread_id)
+
+    async def _ask_for_title(self, message: str) -> str:
+        made = ""
+        try:
+            async with asyncio.timeout(_TITLE_TIMEOUT):
+                run = await Runner.run(_TITLER, message, run_config=self._run_config())
+            made = tidied(str(run.final_output))
         except (openai.OpenAIError, AgentsException, TimeoutError) as error:
             logger.info("The model made no title: %s", error)
-        try:
-            await self._keep_title(title, made or first_words(title.message), context)
-        except NotFoundError:
-            logger.debug("Thread %s was deleted before it got its title.", title.thread.id)
-        except Exception:
-            logger.exception("The title of thread %s could not be stored", title.thread.id)
+        return made or first_words(message)
 
     async def _keep_title(self, title: _Title, text: str, context: Any) -> None:
         stored = await self._threads.load_thread(title.thread.id, context)
@@ -285,13 +295,6 @@ def _attachment(attachment: Attachment) -> dict[str, str]:
     }
 
 
-def _answer(item: AssistantMessageItem) -> dict[str, str]:
-    # Plain text, which Chat Completions takes too.
-    return {"role": "assistant", "content": "".join(part.text for part in item.content)}
-
-
 _CONVERTER: Final = ThreadItemConverter(
-    attachment_to_message_content=_attachment,
-    tag_to_message_content=_tag,
-    assistant_message_to_input=_answer,
+    attachment_to_message_content=_attachment, tag_to_message_content=_tag
 )

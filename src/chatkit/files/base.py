@@ -69,6 +69,14 @@ class AttachmentStore(ABC, Generic[TContext]):
     async def claim_attachment(self, attachment: Attachment, context: TContext) -> None:
         """Notes that a message names the attachment, so that it is no orphan. Called before the message is stored."""
 
+    async def copy_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
+        """Returns an attachment for a message of another thread than the one that has this attachment.
+
+        A copy has a file of its own, an orphan until it is claimed, so that either thread can be deleted without the
+        other. By default what is given is returned, and the file goes with the thread that named it last.
+        """
+        return attachment
+
     async def refresh_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
         """Returns the attachment as it is to be shown now, its links renewed; what is given is not changed."""
         return attachment
@@ -97,9 +105,22 @@ class ManagedFileStore(FileStore):
             NotFoundError: There is no such file.
         """
 
+    async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
+        """Stores a copy of a file under another id; it is an orphan until it is claimed.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+        content = await self.read(file_id)
+        await self.upload(new_id, content, metadata.model_copy(update={"size": len(content)}))
+
     @abstractmethod
     async def get_content_url(self, file_id: str, name: str = "") -> str:
         """Returns a URL under which a browser downloads the file, under a name of its own if one is given."""
+
+    async def renew_preview_url(self, file_id: str, url: str) -> str:
+        """Returns a URL for what an earlier preview URL of the file leads to, good for a while from now."""
+        return await self.get_preview_url(file_id)
 
     @abstractmethod
     def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:

@@ -24,6 +24,7 @@ from chatkit.files import links
 from chatkit.files.base import ManagedFileStore
 from chatkit.files.limits import check_content
 from chatkit.files.media_types import HEAD_BYTES
+from chatkit.files.thumbnails import DEFAULT_PREVIEW_SIZE, PREVIEW_TYPE, check_preview_size, make_preview
 from chatkit.types import FileMetadata
 
 __all__ = ["LocalFileStore", "ServedFile"]
@@ -33,6 +34,8 @@ _CONTENT: Final = "content"
 _PREVIEW: Final = "preview"
 _DATA: Final = "data"
 _METADATA: Final = "metadata.json"
+_SMALL: Final = "preview"
+"""Beside the data of a picture that is shown smaller than it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class LocalFileStore(ManagedFileStore):
         view_expires_in: Seconds for which content and preview URLs are good at least, and at most a quarter longer:
             URLs made in the same quarter are equal, so that browsers need not load a picture again.
         orphan_age: Seconds after which a file that no message names is an orphan.
+        preview_size: Pixels of the longer side of a picture's preview, made when the picture arrives if Pillow is
+            installed (extra ``images``). None shows every picture as it is.
         clock: Returns seconds since 1970.
     """
 
@@ -80,6 +85,7 @@ class LocalFileStore(ManagedFileStore):
         upload_expires_in: float = 3600,
         view_expires_in: float = 86400,
         orphan_age: float = 86400,
+        preview_size: int | None = DEFAULT_PREVIEW_SIZE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if min(upload_expires_in, view_expires_in, orphan_age) <= 0:
@@ -90,6 +96,7 @@ class LocalFileStore(ManagedFileStore):
         self._upload_expires_in = upload_expires_in
         self._view_expires_in = view_expires_in
         self._orphan_age = orphan_age
+        self._preview_size = check_preview_size(preview_size)
         self._clock = clock
 
     # Links.
@@ -171,11 +178,12 @@ class LocalFileStore(ManagedFileStore):
             metadata = FileMetadata.model_validate_json((folder / _METADATA).read_bytes())
         except FileNotFoundError:
             raise NotFoundError from None
+        expires_at = float(fields["expires"])
+        if preview and (folder / _SMALL).exists():
+            name = f"{metadata.name.rpartition('.')[0] or metadata.name}.webp"
+            return ServedFile(folder / _SMALL, name, PREVIEW_TYPE, expires_at)
         return ServedFile(
-            path=folder / _DATA,
-            name=fields.get("name") or metadata.name,
-            mime_type=metadata.content_type,
-            expires_at=float(fields["expires"]),
+            folder / _DATA, fields.get("name") or metadata.name, metadata.content_type, expires_at
         )
 
     # Files.
@@ -190,7 +198,8 @@ class LocalFileStore(ManagedFileStore):
         def fill(path: Path) -> None:
             path.write_bytes(content)
 
-        await asyncio.to_thread(self._store, file_id, metadata, fill)
+        small = await make_preview(content, metadata.content_type, self._preview_size)
+        await asyncio.to_thread(self._store, file_id, metadata, fill, small)
         return await self.get_content_url(file_id)
 
     async def upload_path(self, file_id: str, source: Path, metadata: FileMetadata) -> str:
@@ -199,7 +208,7 @@ class LocalFileStore(ManagedFileStore):
         Raises:
             AlreadyUploadedError: There is a file with that id.
         """
-        await asyncio.to_thread(self._store, file_id, metadata, lambda path: _move(source, path))
+        await self._take(file_id, source, metadata)
         return await self.get_content_url(file_id)
 
     async def receive(self, file_id: str, source: Path, metadata: FileMetadata) -> None:
@@ -214,12 +223,29 @@ class LocalFileStore(ManagedFileStore):
             RequestError: It is something else, or there is a file with that id.
         """
 
-        def work() -> None:
+        def check() -> None:
             head, size = _look_at(source)
             check_content(metadata.content_type, metadata.size, size, head)
-            self._store(file_id, metadata, lambda path: _move(source, path))
 
-        await asyncio.to_thread(work)
+        await asyncio.to_thread(check)
+        await self._take(file_id, source, metadata)
+
+    async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
+        def work() -> None:
+            source = self._folder(file_id)
+            kept = FileMetadata.model_validate_json((source / _METADATA).read_bytes())
+            small = source / _SMALL
+            self._store(
+                new_id,
+                kept,
+                lambda path: _link(source / _DATA, path),
+                small.read_bytes() if small.exists() else None,
+            )
+
+        try:
+            await asyncio.to_thread(work)
+        except FileNotFoundError:
+            raise NotFoundError(f"There is no file {file_id!r}.") from None
 
     async def read(self, file_id: str) -> bytes:
         try:
@@ -260,7 +286,13 @@ class LocalFileStore(ManagedFileStore):
         _make_folder(parent)
         return Path(tempfile.mkdtemp(dir=parent))
 
-    def _store(self, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None]) -> None:
+    async def _take(self, file_id: str, source: Path, metadata: FileMetadata) -> None:
+        small = await make_preview(source, metadata.content_type, self._preview_size)
+        await asyncio.to_thread(self._store, file_id, metadata, lambda path: _move(source, path), small)
+
+    def _store(
+        self, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None], small: bytes | None
+    ) -> None:
         folder = self._folder(file_id)
         if folder.exists():
             raise AlreadyUploadedError
@@ -268,8 +300,10 @@ class LocalFileStore(ManagedFileStore):
         try:
             fill(made / _DATA)
             (made / _METADATA).write_text(metadata.model_dump_json())
-            for name in (_DATA, _METADATA):
-                _sync(made / name)
+            if small is not None:
+                (made / _SMALL).write_bytes(small)
+            for file in made.iterdir():
+                _sync(file)
             _make_folder(folder.parent.parent)
             _make_folder(folder.parent)
             try:
@@ -343,6 +377,17 @@ def _move(source: Path, path: Path) -> None:
         source.rename(path)
     except OSError:
         # Another file system.
+        shutil.copyfile(source, path)
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        # Files never change, so two may share their bytes.
+        path.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # Not on every file system.
         shutil.copyfile(source, path)
 
 

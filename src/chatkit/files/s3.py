@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,6 +29,14 @@ from chatkit.files.limits import check_content
 from chatkit.files.links import check_file_id, content_disposition
 from chatkit.files.media_types import HEAD_BYTES, is_shown_inline
 from chatkit.files.sigv4 import Credentials, presign
+from chatkit.files.thumbnails import (
+    DEFAULT_PREVIEW_SIZE,
+    MAX_SOURCE_BYTES,
+    PREVIEW_TYPE,
+    check_preview_size,
+    has_previews,
+    make_preview,
+)
 from chatkit.types import FileMetadata
 
 try:
@@ -41,11 +51,15 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Credentials", "S3FileStore"]
 
+logger = logging.getLogger("chatkit.files")
+
 S3Credentials: TypeAlias = Callable[[], Credentials | Awaitable[Credentials]]
 """Returns the credentials to sign with now, at once or awaited; asked before each use, so let it keep them."""
 
 _LONGEST: Final = 604800
 """Seconds for which S3 takes a presigned URL at most."""
+
+_REMEMBERED: Final = 4096
 
 
 class S3FileStore(ManagedFileStore):
@@ -54,6 +68,9 @@ class S3FileStore(ManagedFileStore):
     A presigned PUT takes exactly the announced size and type: both are signed. The bytes are looked at when a message
     names the file; what is not of its type is deleted then. Files that browsers must not show in place are stored
     with ``Content-Disposition: attachment``. The constructor touches nothing.
+
+    With Pillow (extra ``images``) a picture gets a small preview, an object of its own, when a message names it or when
+    it is posted to the application; until then, and where there is none, its preview URL leads to the picture itself.
 
     The bucket stays private; browsers need its CORS rules to allow PUT with the headers ``content-type`` and
     ``content-disposition`` from the page's origin.
@@ -69,11 +86,12 @@ class S3FileStore(ManagedFileStore):
         secret_access_key: By default ``AWS_SECRET_ACCESS_KEY``.
         session_token: By default ``AWS_SESSION_TOKEN``.
         credentials: Returns credentials that change, such as those of a role, instead of the three above.
-        prefix: Put in front of files' ids; the notes on files that no message came for yet are beside it.
+        prefix: Put in front of files' ids; previews, and notes on files that no message came for yet, are beside it.
         upload_expires_in: Seconds for which an upload URL is good.
         view_expires_in: Seconds for which content and preview URLs are good, 604800 (seven days) at most. Some are a
             quarter longer: URLs made in the same quarter are equal, so that browsers need not load a picture again.
         orphan_age: Seconds after which a file that no message names is an orphan.
+        preview_size: Pixels of the longer side of a picture's preview; None shows every picture as it is.
         clock: Returns seconds since 1970.
     """
 
@@ -91,6 +109,7 @@ class S3FileStore(ManagedFileStore):
         upload_expires_in: int = 3600,
         view_expires_in: int = 3600,
         orphan_age: float = 86400,
+        preview_size: int | None = DEFAULT_PREVIEW_SIZE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 < upload_expires_in <= _LONGEST or not 0 < view_expires_in <= _LONGEST or orphan_age <= 0:
@@ -104,10 +123,14 @@ class S3FileStore(ManagedFileStore):
         self._provider = credentials
         self._prefix = prefix
         self._pending = f"{prefix.rstrip('/')}-pending/"
+        self._previews = f"{prefix.rstrip('/')}-previews/"
         self._upload_expires_in = upload_expires_in
         self._view_expires_in = view_expires_in
         self._orphan_age = orphan_age
+        self._preview_size = check_preview_size(preview_size)
         self._clock = clock
+        # Files that have a preview, by the latest ones that this process dealt with.
+        self._with_preview: OrderedDict[str, None] = OrderedDict()
         self._client: S3Store | None = None
 
     # Links.
@@ -115,7 +138,7 @@ class S3FileStore(ManagedFileStore):
     async def get_upload_url(self, file_id: str, metadata: FileMetadata) -> str:
         await self._mark(file_id, metadata)
         headers = {**self.upload_headers(metadata), "Content-Length": str(metadata.size)}
-        return await self._presign("PUT", file_id, self._upload_expires_in, headers=headers)
+        return await self._presign("PUT", self._key(file_id), self._upload_expires_in, headers=headers)
 
     def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:
         headers = {"Content-Type": metadata.content_type}
@@ -125,23 +148,33 @@ class S3FileStore(ManagedFileStore):
 
     async def get_content_url(self, file_id: str, name: str = "") -> str:
         query = {"response-content-disposition": content_disposition(name)}
-        return await self._presign_view(file_id, query)
+        return await self._presign_view(self._key(file_id), query)
 
     async def get_preview_url(self, file_id: str) -> str:
-        """Returns a URL under which a browser shows the file if it is a picture, and downloads it otherwise."""
-        return await self._presign_view(file_id)
+        """Returns a URL under which a browser shows the file if it is a picture, and downloads it otherwise.
 
-    async def _presign_view(self, file_id: str, query: dict[str, str] | None = None) -> str:
+        It leads to the small picture where this process has made or found it; ``renew_preview_url`` keeps to it.
+        """
+        key = self._key(file_id)
+        return await self._presign_view(self._previews + file_id if file_id in self._with_preview else key)
+
+    async def renew_preview_url(self, file_id: str, url: str) -> str:
+        # Asking the bucket instead would be a request for each picture of each thread that is read.
+        if urlsplit(url).path.endswith(f"/{self._previews}{check_file_id(file_id)}"):
+            return await self._presign_view(self._previews + file_id)
+        return await self.get_preview_url(file_id)
+
+    async def _presign_view(self, key: str, query: dict[str, str] | None = None) -> str:
         step = max(1, self._view_expires_in // 4)
         # Dated back to the begin of the present quarter.
         since = int(self._clock()) // step * step
         expires_in = min(self._view_expires_in + step, _LONGEST)
-        return await self._presign("GET", file_id, expires_in, now=since, query=query)
+        return await self._presign("GET", key, expires_in, now=since, query=query)
 
     async def _presign(
         self,
         method: str,
-        file_id: str,
+        key: str,
         expires_in: int,
         *,
         now: float | None = None,
@@ -154,7 +187,7 @@ class S3FileStore(ManagedFileStore):
             base = f"{self._endpoint}/{self.bucket}"
         return presign(
             method,
-            f"{base}/{self._key(file_id)}",
+            f"{base}/{key}",
             await self._credentials(),
             region=self.region,
             now=self._clock() if now is None else now,
@@ -187,8 +220,27 @@ class S3FileStore(ManagedFileStore):
             raise AlreadyUploadedError
         await self._mark(file_id, metadata)
         attributes: Any = self.upload_headers(metadata)
+        small = await make_preview(content, metadata.content_type, self._preview_size)
         await self._do(obstore.put_async(self._store(), key, content, attributes=attributes))
+        await self._keep_preview(file_id, small)
         return await self.get_content_url(file_id, metadata.name)
+
+    async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
+        """Has the bucket copy a file and its preview; the bytes do not come here.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+        size = await self._head(self._key(file_id))
+        if size is None:
+            raise NotFoundError(f"There is no file {file_id!r}.")
+        await self._mark(new_id, metadata.model_copy(update={"size": size}))
+        await self._do(obstore.copy_async(self._store(), self._key(file_id), self._key(new_id)))
+        if self._preview_size is not None and has_previews(metadata.content_type):
+            with suppress(FileNotFoundError):
+                previews = (self._previews + file_id, self._previews + new_id)
+                await self._do(obstore.copy_async(self._store(), *previews))
+                self._remember_preview(new_id)
 
     async def read(self, file_id: str) -> bytes:
         found = await self._read(self._key(file_id))
@@ -198,10 +250,12 @@ class S3FileStore(ManagedFileStore):
 
     async def delete(self, file_id: str) -> None:
         await self._delete(self._key(file_id))
+        await self._delete(self._previews + file_id)
         await self._delete(self._pending + file_id)
+        self._with_preview.pop(file_id, None)
 
     async def check_upload(self, file_id: str, mime_type: str) -> None:
-        """Returns if the file is there and is what was announced; what is not is deleted.
+        """Returns if the file is there and is what was announced; what is not is deleted. Makes its preview.
 
         Raises:
             UploadIncompleteError: It is not there, or is an orphan by now.
@@ -222,6 +276,7 @@ class S3FileStore(ManagedFileStore):
         except RequestError:
             await self.delete(file_id)
             raise
+        await self._preview_of(file_id, mime_type, size, is_new=marker is not None)
 
     async def claim(self, file_id: str) -> None:
         check_file_id(file_id)
@@ -244,6 +299,37 @@ class S3FileStore(ManagedFileStore):
             count += await self._head(self._key(file_id)) is not None
             await self.delete(file_id)
         return count
+
+    # Previews.
+
+    async def _preview_of(self, file_id: str, mime_type: str, size: int, *, is_new: bool) -> None:
+        """Finds the preview of a file, or makes it of one that the client uploaded past us."""
+        if self._preview_size is None or size > MAX_SOURCE_BYTES or not has_previews(mime_type):
+            return
+        try:
+            if file_id in self._with_preview:
+                return
+            if await self._head(self._previews + file_id) is not None:
+                self._remember_preview(file_id)
+            elif is_new:
+                small = await make_preview(await self.read(file_id), mime_type, self._preview_size)
+                await self._keep_preview(file_id, small)
+        except (StoreUnavailableError, NotFoundError) as error:
+            # The message matters more, and the picture itself can be shown.
+            logger.warning("The preview of a picture could not be stored: %s", error)
+
+    async def _keep_preview(self, file_id: str, small: bytes | None) -> None:
+        if small is not None:
+            attributes: Any = {"Content-Type": PREVIEW_TYPE}
+            key = self._previews + file_id
+            await self._do(obstore.put_async(self._store(), key, small, attributes=attributes))
+            self._remember_preview(file_id)
+
+    def _remember_preview(self, file_id: str) -> None:
+        self._with_preview[file_id] = None
+        if len(self._with_preview) > _REMEMBERED:
+            with suppress(KeyError):  # Other threads use the store with event loops of their own.
+                self._with_preview.popitem(last=False)
 
     # The bucket.
 

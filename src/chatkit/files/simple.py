@@ -127,6 +127,15 @@ class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
         if isinstance(self.files, ManagedFileStore):
             await self.files.claim(attachment.id)
 
+    async def copy_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
+        """Returns the attachment with an id and a file of its own, where the file store manages its files."""
+        if not isinstance(self.files, ManagedFileStore):
+            return attachment
+        params = AttachmentCreateParams(name=attachment.name, size=0, mime_type=attachment.mime_type)
+        new_id = self._new_id(params, context)
+        await self.files.copy(attachment.id, new_id, _metadata(params))
+        return attachment.model_copy(update={"id": new_id, "thread_id": None})
+
     async def refresh_attachment(self, attachment: Attachment, context: TContext) -> Attachment:
         """Returns the attachment with a preview URL that is good for a while from now.
 
@@ -136,7 +145,10 @@ class LiftedFileStore(AttachmentStore[TContext], Generic[TContext]):
         # A message names it: the upload is over.
         update: dict[str, object] = {"upload_descriptor": None}
         if isinstance(attachment, ImageAttachment):
-            url = await settled(self.files.get_preview_url(attachment.id))
+            if isinstance(self.files, ManagedFileStore):
+                url = await self.files.renew_preview_url(attachment.id, str(attachment.preview_url))
+            else:
+                url = await settled(self.files.get_preview_url(attachment.id))
             update["preview_url"] = checked_url(self.files, "get_preview_url", url)
         return attachment.model_copy(update=update)
 

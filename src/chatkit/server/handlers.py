@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any, Generic
 
+from pydantic import JsonValue
 from typing_extensions import TypeVar
 
 from chatkit.actions import Action
@@ -151,6 +152,22 @@ class Handlers(ABC, Generic[TContext]):
         Without one (None, the default), the next request in the thread finalises it.
         """
         return None
+
+    def dump_context(self, context: TContext) -> JsonValue:
+        """Returns what :meth:`load_context` makes the context from again, in another process: JSON, no secrets.
+
+        Asked for with ``rerun_on_crash`` only, when a turn begins. None, the default, says that there is nothing to
+        make it from: the turn is not run again.
+        """
+        return None
+
+    def load_context(self, data: JsonValue) -> TContext | Awaitable[TContext]:
+        """Returns the context of a turn that is run again, from what :meth:`dump_context` returned.
+
+        Raises:
+            Exception: The turn must not run again, because its user is gone, for example; it is finalised then.
+        """
+        raise NotImplementedError("Override load_context() along with dump_context().")
 
     # The stores, as the server uses them.
 

@@ -19,11 +19,16 @@ class Belongings:
 
     A generator that a handler leaves in the middle of an ``async for`` is closed by nobody before the garbage
     collector, which does it in a task that the turn does not know.
+
+    Attributes:
+        continued: Ids of items of earlier turns that go on in this one. Once it changes them they are its own, which it
+            stores and closes however it ends.
     """
 
-    __slots__ = ("_releases",)
+    __slots__ = ("_releases", "continued")
 
     def __init__(self) -> None:
+        self.continued: set[str] = set()
         self._releases: dict[object, Release] = {}
 
     def add(self, key: object, release: Release) -> None:

@@ -10,24 +10,25 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
+
 from chatkit.errors import InvalidEventError, NotFoundError
-from chatkit.reduce import ItemAccumulator, accumulator
+from chatkit.reduce import accumulator
+from chatkit.server.lifetime import current_belongings
 from chatkit.server.storable import check_storable
 from chatkit.server.thread_edits import ThreadEdits
 from chatkit.server.threads import ThreadEditor
+from chatkit.server.tracked import TrackedItem, keepable_items
 from chatkit.server.wire import (
     is_hidden,
     item_json,
     string_json,
-    text_delta_event,
-    text_delta_head,
     thread_json,
     update_event,
 )
 from chatkit.store.base import Store, plain_metadata
-from chatkit.streams.base import TurnWriter
+from chatkit.streams.base import LogEntry, TurnWriter
 from chatkit.streams.snapshot import (
-    ItemState,
     NoState,
     TurnState,
     added_event,
@@ -36,7 +37,6 @@ from chatkit.streams.snapshot import (
     replaced_event,
 )
 from chatkit.types import (
-    AssistantMessageContentPartTextDelta,
     ClientEffectEvent,
     ClientToolCallItem,
     ErrorEvent,
@@ -49,7 +49,6 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
-    ThreadItemUpdate,
     ThreadItemUpdatedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
@@ -58,28 +57,11 @@ from chatkit.types import (
     to_wire,
 )
 
-__all__ = ["Pipeline", "keepable_items"]
+__all__ = ["Pipeline"]
 
 logger = logging.getLogger("chatkit.server")
 
-
-class _Tracked:
-    """An item that the turn changes: pending, or stored by an earlier turn."""
-
-    __slots__ = ("accumulator", "changed", "delta_heads", "hidden", "id", "id_json", "state", "warned")
-
-    def __init__(self, item: ThreadItem) -> None:
-        self.accumulator: ItemAccumulator = accumulator(item)
-        self.id = item.id
-        self.id_json = string_json(item.id)
-        self.hidden = is_hidden(item)
-        self.changed = False
-        self.warned = False
-        self.state: ItemState | None = None
-        self.delta_heads: dict[int, bytes] = {}
-
-    def render(self) -> bytes:
-        return item_json(self.accumulator.item())
+_EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
 
 class Pipeline:
@@ -112,8 +94,8 @@ class Pipeline:
         self._context = context
         self._persist_item_updates = persist_item_updates
         self._edits = ThreadEdits(thread)
-        self._pending: dict[str, _Tracked] = {}
-        self._elsewhere: dict[str, _Tracked | None] = {}
+        self._pending: dict[str, TrackedItem] = {}
+        self._elsewhere: dict[str, TrackedItem | None] = {}
         self._stored: set[str] = set()
         self._shown: set[str] = set()
         self._awaits_client_tool = False
@@ -134,6 +116,73 @@ class Pipeline:
         }
 
     # What a turn calls.
+
+    def restore(self, entries: Sequence[LogEntry]) -> None:
+        """Brings the turn's state to where its log breaks off: another worker began it. Sends nothing.
+
+        Args:
+            entries: The turn's events, or a snapshot of it and the events behind that.
+        """
+        covered = next((entry.seq for entry in entries if entry.seq), 0)
+        for entry in entries:
+            try:
+                event = _EVENTS.validate_json(entry.data)
+            except ValidationError:
+                logger.warning("An event of a turn that was cut off cannot be read and is left out")
+                continue
+            self._restore(event, entry.seq or covered, entry.data)
+
+    def _restore(self, event: ThreadStreamEvent, seq: int, data: bytes) -> None:
+        match event:
+            case ThreadItemAddedEvent(item=item):
+                tracked = self._pending[item.id] = TrackedItem(item)
+                tracked.state = self.state.pending(seq, item.id, tracked.render)
+                self._shown.add(item.id)
+            case ThreadItemUpdatedEvent(item_id=item_id):
+                tracked = self._pending.get(item_id)
+                if tracked is None:
+                    self.state.updated(seq, item_id, data)
+                    return
+                tracked.accumulate(event)
+                if tracked.state is not None:
+                    tracked.state.last_seq = seq
+            case ThreadItemReplacedEvent(item=item):
+                tracked = self._pending.get(item.id)
+                self._shown.add(item.id)
+                if tracked is None:
+                    self.state.finished(seq, item.id, data)
+                    return
+                tracked.accumulator = accumulator(item)
+                tracked.state = self.state.pending(seq, item.id, tracked.render)
+            case ThreadItemDoneEvent(item=item):
+                self._pending.pop(item.id, None)
+                self._stored.add(item.id)
+                self._shown.add(item.id)
+                self.state.finished(seq, item.id, data)
+            case ThreadItemRemovedEvent(item_id=item_id):
+                self._pending.pop(item_id, None)
+                self._stored.discard(item_id)
+                self._shown.discard(item_id)
+                self.state.removed(seq, item_id, data)
+            case ThreadCreatedEvent() | ThreadUpdatedEvent():
+                self.state.thread(seq, data)
+            case StreamOptionsEvent():
+                self.state.options(seq, data)
+            case ProgressUpdateEvent():
+                self.state.progress(seq, data)
+            case _:
+                self.state.keep(seq, data)
+
+    async def take_back(self, keep: str | None) -> None:
+        """Removes what an earlier attempt at the turn has stored and shown, but for the item named ``keep``."""
+        for item_id in [*self._pending, *(self._stored - self._pending.keys())]:
+            if item_id == keep:
+                continue
+            if item_id in self._stored:
+                await self._store.delete_thread_item(self.thread.id, item_id, self._context)
+            self._send_removed(item_id, string_json(item_id))
+        self._pending.clear()
+        self._stored &= {keep} if keep is not None else set()
 
     def refuse_events(self) -> None:
         """Takes nothing more from the handler, which was left behind: only the error event that tells of it."""
@@ -279,11 +328,11 @@ class Pipeline:
         self._shown.add(item_id)
         self.state.finished(self._emit(event), item_id, event)
 
-    def _announce_done(self, tracked: _Tracked, item: ThreadItem) -> None:
+    def _announce_done(self, tracked: TrackedItem, item: ThreadItem) -> None:
         if not tracked.hidden:
             self._send_final(tracked.id, done_event(item_json(item)))
 
-    async def _withdraw(self, tracked: _Tracked) -> None:
+    async def _withdraw(self, tracked: TrackedItem) -> None:
         """Takes back an item that is not worth keeping: what the store has under its id, if anything, stands."""
         stored = await self.stored_of([tracked.accumulator.item()])
         if stored and not is_hidden(stored[0]):
@@ -312,7 +361,7 @@ class Pipeline:
     def _own(self, item: ThreadItem) -> ThreadItem:
         return item if item.thread_id else item.model_copy(update={"thread_id": self.thread.id})
 
-    async def _stored_elsewhere(self, item_id: str) -> _Tracked | None:
+    async def _stored_elsewhere(self, item_id: str) -> TrackedItem | None:
         """Returns what an earlier turn, or this one, stored under the id."""
         if item_id not in self._elsewhere:
             try:
@@ -320,14 +369,14 @@ class Pipeline:
             except NotFoundError:
                 self._elsewhere[item_id] = None
             else:
-                self._elsewhere[item_id] = _Tracked(item)
+                self._elsewhere[item_id] = TrackedItem(item)
         return self._elsewhere[item_id]
 
     # One method per kind of event.
 
     def _added(self, event: ThreadItemAddedEvent) -> None:
         item = self._own(event.item)
-        tracked = self._pending[item.id] = _Tracked(item)
+        tracked = self._pending[item.id] = TrackedItem(item)
         self._elsewhere.pop(item.id, None)
         if tracked.hidden:
             self._hide(item.id)
@@ -340,15 +389,21 @@ class Pipeline:
         tracked = self._pending.get(event.item_id)
         if tracked is None:
             return self._updated_elsewhere(event)
-        for update in _accumulate(tracked, event):
+        for update in tracked.accumulate(event):
             if tracked.state is not None:
-                tracked.state.last_seq = self.writer.append(_update_event(tracked, update))
+                tracked.state.last_seq = self.writer.append(tracked.encode(update))
         return None
 
     async def _updated_elsewhere(self, event: ThreadItemUpdatedEvent) -> None:
         tracked = await self._stored_elsewhere(event.item_id)
+        if tracked is not None and _goes_on(tracked):
+            self._pending[tracked.id] = tracked
+            del self._elsewhere[tracked.id]
+            tracked.state = self.state.pending(0, tracked.id, tracked.render)
+            self._updated(event)
+            return
         if tracked is not None:
-            updates = _accumulate(tracked, event)
+            updates = tracked.accumulate(event)
             tracked.changed = True
         elif event.delta is not None:
             raise InvalidEventError(f"There is no item {event.item_id} to append text to.")
@@ -444,47 +499,7 @@ class Pipeline:
         self.state.keep(self._emit(encoded), encoded)
 
 
-def _accumulate(tracked: _Tracked, event: ThreadItemUpdatedEvent) -> list[ThreadItemUpdate]:
-    """Adds the event to the item and returns the updates to send."""
-    if event.delta is not None:
-        return tracked.accumulator.append_text(event.delta.text)
-    if event.update is None:  # pyright: ignore[reportUnnecessaryComparison] -- neither of the two was given
-        raise InvalidEventError("ThreadItemUpdatedEvent needs either update= or delta=.")
-    try:
-        tracked.accumulator.add(event.update)
-    except InvalidEventError as error:
-        # Sent all the same: the final item decides what is stored, and clients ignore what does not fit.
-        if not tracked.warned:
-            tracked.warned = True
-            logger.warning("An update of item %s does not fit and is not accumulated: %s", tracked.id, error)
-    return [event.update]
-
-
-def _update_event(tracked: _Tracked, update: ThreadItemUpdate) -> bytes:
-    if type(update) is not AssistantMessageContentPartTextDelta:
-        return update_event(tracked.id_json, update)
-    index = update.content_index
-    head = tracked.delta_heads.get(index)
-    if head is None:
-        head = tracked.delta_heads[index] = text_delta_head(tracked.id_json, index)
-    return text_delta_event(head, update.delta)
-
-
-def keepable_items(pending: Sequence[ItemAccumulator]) -> list[ThreadItem]:
-    """Returns unfinished items as they are to be stored: empty ones are left out, no task goes on spinning.
-
-    A tool call that was not done is left out too: it never reached the page.
-    """
-    return [
-        _settled(entry.item()) for entry in pending if entry.type != "client_tool_call" and not entry.is_empty
-    ]
-
-
-def _settled(item: ThreadItem) -> ThreadItem:
-    if not isinstance(item, WorkflowItem):
-        return item
-    tasks = [
-        task.model_copy(update={"status_indicator": "none"}) if task.status_indicator == "loading" else task
-        for task in item.workflow.tasks
-    ]
-    return item.model_copy(update={"workflow": item.workflow.model_copy(update={"tasks": tasks})})
+def _goes_on(tracked: TrackedItem) -> bool:
+    """Tells whether an item of an earlier turn was taken up in this one."""
+    belongings = current_belongings.get()
+    return belongings is not None and tracked.id in belongings.continued

@@ -21,6 +21,7 @@ from chatkit.server.actions import call_action
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.turn import TurnPlan
 from chatkit.store.base import plain_metadata
+from chatkit.streams.base import TurnInfo
 from chatkit.types import (
     Attachment,
     ClientToolCallItem,
@@ -115,7 +116,7 @@ class Planner:
     async def create(self, params: ThreadCreateParams) -> TurnPlan:
         """Plans ``threads.create``."""
         thread = ThreadMetadata(id=self._store.generate_thread_id(self._context))
-        attachments = await self._attachments(params.input)
+        attachments = await self._attachments(params.input, thread.id)
         message = self._user_message(thread, params.input, attachments)
         store, context = self._store, self._context
         options = self._options(thread)
@@ -130,7 +131,7 @@ class Planner:
         async def undo() -> None:
             # Attachments first: a store deletes those that are the thread's together with it.
             try:
-                await self._restore(attachments)
+                await self._restore(attachments, params.input)
             finally:
                 with suppress(NotFoundError):
                     await store.delete_thread(thread.id, context)
@@ -149,7 +150,7 @@ class Planner:
         """Plans ``threads.add_user_message``."""
         thread = await self._thread(params.thread_id)
         refuse_messages_unless_active(thread)
-        attachments = await self._attachments(params.input)
+        attachments = await self._attachments(params.input, thread.id)
         message = self._user_message(thread, params.input, attachments)
         options = self._options(thread)
 
@@ -164,7 +165,7 @@ class Planner:
             thread=thread,
             opening=opening,
             handler=lambda pipeline: self._application.respond(pipeline.thread, message, self._context),
-            undo=lambda: self._restore(attachments),
+            undo=lambda: self._restore(attachments, params.input),
             user_item_id=message.id,
             message=True,
         )
@@ -191,6 +192,45 @@ class Planner:
             user_item_id=item.id,
             message=True,
         )
+
+    async def run_again(self, info: TurnInfo) -> TurnPlan | None:
+        """Plans a turn anew whose worker died.
+
+        Returns:
+            None if that would be wrong: the turn answers no message, the message is gone or no longer the newest,
+            or its thread takes no messages any more.
+        """
+        if info.user_item_id is None:
+            return None
+        try:
+            thread = await self._thread(info.thread_id)
+            item = await self._newest_message(thread)
+        except NotFoundError:
+            return None
+        if item is None or item.id != info.user_item_id or thread.status.type != "active":
+            return None
+
+        async def opening(pipeline: Pipeline) -> None:
+            await pipeline.take_back(keep=item.id)
+
+        return TurnPlan(
+            thread=thread,
+            opening=opening,
+            handler=lambda pipeline: self._application.respond(pipeline.thread, item, self._context),
+            user_item_id=item.id,
+            message=True,
+        )
+
+    async def _newest_message(self, thread: ThreadMetadata) -> UserMessageItem | None:
+        after: str | None = None
+        while True:
+            page = await self._store.load_thread_items(thread.id, after, 50, "desc", self._context)
+            for item in page.data:
+                if isinstance(item, UserMessageItem):
+                    return item
+            if not page.has_more or page.after is None or page.after == after:
+                return None
+            after = page.after
 
     async def add_client_tool_output(self, params: ThreadAddClientToolOutputParams) -> TurnPlan:
         """Plans ``threads.add_client_tool_output``."""
@@ -272,16 +312,19 @@ class Planner:
     async def _thread(self, thread_id: str) -> ThreadMetadata:
         return plain_metadata(await self._store.load_thread(thread_id, self._context))
 
-    async def _attachments(self, given: UserMessageInput) -> list[Attachment]:
+    async def _attachments(self, given: UserMessageInput, thread_id: str) -> list[Attachment]:
         if self._limits is not None:
             self._limits.check_count(len(given.attachments))
-        return [await self._attachment(attachment_id) for attachment_id in given.attachments]
+        return [await self._attachment(attachment_id, thread_id) for attachment_id in given.attachments]
 
-    async def _attachment(self, attachment_id: str) -> Attachment:
+    async def _attachment(self, attachment_id: str, thread_id: str) -> Attachment:
         attachment = await self._store.load_attachment(attachment_id, self._context)
         if self._files is None:
             return attachment
         await self._files.check_attachment(attachment, self._context)
+        if attachment.thread_id not in {None, thread_id}:
+            # Files go with their thread, so each thread has its own.
+            attachment = await self._files.copy_attachment(attachment, self._context)
         return await self._files.refresh_attachment(attachment, self._context)
 
     def _user_message(
@@ -303,9 +346,15 @@ class Planner:
             await self._store.save_attachment(attachment, self._context)
         await self._store.add_thread_item(message.thread_id, message.model_copy(), self._context)
 
-    async def _restore(self, attachments: list[Attachment]) -> None:
+    async def _restore(self, attachments: list[Attachment], given: UserMessageInput) -> None:
         for attachment in attachments:
-            await self._store.save_attachment(attachment, self._context)
+            if attachment.id in given.attachments:
+                await self._store.save_attachment(attachment, self._context)
+                continue
+            if self._files is not None:
+                await self._files.delete_attachment(attachment.id, self._context)
+            with suppress(NotFoundError):
+                await self._store.delete_attachment(attachment.id, self._context)
 
     def _options(self, thread: ThreadMetadata) -> StreamOptionsEvent:
         options = self._application.get_stream_options(thread, self._context)

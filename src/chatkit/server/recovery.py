@@ -1,38 +1,24 @@
-"""Finalising what a crash cut off: the partial items of a dead worker's turns are stored."""
+"""Turns whose worker died: they are run again where the application allows it, or else their partial items are kept."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from chatkit.errors import InvalidEventError, NotFoundError, StoreError
-from chatkit.reduce import ItemAccumulator, accumulator
-from chatkit.server.pipeline import keepable_items
-from chatkit.store.base import OwnerContext, Store
-from chatkit.streams.base import InterruptedTurn, StreamLog
-from chatkit.types import (
-    ThreadItem,
-    ThreadItemAddedEvent,
-    ThreadItemDoneEvent,
-    ThreadItemRemovedEvent,
-    ThreadItemReplacedEvent,
-    ThreadItemUpdatedEvent,
-    ThreadStreamEvent,
-    WorkflowItem,
-)
+from chatkit.errors import ErrorCode, NotFoundError, StoreError
+from chatkit.server.pipeline import Pipeline
+from chatkit.store.base import OwnerContext, Store, plain_metadata
+from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
+from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem
 
 __all__ = ["Recovery"]
 
 logger = logging.getLogger("chatkit.server")
 
-_EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
-
 
 class Recovery:
-    """Finalises turns whose worker died.
+    """Ends turns whose worker died.
 
     Args:
         log: Knows them.
@@ -42,16 +28,25 @@ class Recovery:
         self._log = log
         self._orphans: dict[str, dict[str, InterruptedTurn]] = {}
 
-    async def recover(self, store: Store[Any], context_of: Callable[[str | None, str], Any]) -> int:
-        """Finalises the turns whose worker died; returns how many.
+    async def recover(
+        self,
+        store: Store[Any],
+        context_of: Callable[[str | None, str], Any],
+        rerun: Callable[[InterruptedTurn], Awaitable[bool]],
+    ) -> int:
+        """Runs the turns whose worker died again, or finalises them; returns how many.
 
         Args:
             store: The full store.
             context_of: Returns a context for an owner and a thread id, or None: then the turn waits for the next
                 request in its thread.
+            rerun: Begins a turn again, and tells whether it did.
         """
-        finalised = 0
+        settled = 0
         for turn in await self._log.claim_interrupted():
+            if await self._begun_again(turn, rerun):
+                settled += 1
+                continue
             takes_owners = store.knows_owners and turn.info.owner is not None
             context = (
                 OwnerContext(str(turn.info.owner))
@@ -62,8 +57,8 @@ class Recovery:
                 # A log hands out again what nobody settled in time.
                 self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
                 continue
-            finalised += await self._finalise(turn, store, context)
-        return finalised
+            settled += await self._finalise(turn, store, context)
+        return settled
 
     async def finalise_orphans(self, thread_id: str, store: Store[Any], context: object) -> None:
         """Finalises turns of a thread that waited for a request, now that there is one.
@@ -78,21 +73,56 @@ class Recovery:
         for turn in self._orphans.pop(thread_id, {}).values():
             await self._finalise(turn, store, context)
 
+    async def _begun_again(
+        self, turn: InterruptedTurn, rerun: Callable[[InterruptedTurn], Awaitable[bool]]
+    ) -> bool:
+        try:
+            return await rerun(turn)
+        except Exception:
+            logger.exception("Turn %s of a worker that died could not be run again", turn.info.id)
+            return False
+
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
         info = turn.info
         try:
             token = await store.begin_turn(info.thread_id, info.id, context)
-            for item in keepable_items(_replay(turn)):
+            thread = plain_metadata(await store.load_thread(info.thread_id, context))
+            pipeline = Pipeline(thread=thread, store=store, context=context)
+            pipeline.restore(turn.entries)
+            kept = pipeline.pending_items()
+            for item in kept:
                 if not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
+            await self._tell_readers(turn, pipeline, kept)
             await store.end_turn(info.id, token, context)
         except StoreError:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
             return False
+        except NotFoundError:
+            await self._log.settle(info.id)
         except Exception:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
-        await self._log.settle(info.id)
+            await self._log.settle(info.id)
         return True
+
+    async def _tell_readers(self, turn: InterruptedTurn, pipeline: Pipeline, kept: list[ThreadItem]) -> None:
+        """Sends how the turn's items ended, and why, to those who read it in other processes."""
+        writer: TurnWriter | None = await self._log.take_over(
+            turn, snapshot=pipeline.state.events, on_stop=_ignore
+        )
+        if writer is None:
+            await self._log.settle(turn.info.id)
+            return
+        pipeline.writer = writer
+        try:
+            await pipeline.announce_closed(await pipeline.stored_of(kept))
+            pipeline.accept(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted"))
+        finally:
+            await writer.close(EndState.INTERRUPTED)
+
+
+def _ignore() -> None:
+    """Somebody asks to stop a turn that is about to end."""
 
 
 async def _is_stored(store: Store[Any], thread_id: str, item: ThreadItem, context: object) -> bool:
@@ -105,34 +135,3 @@ async def _is_stored(store: Store[Any], thread_id: str, item: ThreadItem, contex
     if isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem):
         return len(stored.workflow.tasks) >= len(item.workflow.tasks)
     return True
-
-
-def _replay(turn: InterruptedTurn) -> list[ItemAccumulator]:
-    """Returns the items that were pending when the log of a turn breaks off."""
-    pending: dict[str, ItemAccumulator] = {}
-    for entry in turn.entries:
-        try:
-            event = _EVENTS.validate_json(entry.data)
-        except ValidationError:
-            logger.warning("An event of turn %s cannot be read and is left out", turn.info.id)
-            continue
-        _apply(pending, event)
-    return list(pending.values())
-
-
-def _apply(pending: dict[str, ItemAccumulator], event: ThreadStreamEvent) -> None:
-    if isinstance(event, ThreadItemAddedEvent):
-        pending[event.item.id] = accumulator(event.item)
-    elif isinstance(event, ThreadItemUpdatedEvent):
-        if event.item_id in pending:
-            try:
-                pending[event.item_id].add(event.update)
-            except InvalidEventError:
-                logger.warning("An update of item %s does not fit and is left out", event.item_id)
-    elif isinstance(event, ThreadItemReplacedEvent):
-        if event.item.id in pending:
-            pending[event.item.id] = accumulator(event.item)
-    elif isinstance(event, ThreadItemDoneEvent):
-        pending.pop(event.item.id, None)
-    elif isinstance(event, ThreadItemRemovedEvent):
-        pending.pop(event.item_id, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from chatkit.errors import (
@@ -19,7 +20,7 @@ from chatkit.server.results import StreamingResult, TurnFeed
 from chatkit.server.threads import ThreadEditor, ThreadLocks
 from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, Store, current_fence
-from chatkit.streams.base import EndState, StreamLog, TurnInfo
+from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
 
 __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "Runner"]
 
@@ -61,6 +62,7 @@ class Runner:
         on_disconnect: DisconnectPolicy,
         concurrency: ConcurrencyPolicy,
         persist_item_updates: bool,
+        saved_context: str | None = None,
     ) -> StreamingResult:
         """Begins a turn and returns its first reader, once what comes before the handler is written.
 
@@ -77,16 +79,12 @@ class Runner:
             owner=owner,
             resumable=resumable or kept,
             user_item_id=plan.user_item_id,
+            context=saved_context,
         )
-        pipeline = Pipeline(
-            thread=plan.thread,
-            store=store,
-            context=context,
-            persist_item_updates=persist_item_updates,
-            resumable=info.resumable,
-            editor=self.editor,
+        turn = self._prepare(
+            info, plan, store=store, context=context, persist_item_updates=persist_item_updates
         )
-        turn = Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
+        pipeline = turn.pipeline
         earlier = self._in_thread(thread_id)
         self._running[turn_id] = turn
         try:
@@ -122,6 +120,74 @@ class Runner:
                 await result.aclose()
                 raise
         return result
+
+    async def begin_again(
+        self,
+        interrupted: InterruptedTurn,
+        plan: TurnPlan,
+        *,
+        store: Store[Any],
+        context: object,
+        persist_item_updates: bool,
+    ) -> bool:
+        """Runs a claimed turn again, for the readers that it has, and returns once it has begun.
+
+        Returns:
+            Whether it did: not every log lets a turn go on in another process.
+        """
+        if self._shutting_down:
+            return False
+        info = replace(interrupted.info, attempt=interrupted.info.attempt + 1)
+        turn = self._prepare(
+            info, plan, store=store, context=context, persist_item_updates=persist_item_updates
+        )
+        pipeline = turn.pipeline
+        pipeline.restore(interrupted.entries)
+        writer = await self.log.take_over(
+            replace(interrupted, info=info),
+            snapshot=pipeline.state.events,
+            on_stop=turn.request_stop_from_anywhere,
+        )
+        if writer is None:
+            return False
+        pipeline.writer = writer
+        # Whoever read it was connected to the worker that died: one that does not come back keeps nothing waiting.
+        writer.detach()
+        self._running[info.id] = turn
+        try:
+            token = await store.begin_turn(info.thread_id, info.id, context)
+        except BaseException:
+            self._forget(turn)
+            await writer.close(EndState.INTERRUPTED)
+            raise
+        finally:
+            turn.begun.set()
+        turn.task = asyncio.create_task(self._run(turn, store, token, None), name=f"chatkit {info.id}")
+        return True
+
+    def _prepare(
+        self,
+        info: TurnInfo,
+        plan: TurnPlan,
+        *,
+        store: Store[Any],
+        context: object,
+        persist_item_updates: bool,
+    ) -> Turn:
+        pipeline = Pipeline(
+            thread=plan.thread,
+            store=store,
+            context=context,
+            persist_item_updates=persist_item_updates,
+            resumable=info.resumable,
+            editor=self.editor,
+        )
+        return Turn(info=info, plan=plan, pipeline=pipeline, closing=self._closing, context=context)
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether no new turns are taken."""
+        return self._shutting_down
 
     async def wait_begun(self, turn_id: str) -> None:
         """Waits until the log knows a turn that is about to begin here."""
@@ -221,6 +287,19 @@ class Runner:
             await self._wait_finished(turn)
         stopped = [turn_id for turn_id in elsewhere if await self.log.stop(turn_id)]
         return [turn.info.id for turn in mine] + stopped
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no new turns, waits for the running ones, and ends those that are not over in time as interrupted."""
+        self._shutting_down = True
+        waiting = [self._wait_finished(turn) for turn in self._running.values()]
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            logger.warning(
+                "%d turns did not end within %g s and are interrupted", len(self._running), seconds
+            )
+        await self.shutdown()
 
     async def shutdown(self) -> None:
         """Ends all turns of this process as interrupted, and takes no new ones."""

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +32,7 @@ from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
 from chatkit.server.turn import TurnPlan
 from chatkit.store.base import Store, usual_owner
-from chatkit.streams.base import EndState, EventId, KeyClaim, StreamLog
+from chatkit.streams.base import EndState, EventId, InterruptedTurn, KeyClaim, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
     AttachmentCreateParams,
@@ -64,7 +65,7 @@ __all__ = ["ChatKitServer"]
 TContext = TypeVar("TContext", default=Any)
 
 _RECOVER_EVERY = 10.0
-"""Seconds between two looks for turns that another process left behind, taken when a request comes in."""
+"""Seconds after which a request looks for turns that another process left behind."""
 
 
 class ChatKitServer(Handlers[TContext]):
@@ -79,6 +80,9 @@ class ChatKitServer(Handlers[TContext]):
         on_disconnect: What happens to a turn that is not resumable when its reader is gone.
         concurrency: What a message does in a thread in which a turn runs.
         persist_item_updates: Whether updates of items of earlier turns are stored.
+        rerun_on_crash: How often a turn is begun again, from its message, after its worker died; for applications
+            whose handlers may run twice, with :meth:`dump_context` and :meth:`load_context`. By default what such a
+            turn had produced is kept, and its readers are told that it was interrupted.
         file_limits: What attachments are taken. By default 100 MiB a file and ten files a message, of any type; an
             ``AttachmentStore`` decides by itself unless limits are given.
     """
@@ -87,6 +91,7 @@ class ChatKitServer(Handlers[TContext]):
     on_disconnect: DisconnectPolicy = "stop"
     concurrency: ConcurrencyPolicy = "allow"
     persist_item_updates: bool = False
+    rerun_on_crash: int = 0
     file_limits: FileLimits | None = None
 
     # Made on first use: a subclass need not call __init__ of this class.
@@ -103,6 +108,7 @@ class ChatKitServer(Handlers[TContext]):
         on_disconnect: DisconnectPolicy = "stop",
         concurrency: ConcurrencyPolicy = "allow",
         persist_item_updates: bool = False,
+        rerun_on_crash: int = 0,
         file_limits: FileLimits | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
@@ -114,6 +120,7 @@ class ChatKitServer(Handlers[TContext]):
         self.on_disconnect = on_disconnect
         self.concurrency = concurrency
         self.persist_item_updates = persist_item_updates
+        self.rerun_on_crash = rerun_on_crash
         self.file_limits = file_limits
 
     @property
@@ -173,9 +180,31 @@ class ChatKitServer(Handlers[TContext]):
         return None if limits is None else limits.max_bytes
 
     async def recover(self) -> int:
-        """Finalises turns that a crash cut off: what they had produced is stored. Returns how many there were."""
+        """Ends turns that a crash cut off: what they had produced is stored, or they are run again.
+
+        The applications of ``chatkit.web`` do so at their start and every few seconds.
+
+        Returns:
+            How many there were.
+        """
         self._recovered_at = time.monotonic()
-        return await self._turns().recovery.recover(self._store(), self.recovery_context)
+        turns = self._turns()
+        if turns.shutting_down:
+            return 0
+        return await turns.recovery.recover(self._store(), self.recovery_context, self._run_again)
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Seconds between two calls of :meth:`recover` that an application had better make."""
+        return self._turns().log.sweep_seconds
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no new turns, gives running ones some time to end, then does what :meth:`shutdown` does.
+
+        Args:
+            seconds: How long to wait for running turns at most.
+        """
+        await self._turns().drain(seconds)
 
     async def shutdown(self) -> None:
         """Ends all running turns as interrupted, their partial answers stored and their readers told."""
@@ -224,8 +253,32 @@ class ChatKitServer(Handlers[TContext]):
         return getattr(type(self), name) is getattr(ChatKitServer, name)
 
     async def _recover_now_and_then(self) -> None:
-        if time.monotonic() - self._recovered_at >= _RECOVER_EVERY:
+        # Where nothing else does so in the background.
+        if time.monotonic() - self._recovered_at >= max(self.sweep_seconds, _RECOVER_EVERY):
             await self.recover()
+
+    async def _run_again(self, turn: InterruptedTurn) -> bool:
+        """Begins a turn of a worker that died again, if the application wants that; tells whether it did."""
+        saved = turn.info.context
+        if saved is None or turn.info.attempt > self.rerun_on_crash:
+            return False
+        loaded = self.load_context(json.loads(saved))
+        context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
+        plan = await self._planner(context).run_again(turn.info)
+        return plan is not None and await self._turns().begin_again(
+            turn,
+            plan,
+            store=self._store(),
+            context=context,
+            persist_item_updates=self.persist_item_updates,
+        )
+
+    def _saved_context(self, plan: TurnPlan, context: TContext, *, outlives_reader: bool) -> str | None:
+        # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
+        if self.rerun_on_crash < 1 or not plan.message or not outlives_reader:
+            return None
+        data = self.dump_context(context)
+        return None if data is None else json.dumps(data)
 
     def _planner(self, context: TContext) -> Planner:
         return Planner(
@@ -319,6 +372,9 @@ class ChatKitServer(Handlers[TContext]):
             on_disconnect=self.on_disconnect,
             concurrency=self.concurrency,
             persist_item_updates=self.persist_item_updates,
+            saved_context=self._saved_context(
+                plan, context, outlives_reader=resumable or self.on_disconnect == "continue"
+            ),
         )
 
     async def _message(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
@@ -16,6 +16,7 @@ from chatkit.errors import (
     StaleTurnError,
     StreamError,
 )
+from chatkit.server.cancellation import HandlerCancellation, put_down, uncancel_current
 from chatkit.server.lifetime import Belongings, current_belongings
 from chatkit.server.pipeline import Pipeline
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
@@ -30,12 +31,6 @@ StopReason: TypeAlias = Literal["stop", "disconnect", "interrupt", "shutdown"]
 
 _YIELD_EVERY = 64
 """Events after which a turn lets the loop run others, even if its handler never waits."""
-_CLEAN_UP_LIMIT = 2.0
-"""Seconds that a handler has for its clean-up once it was stopped, before it is cancelled again."""
-_SHUTDOWN_LIMIT = 0.6
-"""The same while the process ends, which must not take longer than whoever ends it is willing to wait."""
-_CANCELLATIONS = 2
-"""How often a handler is cancelled before the turn ends without it."""
 
 
 class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
@@ -123,12 +118,7 @@ class Turn:
         self.begun = asyncio.Event()
         self.finished = asyncio.Event()
         self._closing = closing
-        self._work: asyncio.Task[EndState] = cast("asyncio.Task[EndState]", None)
-        self._waits_for_handler = False
-        self._hurries = False
-        self._cancellations = 0
-        self._next_cancel: asyncio.TimerHandle | None = None
-        self._given_up = asyncio.Event()
+        self._cancellation = HandlerCancellation(self.loop)
         self._uncancelled = False
         self._failure: BaseException | None = None
 
@@ -139,38 +129,11 @@ class Turn:
 
     def request_stop(self, reason: StopReason = "stop") -> None:
         """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
-        hurries_now = reason == "shutdown" and not self._hurries
-        self._hurries = self._hurries or hurries_now
+        if reason == "shutdown":
+            self._cancellation.hurry()
         if self.stop_reason is None:
             self.stop_reason = reason
-            self._cancel_handler()
-        elif hurries_now and self._next_cancel is not None:
-            self._cancel_handler_later()
-
-    @property
-    def _limit(self) -> float:
-        return min(_CLEAN_UP_LIMIT, _SHUTDOWN_LIMIT) if self._hurries else _CLEAN_UP_LIMIT
-
-    def _cancel_handler(self) -> None:
-        # A handler that swallows the cancellation, or that hangs in its own clean-up, is cancelled again in a while,
-        # and at last left behind.
-        if not self._waits_for_handler or self._given_up.is_set():
-            return
-        if self._cancellations >= _CANCELLATIONS:
-            self._given_up.set()
-            return
-        self._cancellations += 1
-        self._work.cancel()
-        self._cancel_handler_later()
-
-    def _cancel_handler_later(self) -> None:
-        self._forget_cancellation()
-        self._next_cancel = self.loop.call_later(self._limit, self._cancel_handler)
-
-    def _forget_cancellation(self) -> None:
-        if self._next_cancel is not None:
-            self._next_cancel.cancel()
-            self._next_cancel = None
+            self._cancellation.begin()
 
     def request_stop_from_anywhere(self) -> None:
         """Like ``request_stop``, from any thread or loop."""
@@ -186,10 +149,12 @@ class Turn:
             How it ended; if it never began, ``opened`` says why.
         """
         # A task cannot leave behind what it waits for itself: hence one that does the work, and this one.
-        work = self._work = asyncio.create_task(self._run(before), name=f"chatkit {self.info.id} handler")
-        given_up = asyncio.create_task(self._given_up.wait())
+        work = asyncio.create_task(self._run(before), name=f"chatkit {self.info.id} handler")
+        cancellation = self._cancellation
+        cancellation.work = work
+        given_up = asyncio.create_task(cancellation.given_up.wait())
         try:
-            while not work.done() and not self._given_up.is_set():
+            while not work.done() and not cancellation.given_up.is_set():
                 try:
                     await asyncio.wait({work, given_up}, return_when=asyncio.FIRST_COMPLETED)
                 except asyncio.CancelledError:
@@ -197,10 +162,10 @@ class Turn:
             return work.result() if work.done() else await self._leave_behind(work)
         finally:
             given_up.cancel()
-            self._forget_cancellation()
+            cancellation.forget()
 
     def _pass_on_cancellation(self, work: asyncio.Task[EndState]) -> None:
-        _uncancel_current()
+        uncancel_current()
         # The end of a loop cancels both tasks at once, and the clean-up must not be cut short by the second one.
         if not work.cancelling() and not self._uncancelled:
             work.cancel()
@@ -209,7 +174,7 @@ class Turn:
         """Ends the turn without its handler, which does not react to being cancelled."""
         logger.error("The handler of turn %s ignores that it was cancelled and is left behind", self.info.id)
         self.pipeline.refuse_events()
-        _put_down(work)
+        put_down(work, _Stopped())
         if self.stop_reason is not None:
             end = await self._stopped(asyncio.CancelledError())
         elif isinstance(self._failure, Exception):
@@ -233,7 +198,7 @@ class Turn:
             await self._drive()
             await self.pipeline.complete()
         except BaseException as error:
-            if self._given_up.is_set():
+            if self._cancellation.given_up.is_set():
                 raise
             return await self._ended_by(error)
         return EndState.COMPLETED
@@ -259,11 +224,11 @@ class Turn:
             if asyncio.iscoroutine(awaitable):
                 awaitable.close()
             raise _Stopped
-        self._waits_for_handler = True
+        self._cancellation.waits = True
         try:
             return await awaitable
         finally:
-            self._waits_for_handler = False
+            self._cancellation.waits = False
 
     async def _drive(self) -> None:
         belongings = Belongings()
@@ -280,7 +245,7 @@ class Turn:
                 raise
         finally:
             await self._clean_up(belongings.release)
-            if not self._given_up.is_set():
+            if not self._cancellation.given_up.is_set():
                 current_belongings.reset(entered)
 
     async def _call_handler(self) -> AsyncIterator[ThreadStreamEvent]:
@@ -296,24 +261,24 @@ class Turn:
 
     def _failure_of_handler(self, error: BaseException) -> BaseException:
         """Returns an ordinary failure for what would end the loop, or whatever else runs in it, as well."""
-        if self._given_up.is_set():
+        if self._cancellation.given_up.is_set():
             return error
         return RuntimeError(f"The handler of turn {self.info.id} raised {type(error).__name__}.")
 
     async def _clean_up(self, close: Callable[[], Awaitable[Any]]) -> None:
-        if self._given_up.is_set():
+        if self._cancellation.given_up.is_set():
             return
-        self._waits_for_handler = True
-        self._cancel_handler_later()
+        self._cancellation.waits = True
+        self._cancellation.go_on_later()
         try:
             await close()
         except BaseException:
-            if self._given_up.is_set():
+            if self._cancellation.given_up.is_set():
                 raise
             logger.exception("The handler of turn %s failed while it was closed", self.info.id)
         finally:
-            self._waits_for_handler = False
-            self._forget_cancellation()
+            self._cancellation.waits = False
+            self._cancellation.forget()
 
     async def _take_all(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
         accept, writer, advance = self.pipeline.accept, self.writer, events.__anext__
@@ -321,7 +286,7 @@ class Turn:
         while True:
             if self.stop_reason is not None:
                 raise _Stopped
-            self._waits_for_handler = True
+            self._cancellation.waits = True
             try:
                 event = await advance()
             except StopAsyncIteration:
@@ -331,7 +296,7 @@ class Turn:
             except BaseException as error:
                 raise self._failure_of_handler(error) from error
             finally:
-                self._waits_for_handler = False
+                self._cancellation.waits = False
             rest = accept(event)
             until_yield -= 1
             if rest is not None:
@@ -373,7 +338,7 @@ class Turn:
 
     def _uncancel(self) -> None:
         self._uncancelled = True
-        _uncancel_current()
+        uncancel_current()
 
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
@@ -424,28 +389,6 @@ class Turn:
             logger.exception("Keeping the partial answer of turn %s failed", self.info.id)
             if error is None:
                 await self._tell(RuntimeError())
-
-
-def _uncancel_current() -> None:
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()
-
-
-def _put_down(work: asyncio.Task[Any]) -> None:
-    """Ends a task that ignores cancellation: no loop could end while it runs."""
-    work.add_done_callback(lambda task: task.cancelled() or task.exception())
-    coroutine = cast("Coroutine[Any, Any, Any]", work.get_coro())
-    try:
-        # Not close(), which leaves an asynchronous generator that the coroutine waits for as it is.
-        coroutine.throw(_Stopped())
-    except BaseException:  # noqa: BLE001 -- whatever it is, the coroutine is over
-        work.cancel()
-        return
-    # It waits on. A loop waits for all registered tasks as it ends, which this one would hold up for ever.
-    unregister: Callable[[asyncio.Task[Any]], None] = getattr(asyncio.tasks, "_unregister_task")  # noqa: B009
-    unregister(work)
-    setattr(work, "_log_destroy_pending", False)  # noqa: B010 -- it is, and was told of
 
 
 def _error_event(error: Exception) -> ErrorEvent:

@@ -50,6 +50,9 @@ class TurnInfo:
         resumable: Whether readers may come back, so that a window of events is kept.
         user_item_id: The user message that the turn answers, if any.
         started_at: When it began, UTC.
+        context: What ``ChatKitServer.dump_context`` made of the request's context, as JSON text: with it another
+            worker can run the turn again.
+        attempt: How often the turn was begun, from 1.
     """
 
     id: str
@@ -58,6 +61,8 @@ class TurnInfo:
     resumable: bool = False
     user_item_id: str | None = None
     started_at: datetime = field(default_factory=utc_now)
+    context: str | None = None
+    attempt: int = 1
 
 
 class LogEntry(NamedTuple):
@@ -153,7 +158,8 @@ class InterruptedTurn:
 
     Attributes:
         info: The turn.
-        entries: The events that reached the log, oldest first.
+        entries: The events that reached the log, oldest first. Where the log keeps a window only, a snapshot (events
+            numbered 0, the last one with the number that the snapshot covers) stands for those before it.
     """
 
     info: TurnInfo
@@ -184,9 +190,11 @@ class StreamLog(ABC):
 
     Attributes:
         shared: Whether workers in other processes can read and stop each other's turns through it.
+        sweep_seconds: Time between two looks for turns whose worker died.
     """
 
     shared: ClassVar[bool] = False
+    sweep_seconds: float = 10.0
 
     @abstractmethod
     async def open(
@@ -245,8 +253,25 @@ class StreamLog(ABC):
         return []
 
     async def settle(self, turn_id: str) -> None:
-        """Forgets a claimed turn after it was finalised."""
+        """Forgets a claimed turn after it was finalised: its readers, wherever they are, find it interrupted."""
         return
+
+    async def take_over(
+        self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> TurnWriter | None:
+        """Returns a writer that goes on with a claimed turn, whose next event follows the last of its ``entries``.
+
+        Readers of the turn get what is appended, and its end; closing the writer settles the turn.
+
+        Args:
+            turn: The turn as it was claimed, its ``info`` as it is to be from now on.
+            snapshot: Asked for the state when a reader's cursor is older than the kept window.
+            on_stop: Called when a stop of the turn is requested.
+
+        Returns:
+            None, the default, where a turn cannot go on in another process: settle it.
+        """
+        return None
 
     async def close(self) -> None:
         """Releases connections and threads; the log opens them again when it is used."""

@@ -137,8 +137,13 @@ class Checkpoints:
         self._tickers: dict[AbstractEventLoop, Ticker] = {}
         self._saved_at = 0.0
 
-    def begin(self, info: TurnInfo) -> UnsavedTurn:
-        """Registers a turn that runs in the calling event loop; its row is written with its first events."""
+    def begin(self, info: TurnInfo, *, saved_seq: int | None = None) -> UnsavedTurn:
+        """Registers a turn that runs in the calling event loop; its row is written with its first events.
+
+        Args:
+            info: The turn.
+            saved_seq: Number of the last event on disk of a turn whose row is there already.
+        """
         loop = get_running_loop()
         with self._lock:
             self._forget_closed_loops()
@@ -147,6 +152,8 @@ class Checkpoints:
                 ticker = self._tickers[loop] = Ticker(loop, self._save_if_needed)
             ticker.turns += 1
             turn = self._turns[info.id] = UnsavedTurn(info, ticker)
+            turn.saved_seq = saved_seq or 0
+            turn.recorded = turn.touched = saved_seq is not None
         if not ticker.due:
             ticker.soon()
         return turn
@@ -283,6 +290,8 @@ def _turn_row(info: TurnInfo) -> dict[str, object]:
         "resumable": info.resumable,
         "user_item_id": info.user_item_id,
         "started_at": info.started_at.isoformat(),
+        "context": info.context,
+        "attempt": info.attempt,
     }
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from chatkit.errors import InvalidRequestError
 from chatkit.streams.base import (
     EndState,
+    InterruptedTurn,
     KeyClaim,
     LogEntry,
     SnapshotSource,
@@ -223,6 +224,14 @@ class _MemoryReader(TurnReader):
         self._turn.news.wake()
 
 
+def _numbered(entries: list[LogEntry]) -> list[LogEntry]:
+    """Returns the entries behind the snapshot that a log of a window begins with."""
+    if not entries or entries[0].seq == 1:
+        return entries
+    covered = next((index for index, entry in enumerate(entries) if entry.seq), len(entries))
+    return entries[covered + 1 :]
+
+
 class MemoryStreamLog(StreamLog):
     """Keeps turns in the memory of this process.
 
@@ -248,9 +257,24 @@ class MemoryStreamLog(StreamLog):
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter:
         self._forget_old()
-        turn = _Turn(info, snapshot, on_stop)
-        self._turns[info.id] = turn
-        self._by_thread.setdefault(info.thread_id, {})[info.id] = turn
+        return self._begin(_Turn(info, snapshot, on_stop))
+
+    async def take_over(
+        self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> TurnWriter | None:
+        self._forget_old()
+        kept = _Turn(turn.info, snapshot, on_stop)
+        for entry in _numbered(turn.entries):
+            kept.entries.append(entry)
+            kept.size += len(entry.data)
+            while kept.size > self._window:
+                kept.drop_oldest()
+        kept.last_seq = turn.entries[-1].seq if turn.entries else 0
+        return self._begin(kept)
+
+    def _begin(self, turn: _Turn) -> MemoryTurnWriter:
+        self._turns[turn.info.id] = turn
+        self._by_thread.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
         return self._writer(turn)
 
     def _writer(self, turn: _Turn) -> MemoryTurnWriter:

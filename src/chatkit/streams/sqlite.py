@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit._sqlite import Database
+from chatkit.errors import StaleTurnError
 from chatkit.streams.base import (
     EndState,
     InterruptedTurn,
@@ -133,6 +134,32 @@ class SQLiteStreamLog(MemoryStreamLog):
             return []
         return await self._database.write(self._claim)
 
+    async def take_over(
+        self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> TurnWriter | None:
+        """Goes on with a claimed turn in this process.
+
+        Raises:
+            StaleTurnError: Another process has claimed it since.
+            StoreError: The database cannot be used.
+        """
+        row = {"turn_id": turn.info.id, "attempt": turn.info.attempt}
+
+        def adopt(connection: Connection) -> bool:
+            return (
+                connection.execute(QUERIES["take_over_turn"], self._checkpoints.lease_row() | row).rowcount
+                == 1
+            )
+
+        if not await self._database.write(adopt):
+            raise StaleTurnError(f"Turn {turn.info.id} was claimed by another process.")
+        memory = await super().take_over(turn, snapshot=snapshot, on_stop=on_stop)
+        if memory is None:
+            return None
+        return SQLiteTurnWriter(
+            memory, self._checkpoints, self._checkpoints.begin(turn.info, saved_seq=memory.last_seq)
+        )
+
     async def settle(self, turn_id: str) -> None:
         """Forgets a claimed turn after it was finalised; one that was claimed by another since is left alone.
 
@@ -224,9 +251,16 @@ class SQLiteStreamLog(MemoryStreamLog):
 
 
 def _info(row: tuple[Any, ...]) -> TurnInfo:
-    turn_id, thread_id, owner, resumable, user_item_id, started_at, *_ = row
+    turn_id, thread_id, owner, resumable, user_item_id, started_at, *_, context, attempt = row
     return TurnInfo(
-        turn_id, thread_id, owner, bool(resumable), user_item_id, datetime.fromisoformat(started_at)
+        turn_id,
+        thread_id,
+        owner,
+        bool(resumable),
+        user_item_id,
+        datetime.fromisoformat(started_at),
+        context,
+        attempt,
     )
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from chatkit._installation import check_installation
+
+# First: what is imported below may be another distribution's.
+check_installation()
+
+# ruff: noqa: E402
 from chatkit.errors import MissingExtraError
 from chatkit.testing.file_store_contract import FileStoreContract
 from chatkit.testing.model_script import (

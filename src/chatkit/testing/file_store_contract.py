@@ -375,6 +375,28 @@ class FileStoreContract:
 
         self._run_managed(scenario)
 
+    def test_a_copy_is_a_file_of_its_own(self) -> None:
+        async def scenario(files: ManagedFileStore) -> None:
+            file_id, copy_id, metadata = new_id("attachment"), new_id("attachment"), _metadata(PNG)
+            await files.upload(file_id, PNG, metadata)
+            await files.claim(file_id)
+            await files.copy(file_id, copy_id, metadata)
+            await files.delete(file_id)
+            await raises(NotFoundError, files.read(file_id))
+            await files.check_upload(copy_id, "image/png")
+            assert await files.read(copy_id) == PNG
+            answer = await self._preview(files, copy_id)
+            assert (answer.body, answer.headers["content-type"]) == (PNG, "image/png")
+            await raises(NotFoundError, files.copy(file_id, new_id("attachment"), metadata))
+            later = self.make_files_at(7 * 86400)
+            if later is not None:
+                # Nobody has claimed it.
+                assert await later.sweep_orphans() >= 1
+                await raises(NotFoundError, files.read(copy_id))
+            await files.delete(copy_id)
+
+        self._run_managed(scenario)
+
     def test_ids_that_are_paths_are_refused_or_harmless(self) -> None:
         async def scenario(files: ManagedFileStore) -> None:
             for file_id in (

@@ -38,6 +38,7 @@ def create_app(
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
+    drain_seconds: float = 0.0,
     uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
@@ -61,6 +62,9 @@ def create_app(
         keep_alive: Seconds of silence after which a stream gets a comment.
         workers: Processes that serve the application. None finds out from the command line of the usual
             servers and from ``WEB_CONCURRENCY``.
+        drain_seconds: How long running turns may go on, at most, once the process is asked to end; no new ones are
+            taken meanwhile, and ``/readyz`` says so. What is left then is ended as interrupted, its partial answers
+            stored. Give the HTTP server as long: uvicorn's ``--timeout-graceful-shutdown``.
         uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
         routes: More routes; they come after the server's own.
         middleware: More middleware, inside the one for CORS.
@@ -72,7 +76,7 @@ def create_app(
             workers, and the server cannot work in more than one.
     """
     check_path(path)
-    lifecycle = Lifecycle(server, workers=workers)
+    lifecycle = Lifecycle(server, workers=workers, drain_seconds=drain_seconds)
     files_path = None if uploads is None else uploads.path_beside(path)
     endpoint = Endpoint(
         server,
@@ -110,7 +114,7 @@ def create_app(
 
 
 def server_lifespan(
-    server: ChatKitServer[Any], *, workers: int | None = None
+    server: ChatKitServer[Any], *, workers: int | None = None, drain_seconds: float = 0.0
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
     """Returns a lifespan for an application whose endpoint is written by hand.
 
@@ -120,8 +124,9 @@ def server_lifespan(
     Args:
         server: The server.
         workers: Processes that serve the application; None finds out.
+        drain_seconds: How long running turns may go on once the process is asked to end; see ``create_app``.
     """
-    return Lifecycle(server, workers=workers).lifespan
+    return Lifecycle(server, workers=workers, drain_seconds=drain_seconds).lifespan
 
 
 def _file_routes(

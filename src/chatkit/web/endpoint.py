@@ -87,7 +87,9 @@ class Endpoint:
             logger.debug("Turn %s streams to %s.", result.turn_id, request.client)
             return EventStreamResponse(result, keep_alive=self._keep_alive)
         logger.debug("Answered %s with %d bytes.", request.client, len(result.json))
-        return Response(result.json, media_type="application/json")
+        return Response(
+            result.json, media_type="application/json", background=self._lifecycle.sweep_in_passing()
+        )
 
     async def ready(self) -> Response:
         """Answers a readiness probe: 200 if requests can be served, else 503."""

@@ -38,6 +38,7 @@ def chatkit_router(
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
+    drain_seconds: float = 0.0,
     uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
     probes: bool = True,
     tags: Sequence[str | Enum] = ("chatkit",),
@@ -57,6 +58,9 @@ def chatkit_router(
         keep_alive: Seconds of silence after which a stream gets a comment.
         workers: Processes that serve the application. None finds out from the command line of the usual
             servers and from ``WEB_CONCURRENCY``.
+        drain_seconds: How long running turns may go on, at most, once the process is asked to end; no new ones are
+            taken meanwhile, and ``/readyz`` says so. What is left then is ended as interrupted, its partial answers
+            stored. Give the HTTP server as long: uvicorn's ``--timeout-graceful-shutdown``.
         uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
         probes: Whether the router has ``/health`` and ``/readyz``.
         tags: Of the operations in the OpenAPI document.
@@ -65,7 +69,7 @@ def chatkit_router(
         ConfigurationError: An option cannot be as it is.
     """
     check_path(path, probes=probes)
-    lifecycle = Lifecycle(server, workers=workers)
+    lifecycle = Lifecycle(server, workers=workers, drain_seconds=drain_seconds)
     files_path = None if uploads is None else uploads.path_beside(path)
     endpoint = Endpoint(
         server,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Protocol, runtime_checkable
 
-from chatkit.errors import StoreUnavailableError
+from starlette.background import BackgroundTask
+
+from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.web.shutdown import ShutdownHook
 from chatkit.web.workers import detect_workers
@@ -19,6 +22,7 @@ logger = logging.getLogger("chatkit.web")
 
 _CHECK_SECONDS: Final = 5.0
 _SWEEP_SECONDS: Final = 3600.0
+_SWEEP_IN_PASSING_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 2.0
 
@@ -27,20 +31,30 @@ class Lifecycle:
     """Starts a server with its application, and ends its turns when the process is asked to end.
 
     Applications that are mounted below another one are not told of start and end; then the first request
-    starts the server.
+    starts the server, and orphaned files are swept behind the answers to requests.
 
     Args:
         server: The server.
         workers: Processes that serve the application; None finds out.
+        drain_seconds: How long running turns may go on, at most, once the process is asked to end. A second signal
+            ends them at once.
     """
 
-    def __init__(self, server: ChatKitServer[Any], *, workers: int | None = None) -> None:
+    def __init__(
+        self, server: ChatKitServer[Any], *, workers: int | None = None, drain_seconds: float = 0.0
+    ) -> None:
+        if drain_seconds < 0:
+            raise ConfigurationError("drain_seconds must be 0 or more.")
         self._server = server
         self._workers = workers
-        self._hook = ShutdownHook(server.shutdown)
+        self._drain_seconds = drain_seconds
+        self._hook = self._new_hook()
         self._started = False
         self._users = 0
         self._sweeper: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._passing: asyncio.Task[None] | None = None
+        self._swept_at: float | None = None
 
     @property
     def ending(self) -> bool:
@@ -59,10 +73,11 @@ class Lifecycle:
         """
         if self._users == 0:
             # A new hook: the application may have been ended and started again.
-            self._hook = ShutdownHook(self._end_turns)
+            self._hook = self._new_hook()
             self._started = False
             await self.ensure_started()
             self._sweeper = asyncio.create_task(self._sweep())
+            self._watcher = asyncio.create_task(self._watch())
         self._users += 1
         try:
             yield
@@ -109,29 +124,80 @@ class Lifecycle:
         except TimeoutError as error:
             raise StoreUnavailableError from error
 
+    def sweep_in_passing(self) -> BackgroundTask | None:
+        """Returns what sweeps orphaned files behind an answer, None where that is not due or done otherwise.
+
+        It is part of its request, so that it ends with the request's event loop at the latest.
+        """
+        now = time.monotonic()
+        due = self._swept_at is None or now - self._swept_at >= _SWEEP_SECONDS
+        if self._users or self.ending or not due or self._server.attachment_store is None:
+            return None
+        self._swept_at = now
+        return BackgroundTask(self._sweep_now)
+
+    async def _sweep_now(self) -> None:
+        self._passing = sweep = asyncio.create_task(self._sweep_once())
+        try:
+            await asyncio.wait({sweep}, timeout=_SWEEP_IN_PASSING_SECONDS)
+        finally:
+            sweep.cancel()
+            await asyncio.wait({sweep})
+            self._passing = None
+
     async def _sweep(self) -> None:
         while True:
-            try:
-                swept = await self._server.sweep_orphans()
-            except Exception:
-                logger.exception("Files that no message came for could not be deleted.")
-            else:
-                if swept:
-                    logger.info("Deleted %d files that no message came for.", swept)
+            await self._sweep_once()
             await asyncio.sleep(_SWEEP_SECONDS)
 
+    async def _watch(self) -> None:
+        """Ends the turns of workers that die while this one lives."""
+        while True:
+            await asyncio.sleep(self._server.sweep_seconds)
+            try:
+                recovered = await self._server.recover()
+            except Exception:
+                logger.exception("Turns of other workers that died could not be looked for.")
+            else:
+                if recovered:
+                    logger.info("Ended %d turns of workers that died.", recovered)
+
+    async def _sweep_once(self) -> None:
+        try:
+            swept = await self._server.sweep_orphans()
+        except Exception:
+            logger.exception("Files that no message came for could not be deleted.")
+        else:
+            if swept:
+                logger.info("Deleted %d files that no message came for.", swept)
+
     async def _stop(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait({self._sweeper})
-            self._sweeper = None
+        tasks = {task for task in (self._sweeper, self._watcher) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._sweeper = self._watcher = None
         try:
             await self._close()
         finally:
             self._hook.uninstall()
             self._started = False
 
+    def _new_hook(self) -> ShutdownHook:
+        return ShutdownHook(self._end_turns, self._end_turns_at_once)
+
     async def _end_turns(self) -> None:
+        sweep = self._passing
+        if sweep is not None and sweep.get_loop() is asyncio.get_running_loop():
+            # The HTTP server waits for the request that it is part of.
+            sweep.cancel()
+        if self._drain_seconds > 0:
+            logger.info("Running turns have %g s to end; no new ones are taken.", self._drain_seconds)
+            await self._server.drain(self._drain_seconds)
+        await self._end_turns_at_once()
+
+    async def _end_turns_at_once(self) -> None:
         with self._hurry():
             await self._server.shutdown()
 
@@ -140,6 +206,8 @@ class Lifecycle:
             await self._hook.wait()
             await self._server.close()
 
+        if self._drain_seconds > 0:
+            await self._hook.wait()
         closing = asyncio.create_task(close())
         with self._hurry():
             # Not a timeout: what is being saved may not heed that it is cancelled.

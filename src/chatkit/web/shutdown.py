@@ -33,12 +33,19 @@ class ShutdownHook:
 
     Args:
         callback: Called once, in the event loop that ``install`` was called in last.
+        again: Called once, likewise, when a second signal arrives before the callback is over.
     """
 
-    def __init__(self, callback: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        callback: Callable[[], Awaitable[None]],
+        again: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._callback = callback
+        self._again = again
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Future[None] | None = None
+        self._hurrying: asyncio.Future[None] | None = None
 
     @property
     def triggered(self) -> bool:
@@ -89,11 +96,13 @@ class ShutdownHook:
 
     def _begin(self) -> None:
         if self._task is None:
-            self._task = asyncio.ensure_future(self._run())
+            self._task = asyncio.ensure_future(self._run(self._callback))
+        elif self._again is not None and self._hurrying is None and not self._task.done():
+            self._hurrying = asyncio.ensure_future(self._run(self._again))
 
-    async def _run(self) -> None:
+    async def _run(self, callback: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._callback()
+            await callback()
         except Exception:
             logger.exception("Running turns could not be ended in order.")
 

@@ -128,7 +128,9 @@ class FileEndpoint:
                     result = await self._server.upload_attachment(params, path, context)
         except ClientDisconnect:
             return Response(status_code=400)
-        return Response(result.json, media_type="application/json")
+        return Response(
+            result.json, media_type="application/json", background=self._lifecycle.sweep_in_passing()
+        )
 
     async def receive(self, request: Request) -> Response:
         """Answers the second phase of an upload to a signed link: ``PUT`` of the bytes, or ``POST`` of a form.

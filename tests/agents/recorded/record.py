@@ -1,4 +1,7 @@
-"""Records what ``openai-chatkit`` makes of the streams; run with an interpreter that has it: ``python record.py``."""
+"""Records what ``openai-chatkit`` makes of the streams; run with an interpreter that has it.
+
+``python record.py`` writes ``events.json``; ``python record.py FILE`` writes another file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 
 
-def main() -> None:
+def main(file: Path) -> None:
     sys.path.insert(0, str(HERE.parents[2]))
     from tests.agents.recorded.scenarios import play_all
 
@@ -21,7 +24,7 @@ def main() -> None:
     lines += [
         f'"{name}": [\n' + ",\n".join(map(_line, events)) + "\n]" for name, events in play_all().items()
     ]
-    (HERE / "events.json").write_text(",\n".join(lines) + "}\n")
+    file.write_text(",\n".join(lines) + "}\n")
 
 
 def _line(value: Any) -> str:
@@ -29,4 +32,4 @@ def _line(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "events.json")

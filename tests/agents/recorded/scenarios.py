@@ -682,6 +682,18 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             *streamed("Hello"),
         ]
     },
+    "shell_and_compaction": {
+        "entries": [
+            response("created"),
+            hosted("shell_call_command.added", "sh_1", command="ls", command_index=0),
+            hosted("shell_call_command.delta", "sh_1", delta="l", command_index=0),
+            hosted("shell_call_command.done", "sh_1", command="ls", command_index=0),
+            hosted("shell_call_output_content.delta", "sh_1", delta={"stdout": "a"}, command_index=0),
+            hosted("shell_call_output_content.done", "sh_1", output=[], command_index=0),
+            hosted("compaction.compacting", "cmp_1"),
+            *streamed("Hello"),
+        ]
+    },
     "hosted_tools_in_workflow": {
         "entries": [*thoughts("Search"), added(WEB_SEARCH), done(WEB_SEARCH), *streamed("Hello")]
     },

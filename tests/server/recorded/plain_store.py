@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from chatkit.store import AttachmentStore, NotFoundError, Store
 from chatkit.types import (
     AttachmentUploadDescriptor,
     FileAttachment,
     ImageAttachment,
     Page,
+    ThreadItem,
     ThreadMetadata,
 )
 
@@ -22,6 +25,7 @@ class PlainStore(Store[dict[str, Any]]):
         self.items: dict[str, dict[str, Any]] = {}
         self.attachments: dict[str, Any] = {}
         self.count = 0
+        self.made: list[str] = []
 
     def generate_thread_id(self, context: Any) -> str:
         self.count += 1
@@ -112,3 +116,76 @@ class PlainFiles(AttachmentStore[dict[str, Any]]):
 
     async def delete_attachment(self, attachment_id: str, context: Any) -> None:
         return None
+
+
+class FailingStore(PlainStore):
+    """Raises in the methods that are named in ``failing``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = set()
+
+
+def _failing(name: str) -> Any:
+    method = getattr(PlainStore, name)
+
+    async def fail_or_do(self: FailingStore, *given: Any, **named: Any) -> Any:
+        if name in self.failing:
+            raise ConnectionError("secret host of the database")
+        return await method(self, *given, **named)
+
+    return fail_or_do
+
+
+for _name in sorted(Store.__abstractmethods__):
+    setattr(FailingStore, _name, _failing(_name))
+
+
+class RereadingStore(PlainStore):
+    """Keeps items as JSON."""
+
+    async def add_thread_item(self, thread_id: str, item: Any, context: Any) -> None:
+        await super().add_thread_item(thread_id, _ITEM.validate_json(item.model_dump_json()), context)
+
+
+_ITEM: Any = TypeAdapter(ThreadItem)
+
+
+class DefaultIdStore(PlainStore):
+    """Has ids as the package makes them, and remembers them."""
+
+    def generate_thread_id(self, context: Any) -> str:
+        self.made.append(Store.generate_thread_id(self, context))
+        return self.made[-1]
+
+    def generate_item_id(self, item_type: Any, thread: Any, context: Any) -> str:
+        self.made.append(Store.generate_item_id(self, item_type, thread, context))
+        return self.made[-1]
+
+
+class OwnIdStore(PlainStore):
+    """Has ids of another shape."""
+
+    def generate_thread_id(self, context: Any) -> str:
+        self.count += 1
+        return f"{context['user_id']}/{self.count}"
+
+    def generate_item_id(self, item_type: Any, thread: Any, context: Any) -> str:
+        self.count += 1
+        return f"{thread.id}/{item_type}:{self.count}"
+
+
+class PostFiles(PlainFiles):
+    """Describes uploads by POST."""
+
+    async def create_attachment(self, input: Any, context: Any) -> Any:
+        attachment = await super().create_attachment(input, context)
+        descriptor = attachment.upload_descriptor.model_copy(update={"method": "POST", "headers": {}})
+        return attachment.model_copy(update={"upload_descriptor": descriptor})
+
+
+class DirectFiles(AttachmentStore[dict[str, Any]]):
+    """Takes no announcement: the page posts the file to the application, which saves the attachment."""
+
+    async def delete_attachment(self, attachment_id: str, context: Any) -> None:
+        context["deleted"] = attachment_id

@@ -1,7 +1,11 @@
-"""Records what ``openai-chatkit`` answers; run with an interpreter that has it: ``python record.py``."""
+"""Records what ``openai-chatkit`` answers; run with an interpreter that has it.
+
+``python record.py`` writes ``answers.json``; ``python record.py FILE`` writes another file.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -12,15 +16,16 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 
 
-def main() -> None:
+def main(file: Path) -> None:
     sys.path.insert(0, str(HERE.parents[2]))
-    from tests.server.recorded.scenarios import play_all
+    from tests.server.recorded.scenarios import SCENARIOS, play_scenario
 
     logging.disable()
     lines = [f'{{"package": "openai-chatkit {version("openai-chatkit")}"']
-    for name, answers in play_all().items():
+    for name in SCENARIOS:
+        answers = asyncio.run(play_scenario(name))
         lines.append(f'"{name}": [\n' + ",\n".join(map(_block, answers)) + "\n]")
-    (HERE / "answers.json").write_text(",\n".join(lines) + "}\n")
+    file.write_text(",\n".join(lines) + "}\n")
 
 
 def _block(answer: Any) -> str:
@@ -35,4 +40,4 @@ def _line(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "answers.json")

@@ -1,20 +1,23 @@
-"""What the application is asked: scenarios of requests, and how their answers are recorded.
+"""What the application is asked: scenarios of requests.
 
 Runs with whichever package provides ``chatkit``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
-from chatkit.server import StreamingResult
-from tests.server.recorded.application import Application
-from tests.server.recorded.plain_store import PlainFiles, PlainStore
-
-THREAD = "$thread"
-MESSAGE = "$message"
+from tests.server.recorded import kinds as _kinds  # noqa: F401 -- its handlers register themselves
+from tests.server.recorded.endings import NoHandlers, OwnCancellation
+from tests.server.recorded.plain_store import (
+    DefaultIdStore,
+    DirectFiles,
+    FailingStore,
+    OwnIdStore,
+    PostFiles,
+    RereadingStore,
+)
+from tests.server.recorded.play import MESSAGE, THREAD, Setting, play
 
 
 def text(content: str, **rest: Any) -> dict[str, Any]:
@@ -56,6 +59,21 @@ def answer(status: str, **answers: Any) -> dict[str, Any]:
 
 def press(kind: str, action: str, payload: Any = None, item_id: str | None = "wid_1") -> dict[str, Any]:
     return ask(kind, thread_id=THREAD, item_id=item_id, action={"type": action, "payload": payload})
+
+
+def leaving(after: int, request: dict[str, Any]) -> dict[str, Any]:
+    """A reader that closes the stream after that many frames."""
+    return request | {"reader": {"leaves_after": after}}
+
+
+def cancelled(after: int, request: dict[str, Any]) -> dict[str, Any]:
+    """A reader whose task is cancelled after that many frames."""
+    return request | {"reader": {"cancelled_after": after}}
+
+
+def upload(name: str, mime_type: str) -> dict[str, Any]:
+    """A file that the page posts to the application itself; no request of the protocol."""
+    return {"upload": {"name": name, "mime_type": mime_type}}
 
 
 _MANY = [create("hello"), *[say("hello") for _ in range(3)], say("every_item")]
@@ -184,63 +202,106 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
     ],
     "unknown_type": [ask("threads.explode")],
     "negative_limit": [create("hello"), ask("threads.list", limit=-1)],
+    "reader_leaves": [leaving(5, create("waits_with_text")), get()],
+    "reader_leaves_at_once": [leaving(4, create("waits_with_nothing")), get()],
+    "reader_leaves_every_kind": [leaving(10, create("waits_with_every_kind")), get()],
+    "cancelled": [cancelled(5, create("waits_with_text")), get(), say("hello"), get()],
+    "cancelled_without_text": [cancelled(4, create("waits_with_nothing")), get()],
+    "cancelled_every_kind": [cancelled(10, create("waits_with_every_kind")), get()],
+    "cancelled_by_handler": [create("cancels_itself"), get()],
+    "cancelled_own_way": [cancelled(5, create("waits_with_text")), get()],
+    "cancel_not_allowed": [create("hello")],
+    "returns_early": [create("returns_early"), get()],
+    "hides_by_replacing": [create("hides_by_replacing"), get()],
+    "hidden_pages": [
+        create("many_hidden"),
+        ask("items.list", thread_id=THREAD, limit=2, order="asc"),
+        ask("items.list", thread_id=THREAD, limit=2, order="desc", after="msg_shown"),
+    ],
+    "item_cannot_be_stored": [create("item_cannot_be_stored"), get()],
+    "title_cannot_be_stored": [create("title_cannot_be_stored"), get()],
+    "removal_cannot_be_stored": [create("removal_cannot_be_stored"), get()],
+    "store_breaks": [create("store_breaks"), get(), ask("threads.list"), say("hello")],
+    "ids_by_default": [create("ids_of_the_store"), get()],
+    "ids_of_its_own": [create("ids_of_the_store"), get(), ask("items.list", thread_id=THREAD, limit=2)],
+    "widget_at_once": [create("widget_at_once"), get()],
+    "widget_in_versions": [create("widget_in_versions"), get()],
+    "widget_breaks_off": [create("widget_breaks_off"), get()],
+    "attachments_by_post": [ask("attachments.create", name="a.txt", size=3, mime_type="text/plain")],
+    "attachments_direct": [
+        upload("a.txt", "text/plain"),
+        upload("b.png", "image/png"),
+        create("hello", attachments=["atc_a.txt", "atc_b.png"]),
+        ask("attachments.delete", attachment_id="atc_b.png"),
+        get(),
+    ],
+    "attachments_direct_announced": [ask("attachments.create", name="a", size=1, mime_type="text/plain")],
+    "attachments_not_wanted": [ask("attachments.create", name="a", size=1, mime_type="text/plain")],
+    "attachment_deleted_unknown": [ask("attachments.delete", attachment_id="atc_none")],
+    "feedback_negative": [
+        create("hello"),
+        ask("items.feedback", thread_id=THREAD, item_ids=["msg_hello1"], kind="negative"),
+    ],
+    "transcribe_not_offered": [ask("input.transcribe", audio_base64="AAEC", mime_type="audio/mp4")],
+    "feedback_not_wanted": [
+        create("hello"),
+        ask("items.feedback", thread_id=THREAD, item_ids=["msg_hello1"], kind="positive"),
+    ],
+    "action_not_handled": [create("widget"), press("threads.custom_action", "go"), get()],
+    "sync_action_not_handled": [create("widget"), press("threads.sync_custom_action", "go")],
+    "message_to_locked": [create("locks"), say("hello"), get()],
+    "message_to_closed": [create("status_and_domains"), say("hello")],
+    "message_to_unknown": [
+        ask("threads.add_user_message", thread_id="thr_none", input=text("hello")),
+        ask("threads.list"),
+    ],
+    "retry_after_answer": [
+        create("hello"),
+        ask("threads.retry_after_item", thread_id=THREAD, item_id="msg_hello1"),
+    ],
+    "retry_after_last": [
+        create("hello"),
+        ask("threads.retry_after_item", thread_id=THREAD, item_id=MESSAGE),
+        get(),
+    ],
+    "tool_output_unasked": [
+        create("hello"),
+        ask("threads.add_client_tool_output", thread_id=THREAD, result=1),
+    ],
+    "answers_to_no_questions": [create("hello"), answer("answered")],
+    "every_task": [create("every_task"), get()],
+    "every_source": [create("every_source"), get()],
+    "every_item_reread": [create("every_item"), get()],
+    "widget_of_any_kind": [create("widget_of_any_kind"), get()],
+    "widget_of_any_kind_reread": [create("widget_of_any_kind"), get()],
+    "title_then_error": [create("title_then_error"), get()],
+    "renamed_unknown": [ask("threads.update", thread_id="thr_none", title="New")],
+    "deleted_unknown": [ask("threads.delete", thread_id="thr_none")],
 }
 
-
-async def play(scenario: list[dict[str, Any]]) -> list[Any]:
-    """Returns the answers: lists of events, JSON bodies, or the name of what was raised."""
-    store = PlainStore()
-    server = Application(store, PlainFiles())
-    context = {"user_id": "ada"}
-    known: dict[str, str] = {}
-    answers: list[Any] = []
-    for request in scenario:
-        body = json.dumps(request)
-        for name, value in known.items():
-            body = body.replace(f'"{name}"', json.dumps(value))
-        answers.append(answer := await _send(server, body, context))
-        if isinstance(answer, list):
-            for event in answer:
-                if event["type"] == "thread.created":
-                    known.setdefault(THREAD, event["thread"]["id"])
-                if event["type"] == "thread.item.done" and event["item"]["type"] == "user_message":
-                    known.setdefault(MESSAGE, event["item"]["id"])
-    return normalise(answers)
-
-
-async def _send(server: Application, body: str, context: dict[str, Any]) -> Any:
-    events: list[Any] = []
-    try:
-        result = await server.process(body, context)
-        if not isinstance(result, StreamingResult):
-            return json.loads(result.json)
-        async for frame in result:
-            assert frame.startswith(b"data: ")
-            assert frame.endswith(b"\n\n")
-            events.append(json.loads(frame[6:]))
-    except Exception as error:  # noqa: BLE001 -- what is raised is a fact to record
-        return {"raised": type(error).__name__, "sent": len(events)}
-    return events
+SETTINGS: dict[str, Setting] = {
+    "action_not_handled": Setting(server=NoHandlers),
+    "attachments_by_post": Setting(files=PostFiles),
+    "attachments_direct": Setting(files=DirectFiles),
+    "attachments_direct_announced": Setting(files=DirectFiles),
+    "attachments_not_wanted": Setting(files=None),
+    "cancel_not_allowed": Setting(context={"allow_cancel": False}),
+    "cancelled_own_way": Setting(server=OwnCancellation),
+    "every_item_reread": Setting(store=RereadingStore),
+    "feedback_not_wanted": Setting(server=NoHandlers),
+    "ids_by_default": Setting(store=DefaultIdStore),
+    "ids_of_its_own": Setting(store=OwnIdStore),
+    "item_cannot_be_stored": Setting(store=FailingStore),
+    "removal_cannot_be_stored": Setting(store=FailingStore),
+    "store_breaks": Setting(store=FailingStore),
+    "sync_action_not_handled": Setting(server=NoHandlers),
+    "title_cannot_be_stored": Setting(store=FailingStore),
+    "transcribe_not_offered": Setting(server=NoHandlers),
+    "widget_of_any_kind_reread": Setting(store=RereadingStore),
+}
+"""What surrounds a scenario, where it is not the plain setting."""
 
 
-def normalise(value: Any) -> Any:
-    """Returns the answers with moments as a placeholder, and made-up ids numbered as they come."""
-    names: dict[str, str] = {}
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, list):
-            return [walk(entry) for entry in value]
-        if isinstance(value, dict):
-            return {key: "<time>" if key == "created_at" else walk(entry) for key, entry in value.items()}
-        if isinstance(value, str):
-            kind, _, number = value.rpartition("_")
-            if kind in {"thr", "message"} and number.isdigit():
-                return names.setdefault(value, f"<{kind} {len(names) + 1}>")
-        return value
-
-    return walk(value)
-
-
-def play_all() -> dict[str, list[Any]]:
-    """Returns the answers of every scenario."""
-    return {name: asyncio.run(play(scenario)) for name, scenario in SCENARIOS.items()}
+async def play_scenario(name: str) -> list[Any]:
+    """Returns the answers of a scenario, then what is in the store."""
+    return await play(SCENARIOS[name], SETTINGS.get(name, Setting()))

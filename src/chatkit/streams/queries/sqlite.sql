@@ -3,10 +3,10 @@
 -- name: begin_turn
 INSERT OR IGNORE INTO stream_turns (
     turn_id, thread_id, owner, resumable, user_item_id, started_at,
-    holder, place, pid, process_start, lease_expires_at
+    holder, place, pid, process_start, lease_expires_at, context, attempt
 ) VALUES (
     :turn_id, :thread_id, :owner, :resumable, :user_item_id, :started_at,
-    :holder, :place, :pid, :process_start, :lease_expires_at
+    :holder, :place, :pid, :process_start, :lease_expires_at, :context, :attempt
 );
 
 -- name: renew_leases
@@ -26,7 +26,8 @@ WHERE turn_id = :turn_id AND NOT EXISTS (SELECT 1 FROM stream_turns WHERE turn_i
 
 -- name: load_turns
 SELECT
-    turn_id, thread_id, owner, resumable, user_item_id, started_at, place, pid, process_start, lease_expires_at
+    turn_id, thread_id, owner, resumable, user_item_id, started_at, place, pid, process_start, lease_expires_at,
+    context, attempt
 FROM stream_turns
 ORDER BY started_at, turn_id;
 
@@ -35,6 +36,9 @@ UPDATE stream_turns
 SET holder = :holder, claimed = 1, place = :place, pid = :pid, process_start = :process_start,
     lease_expires_at = :lease_expires_at
 WHERE turn_id = :turn_id;
+
+-- name: take_over_turn
+UPDATE stream_turns SET claimed = 0, attempt = :attempt WHERE turn_id = :turn_id AND holder = :holder;
 
 -- name: load_chunks
 SELECT first_seq, events FROM stream_chunks WHERE turn_id = :turn_id ORDER BY first_seq;

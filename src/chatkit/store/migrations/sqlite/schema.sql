@@ -56,7 +56,9 @@ CREATE TABLE stream_turns (
     place TEXT NOT NULL, -- host, boot and process namespace: where pid means the holder's process
     pid INTEGER NOT NULL,
     process_start TEXT NOT NULL, -- tells a process from a later one with the same pid
-    lease_expires_at REAL NOT NULL -- seconds since 1970
+    lease_expires_at REAL NOT NULL, -- seconds since 1970
+    context TEXT, -- what another process makes the request's context from, JSON
+    attempt INTEGER NOT NULL DEFAULT 1 -- how often the turn was begun
 ) WITHOUT ROWID;
 
 CREATE TABLE stream_chunks (

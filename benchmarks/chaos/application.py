@@ -1,0 +1,90 @@
+"""A worker of the run: tells what the message asks for, over the store and the log that the environment names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+
+from benchmarks.chaos.script import Telling
+from chatkit.ids import new_id
+from chatkit.server import ChatKitServer
+from chatkit.store import PostgresStore
+from chatkit.streams.base import StreamLog
+from chatkit.types import (
+    AssistantMessageContent,
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    UserMessageItem,
+)
+from chatkit.web import create_app
+
+__all__ = ["Teller", "app"]
+
+
+class Teller(ChatKitServer[dict[str, str]]):
+    """Sends the words of a :class:`Telling`, one by one."""
+
+    async def respond(
+        self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: dict[str, str], /
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        assert input_user_message is not None
+        telling = Telling.parse("".join(part.text for part in input_user_message.content))
+        item_id = new_id("message")
+
+        def item(text: str) -> AssistantMessageItem:
+            content = [AssistantMessageContent(text=text)]
+            return AssistantMessageItem(id=item_id, thread_id=thread.id, content=content)
+
+        yield ThreadItemAddedEvent(item=item(""))
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        for word in telling.words():
+            # Paced as a model paces: a hiccup of the worker does not make the answer longer.
+            due += telling.pause
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            yield ThreadItemUpdatedEvent(
+                item_id=item_id, update=AssistantMessageContentPartTextDelta(content_index=0, delta=word)
+            )
+        yield ThreadItemDoneEvent(item=item(telling.text()))
+
+    def dump_context(self, context: dict[str, str]) -> Any:
+        return context
+
+    def load_context(self, data: Any) -> dict[str, str]:
+        return data
+
+
+def _log() -> StreamLog:
+    lease = float(os.environ.get("CHAOS_LEASE", "10"))
+    if "CHAOS_REDIS" in os.environ:
+        from chatkit.streams import RedisStreamLog
+
+        return RedisStreamLog(os.environ["CHAOS_REDIS"], lease=lease)
+    from chatkit.streams import PostgresStreamLog
+
+    return PostgresStreamLog(os.environ["CHAOS_POSTGRES"], lease=lease)
+
+
+def _context(request: Request) -> dict[str, str]:
+    return {"user_id": request.headers["x-user"]}
+
+
+def app() -> Any:
+    """Returns the ASGI application; uvicorn calls it in each worker."""
+    server = Teller(
+        PostgresStore(os.environ["CHAOS_POSTGRES"], max_connections=8),
+        stream_log=_log(),
+        rerun_on_crash=int(os.environ.get("CHAOS_RERUN", "0")),
+    )
+    drain = float(os.environ.get("CHAOS_DRAIN", "0"))
+    # The workers are processes of their own, which uvicorn's command line does not tell.
+    return create_app(server, context=_context, workers=3, drain_seconds=drain)

@@ -1,0 +1,186 @@
+"""Three workers behind nginx, with PostgreSQL and, if asked for, Redis: real servers on free loopback ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.support.redis import RedisServer, redis_server
+
+from tests.support.postgres import PostgresServer, postgres_server
+
+__all__ = ["Topology", "Worker", "topology"]
+
+ROOT = Path(__file__).resolve().parents[2]
+_UP = 30.0
+
+
+class Worker:
+    """A worker process on a port of its own, which it keeps over restarts."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.port = _free_port()
+        self.log = folder / f"worker-{self.port}.log"
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            *("-m", "uvicorn", "--factory", "benchmarks.chaos.application:app"),
+            *("--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", "40"),
+        ]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **self._environment}, stdout=log, stderr=log
+            )
+
+    def wait_ready(self) -> None:
+        """Waits until the worker answers.
+
+        Raises:
+            RuntimeError: It does not, or has ended.
+        """
+        deadline = time.monotonic() + _UP
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as response:
+                    if response.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise RuntimeError(f"The worker on port {self.port} is not up: {self.log.read_text()[-2000:]}")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait_gone(self, timeout: float = 60.0) -> None:
+        assert self._process is not None
+        self._process.wait(timeout)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+
+
+class Topology:
+    """The running servers.
+
+    Attributes:
+        port: Where nginx listens.
+        workers: The workers behind it.
+        postgres: The database.
+        redis: The log's server; None where the log is in the database.
+    """
+
+    def __init__(
+        self, port: int, workers: list[Worker], postgres: PostgresServer, redis: RedisServer | None
+    ) -> None:
+        self.port = port
+        self.workers = workers
+        self.postgres = postgres
+        self.redis = redis
+
+    def logs(self) -> str:
+        """Returns what the workers wrote."""
+        return "\n".join(worker.log.read_text() for worker in self.workers)
+
+
+@contextmanager
+def topology(
+    *, log: str, lease: float, drain: float = 0.0, rerun: int = 0, count: int = 3
+) -> Iterator[Topology]:
+    """Runs the servers while the block runs.
+
+    Args:
+        log: Where the stream log is: ``redis`` or ``postgres``.
+        lease: Seconds for which a turn is its worker's without renewal.
+        drain: Seconds that a worker has for its turns when it is asked to end.
+        rerun: How often a turn of a dead worker is begun again.
+        count: Number of workers.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
+        postgres = stack.enter_context(postgres_server())
+        redis = stack.enter_context(redis_server()) if log == "redis" else None
+        environment = {
+            "CHAOS_POSTGRES": postgres.url,
+            "CHAOS_LEASE": str(lease),
+            "CHAOS_DRAIN": str(drain),
+            "CHAOS_RERUN": str(rerun),
+        }
+        if redis is not None:
+            environment["CHAOS_REDIS"] = redis.url
+        workers = [Worker(environment, folder) for _ in range(count)]
+        for worker in workers:
+            stack.callback(worker.stop)
+            worker.start()
+        for worker in workers:
+            worker.wait_ready()
+        port = stack.enter_context(_nginx(folder, workers))
+        yield Topology(port, workers, postgres, redis)
+
+
+@contextmanager
+def _nginx(folder: Path, workers: list[Worker]) -> Iterator[int]:
+    """Runs nginx with the configuration that is shipped, but for names and ports."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not Path(program).exists():
+        raise RuntimeError("nginx is not installed: apt-get install nginx-light, or the like.")
+    port = _free_port()
+    site = (ROOT / "deploy" / "nginx.conf").read_text()
+    names = iter(workers)
+    site = re.sub(r"worker\d:8000", lambda _: f"127.0.0.1:{next(names).port}", site)
+    site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    site = site.replace("proxy_pass", "add_header X-Worker $upstream_addr always;\n        proxy_pass")
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    account = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"{account} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;"
+        f"events {{ worker_connections 4096; }} http {{ access_log off; {paths}\n{site}\n}}"
+    )
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
+    try:
+        deadline = time.monotonic() + _UP
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nginx did not start: {(folder / 'nginx.log').read_text()}")
+            time.sleep(0.02)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,130 @@
+"""A small HTTP client for thousands of events a second: one connection per request, chunked bodies, no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+__all__ = ["Broken", "Refused", "Response", "open_request"]
+
+
+class Broken(Exception):  # noqa: N818 -- what happens to connections here, not a mistake
+    """The connection ended before the answer did."""
+
+
+class Refused(Exception):  # noqa: N818
+    """An answer other than 200.
+
+    Attributes:
+        status: Its status.
+        body: Its body.
+    """
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"{status}: {body[:300]!r}")
+        self.status = status
+        self.body = body
+
+
+class Response:
+    """An answer that is being read.
+
+    Attributes:
+        worker: The port of the worker that answers, as nginx tells it.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._chunked = False
+        self._length: int | None = None
+        self.worker = ""
+
+    async def head(self) -> None:
+        """Reads status and headers.
+
+        Raises:
+            Refused: The status is not 200.
+            Broken: The connection ended.
+        """
+        lines = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = int(lines[0].split()[1])
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            match name.lower():
+                case "transfer-encoding":
+                    self._chunked = "chunked" in value
+                case "content-length":
+                    self._length = int(value)
+                case "x-worker":
+                    # After a retry of nginx the last one is who answered.
+                    self.worker = value.rpartition(":")[2].strip()
+                case _:
+                    pass
+        if status != 200:
+            raise Refused(status, await self.body())
+
+    async def _until(self, mark: bytes) -> bytes:
+        try:
+            return await self._reader.readuntil(mark)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise Broken from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yields the body as it comes.
+
+        Raises:
+            Broken: The connection ended before the body did.
+        """
+        if not self._chunked:
+            yield await self._exactly(self._length or 0)
+            return
+        while True:
+            size = int(await self._until(b"\r\n"), 16)
+            chunk = (await self._exactly(size + 2))[:-2]
+            if size == 0:
+                return
+            yield chunk
+
+    async def _exactly(self, size: int) -> bytes:
+        try:
+            return await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise Broken from error
+
+    async def body(self) -> bytes:
+        """Returns the whole body."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    def cut(self) -> None:
+        """Drops the connection, as a device does that loses its network."""
+        self._writer.transport.abort()
+
+
+async def open_request(port: int, user: str, body: dict[str, Any]) -> Response:
+    """Sends a request and reads the head of its answer.
+
+    Raises:
+        Refused: The answer's status is not 200.
+        Broken: There is nobody, or the connection ended.
+    """
+    data = json.dumps(body).encode()
+    head = (
+        f"POST /chatkit HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"X-User: {user}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 * 1024 * 1024)
+        writer.write(head.encode() + data)
+        await writer.drain()
+    except OSError as error:
+        raise Broken from error
+    response = Response(reader, writer)
+    try:
+        await response.head()
+    except BaseException:
+        response.cut()
+        raise
+    return response

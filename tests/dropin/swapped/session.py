@@ -1,0 +1,107 @@
+"""What a page asks the small application, over HTTP, and what it hears."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.dropin.environments import Environment, plain_environment
+
+APP = Path(__file__).with_name("app.py")
+TIMES = re.compile(r'("created_at":\s*)"[^"]*"')
+
+
+class Page:
+    """Talks to the application, and keeps what it hears.
+
+    Attributes:
+        heard: Content type and answer of each request: a list of events, or JSON.
+    """
+
+    def __init__(self, port: int, user: str = "ada") -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._user = user
+        self.heard: list[Any] = []
+
+    def ask(self, kind: str, **params: Any) -> Any:
+        body = json.dumps({"type": kind, "params": params})
+        headers = {"content-type": "application/json", "x-test-user": self._user}
+        self.connection.request("POST", "/chatkit", body, headers)
+        response = self.connection.getresponse()
+        media_type = (response.getheader("content-type") or "").partition(";")[0]
+        text = TIMES.sub(r'\1"<time>"', response.read().decode())
+        if media_type == "text/event-stream":
+            *frames, end = text.split("\n\n")
+            assert end == ""
+            answer: Any = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+        else:
+            answer = json.loads(text) if media_type == "application/json" else text
+        self.heard.append([response.status, media_type, answer])
+        return answer
+
+    def say(self, text: str, thread_id: str | None = None) -> Any:
+        message = {
+            "content": [{"type": "input_text", "text": text}],
+            "attachments": [],
+            "inference_options": {},
+        }
+        if thread_id is None:
+            return self.ask("threads.create", input=message)
+        return self.ask("threads.add_user_message", thread_id=thread_id, input=message)
+
+
+@contextmanager
+def page(environment: Environment, database: Path) -> Iterator[Page]:
+    """Serves the application while the block runs."""
+    with subprocess.Popen(
+        [environment.python, APP, database],
+        cwd=database.parent,
+        env=plain_environment() | {"OPENAI_AGENTS_DISABLE_TRACING": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            visitor = Page(int(process.stdout.readline()))
+            with closing(visitor.connection):
+                yield visitor
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def first_visit(page: Page) -> None:
+    """Starts threads of every kind that the application knows."""
+    created = page.say("hello there")
+    thread = created[0]["thread"]["id"]
+    page.say("count", thread)
+    shown = page.say("widget", thread)
+    widget = next(event["item"]["id"] for event in shown if event.get("item", {}).get("type") == "widget")
+    page.ask(
+        "threads.custom_action", thread_id=thread, item_id=widget, action={"type": "go", "payload": {"n": 1}}
+    )
+    page.say("fail", thread)
+    page.ask("threads.get_by_id", thread_id=thread)
+    waiting = page.say("tool")[0]["thread"]["id"]
+    page.ask("threads.list", limit=10, order="asc")
+    page.ask("items.list", thread_id=waiting, limit=10, order="asc")
+    page.ask("threads.update", thread_id=thread, title="Renamed")
+
+
+def second_visit(page: Page) -> None:
+    """Goes on with what the first visit left."""
+    renamed, waiting = page.ask("threads.list", limit=10, order="asc")["data"]
+    page.ask("threads.get_by_id", thread_id=renamed["id"])
+    page.ask("threads.add_client_tool_output", thread_id=waiting["id"], result={"seen": [1, None]})
+    page.say("count", renamed["id"])
+    items = page.ask("items.list", thread_id=renamed["id"], limit=20, order="asc")["data"]
+    page.ask("threads.retry_after_item", thread_id=renamed["id"], item_id=items[0]["id"])
+    page.ask("items.list", thread_id=renamed["id"], limit=20, order="desc")
+    page.ask("threads.delete", thread_id=waiting["id"])
+    page.ask("threads.list", limit=10, order="asc")
