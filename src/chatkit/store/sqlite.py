@@ -284,9 +284,10 @@ class SQLiteStore(Store[TContext]):
             _run(connection, "probe")
             self._probed_at = now
 
-    def stop_waiting(self) -> None:
+    def stop_waiting(self) -> bool:
         """Makes calls fail that other processes hold up, now and until ``close``, instead of waiting."""
         self.database.stop_waiting()
+        return True
 
     async def close(self) -> None:
         await self.database.close()
