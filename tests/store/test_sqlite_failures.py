@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +17,7 @@ import pytest
 
 from chatkit import _sqlite
 from chatkit.errors import InvalidRequestError, NotFoundError, StoreError, StoreUnavailableError
-from chatkit.store import SQLiteStore
+from chatkit.store import SQLiteStore, sqlite
 from chatkit.testing._store_samples import message
 from chatkit.types import HiddenContextItem, ThreadMetadata
 
@@ -363,6 +366,81 @@ def test_a_locked_file_is_not_ready(tmp_path: Path) -> None:
         await store.check()
 
     run(tmp_path / "chat.db", scenario)
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """Mounts a disk of so many bytes; skips the test where that is not allowed."""
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    folder.mkdir()
+    if mount is None or unmount is None or os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    mounted = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine mounts no small disk")
+    try:
+        yield
+    finally:
+        subprocess.run([unmount, folder], check=True)
+
+
+def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+        await store.check()
+        filler = path.with_name("filler")
+        with filler.open("wb", buffering=0) as file:
+            file.write(bytes(shutil.disk_usage(path).free))
+        with pytest.raises(StoreUnavailableError, match="no space left: free space on its disk"):
+            await store.check()
+        assert (await store.load_thread("thr", CONTEXT)).id == "thr", "what is stored can still be read"
+        filler.unlink()
+        await store.check()
+
+    with small_disk(tmp_path / "disk", 4 * 2**20):
+        run(tmp_path / "disk" / "chat.db", scenario)
+
+
+def test_a_disk_without_room_for_a_page_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The file system tells nothing: what counts is whether something can be written.
+    monkeypatch.setattr(sqlite, "_ROOM", 0)
+    monkeypatch.setattr(sqlite, "_PROBE_EVERY", 0.0)
+
+    async def scenario(store: SQLiteStore[Any], path: Path) -> None:
+        await store.check()
+        with path.with_name("filler").open("wb", buffering=0) as file:
+            file.write(bytes(shutil.disk_usage(path).free))
+
+        async def check_again_and_again() -> None:
+            # The log may have room for some pages.
+            for _ in range(100):
+                await store.check()
+
+        with pytest.raises(StoreUnavailableError, match="no space left: free space on its disk"):
+            await check_again_and_again()
+        path.with_name("filler").unlink()
+        await store.check()
+
+    with small_disk(tmp_path / "disk", 4 * 2**20):
+        run(tmp_path / "disk" / "chat.db", scenario)
+
+
+async def test_a_check_writes_once_a_second_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SQLiteStore(tmp_path / "chat.db")
+
+    def probes(connection: sqlite3.Connection) -> int:
+        return connection.execute("SELECT value FROM counters WHERE name = 'probe'").fetchone()[0]
+
+    monkeypatch.setattr(sqlite, "_PROBE_EVERY", 3600.0)
+    for _ in range(3):
+        await store.check()
+    assert await store.database.read(probes) == 1
+    monkeypatch.setattr(sqlite, "_PROBE_EVERY", 0.0)
+    await store.check()
+    assert await store.database.read(probes) == 2
+    await store.close()
 
 
 def test_a_store_that_was_told_to_stop_waiting_fails_at_once(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from chatkit._sql import load_queries
-from chatkit.store import SQLiteStore, sqlite
+from chatkit.store import SQLiteStore
+from chatkit.store import _sqlite_statements as statements
 from chatkit.testing._store_samples import message
 from chatkit.types import ThreadMetadata
 
@@ -24,7 +25,7 @@ async def _plans() -> dict[str, list[str]]:
     def explain(connection: sqlite3.Connection) -> dict[str, list[str]]:
         return {
             name: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            for name, statement in sqlite._SQL.items()
+            for name, statement in statements.SQL.items()
         }
 
     try:
@@ -39,7 +40,7 @@ PLANS = asyncio.run(_plans())
 @pytest.mark.parametrize("name", PLANS)
 def test_statements_search_by_index(name: str) -> None:
     assert not [step for step in PLANS[name] if "SCAN" in step or "TEMP B-TREE" in step]
-    assert "OFFSET" not in sqlite._SQL[name].upper()
+    assert "OFFSET" not in statements.SQL[name].upper()
 
 
 @pytest.mark.parametrize(("name", "comparison"), [("asc", ">"), ("desc", "<")])
@@ -64,7 +65,7 @@ def test_work_for_a_page_is_the_same_in_a_thread_of_any_length() -> None:
                 connection: sqlite3.Connection, thread_id: str = thread_id, length: int = length
             ) -> None:
                 for n in range(length):
-                    sqlite._store_item(
+                    statements.store_item(
                         connection,
                         query="add_item",
                         owner="alice",
@@ -86,7 +87,7 @@ def test_work_for_a_page_is_the_same_in_a_thread_of_any_length() -> None:
 
                 # Counts the instructions of SQLite's virtual machine.
                 connection.set_progress_handler(tick, 1)
-                page = sqlite._load_items(
+                page = statements.load_items(
                     connection,
                     owner="alice",
                     thread_id=thread_id,

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -131,6 +131,30 @@ class PostgresServer:
         if process is not None:
             process.send_signal(how)
             process.wait(30)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops all processes of the server while the block runs: it is there, and does not answer."""
+
+        async def pids(connection: Any) -> list[int]:
+            # No session can begin any more.
+            os.kill(process.pid, signal.SIGSTOP)
+            stopped.append(process.pid)
+            return [row[0] for row in await connection.fetch("SELECT pid FROM pg_stat_activity")]
+
+        process = self._process
+        assert process is not None
+        stopped: list[int] = []
+        try:
+            for pid in on_server(self.url, pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.append(pid)
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stops the server, by default as a crash does, and starts it again."""

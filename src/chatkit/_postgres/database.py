@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from chatkit._postgres import errors
@@ -18,6 +19,9 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
+
+_GRACE_SECONDS: Final = 1.0
+"""How long anything may take once the database was told to stop waiting."""
 
 
 class Transaction:
@@ -70,6 +74,9 @@ class Database:
         self.pools = Pools(settings)
         self._migrated = False
         self._was_there = False
+        self._patient = True
+        self._lock = Lock()
+        self._limits: set[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = set()
         limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in settings.limits.items())
         self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{limits if settings.stateless else ''}"
 
@@ -124,11 +131,49 @@ class Database:
 
         return await self.read(version)
 
+    def stop_waiting(self) -> None:
+        """Makes everything fail that the server does not answer within a second, now and until ``close``."""
+        with self._lock:
+            self._patient = False
+            running = list(self._limits)
+        for loop, limit in running:
+            # A loop that was closed has nothing that runs.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_limit, limit, loop)
+
     async def close(self) -> None:
         """Closes all connections once their transactions are over; the next use opens new ones."""
-        await self.pools.close()
+        try:
+            if self._patient:
+                await self.pools.close()
+            else:
+                await self.pools.close(_GRACE_SECONDS)
+        finally:
+            self._patient = True
 
     async def _run(self, work: Work[T], transacted: bool, *, patient: bool, migrates: bool = True) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as limit:
+                entry = (loop, limit)
+                with self._lock:
+                    self._limits.add(entry)
+                    hurries = not self._patient
+                try:
+                    if hurries:
+                        _limit(limit, loop)
+                    return await self._run_within(limit, work, transacted, patient=patient, migrates=migrates)
+                finally:
+                    with self._lock:
+                        self._limits.discard(entry)
+        except TimeoutError as error:
+            raise StoreUnavailableError(
+                f"The PostgreSQL database {self.place} did not answer, and the server is about to end."
+            ) from error
+
+    async def _run_within(
+        self, limit: asyncio.Timeout, work: Work[T], transacted: bool, *, patient: bool, migrates: bool
+    ) -> T:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.settings.reconnect_timeout
         pause = _FIRST_PAUSE
@@ -136,7 +181,7 @@ class Database:
         while True:
             attempt = _Attempt()
             try:
-                return await self._try(work, transacted, attempt, migrates=migrates)
+                return await self._try(limit, work, transacted, attempt, migrates=migrates)
             except ChatKitError:
                 raise
             except Exception as error:
@@ -168,7 +213,15 @@ class Database:
             return True
         return errors.is_passing(error)
 
-    async def _try(self, work: Work[T], transacted: bool, attempt: _Attempt, *, migrates: bool) -> T:
+    async def _try(
+        self,
+        limit: asyncio.Timeout,
+        work: Work[T],
+        transacted: bool,
+        attempt: _Attempt,
+        *,
+        migrates: bool,
+    ) -> T:
         pool = await self.pools.current()
         connection = await self._acquire(pool)
         attempt.connected = self._was_there = True
@@ -182,16 +235,15 @@ class Database:
             try:
                 result = await work(Transaction(connection))
             except BaseException:
-                with suppress(Exception):
-                    await connection.execute("ROLLBACK")
+                if not limit.expired():
+                    with suppress(Exception):
+                        await connection.execute("ROLLBACK")
                 raise
             attempt.committing = True
             await connection.execute("COMMIT")
             return result
         finally:
-            # A connection that was lost cannot be put back in order; the pool replaces it.
-            with suppress(Exception):
-                await pool.release(connection)
+            await _give_back(pool, connection, limit)
 
     async def _acquire(self, pool: Any) -> Connection:
         try:
@@ -202,3 +254,24 @@ class Database:
                 f"the server does not answer, or all {self.settings.max_connections} are in use. Check the server, "
                 "or raise max_connections or acquire_timeout."
             ) from error
+
+
+def _limit(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    # What is over by now cannot be limited any more.
+    with suppress(RuntimeError):
+        limit.reschedule(loop.time() + _GRACE_SECONDS)
+
+
+async def _give_back(pool: Any, connection: Connection, limit: asyncio.Timeout) -> None:
+    try:
+        if limit.expired():
+            # Nothing else would let go of it: to be cancelled or given back it needs the server's answer.
+            connection.terminate()
+        # A connection that was lost cannot be put back in order; the pool replaces it.
+        with suppress(Exception):
+            await pool.release(connection)
+    except asyncio.CancelledError:
+        if limit.expired():
+            with suppress(Exception):
+                connection.terminate()
+        raise

@@ -72,6 +72,7 @@ class _LoopPool:
         limit = settings.statement_timeout
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._acquire_timeout = settings.acquire_timeout
+        self._close_seconds = _CLOSE_SECONDS
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -97,12 +98,16 @@ class _LoopPool:
     async def close(self) -> None:
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
+                async with asyncio.timeout(self._close_seconds):
                     await self._unused.wait()
                     await self._pool.close()
         finally:
             # What a transaction still held after that time, or the cancelled caller left.
             self._pool.terminate()
+
+    def hurry(self, seconds: float) -> None:
+        """Makes closing wait for so long only."""
+        self._close_seconds = min(self._close_seconds, seconds)
 
     async def acquire(self) -> Connection:
         self._users += 1
@@ -193,12 +198,18 @@ class Pools:
                 entry = self._open.setdefault(loop, entry)
         return entry.pool
 
-    async def close(self) -> None:
-        """Closes all pools once their transactions are over; the next use opens a new one."""
+    async def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Closes all pools once their transactions are over; the next use opens a new one.
+
+        Args:
+            seconds: How long to wait for transactions, and for a server that takes leave.
+        """
         with self._lock:
             self._forget_closed()
             found = dict(self._open)
             self._open.clear()
+        for entry in found.values():
+            entry.pool.hurry(seconds)
         here = asyncio.get_running_loop()
         for loop, entry in found.items():
             if loop is here:

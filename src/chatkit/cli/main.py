@@ -90,9 +90,7 @@ URL is the endpoint; without a path, /chatkit is meant. Ctrl-C stops an answer; 
 Lines piped in are sent as messages. Type /help in the chat for its commands.
 """
 
-_MIGRATE: Final = (
-    "Bring an SQLite or PostgreSQL database to the newest schema, as serving does by itself, but before."
-)
+_MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so too."
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:

@@ -345,5 +345,13 @@ class Store(ABC, Generic[TContext]):
     async def check(self) -> None:
         """Raises if the store cannot serve; a readiness probe calls it."""
 
+    def stop_waiting(self) -> bool:
+        """Makes calls fail that others hold up, now and until ``close``, instead of waiting: the process is to end.
+
+        Returns:
+            Whether the store can do so.
+        """
+        return False
+
     async def close(self) -> None:
         """Releases connections and threads; the store opens them again when it is used."""

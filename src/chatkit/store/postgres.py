@@ -298,6 +298,11 @@ class PostgresStore(Store[TContext]):
     async def check(self) -> None:
         await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)
 
+    def stop_waiting(self) -> bool:
+        """Makes calls fail that the server does not answer within a second, now and until ``close``."""
+        self.database.stop_waiting()
+        return True
+
     async def close(self) -> None:
         await self.database.close()
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import os
+import shutil
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypeVar
 
-from chatkit._sql import load_queries
-from chatkit._sqlite import Database
+from chatkit._sqlite import MEMORY, Database
 from chatkit.errors import StoreUnavailableError
-from chatkit.ids import utc_now
 from chatkit.store import _records as records
+from chatkit.store import _sqlite_statements as statements
 from chatkit.store.base import Store, owner_from_context
 from chatkit.streams.sqlite import SQLiteStreamLog
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection, Cursor
+    from sqlite3 import Connection
 
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
@@ -30,10 +31,10 @@ __all__ = ["SQLiteStore"]
 TContext = TypeVar("TContext", default=Any)
 T = TypeVar("T")
 
-_SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
-_BEFORE_ALL: Final = 0
-_BEHIND_ALL: Final = 2**63 - 1
 _CHECK_SECONDS: Final = 2.0
+_PROBE_EVERY: Final = 1.0
+_ROOM: Final = 256 * 1024
+"""Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
 class SQLiteStore(Store[TContext]):
@@ -63,6 +64,7 @@ class SQLiteStore(Store[TContext]):
         self.database = Database(db_path)
         self._owner_of = owner
         self._stream_log: SQLiteStreamLog | None = None
+        self._probed_at = -math.inf
 
     def owner(self, context: TContext) -> str:
         """Returns the owner of a context.
@@ -78,7 +80,7 @@ class SQLiteStore(Store[TContext]):
             return await self.database.write(work)
 
         def fenced(connection: Connection) -> T:
-            row = _run(
+            row = statements.run(
                 connection, "is_turn_running", owner=owner, turn_id=fence.turn_id, token=fence.token
             ).fetchone()
             return records.stale(fence) if row is None else work(connection)
@@ -86,14 +88,19 @@ class SQLiteStore(Store[TContext]):
         return await self.database.write(fenced)
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
-        return await self.database.read(partial(_load_thread, owner=self.owner(context), thread_id=thread_id))
+        return await self.database.read(
+            partial(statements.load_thread, owner=self.owner(context), thread_id=thread_id)
+        )
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         owner = self.owner(context)
         # Now, not in the other thread: the caller may change it as soon as it has the loop again.
         data, created_at = records.dump_thread(thread), thread.created_at.isoformat()
         await self._write(
-            owner, partial(_save_thread, owner=owner, thread_id=thread.id, data=data, created_at=created_at)
+            owner,
+            partial(
+                statements.save_thread, owner=owner, thread_id=thread.id, data=data, created_at=created_at
+            ),
         )
 
     async def save_thread_fields(
@@ -102,7 +109,7 @@ class SQLiteStore(Store[TContext]):
         owner = self.owner(context)
         changed = copy.deepcopy(dict(changed))
         return await self._write(
-            owner, partial(_save_thread_fields, owner=owner, thread_id=thread_id, changed=changed)
+            owner, partial(statements.save_thread_fields, owner=owner, thread_id=thread_id, changed=changed)
         )
 
     async def load_threads(
@@ -110,7 +117,7 @@ class SQLiteStore(Store[TContext]):
     ) -> Page[ThreadMetadata]:
         return await self.database.read(
             partial(
-                _load_threads,
+                statements.load_threads,
                 owner=self.owner(context),
                 limit=limit,
                 after=after,
@@ -120,14 +127,14 @@ class SQLiteStore(Store[TContext]):
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         owner = self.owner(context)
-        await self._write(owner, partial(_delete_thread, owner=owner, thread_id=thread_id))
+        await self._write(owner, partial(statements.delete_thread, owner=owner, thread_id=thread_id))
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> Page[ThreadItem]:
         return await self.database.read(
             partial(
-                _load_items,
+                statements.load_items,
                 owner=self.owner(context),
                 thread_id=thread_id,
                 limit=limit,
@@ -158,7 +165,7 @@ class SQLiteStore(Store[TContext]):
         await self._write(
             owner,
             partial(
-                _store_item,
+                statements.store_item,
                 query=query,
                 owner=owner,
                 thread_id=thread_id,
@@ -175,7 +182,7 @@ class SQLiteStore(Store[TContext]):
         await self._write(
             owner,
             partial(
-                _save_item_if_unchanged,
+                statements.save_item_if_unchanged,
                 owner=owner,
                 thread_id=thread_id,
                 item_id=before.id,
@@ -187,17 +194,19 @@ class SQLiteStore(Store[TContext]):
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         return await self.database.read(
-            partial(_load_item, owner=self.owner(context), thread_id=thread_id, item_id=item_id)
+            partial(statements.load_item, owner=self.owner(context), thread_id=thread_id, item_id=item_id)
         )
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
         owner = self.owner(context)
-        await self._write(owner, partial(_delete_item, owner=owner, thread_id=thread_id, item_id=item_id))
+        await self._write(
+            owner, partial(statements.delete_item, owner=owner, thread_id=thread_id, item_id=item_id)
+        )
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
         owner = self.owner(context)
         await self._write(
-            owner, partial(_delete_items_after, owner=owner, thread_id=thread_id, item_id=item_id)
+            owner, partial(statements.delete_items_after, owner=owner, thread_id=thread_id, item_id=item_id)
         )
 
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
@@ -209,19 +218,19 @@ class SQLiteStore(Store[TContext]):
             "data": records.dump_model(attachment),
         }
         await self._write(
-            owner, lambda connection: _run(connection, "save_attachment", **parameters).rowcount
+            owner, lambda connection: statements.run(connection, "save_attachment", **parameters).rowcount
         )
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
         return await self.database.read(
-            partial(_load_attachment, owner=self.owner(context), attachment_id=attachment_id)
+            partial(statements.load_attachment, owner=self.owner(context), attachment_id=attachment_id)
         )
 
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
         parameters = {"owner": self.owner(context), "attachment_id": attachment_id}
         await self._write(
             parameters["owner"],
-            lambda connection: _run(connection, "delete_attachment", **parameters).rowcount,
+            lambda connection: statements.run(connection, "delete_attachment", **parameters).rowcount,
         )
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
@@ -229,18 +238,22 @@ class SQLiteStore(Store[TContext]):
         named = await super().attachment_ids(thread_id, context)
         parameters = {"owner": self.owner(context), "thread_id": thread_id}
         recorded = await self.database.read(
-            lambda connection: [row[0] for row in _run(connection, "attachments_of_thread", **parameters)]
+            lambda connection: [
+                row[0] for row in statements.run(connection, "attachments_of_thread", **parameters)
+            ]
         )
         return list(dict.fromkeys([*named, *recorded]))
 
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         return await self.database.write(
-            partial(_begin_turn, owner=self.owner(context), thread_id=thread_id, turn_id=turn_id)
+            partial(statements.begin_turn, owner=self.owner(context), thread_id=thread_id, turn_id=turn_id)
         )
 
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
         parameters = {"owner": self.owner(context), "turn_id": turn_id, "token": token}
-        await self.database.write(lambda connection: _run(connection, "end_turn", **parameters).rowcount)
+        await self.database.write(
+            lambda connection: statements.run(connection, "end_turn", **parameters).rowcount
+        )
 
     def stream_log(self) -> SQLiteStreamLog:
         """Returns the log that keeps its checkpoints in the same file, always the same object."""
@@ -251,158 +264,36 @@ class SQLiteStore(Store[TContext]):
     async def check(self) -> None:
         """Raises if the file cannot be read and written, or does not answer within two seconds.
 
+        It writes a few bytes, once a second at most, and looks whether the disk has room for some more.
+
         Raises:
             StoreUnavailableError: That is so.
         """
         # A transaction that writes, for another process may keep the file from being written for long.
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                await self.database.write(_check, wait=_CHECK_SECONDS / 2)
+                await self.database.write(self._check, wait=_CHECK_SECONDS / 2)
         except TimeoutError as error:
             raise StoreUnavailableError(
                 f"The database {self.database.path} stayed locked for {_CHECK_SECONDS:g} s: end what holds a "
                 "transaction open."
             ) from error
 
-    def stop_waiting(self) -> None:
+    def _check(self, connection: Connection) -> None:
+        connection.execute("SELECT seq FROM threads LIMIT 1").fetchall()
+        path = self.database.path
+        # The log may have room in it from before the disk was full: then what is small can still be written.
+        if path != MEMORY and (usage := shutil.disk_usage(path)).total and usage.free < _ROOM:
+            raise StoreUnavailableError(f"The database {path} has no space left: free space on its disk.")
+        now = time.monotonic()
+        if now - self._probed_at >= _PROBE_EVERY:
+            statements.run(connection, "probe")
+            self._probed_at = now
+
+    def stop_waiting(self) -> bool:
         """Makes calls fail that other processes hold up, now and until ``close``, instead of waiting."""
         self.database.stop_waiting()
+        return True
 
     async def close(self) -> None:
         await self.database.close()
-
-
-def _run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
-    return connection.execute(_SQL[query], parameters)
-
-
-def _check(connection: Connection) -> None:
-    connection.execute("SELECT seq FROM threads LIMIT 1").fetchall()
-
-
-def _load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
-    row = _run(connection, "load_thread", owner=owner, thread_id=thread_id).fetchone()
-    return records.no_thread(thread_id) if row is None else records.load_thread(row[0])
-
-
-def _save_thread(connection: Connection, *, owner: str, thread_id: str, data: str, created_at: str) -> None:
-    now = utc_now().isoformat()
-    _run(
-        connection,
-        "save_thread",
-        owner=owner,
-        thread_id=thread_id,
-        data=data,
-        created_at=created_at,
-        updated_at=now,
-    )
-
-
-def _save_thread_fields(
-    connection: Connection, *, owner: str, thread_id: str, changed: Mapping[str, Any]
-) -> ThreadMetadata:
-    row = _run(connection, "load_thread", owner=owner, thread_id=thread_id).fetchone()
-    if row is None:
-        records.no_thread(thread_id)
-    updated = records.changed_thread(row[0], changed)
-    data, created_at = records.dump_thread(updated), updated.created_at.isoformat()
-    _save_thread(connection, owner=owner, thread_id=thread_id, data=data, created_at=created_at)
-    return records.load_thread(data)
-
-
-def _load_threads(
-    connection: Connection, *, owner: str, limit: int, after: str | None, order: str
-) -> Page[ThreadMetadata]:
-    cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
-    if after is not None:
-        row = _run(connection, "find_thread", owner=owner, thread_id=after).fetchone()
-        cursor = records.no_thread(after) if row is None else row[0]
-    # Exhausted before the rows are read: a statement under way would outlast a row that is unreadable.
-    rows = _run(connection, f"load_threads_{order}", owner=owner, after=cursor, count=limit + 1).fetchall()
-    return records.page_of([records.load_thread(data) for (data,) in rows], limit, after)
-
-
-def _delete_thread(connection: Connection, *, owner: str, thread_id: str) -> None:
-    if _run(connection, "delete_thread", owner=owner, thread_id=thread_id).rowcount == 0:
-        records.no_thread(thread_id)
-    _run(connection, "delete_attachments_of_thread", owner=owner, thread_id=thread_id)
-    # A turn that still runs must not bring the thread back.
-    _run(connection, "delete_turns_of_thread", owner=owner, thread_id=thread_id)
-
-
-def _load_items(
-    connection: Connection, *, owner: str, thread_id: str, limit: int, after: str | None, order: str
-) -> Page[ThreadItem]:
-    thread, cursor = _find_item(connection, owner=owner, thread_id=thread_id, item_id=after)
-    if cursor is None:
-        cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
-    rows = _run(connection, f"load_items_{order}", thread=thread, after=cursor, count=limit + 1).fetchall()
-    return records.page_of([records.load_item(data) for (data,) in rows], limit, after)
-
-
-def _find_item(
-    connection: Connection, *, owner: str, thread_id: str, item_id: str | None
-) -> tuple[int, int | None]:
-    """Returns the numbers of the thread and of the item, None for no item."""
-    row = _run(connection, "find_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
-    if row is None:
-        records.no_thread(thread_id)
-    thread, item = row
-    if item is None and item_id is not None:
-        records.no_item(thread_id, item_id)
-    return thread, item
-
-
-def _store_item(
-    connection: Connection, *, query: str, owner: str, thread_id: str, item_id: str, type: str, data: str
-) -> None:
-    stored = _run(
-        connection, query, owner=owner, thread_id=thread_id, item_id=item_id, type=type, data=data
-    ).rowcount
-    if stored == 0:
-        _find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
-        records.item_exists(thread_id, item_id)
-
-
-def _save_item_if_unchanged(
-    connection: Connection,
-    *,
-    owner: str,
-    thread_id: str,
-    item_id: str,
-    type: str,
-    before: str,
-    after: str,
-) -> None:
-    row = _run(connection, "load_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
-    if row is None:
-        records.no_item(thread_id, item_id)
-    records.check_unchanged(row[0], before, thread_id, item_id)
-    _run(connection, "save_item", owner=owner, thread_id=thread_id, item_id=item_id, type=type, data=after)
-
-
-def _load_item(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> ThreadItem:
-    row = _run(connection, "load_item", owner=owner, thread_id=thread_id, item_id=item_id).fetchone()
-    return records.no_item(thread_id, item_id) if row is None else records.load_item(row[0])
-
-
-def _delete_item(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> None:
-    if _run(connection, "delete_item", owner=owner, thread_id=thread_id, item_id=item_id).rowcount == 0:
-        _find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
-
-
-def _delete_items_after(connection: Connection, *, owner: str, thread_id: str, item_id: str) -> None:
-    thread, item = _find_item(connection, owner=owner, thread_id=thread_id, item_id=item_id)
-    _run(connection, "delete_items_after", thread=thread, after=item)
-
-
-def _load_attachment(connection: Connection, *, owner: str, attachment_id: str) -> Attachment:
-    row = _run(connection, "load_attachment", owner=owner, attachment_id=attachment_id).fetchone()
-    return records.no_attachment(attachment_id) if row is None else records.load_attachment(row[0])
-
-
-def _begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: str) -> int:
-    _run(connection, "draw_token")
-    token: int = _run(connection, "drawn_token").fetchone()[0]
-    _run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
-    return token
