@@ -1,9 +1,13 @@
 """The name under which models are called: that of the package during turns, the SDK's own otherwise."""
 
+# Looks at what is private to see that nothing is left.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import agents
@@ -49,7 +53,7 @@ async def test_nothing_leaks_from_a_turn_that_is_stopped() -> None:
         await never.wait()
 
     class Watching(AgentServer):
-        async def respond(self, thread: Any, input: Any, context: Any) -> Any:
+        async def respond(self, thread: Any, input: Any, context: Any) -> AsyncIterator[Any]:
             inside.extend(overrides())
             async for event in super().respond(thread, input, context):
                 yield event

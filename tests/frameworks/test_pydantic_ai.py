@@ -136,9 +136,13 @@ class City(BaseModel):
     name: str
 
 
+def name_of(city: City) -> str:
+    return city.name
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({}, ['{"name":"Ely"}']), ({"output_text": lambda city: city.name}, ["Ely"])],
+    [({}, ['{"name":"Ely"}']), ({"output_text": name_of}, ["Ely"])],
 )
 async def test_a_result_that_the_model_did_not_say(options: Any, said: list[str]) -> None:
     agent = Agent(TestModel(custom_output_args={"name": "Ely"}), output_type=City)

@@ -243,7 +243,8 @@ def test_any_steps_make_a_stream_that_fits(steps: list[Step]) -> None:
     converter = StepConverter(thread(), MemoryStore(), {"user_id": "ada"})
     open_items: dict[str, Any] = {}
     closed: dict[str, Any] = {}
-    events = [event for step in steps for event in converter.convert(step)] + converter.finish()
+    events: list[Any] = [event for step in steps for event in converter.convert(step)]
+    events += converter.finish()
     for event in events:
         match event.type:
             case "thread.item.added":
@@ -260,6 +261,8 @@ def test_any_steps_make_a_stream_that_fits(steps: list[Step]) -> None:
                         t.type for t in closed[item_id].workflow.tasks
                     ]
                     closed[item_id] = event.item
+            case _:
+                pytest.fail(event.type)
     assert not open_items
     said = "".join(item.content[0].text for item in closed.values() if item.type == "assistant_message")
     assert said == "".join(step.text for step in steps if isinstance(step, TextStep))
