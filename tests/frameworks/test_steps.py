@@ -53,8 +53,15 @@ class Teller:
     def __init__(self, *steps: Step | BaseException | asyncio.Event) -> None:
         self.given = steps
         self.closed = False
+        self.kept: list[Any] = []
 
-    async def steps(self) -> AsyncIterator[Step]:
+    def steps(self) -> AsyncIterator[Step]:
+        made = self._steps()
+        # So that the garbage collector closes nothing in place of those who should.
+        self.kept.append(made)
+        return made
+
+    async def _steps(self) -> AsyncIterator[Step]:
         try:
             for step in self.given:
                 if isinstance(step, asyncio.Event):
@@ -143,7 +150,11 @@ async def test_thoughts_and_tools_are_a_workflow_before_the_text() -> None:
 
 async def test_tools_alone_are_a_custom_workflow_and_stop_at_its_end() -> None:
     _, items = await told(
-        TextStep("I look"), ToolStep("c1", "Look up"), TextStep("So"), ToolStep("c1", "Again")
+        TextStep("I look"),
+        ToolStep("c1", "Look up"),
+        TextStep("So"),
+        ToolStep("c2", "Again"),
+        ToolEndStep("c1"),
     )
     assert [item.type for item in items] == ["assistant_message", "workflow", "assistant_message", "workflow"]
     assert [item.workflow.type for item in items[1::2]] == ["custom", "custom"]
@@ -216,7 +227,9 @@ async def test_a_stream_that_the_handler_drops_is_closed_with_the_turn() -> None
     server = teller.server()
 
     async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
-        async for event in stream_steps(teller.steps(), thread=thread, store=server.store, context=context):
+        events = stream_steps(teller.steps(), thread=thread, store=server.store, context=context)
+        teller.kept.append(events)
+        async for event in events:
             yield event
             break
 
@@ -270,3 +283,11 @@ def test_any_steps_make_a_stream_that_fits(steps: list[Step]) -> None:
     assert not any(task.status_indicator == "loading" for task in tasks)
     thought = "".join(task.content for task in tasks if task.type == "thought")
     assert thought == "".join(step.text for step in steps if isinstance(step, ThoughtStep))
+
+
+async def test_outside_of_turns_a_stream_that_is_left_closes_its_steps() -> None:
+    teller = Teller(TextStep("Half"), TextStep("Never"))
+    events = stream_steps(teller.steps(), thread=thread(), store=MemoryStore(), context={"user_id": "ada"})
+    await anext(events)
+    await events.aclose()
+    assert teller.closed
