@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -58,7 +58,7 @@ async def events_of(result: Any) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def http_model(app: Any, api: str) -> AsyncIterator[Any]:
+async def http_model(app: Any, api: str) -> AsyncGenerator[Any, None]:
     """Serves a scripted model and yields the SDK's model for it, by "responses" or "chat"."""
     with live_server(app) as live:
         async with DefaultAsyncHttpxClient() as http:

@@ -51,6 +51,8 @@ async def test_each_item_has_an_id_of_its_own_in_all_its_events(model: Any) -> N
                     assert event["item_id"] in pending
                 case "thread.item.done" if event["item"]["type"] != "user_message":
                     pending.remove(event["item"]["id"])
+                case _:
+                    pass
         assert pending == set()
         page = await server.store.load_thread_items(events[0]["thread"]["id"], None, 100, "asc", ADA)
         stored: list[Any] = page.data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 import pytest
@@ -153,9 +154,13 @@ async def test_conversions_of_the_application(converter: ThreadItemConverter) ->
     assert texts([mentioned])[1:] == ["[company/acme_1]"]
 
 
+def named(name: str, item: ThreadItem) -> Any:
+    return user({"type": "input_text", "text": name})
+
+
 async def test_every_conversion_can_be_given() -> None:
     names = [name for name in inspect.signature(ThreadItemConverter).parameters if name.endswith("_to_input")]
-    given: Any = {name: lambda item, name=name: user({"type": "input_text", "text": name}) for name in names}
+    given: Any = {name: partial(named, name) for name in names}
     items: list[ThreadItem] = [
         GeneratedImageItem(id="i"),
         HiddenContextItem(id="i", content={}),

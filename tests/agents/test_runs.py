@@ -1,5 +1,8 @@
 """Whole turns: an application, the Agents SDK, and a model that answers by a script."""
 
+# Looks at what is private to see that nothing is left.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -7,6 +10,7 @@ import copy
 import json
 import threading
 import warnings
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -162,7 +166,7 @@ async def test_a_sync_tool_works_from_its_thread() -> None:
 async def test_a_widget_generator_that_nobody_awaits_belongs_to_the_run(in_thread: bool) -> None:
     gate = asyncio.Event()
 
-    async def versions() -> Any:
+    async def versions() -> AsyncGenerator[Card, None]:
         for value in ("", "Hel", "Hello"):
             yield Card(children=[Markdown(id="m", value=value, streaming=True)])
         await gate.wait()
@@ -192,7 +196,7 @@ async def test_a_widget_generator_that_nobody_awaits_belongs_to_the_run(in_threa
 async def test_an_error_of_a_widget_that_nobody_awaits_ends_the_turn(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def versions() -> Any:
+    async def versions() -> AsyncGenerator[Card, None]:
         yield Card(children=[])
         raise RuntimeError("no more")
 

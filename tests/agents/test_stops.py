@@ -1,10 +1,14 @@
 """Stopping: 200 turns, each at another moment; nothing of them is left afterwards."""
 
+# Looks at what is private to see that nothing is left.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import pytest
 from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel, RunContextWrapper, function_tool
@@ -22,7 +26,7 @@ TURNS = 100
 
 @function_tool
 async def work(ctx: RunContextWrapper[AgentContext[Any]], steps: int) -> str:
-    async def versions() -> Any:
+    async def versions() -> AsyncGenerator[Card, None]:
         for step in range(steps):
             await asyncio.sleep(0)
             yield Card(children=[Markdown(id="m", value="x" * step, streaming=True)])
@@ -81,7 +85,7 @@ async def stop_somewhere(server: AgentServer, chance: random.Random) -> str:
 async def test_nothing_is_left_of_stopped_turns(seed: int) -> None:
     chance = random.Random(seed)
     before = asyncio.all_tasks()
-    ways = set()
+    ways: set[str] = set()
     for _ in range(TURNS // 2):
         server = AgentServer(ScriptedModel(ANSWERS), tools=[work, work_in_thread])
         ways.add(await stop_somewhere(server, chance))
@@ -114,5 +118,5 @@ async def test_no_connection_to_the_model_stays_open(api: str) -> None:
             async with asyncio.timeout(10):
                 while app.state.open_streams:
                     await asyncio.sleep(0.01)
-            pool = http._transport._pool  # type: ignore[attr-defined]
+            pool: Any = cast("Any", http._transport)._pool
             assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)

@@ -22,7 +22,15 @@ CORE_FACES = (
     "chatkit.types",
     "chatkit.widgets",
 )
-FACES = (*CORE_FACES, "chatkit.agents", "chatkit.client", "chatkit.testing", "chatkit.web")
+FACES = (
+    *CORE_FACES,
+    "chatkit.agents",
+    "chatkit.client",
+    "chatkit.frameworks",
+    "chatkit.frameworks.pydantic_ai",
+    "chatkit.testing",
+    "chatkit.web",
+)
 
 FRAMEWORKS_AND_DRIVERS = {
     "PIL",
@@ -36,6 +44,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "obstore",
     "openai",
     "psycopg",
+    "pydantic_ai",
     "redis",
     "sqlite3",
     "starlette",

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ if [[ "$1 $2" == '-m venv' ]]; then
   mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>record
 elif [[ "$1 $2" == '-m pip' ]]; then
   if [[ "$3" == install ]]; then echo "${{@: -2}}" >>record; fi
+  if [[ "$*" == *--target* ]]; then mkdir -p .cache/oldest; fi
 elif [[ "$1" == -m ]]; then
   printf '%s|' "$@"
 else
@@ -210,6 +212,30 @@ def test_failed_installation_is_not_taken_for_done(checkout: Checkout) -> None:
 def test_arguments_are_passed_on(checkout: Checkout) -> None:
     answer = checkout.start("test", "tests/a file.py", "-k", "one or two")
     assert answer.stdout == "-m|pytest|tests/a file.py|-k|one or two|"
+
+
+def test_the_oldest_packages_are_set_up_once(checkout: Checkout) -> None:
+    first = checkout.start("test", "--oldest", "-k", "one or two")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == "-m|pytest|-p|no:cacheprovider|tests/agents|-k|one or two|"
+    oldest = ["-r requirements/oldest.txt"]
+    assert checkout.taken_record() == ["venv", *INSTALLATION, *oldest]
+
+    checkout.start("test", "--oldest")
+    assert checkout.taken_record() == []
+    with (checkout.folder / "requirements/oldest.txt").open("a") as file:
+        file.write("# changed\n")
+    checkout.start("test", "--oldest")
+    assert checkout.taken_record() == oldest
+
+
+def test_the_oldest_version_is_the_one_that_is_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (allowed,) = project["optional-dependencies"]["agents"]
+    pins = (ROOT / "requirements/oldest.txt").read_text().splitlines()
+    lowest = allowed.removeprefix("openai-agents>=").split(",")[0]
+    assert f"openai-agents=={lowest}" in [pin.removesuffix(".0") for pin in pins]
+    assert not set(pins) & set((ROOT / "requirements/dev.txt").read_text().splitlines())
 
 
 @pytest.mark.parametrize("home", ["", "/nowhere"])

@@ -5,6 +5,7 @@ from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
 from chatkit.server.server import ChatKitServer
 from chatkit.server.turn import Interrupted
+from chatkit.server.user_agent import agents_sdk_user_agent_override
 from chatkit.server.widget_stream import stream_widget
 from chatkit.store.base import default_generate_id
 from chatkit.widget_diff import diff_widget
@@ -17,6 +18,7 @@ __all__ = [
     "Interrupted",
     "NonStreamingResult",
     "StreamingResult",
+    "agents_sdk_user_agent_override",
     "default_generate_id",
     "diff_widget",
     "stream_widget",

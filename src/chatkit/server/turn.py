@@ -19,6 +19,7 @@ from chatkit.errors import (
 from chatkit.server.cancellation import HandlerCancellation, put_down, uncancel_current
 from chatkit.server.lifetime import Belongings, current_belongings
 from chatkit.server.pipeline import Pipeline
+from chatkit.server.user_agent import override_user_agent
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, ThreadMetadata, ThreadStreamEvent
 
@@ -237,6 +238,8 @@ class Turn:
     async def _drive(self) -> None:
         belongings = Belongings()
         entered = belongings.enter()
+        # Never taken back: this context is the turn's own.
+        override_user_agent()
         try:
             events = await self._call_handler()
             try:

@@ -1,5 +1,8 @@
 """What streams of the Agents SDK become, as plain JSON; runs with whichever package provides ``chatkit``."""
 
+# The package that it is checked with is only one of the two.
+# pyright: basic, reportArgumentType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from agents import Agent, RawResponsesStreamEvent, RunContextWrapper, RunItemStreamEvent
 from agents.items import ToolCallItem
@@ -162,7 +165,7 @@ async def play(
         name: plain(getattr(context, name))
         for name in ("previous_response_id", "client_tool_call", "workflow_item", "generated_image_item")
     }
-    events.extend({"stored": plain(item)} for item in context.store.stored)
+    events.extend({"stored": plain(item)} for item in cast("Any", context.store).stored)
     events.append({"context": {name: value for name, value in left.items() if value is not None}})
     return events
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -302,7 +303,7 @@ async def show_widget(context: AgentContext[Any]) -> None:
 
 
 async def stream_widget(context: AgentContext[Any]) -> None:
-    async def versions() -> Any:
+    async def versions() -> AsyncGenerator[Card, None]:
         yield Card(children=[Markdown(id="m", value="", streaming=True)])
         yield Card(children=[Markdown(id="m", value="Hello", streaming=True)])
         yield Card(children=[Markdown(id="m", value="Hello world", streaming=False)])

@@ -1,0 +1,41 @@
+"""Answering with an agent of any framework.
+
+An adapter tells what its agent does in steps, and :func:`stream_steps` makes messages and workflows of them::
+
+    async def steps(run):
+        async for chunk in run:
+            yield TextStep(chunk.text)
+
+
+    async def respond(self, thread, input, context):
+        async for event in stream_steps(steps(run), thread=thread, store=self.store, context=context):
+            yield event
+
+``chatkit.frameworks.pydantic_ai`` is such an adapter. The OpenAI Agents SDK has helpers of its own, ``chatkit.agents``.
+"""
+
+from chatkit.frameworks.step_converter import StepConverter
+from chatkit.frameworks.step_stream import stream_steps
+from chatkit.frameworks.steps import (
+    CitationStep,
+    Step,
+    TextEndStep,
+    TextStep,
+    ThoughtEndStep,
+    ThoughtStep,
+    ToolEndStep,
+    ToolStep,
+)
+
+__all__ = [
+    "CitationStep",
+    "Step",
+    "StepConverter",
+    "TextEndStep",
+    "TextStep",
+    "ThoughtEndStep",
+    "ThoughtStep",
+    "ToolEndStep",
+    "ToolStep",
+    "stream_steps",
+]

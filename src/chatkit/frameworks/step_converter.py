@@ -1,0 +1,211 @@
+"""The steps of an agent, one by one, as thread stream events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, cast
+
+from chatkit.frameworks.steps import (
+    CitationStep,
+    Step,
+    TextEndStep,
+    TextStep,
+    ThoughtEndStep,
+    ThoughtStep,
+    ToolEndStep,
+    ToolStep,
+)
+from chatkit.ids import utc_now
+from chatkit.store.base import Store
+from chatkit.store.simple import lift_store
+from chatkit.types import (
+    AssistantMessageContent,
+    AssistantMessageContentPartAdded,
+    AssistantMessageContentPartAnnotationAdded,
+    AssistantMessageContentPartTextDelta,
+    AssistantMessageItem,
+    CustomTask,
+    DurationSummary,
+    Task,
+    ThoughtTask,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
+    ThreadMetadata,
+    ThreadStreamEvent,
+    Workflow,
+    WorkflowItem,
+    WorkflowTaskAdded,
+    WorkflowTaskUpdated,
+)
+from chatkit.types import Store as SimpleStore
+
+__all__ = ["StepConverter"]
+
+_HIDDEN: Final = frozenset({"hidden_context_item", "sdk_hidden_context"})
+
+
+class StepConverter:
+    """Opens, fills and closes the items of one run.
+
+    Text becomes assistant messages. Thoughts and tools become tasks of a workflow, which ends when a message, or
+    another item, appears. Each item gets an id of the store's.
+
+    Args:
+        thread: The thread.
+        store: The store, of either kind; makes the ids.
+        context: The request's context.
+    """
+
+    def __init__(self, thread: ThreadMetadata, store: Store[Any] | SimpleStore, context: Any) -> None:
+        self._thread = thread
+        self._store = lift_store(store)
+        self._context = context
+        self._message: str | None = None
+        self._citations = 0
+        self._workflow: WorkflowItem | None = None
+        self._began: datetime = utc_now()
+        self._thought: int | None = None
+        self._tools: dict[str, int] = {}
+
+    def convert(self, step: Step) -> list[ThreadStreamEvent]:
+        """Returns the events that a step becomes.
+
+        Raises:
+            TypeError: It is neither a step nor a thread stream event.
+        """
+        match step:
+            case TextStep(text=text):
+                return self._say(text)
+            case TextEndStep():
+                return self._end_message()
+            case CitationStep():
+                return self._cite(step)
+            case ThoughtStep(text=text):
+                return self._think(text)
+            case ThoughtEndStep():
+                self._thought = None
+                return []
+            case ToolStep():
+                return self._begin_tool(step)
+            case ToolEndStep():
+                return self._end_tool(step)
+            case _:
+                return self._pass_on(step)
+
+    def finish(self) -> list[ThreadStreamEvent]:
+        """Returns the events that complete what is open, when the run has ended well."""
+        return [*self._end_message(), *self._end_workflow()]
+
+    def _pass_on(self, event: Any) -> list[ThreadStreamEvent]:
+        if not isinstance(getattr(event, "type", None), str):
+            raise TypeError(
+                "An adapter must yield steps of chatkit.frameworks or thread stream events, "
+                f"not {type(event).__name__}."
+            )
+        passed = cast("ThreadStreamEvent", event)
+        # An item that the user sees is shown behind what is open.
+        appears = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent)
+        if appears and getattr(cast("Any", event).item, "type", None) not in _HIDDEN:
+            return [*self.finish(), passed]
+        return [passed]
+
+    def _id(self, kind: Any) -> str:
+        return self._store.generate_item_id(kind, self._thread, self._context)
+
+    # Messages: one at a time, of one part.
+
+    def _say(self, text: str) -> list[ThreadStreamEvent]:
+        if not text:
+            return []
+        events: list[ThreadStreamEvent] = []
+        if self._message is None:
+            events += self._end_workflow()
+            self._message, self._citations = self._id("message"), 0
+            message = AssistantMessageItem(id=self._message, thread_id=self._thread.id, content=[])
+            opened = AssistantMessageContentPartAdded(
+                content_index=0, content=AssistantMessageContent(text="")
+            )
+            events += [
+                ThreadItemAddedEvent(item=message),
+                ThreadItemUpdatedEvent(item_id=self._message, update=opened),
+            ]
+        delta = AssistantMessageContentPartTextDelta(content_index=0, delta=text)
+        return [*events, ThreadItemUpdatedEvent(item_id=self._message, update=delta)]
+
+    def _cite(self, step: CitationStep) -> list[ThreadStreamEvent]:
+        if self._message is None:
+            return []
+        update = AssistantMessageContentPartAnnotationAdded(
+            content_index=0, annotation_index=self._citations, annotation=step.annotation
+        )
+        self._citations += 1
+        return [ThreadItemUpdatedEvent(item_id=self._message, update=update)]
+
+    def _end_message(self) -> list[ThreadStreamEvent]:
+        item_id, self._message = self._message, None
+        return [] if item_id is None else [ThreadItemDoneEvent(id=item_id)]
+
+    # The workflow: thoughts and tools.
+
+    def _think(self, text: str) -> list[ThreadStreamEvent]:
+        if not text:
+            return []
+        if self._workflow is None or self._thought is None:
+            events, self._thought = self._add(ThoughtTask(content=text), "reasoning")
+            return events
+        task = self._workflow.workflow.tasks[self._thought]
+        grown = cast("ThoughtTask", task).content + text
+        return self._replace(self._thought, ThoughtTask(content=grown))
+
+    def _begin_tool(self, step: ToolStep) -> list[ThreadStreamEvent]:
+        self._thought = None
+        task = CustomTask(title=step.title, content=step.content, status_indicator="loading")
+        events, self._tools[step.call_id] = self._add(task, "custom")
+        return events
+
+    def _end_tool(self, step: ToolEndStep) -> list[ThreadStreamEvent]:
+        index = self._tools.pop(step.call_id, None)
+        if index is None or self._workflow is None:
+            return []
+        task = self._workflow.workflow.tasks[index]
+        status = "none" if step.failed else "complete"
+        return self._replace(index, task.model_copy(update={"status_indicator": status}))
+
+    def _add(self, task: Task, kind: Any) -> tuple[list[ThreadStreamEvent], int]:
+        if self._workflow is not None:
+            index = len(self._workflow.workflow.tasks)
+            self._workflow.workflow.tasks.append(task)
+            update = WorkflowTaskAdded(task_index=index, task=task)
+            return [ThreadItemUpdatedEvent(item_id=self._workflow.id, update=update)], index
+        events = self._end_message()
+        self._began = utc_now()
+        self._workflow = WorkflowItem(
+            id=self._id("workflow"),
+            thread_id=self._thread.id,
+            created_at=self._began,
+            workflow=Workflow(type=kind, tasks=[task]),
+        )
+        # A copy: readers may come to the event when more tasks have been added.
+        return [*events, ThreadItemAddedEvent(item=self._workflow.model_copy(deep=True))], 0
+
+    def _replace(self, index: int, task: Task) -> list[ThreadStreamEvent]:
+        item = cast("WorkflowItem", self._workflow)
+        item.workflow.tasks[index] = task
+        update = WorkflowTaskUpdated(task_index=index, task=task)
+        return [ThreadItemUpdatedEvent(item_id=item.id, update=update)]
+
+    def _end_workflow(self) -> list[ThreadStreamEvent]:
+        item, self._workflow, self._thought = self._workflow, None, None
+        self._tools.clear()
+        if item is None:
+            return []
+        workflow = item.workflow
+        workflow.summary = DurationSummary(duration=int((utc_now() - self._began).total_seconds()))
+        workflow.tasks = [
+            task.model_copy(update={"status_indicator": "none"})
+            if task.status_indicator == "loading"
+            else task
+            for task in workflow.tasks
+        ]
+        return [ThreadItemDoneEvent(item=item)]
