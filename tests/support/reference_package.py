@@ -33,6 +33,8 @@ _UNREACHABLE = (
     "connection reset",
     "connecttimeout",
     "failed to establish a new connection",
+    # What pip says of a registry that it gave up on, as of one that has never heard of the package.
+    "from versions: none",
     "name resolution",
     "network is unreachable",
     "proxyerror",
