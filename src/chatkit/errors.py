@@ -104,8 +104,8 @@ class ChatKitError(Exception):
     status: ClassVar[int] = 500
     default_message: ClassVar[str] = "Something went wrong on the server. Try again later."
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.default_message)
+    def __init__(self, message: str | None = None, *details: object) -> None:
+        super().__init__(message or self.default_message, *details)
 
     @property
     def public_message(self) -> str:
