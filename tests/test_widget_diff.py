@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,13 +10,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from chatkit.reduce import accumulator
 from chatkit.server import diff_widget, stream_widget
-from chatkit.types import ThreadMetadata, WidgetItem, WidgetRootUpdated, WidgetStreamingTextValueDelta
-from chatkit.widgets import Box, Card, DynamicWidgetRoot, Markdown, Text, Title, Transition
+from chatkit.types import (
+    ThreadItemUpdate,
+    ThreadMetadata,
+    WidgetItem,
+    WidgetRootUpdated,
+    WidgetStreamingTextValueDelta,
+)
+from chatkit.widgets import Box, Card, DynamicWidgetRoot, Markdown, Text, Title, Transition, WidgetRoot
 
 THREAD = ThreadMetadata(id="thr_1", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+UPDATE: TypeAdapter[Any] = TypeAdapter(ThreadItemUpdate)
 IDS = st.sampled_from(["a", "b", "c", None])
 TEXTS = st.builds(
     dict,
@@ -73,6 +82,61 @@ def test_a_version_whose_texts_grew(before: Any, more: str) -> None:
     )
 
 
+@given(WIDGETS, WIDGETS)
+def test_any_two_versions_by_component(before: Any, after: Any) -> None:
+    assert after_updates(before, diff_widget(before, after, component_updates=True)) == after.model_dump(
+        mode="json", exclude_none=True
+    )
+
+
+def named(value: Any, names: Any) -> Any:
+    """Gives every component an id of its own, so that each can be sent alone."""
+    if isinstance(value, list):
+        return [named(inner, names) for inner in value]
+    if isinstance(value, dict):
+        return {
+            "id": f"n{next(names)}",
+            **{key: named(inner, names) for key, inner in value.items() if key != "id"},
+        }
+    return value
+
+
+@st.composite
+def changed(draw: Any, value: Any) -> Any:
+    """Draws what is left of a version after changes: other texts and types here and there, fewer or more children."""
+    if not isinstance(value, dict):
+        return value
+    made = {key: draw(changed(inner)) if key == "children" else inner for key, inner in value.items()}
+    if isinstance(made.get("children"), list):
+        made["children"] = [draw(changed(child)) for child in made["children"]]
+        if draw(st.integers(0, 5)) == 0:
+            made["children"] = made["children"][1:]
+        if draw(st.integers(0, 5)) == 0:
+            made["children"] = made["children"][::-1]
+    if isinstance(made.get("value"), str):
+        made["value"] = draw(st.sampled_from([made["value"], made["value"] + "x", "z"]))
+    if draw(st.integers(0, 9)) == 0:
+        made["id"] = draw(st.sampled_from(["n1", "n2", "n3"]))
+    return made
+
+
+NAMED = WIDGETS.map(lambda widget: named(widget.model_dump(exclude_none=True), itertools.count()))
+READ: TypeAdapter[Any] = TypeAdapter(WidgetRoot)
+
+
+@pytest.mark.parametrize(
+    "read", [READ.validate_python, DynamicWidgetRoot.model_validate], ids=["typed", "dynamic"]
+)
+@given(pair=NAMED.flatmap(lambda version: st.tuples(st.just(version), changed(version))))
+def test_versions_of_named_components(read: Any, pair: Any) -> None:
+    before, after = map(read, pair)
+    updates = diff_widget(before, after, component_updates=True)
+    assert after_updates(before, updates) == after.model_dump(mode="json", exclude_none=True)
+    # As JSON they are what a client gets.
+    sent = [UPDATE.validate_json(update.model_dump_json(exclude_none=True)) for update in updates]
+    assert after_updates(before, sent) == after.model_dump(mode="json", exclude_none=True)
+
+
 def text(value: str, **rest: Any) -> Text:
     return Text(**{"id": "a", "value": value, "streaming": True, **rest})
 
@@ -113,8 +177,61 @@ def test_grown_texts_are_deltas_and_all_else_a_new_root(before: Any, after: Any,
     assert diff_widget(old, new) == expected
 
 
-async def sent(widget: Any) -> list[Any]:
-    return [event async for event in stream_widget(THREAD, widget, "copied", lambda kind: f"<{kind}>")]
+def told(updates: Any) -> list[Any]:
+    return [
+        getattr(update, "component_id", "root")
+        + (f"+{update.delta}" if isinstance(update, WidgetStreamingTextValueDelta) else "")
+        for update in updates
+    ]
+
+
+A, B = text("x"), text("y", id="b")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([A, B], [A, B], []),
+        ([A, B], [text("z"), B], ["a"]),
+        ([A, B], [text("xz"), text("z", id="b")], ["a+z", "b"]),
+        ([A, B], [text("xz", color="red"), B], ["a"]),
+        ([A, B], [Title(id="a", value="x"), B], ["a"]),
+        ([A, B], [B, A], ["root"]),
+        ([A, B], [A], ["root"]),
+        ([A, Title(value="t")], [text("z"), Title(value="u")], ["root"]),
+        ([A, Box(children=[A])], [text("z"), Box(children=[A])], ["root"]),
+        ([Box(id="c", children=[A, B])], [Box(id="c", children=[text("z"), B])], ["a"]),
+        ([Box(id="c", children=[A, B])], [Box(id="c", children=[A])], ["c"]),
+        ([Box(id="c", children=[A, B])], [Box(id="c", children=[A, B], gap=1)], ["c"]),
+        ([Box(id="c", children=[Title(value="t")])], [Box(id="c", children=[Title(value="u")])], ["c"]),
+        ([Transition(id="c", children=A)], [Transition(id="c", children=None)], ["c"]),
+        ([Transition(id="c", children=A)], [Transition(id="c", children=text("z"))], ["a"]),
+        ([Transition(id="c", children=A)], [Transition(id="d", children=text("z", id="e"))], ["root"]),
+    ],
+)
+def test_the_innermost_component_with_an_id_of_its_own_is_sent(
+    before: Any, after: Any, expected: Any
+) -> None:
+    old, new = Card(children=before), Card(children=after)
+    assert told(diff_widget(old, new, component_updates=True)) == expected
+    assert set(told(diff_widget(old, new))) <= {"root"}
+
+
+async def sent(widget: Any, **options: Any) -> list[Any]:
+    return [
+        event async for event in stream_widget(THREAD, widget, "copied", lambda kind: f"<{kind}>", **options)
+    ]
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, ["root"]), ({"component_updates": True}, ["a"])])
+async def test_components_are_sent_alone_where_a_server_says_so(options: Any, expected: Any) -> None:
+    async def versions() -> AsyncIterator[Any]:
+        yield Card(children=[A, B])
+        yield Card(children=[text("z"), B])
+
+    _, updated, done = await sent(versions(), **options)
+    assert told([updated.update]) == expected
+    assert done.item.widget.children[0].value == "z"
 
 
 async def test_a_widget_is_done_at_once() -> None:

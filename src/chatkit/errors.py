@@ -30,6 +30,8 @@
     ├── AuthenticationUnavailableError 503  who signs people in cannot be reached
     ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
+    ├── WidgetTemplateError          500  also a ValueError: a widget template is not valid, or makes no widget
+    │   └── WidgetDataError                   the data does not fit the template's schema
     └── BaseStreamError                   raised inside a turn, sent to the client as an error event
         ├── StreamError                   by code
         └── CustomStreamError             by message
@@ -79,6 +81,8 @@ __all__ = [
     "UnsupportedMediaTypeError",
     "UnsupportedOperationError",
     "UploadIncompleteError",
+    "WidgetDataError",
+    "WidgetTemplateError",
 ]
 
 
@@ -104,8 +108,8 @@ class ChatKitError(Exception):
     status: ClassVar[int] = 500
     default_message: ClassVar[str] = "Something went wrong on the server. Try again later."
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.default_message)
+    def __init__(self, message: str | None = None, *details: object) -> None:
+        super().__init__(message or self.default_message, *details)
 
     @property
     def public_message(self) -> str:
@@ -356,6 +360,18 @@ class InvalidEventError(ChatKitError, ValueError):
     """An application yielded an event that does not fit the state of the turn."""
 
     code = "invalid_event"
+
+
+class WidgetTemplateError(ChatKitError, ValueError):
+    """A widget template is not valid, or what it renders to is no widget."""
+
+    code = "widget_template_error"
+
+
+class WidgetDataError(WidgetTemplateError):
+    """The data for a widget does not fit the schema of its template."""
+
+    code = "widget_data_error"
 
 
 class BaseStreamError(ABC, ChatKitError):

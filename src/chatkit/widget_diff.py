@@ -15,14 +15,23 @@ _STREAMING_COMPONENTS: Final = ("Text", "Markdown")
 
 
 def diff_widget(
-    before: WidgetRoot, after: WidgetRoot
+    before: WidgetRoot, after: WidgetRoot, *, component_updates: bool = False
 ) -> list[WidgetStreamingTextValueDelta | WidgetRootUpdated | WidgetComponentUpdated]:
     """Returns the updates that turn ``before`` into ``after``.
 
     Where nothing changed but that texts with an ``id`` grew (``value`` of Text and Markdown), these are the pieces
     that were added; otherwise it is the whole new widget. No update at all means no difference.
+
+    Args:
+        before: What a client shows.
+        after: What it shall show.
+        component_updates: Whether components that have an ``id`` of their own in both versions, at the same place, may
+            be sent alone. It saves the rest of the widget, and what the user has typed elsewhere in it stays.
     """
     old, new = before.model_dump(exclude_none=True), after.model_dump(exclude_none=True)
+    if component_updates:
+        parts = _ComponentDifference(old, new).updates()
+        return [WidgetRootUpdated(widget=after)] if parts is None else [*parts]
     deltas: list[WidgetStreamingTextValueDelta] = []
     if not _only_grew(old, new, deltas):
         return [WidgetRootUpdated(widget=after)]
@@ -32,6 +41,67 @@ def diff_widget(
         if any(counts[delta.component_id] > 1 for delta in deltas):
             return [WidgetRootUpdated(widget=after)]
     return [*deltas]
+
+
+class _ComponentDifference:
+    """The difference of two versions in updates of the innermost components that can be told apart by their id.
+
+    Components are compared place by place, so an id that is there once in both versions is there once in whatever a
+    client has between two of the updates, too.
+    """
+
+    def __init__(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        self._old, self._new = old, new
+        before, after = Counter(_ids(old)), Counter(_ids(new))
+        self._known = {name for name, count in after.items() if count == before[name] == 1}
+
+    def updates(self) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+        """Returns the updates, or None where only the whole widget will do."""
+        return self._inside(self._old, self._new)
+
+    def _between(
+        self, old: Any, new: Any
+    ) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+        """Returns the updates of one component, or None where what holds it has to be sent."""
+        if _same(old, new):
+            return []
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            return None
+        before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+        inside = self._inside(before, after)
+        if inside is not None:
+            return inside
+        name = after.get("id")
+        if name not in self._known or before.get("id") != name:
+            return None
+        return [WidgetComponentUpdated.model_validate({"component_id": name, "component": after})]
+
+    def _inside(
+        self, before: dict[str, Any], after: dict[str, Any]
+    ) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+        """Returns the updates of a component that stays, or None where it does not."""
+        deltas: list[WidgetStreamingTextValueDelta] = []
+        if not _only_grew({**before, "children": None}, {**after, "children": None}, deltas):
+            return None
+        if any(delta.component_id not in self._known for delta in deltas):
+            return None
+        old, new = _children(before), _children(after)
+        if len(old) != len(new) or isinstance(before.get("children"), list) != isinstance(
+            after.get("children"), list
+        ):
+            return None
+        found: list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] = [*deltas]
+        for one, other in zip(old, new, strict=True):
+            updates = self._between(one, other)
+            if updates is None:
+                return None
+            found += updates
+        return found
+
+
+def _children(component: dict[str, Any]) -> list[Any]:
+    children: Any = component.get("children")
+    return cast("list[Any]", children) if isinstance(children, list) else [children]
 
 
 def _only_grew(old: Any, new: Any, deltas: list[WidgetStreamingTextValueDelta]) -> bool:

@@ -141,13 +141,14 @@ def test_methods_need_no_running_loop() -> None:
 
 async def test_a_sync_tool_works_from_its_thread() -> None:
     threads: list[int] = []
+    card = Card(children=[Text(value="done")])
 
     @function_tool
     def measure(ctx: Context) -> str:
         threads.append(threading.get_ident())
         for number in range(50):
             ctx.context.add_workflow_task(CustomTask(title=str(number)))
-        ctx.context.stream_widget(Card(children=[Text(value="done")]), copy_text="done")
+        ctx.context.stream_widget(card, copy_text="done")
         return "ok"
 
     model = ScriptedModel([ModelToolCall("measure"), "Measured"])

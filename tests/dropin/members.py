@@ -57,7 +57,10 @@ def parts(annotation: Any) -> Iterator[Any]:
     if not arguments:
         yield annotation
         return
-    if isinstance(typing.get_origin(annotation), type) and typing.get_origin(annotation) is not types.UnionType:
+    if (
+        isinstance(typing.get_origin(annotation), type)
+        and typing.get_origin(annotation) is not types.UnionType
+    ):
         yield typing.get_origin(annotation)
     for argument in arguments:
         yield from parts(argument)

@@ -40,6 +40,7 @@ FRAMEWORKS_AND_DRIVERS = {
     "fastapi",
     "httpx2",
     "jinja2",
+    "jsonschema",
     "jwt",
     "obstore",
     "openai",

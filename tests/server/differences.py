@@ -132,9 +132,7 @@ def _with_all_fields(answer: Any) -> Any:
     if not isinstance(answer, dict):
         return answer
     if answer.get("id") == "wid_1":
-        return answer | {
-            "widget": answer["widget"] | {"border": {"size": 1, "color": "red"}, "sparkle": 3}
-        }
+        return answer | {"widget": answer["widget"] | {"border": {"size": 1, "color": "red"}, "sparkle": 3}}
     return {key: _with_all_fields(value) for key, value in answer.items()}
 
 

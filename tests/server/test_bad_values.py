@@ -22,7 +22,9 @@ from chatkit.types import (
 from chatkit.widgets import Card, Text
 from tests.server.support import ScriptedServer, added, events, kinds, message, progress
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error", "ignore:Classes of single components are deprecated:DeprecationWarning"
+)
 
 
 def closed_by_number() -> Any:

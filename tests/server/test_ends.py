@@ -46,7 +46,9 @@ from tests.server.support import (
     texts,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings(
+    "error", "ignore:Classes of single components are deprecated:DeprecationWarning"
+)
 
 WORKFLOW = Workflow(
     type="custom",

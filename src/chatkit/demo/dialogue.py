@@ -28,7 +28,7 @@ from chatkit.types import (
     WidgetItem,
     WidgetStreamingTextValueDelta,
 )
-from chatkit.widgets import Button, Card, Row, Text, Title
+from chatkit.widgets import DynamicWidgetComponent, DynamicWidgetRoot
 
 __all__ = [
     "Count",
@@ -84,24 +84,38 @@ def counted(action: Count, widget: WidgetItem) -> WidgetItem:
     return widget.model_copy(update={"widget": _tea(cups, tip=_TIP), "copy_text": f"Tea: {_cups(cups)}"})
 
 
-def _tea(cups: int, tip: str) -> Card:
-    return Card(
+def _tea(cups: int, tip: str) -> DynamicWidgetRoot:
+    return DynamicWidgetRoot(
+        type="Card",
         children=[
-            Title(value="Tea", size="sm"),
-            Text(id="cups", value=_cups(cups), size="lg"),
-            Row(
+            DynamicWidgetComponent(type="Title", value="Tea", size="sm"),
+            DynamicWidgetComponent(type="Text", id="cups", value=_cups(cups), size="lg"),
+            DynamicWidgetComponent(
+                type="Row",
                 gap=2,
                 children=[
-                    Button(
-                        label="One more", onClickAction=Count.create(CountPayload(cups=min(cups + 1, 99)))
+                    DynamicWidgetComponent(
+                        type="Button",
+                        label="One more",
+                        onClickAction=Count.create(CountPayload(cups=min(cups + 1, 99))),
                     ),
-                    Button(label="One less", onClickAction=Count.create(CountPayload(cups=max(cups - 1, 0)))),
+                    DynamicWidgetComponent(
+                        type="Button",
+                        label="One less",
+                        onClickAction=Count.create(CountPayload(cups=max(cups - 1, 0))),
+                    ),
                     # Not streamed: the page gets the new widget as the answer to its request.
-                    Button(label="None", onClickAction=Count.create(CountPayload(cups=0), streaming=False)),
+                    DynamicWidgetComponent(
+                        type="Button",
+                        label="None",
+                        onClickAction=Count.create(CountPayload(cups=0), streaming=False),
+                    ),
                 ],
             ),
-            Text(id="tip", value=tip, size="sm", color="secondary", streaming=True),
-        ]
+            DynamicWidgetComponent(
+                type="Text", id="tip", value=tip, size="sm", color="secondary", streaming=True
+            ),
+        ],
     )
 
 
@@ -167,11 +181,15 @@ async def lock(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     yield ThreadItemDoneEvent(
         item=WidgetItem(
             id=new_id("message"),
-            widget=Card(
+            widget=DynamicWidgetRoot(
+                type="Card",
                 children=[
-                    Text(value="This thread is locked: it takes no messages. Actions still arrive."),
-                    Button(label="Unlock", onClickAction=Unlock.create(None)),
-                ]
+                    DynamicWidgetComponent(
+                        type="Text",
+                        value="This thread is locked: it takes no messages. Actions still arrive.",
+                    ),
+                    DynamicWidgetComponent(type="Button", label="Unlock", onClickAction=Unlock.create(None)),
+                ],
             ),
             copy_text="This thread is locked.",
         )
@@ -183,7 +201,10 @@ async def unlock(scene: Scene, widget: WidgetItem | None) -> AsyncIterator[Threa
     """Unlocks the thread and says so, in place of the widget too."""
     scene.thread.status = ActiveStatus()
     if widget is not None:
-        done = Card(children=[Text(value="This thread was locked for a while.")])
+        done = DynamicWidgetRoot(
+            type="Card",
+            children=[DynamicWidgetComponent(type="Text", value="This thread was locked for a while.")],
+        )
         yield ThreadItemReplacedEvent(
             item=widget.model_copy(
                 update={"widget": done, "copy_text": "This thread was locked for a while."}

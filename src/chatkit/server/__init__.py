@@ -1,6 +1,7 @@
 """The server: subclass :class:`ChatKitServer`, override ``respond()``, call ``process()`` from one HTTP endpoint."""
 
 from chatkit.server.operations import DEFAULT_PAGE_SIZE
+from chatkit.server.reexports import *  # noqa: F403
 from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
 from chatkit.server.server import ChatKitServer
@@ -10,7 +11,11 @@ from chatkit.server.widget_stream import stream_widget
 from chatkit.store.base import default_generate_id
 from chatkit.widget_diff import diff_widget
 
+DEFAULT_ERROR_MESSAGE = "An error occurred when generating a response."
+"""What an application can tell a user when it has nothing better to say."""
+
 __all__ = [
+    "DEFAULT_ERROR_MESSAGE",
     "DEFAULT_PAGE_SIZE",
     "ChatKitServer",
     "ConcurrencyPolicy",

@@ -26,6 +26,8 @@ async def stream_widget(
     widget: WidgetRoot | AsyncGenerator[WidgetRoot, None],
     copy_text: str | None = None,
     generate_id: Callable[[StoreItemType], str] = default_generate_id,
+    *,
+    component_updates: bool = False,
 ) -> AsyncIterator[ThreadStreamEvent]:
     """Yields the events that show a widget.
 
@@ -35,6 +37,8 @@ async def stream_widget(
             version may be the same object as the one before, changed.
         copy_text: Plain text that stands for the widget when the user copies it.
         generate_id: Returns the item's id; called with ``"message"``.
+        component_updates: Whether a component that has an ``id`` may be sent alone when it changes; otherwise any
+            change but text that grew sends the whole widget.
     """
     item_id = generate_id("message")
 
@@ -51,7 +55,7 @@ async def stream_widget(
             if shown is None:
                 yield ThreadItemAddedEvent(item=item(latest))
             else:
-                for update in diff_widget(shown, latest):
+                for update in diff_widget(shown, latest, component_updates=component_updates):
                     yield ThreadItemUpdatedEvent(item_id=item_id, update=update)
             shown = latest
     if shown is not None:

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit.errors import NotFoundError
 from chatkit.files.base import AttachmentStore
 from chatkit.store.base import OwnerContext, Store, StoreItemType, default_generate_id
+from chatkit.store.base import TContext as TContext
+
+# They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
+from chatkit.types import Attachment as Attachment
+from chatkit.types import AttachmentCreateParams as AttachmentCreateParams
+from chatkit.types import Page as Page
+from chatkit.types import ThreadItem as ThreadItem
+from chatkit.types import ThreadMetadata as ThreadMetadata
 
 if TYPE_CHECKING:
     from chatkit.store.memory import MemoryStore

@@ -141,6 +141,7 @@ from chatkit.types.threads import (
     ThreadMetadata,
     ThreadStatus,
 )
+from chatkit.types.threads import T as T
 from chatkit.types.updates import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,

@@ -45,6 +45,7 @@ from chatkit.widgets.roots import (
     StrictWidgetRoot,
     WidgetRoot,
 )
+from chatkit.widgets.template import WidgetTemplate
 from chatkit.widgets.text import (
     Badge,
     Caption,
@@ -151,5 +152,6 @@ __all__ = [
     "WidgetStatus",
     "WidgetStatusWithFavicon",
     "WidgetStatusWithIcon",
+    "WidgetTemplate",
     "XAxisConfig",
 ]

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+DEPRECATED: Final = (
+    "Classes of single components are deprecated, as in openai-chatkit 1.6: build widgets with WidgetTemplate, or of "
+    "DynamicWidgetRoot and DynamicWidgetComponent."
+)
 
-class WidgetComponentBase(BaseModel):
+TModel = TypeVar("TModel", bound=type[BaseModel])
+
+
+class WidgetMetaclass(type(BaseModel)):
+    """Warns an application that calls a deprecated class. Reading a widget, from a store or a request, does not."""
+
+    # Type checkers would take a call for one that returns anything.
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *arguments: Any, **properties: Any) -> Any:
+            """Makes an instance."""
+            if "__deprecated__" in cls.__dict__:
+                warnings.warn(DEPRECATED, DeprecationWarning, stacklevel=2)
+            return super().__call__(*arguments, **properties)
+
+
+def deprecated(model: TModel) -> TModel:
+    """Marks a class, but none that derives from it, as one whose calls warn."""
+    # Where tools that list what is deprecated look for it.
+    setattr(model, "__deprecated__", DEPRECATED)  # noqa: B010
+    return model
+
+
+class WidgetComponentBase(BaseModel, metaclass=WidgetMetaclass):
     """Base of every widget component. Properties that a class does not declare are kept as they are.
 
     Attributes:

@@ -10,11 +10,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatkit.widgets.base import WidgetComponentBase
+from chatkit.widgets.base import WidgetComponentBase, WidgetMetaclass, deprecated
 from chatkit.widgets.values import CurveType, ThemeColor, XAxisConfig
 
 
-class BarSeries(BaseModel):
+@deprecated
+class BarSeries(BaseModel, metaclass=WidgetMetaclass):
     """One bar for each row of the chart's data, as high as `dataKey` says; bars of one `stack` pile up."""
 
     model_config = ConfigDict(defer_build=True, extra="allow")
@@ -26,7 +27,8 @@ class BarSeries(BaseModel):
     color: str | ThemeColor | None = None
 
 
-class AreaSeries(BaseModel):
+@deprecated
+class AreaSeries(BaseModel, metaclass=WidgetMetaclass):
     """A filled area under the values of `dataKey`. Areas of one `stack` pile up."""
 
     model_config = ConfigDict(defer_build=True, extra="allow")
@@ -39,7 +41,8 @@ class AreaSeries(BaseModel):
     curveType: CurveType | None = None
 
 
-class LineSeries(BaseModel):
+@deprecated
+class LineSeries(BaseModel, metaclass=WidgetMetaclass):
     """A line through the values of `dataKey`."""
 
     model_config = ConfigDict(defer_build=True, extra="allow")
@@ -55,6 +58,7 @@ Series: TypeAlias = Annotated[BarSeries | AreaSeries | LineSeries, Field(discrim
 """One set of values of a chart."""
 
 
+@deprecated
 class Chart(WidgetComponentBase):
     """A chart of rows of values; `xAxis` names the key of a row that is drawn along the horizontal axis."""
 

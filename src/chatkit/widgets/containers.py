@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatkit.actions import ActionConfig
-from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase
+from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase, WidgetMetaclass, deprecated
 from chatkit.widgets.chart import Chart
 from chatkit.widgets.controls import Button, Checkbox, DatePicker, Input, RadioGroup, Select, Textarea
 from chatkit.widgets.reading import ByType
@@ -38,7 +38,8 @@ from chatkit.widgets.values import (
 )
 
 
-class BoxBase(BaseModel):
+@deprecated
+class BoxBase(BaseModel, metaclass=WidgetMetaclass):
     """What boxes, rows, columns and forms share: a flexible layout with a surface.
 
     Numbers are pixels for sizes and steps of the theme's scale for `gap`, `padding` and `margin`; strings are
@@ -70,6 +71,7 @@ class BoxBase(BaseModel):
     aspectRatio: float | str | None = None
 
 
+@deprecated
 class Box(WidgetComponentBase, BoxBase):
     """A container whose `direction` is chosen."""
 
@@ -77,18 +79,21 @@ class Box(WidgetComponentBase, BoxBase):
     direction: Literal["row", "col"] | None = None
 
 
+@deprecated
 class Row(WidgetComponentBase, BoxBase):
     """A container that sets its children side by side."""
 
     type: Literal["Row"] = Field(default="Row", frozen=True)
 
 
+@deprecated
 class Col(WidgetComponentBase, BoxBase):
     """A container that sets its children one below the other."""
 
     type: Literal["Col"] = Field(default="Col", frozen=True)
 
 
+@deprecated
 class Form(WidgetComponentBase, BoxBase):
     """A container whose controls' values travel together with `onSubmitAction`."""
 
@@ -97,6 +102,7 @@ class Form(WidgetComponentBase, BoxBase):
     direction: Literal["row", "col"] | None = None
 
 
+@deprecated
 class ListViewItem(WidgetComponentBase):
     """One entry of a `ListView`."""
 
@@ -107,6 +113,7 @@ class ListViewItem(WidgetComponentBase):
     align: Alignment | None = None
 
 
+@deprecated
 class Transition(WidgetComponentBase):
     """Animates the change from one child, or none, to another."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from chatkit.actions import ActionConfig
-from chatkit.widgets.base import WidgetComponentBase
+from chatkit.widgets.base import WidgetComponentBase, deprecated
 from chatkit.widgets.values import (
     ControlSize,
     ControlVariant,
@@ -23,6 +23,7 @@ from chatkit.widgets.values import (
 )
 
 
+@deprecated
 class Button(WidgetComponentBase):
     """A button. It triggers `onClickAction`, or with `submit` the action of the form it stands in."""
 
@@ -45,6 +46,7 @@ class Button(WidgetComponentBase):
     disabled: bool | None = None
 
 
+@deprecated
 class Checkbox(WidgetComponentBase):
     """A box to tick; `name` is its form field."""
 
@@ -57,6 +59,7 @@ class Checkbox(WidgetComponentBase):
     required: bool | None = None
 
 
+@deprecated
 class Select(WidgetComponentBase):
     """A menu to pick one option from; `name` is its form field."""
 
@@ -75,6 +78,7 @@ class Select(WidgetComponentBase):
     searchable: bool | None = None
 
 
+@deprecated
 class RadioGroup(WidgetComponentBase):
     """Options of which one is picked; `name` is the form field."""
 
@@ -89,6 +93,7 @@ class RadioGroup(WidgetComponentBase):
     required: bool | None = None
 
 
+@deprecated
 class DatePicker(WidgetComponentBase):
     """A calendar to pick a day from; `name` is its form field."""
 
@@ -109,6 +114,7 @@ class DatePicker(WidgetComponentBase):
     disabled: bool | None = None
 
 
+@deprecated
 class Input(WidgetComponentBase):
     """A line to type into; `name` is its form field, `pattern` a regular expression its value must match."""
 
@@ -129,6 +135,7 @@ class Input(WidgetComponentBase):
     pill: bool | None = None
 
 
+@deprecated
 class Textarea(WidgetComponentBase):
     """Several lines to type into; `name` is the form field."""
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase
+from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase, deprecated
 from chatkit.widgets.containers import ListViewItem, WidgetComponent
 from chatkit.widgets.reading import ByType
 from chatkit.widgets.values import Border, Borders, CardAction, Spacing, ThemeColor, WidgetStatus
 
 
+@deprecated
 class Card(WidgetComponentBase):
     """A framed widget. With `asForm`, `confirm` submits the values of its controls."""
 
@@ -34,6 +35,7 @@ class Card(WidgetComponentBase):
     theme: Literal["light", "dark"] | None = None
 
 
+@deprecated
 class ListView(WidgetComponentBase):
     """A list of entries; more than `limit` of them are folded away."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from chatkit.widgets.base import WidgetComponentBase
+from chatkit.widgets.base import WidgetComponentBase, deprecated
 from chatkit.widgets.values import (
     CaptionSize,
     EditableProps,
@@ -26,6 +26,7 @@ from chatkit.widgets.values import (
 )
 
 
+@deprecated
 class Text(WidgetComponentBase):
     """Plain text. With `streaming`, `value` may grow by streamed deltas; `editable` makes it a form field."""
 
@@ -45,6 +46,7 @@ class Text(WidgetComponentBase):
     editable: Literal[False] | EditableProps | None = None
 
 
+@deprecated
 class Title(WidgetComponentBase):
     """A heading."""
 
@@ -58,6 +60,7 @@ class Title(WidgetComponentBase):
     maxLines: int | None = None
 
 
+@deprecated
 class Caption(WidgetComponentBase):
     """Small supporting text."""
 
@@ -71,6 +74,7 @@ class Caption(WidgetComponentBase):
     maxLines: int | None = None
 
 
+@deprecated
 class Label(WidgetComponentBase):
     """The name of a form control; `fieldName` is that control's `name`."""
 
@@ -83,6 +87,7 @@ class Label(WidgetComponentBase):
     color: str | ThemeColor | None = None
 
 
+@deprecated
 class Markdown(WidgetComponentBase):
     """Text in Markdown. With `streaming`, its `value` may grow by streamed deltas."""
 
@@ -91,6 +96,7 @@ class Markdown(WidgetComponentBase):
     streaming: bool | None = None
 
 
+@deprecated
 class Badge(WidgetComponentBase):
     """A short label on a coloured ground."""
 
@@ -102,6 +108,7 @@ class Badge(WidgetComponentBase):
     pill: bool | None = None
 
 
+@deprecated
 class Icon(WidgetComponentBase):
     """An icon by name."""
 
@@ -111,6 +118,7 @@ class Icon(WidgetComponentBase):
     size: IconSize | None = None
 
 
+@deprecated
 class Image(WidgetComponentBase):
     """A picture; `src` is its URL. Numbers for sizes are pixels, strings are CSS lengths."""
 
@@ -150,6 +158,7 @@ class Image(WidgetComponentBase):
     flex: int | str | None = None
 
 
+@deprecated
 class Divider(WidgetComponentBase):
     """A line between components; `flush` extends it to the container's edges."""
 
@@ -160,6 +169,7 @@ class Divider(WidgetComponentBase):
     flush: bool | None = None
 
 
+@deprecated
 class Spacer(WidgetComponentBase):
     """Empty space that grows to push its siblings apart."""
 
