@@ -92,8 +92,12 @@ def _of_server() -> Iterator[Case]:
             elif "raised" not in answer:
                 models += _valid(_ANSWERS.get(request.get("type", "attachments.create")), answer)
         stored = recorded[name][-1]["stored"]
-        models += [model for thread in stored["threads"] for model in _valid(TypeAdapter(ThreadMetadata), thread)]
-        models += [model for each in stored["items"].values() for entry in each for model in _valid(_ITEM, entry)]
+        models += [
+            model for thread in stored["threads"] for model in _valid(TypeAdapter(ThreadMetadata), thread)
+        ]
+        models += [
+            model for each in stored["items"].values() for entry in each for model in _valid(_ITEM, entry)
+        ]
         models += [model for entry in stored["attachments"] for model in _valid(_ATTACHMENT, entry)]
         yield Case(f"server:{name}", requests, models, of_server.SETTINGS.get(name, Setting()))
 
@@ -196,7 +200,9 @@ TOPICS: dict[str, Callable[[Case], bool]] = {
     "cancelled: the reader leaves": _reader("leaves_after"),
     "cancelled: by the handler": _says("cancels_itself"),
     "attachments: two phases": _sends("attachments.create"),
-    "attachments: direct": lambda case: any("upload" in step for step in case.given if isinstance(step, dict)),
+    "attachments: direct": lambda case: any(
+        "upload" in step for step in case.given if isinstance(step, dict)
+    ),
     "ids: by default": _store(plain_store.DefaultIdStore),
     "ids: the store's own": _store(plain_store.OwnIdStore),
     "structured input": _sends("threads.add_structured_input"),

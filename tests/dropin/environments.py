@@ -53,7 +53,9 @@ class Environment:
     def install(self, *requirements: str | Path) -> None:
         """Installs; skips the test where no package registry can be reached."""
         done = self._pip("install", "--constraint", str(PINS), *map(str, requirements))
-        if done.returncode != 0 and any(sign in done.stderr.lower() for sign in reference_package._UNREACHABLE):
+        if done.returncode != 0 and any(
+            sign in done.stderr.lower() for sign in reference_package._UNREACHABLE
+        ):
             pytest.skip(f"no package registry can be reached to install {requirements}")
         assert done.returncode == 0, done.stderr
 

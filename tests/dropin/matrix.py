@@ -48,7 +48,9 @@ def tables() -> dict[str, Table]:
     made["events of the Agents SDK that are left out"] = {
         name: raw.get(name, []) for name in kinds if name not in _HANDLERS
     }
-    made["topics"] = {title: [case.name for case in cases() if check(case)] for title, check in TOPICS.items()}
+    made["topics"] = {
+        title: [case.name for case in cases() if check(case)] for title, check in TOPICS.items()
+    }
     return made
 
 
@@ -67,7 +69,9 @@ def _raw_events() -> Table:
 
 def _ids(kinds: list[str]) -> Table:
     """A kind's ids are made up by the stores of scenarios; what they look like is recorded."""
-    answers = json.loads((Path(__file__).parents[1] / "server/recorded/answers.json").read_text(encoding="utf-8"))
+    answers = json.loads(
+        (Path(__file__).parents[1] / "server/recorded/answers.json").read_text(encoding="utf-8")
+    )
     named = {name: json.dumps(answers[name]) for name in SCENARIOS}
     return {
         kind: [
@@ -112,7 +116,10 @@ def additions() -> list[str]:
     """Returns what this package has and 1.6.5 has not."""
     theirs = reference_members()
     return [
-        f"{title}: {name}" for title, names in members().items() for name in names if name not in theirs[title]
+        f"{title}: {name}"
+        for title, names in members().items()
+        for name in names
+        if name not in theirs[title]
     ]
 
 
@@ -132,7 +139,9 @@ def report() -> str:
         width = max(map(len, table))
         lines += ["", f"{title.upper()}: {sum(map(bool, table.values()))} of {len(table)}"]
         for name, found in table.items():
-            shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+            shown = ", ".join(found[:_SHOWN]) + (
+                f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            )
             lines.append(f"  {name:{width}}  {shown or 'NO SCENARIO'}")
     lines += ["", f"ADDITIONS OF THIS PACKAGE: {len(additions())}", *(f"  {name}" for name in additions())]
     reasons: dict[str, list[str]] = {}
@@ -152,5 +161,5 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    print(report())
+    sys.stdout.write(f"{report()}\n")
     sys.exit(bool(gaps() or lost()))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -57,7 +58,10 @@ def parts(annotation: Any) -> Iterator[Any]:
     if not arguments:
         yield annotation
         return
-    if isinstance(typing.get_origin(annotation), type) and typing.get_origin(annotation) is not types.UnionType:
+    if (
+        isinstance(typing.get_origin(annotation), type)
+        and typing.get_origin(annotation) is not types.UnionType
+    ):
         yield typing.get_origin(annotation)
     for argument in arguments:
         yield from parts(argument)
@@ -149,4 +153,4 @@ def members() -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(members()))
+    sys.stdout.write(json.dumps(members()))

@@ -12,10 +12,14 @@ Change = Callable[[Any], Any]
 HIDDEN = ("hidden_context_item", "sdk_hidden_context")
 STOPPED = "The user stopped the answer here. Do not continue it unless asked to."
 
-BEFORE_THE_STREAM = Decision(4, "what is wrong with a request is an error before the stream")
-CLOSED = Decision(3, "what a turn opened is closed and stored when it ends")
-OWN_WORDS = Decision(7, "texts that a model reads are in words of our own")
-SYNC_ACTION_SAVES = Decision(8, "what a sync action changes on the thread is saved")
+ELSEWHERE = "where-answers-differ-from-openai-chatkit"
+BEFORE_THE_STREAM = Decision(
+    "errors-before-the-stream", "what is wrong with a request is an error before the stream"
+)
+CLOSED = Decision("a-turn-closes-what-it-opened", "what a turn opened is closed and stored when it ends")
+OWN_WORDS = Decision(ELSEWHERE, "texts that a model reads are in words of our own")
+ERROR_IS_LAST = Decision(ELSEWHERE, "what changed is told before the error")
+SYNC_ACTION_SAVES = Decision(ELSEWHERE, "what a sync action changes on the thread is saved")
 
 
 def raised(name: str) -> Change:
@@ -132,9 +136,7 @@ def _with_all_fields(answer: Any) -> Any:
     if not isinstance(answer, dict):
         return answer
     if answer.get("id") == "wid_1":
-        return answer | {
-            "widget": answer["widget"] | {"border": {"size": 1, "color": "red"}, "sparkle": 3}
-        }
+        return answer | {"widget": answer["widget"] | {"border": {"size": 1, "color": "red"}, "sparkle": 3}}
     return {key: _with_all_fields(value) for key, value in answer.items()}
 
 
@@ -172,6 +174,7 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
     ("returns_early", 2): Difference(CLOSED, with_items(message("msg_w", "Hello"))),
     ("sync_action", 2): Difference(SYNC_ACTION_SAVES, _titled),
     ("sync_action", 3): Difference(SYNC_ACTION_SAVES, _titled),
+    ("title_then_error", 0): Difference(ERROR_IS_LAST, lambda answer: [*answer[:-2], answer[-1], answer[-2]]),
     ("unknown_attachment", 0): Difference(Fault(1), raised("NotFoundError")),
     ("unknown_attachment", 1): Difference(Fault(1), lambda _: {"data": [], "has_more": False}),
     ("unknown_attachment", 2): Difference(

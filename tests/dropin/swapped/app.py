@@ -155,7 +155,13 @@ class Parrot(Model):
         item = {"type": "message", "id": f"msg_of_{len(heard)}", "role": "assistant", "status": "completed"}
         place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
         whole = item | {"content": [part]}
-        response = {"id": "resp_1", "object": "response", "created_at": 0, "model": "parrot", "output": [whole]}
+        response = {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 0,
+            "model": "parrot",
+            "output": [whole],
+        }
         response |= {"parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
         events: list[dict[str, Any]] = [
             {"type": "response.output_item.added", "output_index": 0, "item": item | {"content": []}},
@@ -175,7 +181,9 @@ class Parrot(Model):
 class Shop(ChatKitServer[dict[str, str]]):
     """Answers with a widget, a call for the page, or the parrot."""
 
-    async def respond(self, thread: ThreadMetadata, input: Any, context: dict[str, str]) -> AsyncIterator[Any]:
+    async def respond(
+        self, thread: ThreadMetadata, input: Any, context: dict[str, str]
+    ) -> AsyncIterator[Any]:
         said = input.content[0].text if input else "output"
         if said == "fail":
             raise RuntimeError("secret")
@@ -228,6 +236,7 @@ def application(path: str) -> Starlette:
 
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
     config = uvicorn.Config(application(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run([listener])
