@@ -108,6 +108,13 @@ def _titled(answer: Any) -> Any:
     return answer | {"title": "renamed by a sync action"}
 
 
+def _untitled(answer: Any) -> Any:
+    if "stored" in answer:
+        (thread,) = answer["stored"]["threads"]
+        return {"stored": answer["stored"] | {"threads": [_untitled(thread)]}}
+    return {key: value for key, value in answer.items() if key != "title"}
+
+
 def _then(*changes: Change) -> Change:
     def change(answer: Any) -> Any:
         for each in changes:
@@ -196,5 +203,9 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
         for name in ("widget_of_any_kind", "widget_of_any_kind_reread")
         for number in range(3)
     },
+    ("limit_too_large", 1): Difference(Fault(7), raised("InvalidRequestError")),
+    ("title_too_long", 1): Difference(BEFORE_THE_STREAM, raised("InvalidRequestError")),
+    ("title_too_long", 2): Difference(BEFORE_THE_STREAM, _untitled),
+    ("title_too_long", 3): Difference(BEFORE_THE_STREAM, _untitled),
     ("unknown_type", 0): Difference(Fault(8), raised("MalformedRequestError")),
 }
