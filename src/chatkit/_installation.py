@@ -19,6 +19,7 @@ __all__ = ["InstallationProblem", "check_installation", "find_problem"]
 
 OURS: Final = "chatkit-server"
 THEIRS: Final = "openai-chatkit"
+_PACKAGE: Final = Path(__file__).resolve().parent
 
 
 class InstallationProblem:
@@ -43,13 +44,15 @@ def find_problem() -> InstallationProblem | None:
     ours, theirs = _installed(OURS), _installed(THEIRS)
     overwritten, missing = _damage(ours, theirs)
     if theirs is not None:
-        message = (
-            f"{THEIRS} {theirs.version} is installed as well. Both are imported as 'chatkit' and overwrite each "
-            "other's files"
-        )
+        message = f"{THEIRS} {theirs.version} is installed as well. Both are imported as 'chatkit'"
+        elsewhere = Path(str(theirs.locate_file("chatkit"))).resolve()
+        if elsewhere != _PACKAGE:
+            message += f", and the order of the path decides which one is: that one is in {elsewhere}"
+        else:
+            message += " and overwrite each other's files"
         if overwritten:
             message += f"; these are {THEIRS}'s now: {_named(overwritten)}"
-        elif not missing:
+        elif not missing and elsewhere == _PACKAGE:
             message += "; uninstalling either of them takes files of the other one along"
         return InstallationProblem(
             f"{message}.\n{_repair(THEIRS, OURS)}", is_fatal=bool(overwritten or missing)

@@ -48,7 +48,7 @@ def test_serve_keeps_threads_in_the_database(postgres_database: str, tmp_path: P
             assert f"Threads are kept in {place(postgres_database)}." in server.announcement
             hello(server.url)
             assert titles(server.url) == ["help"] * (round_ + 1)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["chatkit-files"], "no SQLite file"
 
 
 def with_password(url: str, password: str) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Case:
     models: list[BaseModel]
     setting: Setting | None = None
 
-    @property
+    @cached_property
     def occurring(self) -> set[str]:
         """Members of unions, values of fields and optional fields that are set, as ``members`` names them."""
         return set(_names(self.models))

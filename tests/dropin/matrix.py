@@ -151,15 +151,12 @@ def report() -> str:
     for reason, places in sorted(reasons.items()):
         lines += [f"  {reason}", *(f"    {place}" for place in places)]
     count = sum(map(len, made.values()))
-    lines += [
-        "",
-        f"{len(SCENARIOS)} scenarios of the server, {len(RUNS)} runs of the Agents SDK; {count} members, "
-        f"{len(gaps())} without a scenario, {len(lost())} lost.",
-    ]
+    played = f"{len(SCENARIOS)} scenarios of the server, {len(RUNS)} runs of the Agents SDK"
+    lines += ["", f"{played}; {count} members, {len(gaps())} without a scenario, {len(lost())} lost."]
     lines += [f"  NO SCENARIO: {name}" for name in gaps()] + [f"  LOST: {name}" for name in lost()]
     return "\n".join(lines).strip()
 
 
 if __name__ == "__main__":
-    print(report())
+    sys.stdout.write(f"{report()}\n")
     sys.exit(bool(gaps() or lost()))

@@ -1,11 +1,12 @@
 """What the protocol consists of, found by looking at the types; runs with whichever package provides ``chatkit``.
 
-``python members.py`` prints it as JSON.
+``python members.py`` prints it as JSON; ``members.json`` is what it printed with ``openai-chatkit``.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -152,4 +153,5 @@ def members() -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(members()))
+    lines = (f"{json.dumps(title)}: {json.dumps(names)}" for title, names in members().items())
+    sys.stdout.write("{\n" + ",\n".join(lines) + "}\n")

@@ -26,13 +26,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Decision:
-    """A record in ``docs/decisions``, by its number, and what of it is meant."""
+    """A record in ``docs/decisions``, by its name without the number, and what of it is meant."""
 
-    number: int
+    name: str
     what: str
 
     def __str__(self) -> str:
-        (record,) = (DOCS / "decisions").glob(f"{self.number:04}-*.md")
+        (record,) = (DOCS / "decisions").glob(f"[0-9]*-{self.name}.md")
         return f"decision {record.stem}: {self.what}"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.dropin.reasons import Decision, Fault, Reason
+from tests.dropin.reasons import Decision, Reason
 
 __all__ = ["REASONS"]
 
-RUN = 9
+RUN = "where-answers-differ-from-openai-chatkit"
 
 REASONS: dict[str, Reason] = {
     "citation_none": Decision(RUN, "a citation of no kind is left out instead of ending the answer"),
-    "client_tool_without_item_id": Fault(10),
+    "client_tool_without_item_id": Decision(RUN, "a function call without an item id gets one"),
     "thoughts_in_custom_workflow": Decision(
         RUN, "a workflow is introduced by its first task, also a thought"
     ),

@@ -12,10 +12,14 @@ Change = Callable[[Any], Any]
 HIDDEN = ("hidden_context_item", "sdk_hidden_context")
 STOPPED = "The user stopped the answer here. Do not continue it unless asked to."
 
-BEFORE_THE_STREAM = Decision(4, "what is wrong with a request is an error before the stream")
-CLOSED = Decision(3, "what a turn opened is closed and stored when it ends")
-OWN_WORDS = Decision(7, "texts that a model reads are in words of our own")
-SYNC_ACTION_SAVES = Decision(8, "what a sync action changes on the thread is saved")
+ELSEWHERE = "where-answers-differ-from-openai-chatkit"
+BEFORE_THE_STREAM = Decision(
+    "errors-before-the-stream", "what is wrong with a request is an error before the stream"
+)
+CLOSED = Decision("a-turn-closes-what-it-opened", "what a turn opened is closed and stored when it ends")
+OWN_WORDS = Decision(ELSEWHERE, "texts that a model reads are in words of our own")
+ERROR_IS_LAST = Decision(ELSEWHERE, "what changed is told before the error")
+SYNC_ACTION_SAVES = Decision(ELSEWHERE, "what a sync action changes on the thread is saved")
 
 
 def raised(name: str) -> Change:
@@ -104,6 +108,13 @@ def _titled(answer: Any) -> Any:
     return answer | {"title": "renamed by a sync action"}
 
 
+def _untitled(answer: Any) -> Any:
+    if "stored" in answer:
+        (thread,) = answer["stored"]["threads"]
+        return {"stored": answer["stored"] | {"threads": [_untitled(thread)]}}
+    return {key: value for key, value in answer.items() if key != "title"}
+
+
 def _then(*changes: Change) -> Change:
     def change(answer: Any) -> Any:
         for each in changes:
@@ -170,6 +181,7 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
     ("returns_early", 2): Difference(CLOSED, with_items(message("msg_w", "Hello"))),
     ("sync_action", 2): Difference(SYNC_ACTION_SAVES, _titled),
     ("sync_action", 3): Difference(SYNC_ACTION_SAVES, _titled),
+    ("title_then_error", 0): Difference(ERROR_IS_LAST, lambda answer: [*answer[:-2], answer[-1], answer[-2]]),
     ("unknown_attachment", 0): Difference(Fault(1), raised("NotFoundError")),
     ("unknown_attachment", 1): Difference(Fault(1), lambda _: {"data": [], "has_more": False}),
     ("unknown_attachment", 2): Difference(
@@ -191,5 +203,9 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
         for name in ("widget_of_any_kind", "widget_of_any_kind_reread")
         for number in range(3)
     },
+    ("limit_too_large", 1): Difference(Fault(7), raised("InvalidRequestError")),
+    ("title_too_long", 1): Difference(BEFORE_THE_STREAM, raised("InvalidRequestError")),
+    ("title_too_long", 2): Difference(BEFORE_THE_STREAM, _untitled),
+    ("title_too_long", 3): Difference(BEFORE_THE_STREAM, _untitled),
     ("unknown_type", 0): Difference(Fault(8), raised("MalformedRequestError")),
 }

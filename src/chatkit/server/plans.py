@@ -175,7 +175,9 @@ class Planner:
         thread = await self._thread(params.thread_id)
         item = await self._store.load_item(thread.id, params.item_id, self._context)
         if not isinstance(item, UserMessageItem):
-            raise InvalidRequestError("'item_id' must name a user message: its answer is written again.")
+            raise InvalidRequestError(
+                "'item_id' must name a user message: an answer is written again. This item is not a user message."
+            )
         refuse_messages_unless_active(thread)
         store, context = self._store, self._context
         options = self._options(thread)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from typing_extensions import TypeVar
 
+from chatkit._lifts import settled
 from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -215,7 +216,8 @@ class ChatKitServer(Handlers[TContext]):
         turns = self._turns()
         await turns.shutdown()
         await turns.log.close()
-        await self._store().close()
+        # A store written for openai-chatkit may have a method of this name that is not async.
+        await settled(self._store().close())
         turns.reopen()
 
     async def check(self) -> None:

@@ -10,6 +10,7 @@ from chatkit._lifts import make_attachment, settled
 from chatkit._signed_ids import FileDescription, generate_signed_id, parse_signed_id, signing_secret
 from chatkit.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from chatkit.ids import utc_now
+from chatkit.store.adopted import AdoptedStore, has_full_methods
 from chatkit.store.base import Store, usual_owner
 from chatkit.types import (
     Attachment,
@@ -48,7 +49,7 @@ def lift_store(
     """Returns a full store for what an application gave; a full one is returned as it is.
 
     Args:
-        store: A full store, or one with the reference's ten methods, sync or async.
+        store: A full store, by its class or by its methods, or one with the reference's ten methods, sync or async.
         files: Where attachments are kept, for the previews and for deleting files with their thread.
 
     Raises:
@@ -56,6 +57,9 @@ def lift_store(
     """
     if isinstance(store, Store):
         return store
+    given = cast("object", store)
+    if not isinstance(given, SimpleStore) and has_full_methods(given):
+        return AdoptedStore(given)
     missing = [name for name in _METHODS if not callable(getattr(store, name, None))]
     if missing:
         raise ConfigurationError(

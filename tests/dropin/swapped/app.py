@@ -236,6 +236,7 @@ def application(path: str) -> Starlette:
 
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
     config = uvicorn.Config(application(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run([listener])

@@ -275,6 +275,12 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
     "widget_of_any_kind": [create("widget_of_any_kind"), get()],
     "widget_of_any_kind_reread": [create("widget_of_any_kind"), get()],
     "title_then_error": [create("title_then_error"), get()],
+    "title_too_long": [
+        create("hello"),
+        ask("threads.update", thread_id=THREAD, title="x" * 1001),
+        get(),
+    ],
+    "limit_too_large": [create("hello"), ask("threads.list", limit=10_000)],
     "renamed_unknown": [ask("threads.update", thread_id="thr_none", title="New")],
     "deleted_unknown": [ask("threads.delete", thread_id="thr_none")],
 }

@@ -1,0 +1,97 @@
+"""Stores that are full by their methods, not by their class."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from chatkit.agents import AgentContext
+from chatkit.server import ChatKitServer
+from chatkit.store import MemoryStore, NotFoundError, Store
+from chatkit.store.adopted import AdoptedStore
+from chatkit.store.simple import lift_store
+from chatkit.testing import StoreContract
+from chatkit.types import AssistantMessageItem, Page, ThreadItemDoneEvent, ThreadMetadata
+
+ADA = {"user_id": "ada"}
+
+
+class Server(ChatKitServer[Any]):
+    async def respond(self, thread: Any, input: Any, context: Any) -> Any:
+        yield ThreadItemDoneEvent(item=AssistantMessageItem(id="msg_1", content=[]))
+
+
+class OfNoClass:
+    """Has the twelve methods of the port, and nothing else."""
+
+    def __init__(self) -> None:
+        self._inner: MemoryStore[Any] = MemoryStore()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Store.__abstractmethods__:
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+class TestAdoptedStore(StoreContract):
+    # The object is not asked whose context it is.
+    isolates_owners = False
+    fences_turns = False
+
+    def make_store(self) -> Store[Any]:
+        return lift_store(OfNoClass())  # pyright: ignore[reportArgumentType] -- has the methods
+
+
+def test_the_object_is_kept_and_makes_ids_if_it_can() -> None:
+    thread = ThreadMetadata(id="thr_1")
+    store: Any = OfNoClass()
+    adopted = lift_store(store)
+    assert isinstance(adopted, AdoptedStore)
+    assert adopted.store is store
+    assert adopted.generate_thread_id(ADA).startswith("thr_")
+    assert adopted.generate_item_id("message", thread, ADA).startswith("msg_")
+    store.generate_thread_id = lambda context: f"thread of {context['user_id']}"
+    store.generate_item_id = lambda kind, thread, context: f"{kind} of {thread.id}"
+    assert adopted.generate_thread_id(ADA) == "thread of ada"
+    assert adopted.generate_item_id("message", thread, ADA) == "message of thr_1"
+
+
+async def test_a_stand_in_of_tests_will_do_for_an_agent_context() -> None:
+    store = Mock()
+    store.generate_item_id = lambda kind, thread, context: f"{kind}_id"
+    store.load_thread_items = AsyncMock(return_value=Page())
+    context = AgentContext(thread=ThreadMetadata(id="thr_1"), store=store, request_context=None)
+    assert context.store is store
+    assert context.generate_id("message") == "message_id"
+
+
+async def test_a_server_keeps_threads_in_it() -> None:
+    store: Any = OfNoClass()
+    server = Server(store)
+    body = {
+        "type": "threads.create",
+        "params": {"input": {"content": [{"type": "input_text", "text": "Hi"}]}},
+    }
+    result: Any = await server.process(json.dumps(body), ADA)
+    events = [json.loads(frame[6:]) async for frame in result]
+    assert events[-1]["item"]["id"] == "msg_1"
+    assert server.store is store
+    assert (await store.load_item(events[0]["thread"]["id"], "msg_1", ADA)).id == "msg_1"
+    with pytest.raises(NotFoundError):
+        await store.load_item(events[0]["thread"]["id"], "msg_2", ADA)
+
+
+@pytest.mark.parametrize("returns", [None, "a coroutine"])
+async def test_closing_a_store_may_be_sync(returns: str | None) -> None:
+    closed: list[str] = []
+
+    class Own(MemoryStore[Any]):
+        def close(self) -> Any:
+            closed.append("closed")
+            return None if returns is None else super().close()
+
+    await Server(Own()).close()
+    assert closed == ["closed"]
