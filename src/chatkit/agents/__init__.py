@@ -26,6 +26,7 @@ except ImportError as error:
 
 from chatkit.agents.context import AgentContext, ClientToolCall
 from chatkit.agents.input_items import ThreadItemConverter, simple_to_agent_input
+from chatkit.agents.reexports import *  # noqa: F403
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
 from chatkit.agents.text import accumulate_text
