@@ -3,6 +3,14 @@
 /** Strings of the table in `strings/`, looked up by key; `{name}` in a string is replaced by the argument of that name. */
 export type Translate = (key: string, args?: Record<string, string | number>) => string;
 
+/** The page's side of entities: sources and tags that are things of its own. */
+export interface EntityHost {
+  /** Called for a click on an entity. */
+  onClick?(entity: unknown): void;
+  /** Answers with the widget that previews an entity, or with null. */
+  onRequestPreview?(entity: unknown): Promise<{ preview: unknown } | null>;
+}
+
 /** What every view of model or user content needs to know. */
 export interface ContentHost {
   readonly translate: Translate;
@@ -14,6 +22,8 @@ export interface ContentHost {
   onDeepLink(name: string, data?: Record<string, unknown>): void;
   /** Tells an application's log of something odd: unknown component, refused address. */
   onLog(name: string, data?: Record<string, unknown>): void;
+  /** Absent where the page does nothing with entities. */
+  readonly entities?: EntityHost;
 }
 
 /** An action of a widget as the protocol spells it, defaults filled in. */
