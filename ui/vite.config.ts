@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
-import { loader } from "./loader";
+import { loader } from "./loader.ts";
 
 export default defineConfig({
   base: "./",

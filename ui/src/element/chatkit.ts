@@ -4,7 +4,7 @@ import type { Attachment, ChatKitOptions, OpenAIChatKit, ToolChoice, UserMessage
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { state } from "lit/decorators.js";
 import { isOpen } from "../controllers/conversation";
-import { icon, namedIcon } from "../icons/icons";
+import { headerIcon, icon } from "../icons/icons";
 import type { UserContent, WireAttachment } from "../protocol/wire";
 import { styles } from "../styles";
 import { loadFonts, schemeOf, sheetOf, variablesOf } from "../theme/theme";
@@ -176,13 +176,12 @@ export class ChatKitElement extends LitElement {
     const { header, history } = app.options;
     const isHistory = app.view === "history";
     const title = isHistory ? app.translate("history.title") : (header?.title?.text ?? app.conversation.state.thread?.title ?? "");
-    const redraw = (): void => this.requestUpdate();
     const canStartNew = !app.conversation.isEmpty || app.conversation.id !== null;
     return html`<header class="header" part="header">
       ${isHistory
         ? html`<button type="button" class="icon-button back" aria-label=${app.translate("header.back")} title=${app.translate("header.back")} @click=${this.#leaveHistory}>${icon("chevron-left")}</button>`
         : header?.leftAction
-          ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.leftAction.icon} @click=${() => header.leftAction?.onClick()}>${namedIcon(header.leftAction.icon, redraw)}</button>`
+          ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.leftAction.icon} @click=${() => header.leftAction?.onClick()}>${headerIcon(header.leftAction.icon)}</button>`
           : nothing}
       ${header?.title?.enabled === false && !isHistory ? html`<span class="grow"></span>` : html`<h2 class="title" part="title" dir="auto">${title}</h2>`}
       ${canStartNew && !isHistory
@@ -192,7 +191,7 @@ export class ChatKitElement extends LitElement {
         ? html`<button type="button" class="icon-button history-button" part="history-button" aria-label=${app.translate("header.history")} title=${app.translate("header.history")} @click=${() => app.showHistory()}>${icon("history")}</button>`
         : nothing}
       ${header?.rightAction
-        ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.rightAction.icon} @click=${() => header.rightAction?.onClick()}>${namedIcon(header.rightAction.icon, redraw)}</button>`
+        ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.rightAction.icon} @click=${() => header.rightAction?.onClick()}>${headerIcon(header.rightAction.icon)}</button>`
         : nothing}
     </header>`;
   }
@@ -203,7 +202,7 @@ export class ChatKitElement extends LitElement {
     const isStart = conversation.id === null && conversation.isEmpty && !conversation.isBusy;
     return html`<main class="body ${isStart ? "start" : ""}">
       ${isStart
-        ? startScreen(app, () => this.requestUpdate())
+        ? startScreen(app)
         : conversation.loading && conversation.isEmpty
           ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
           : conversation.loadError && conversation.isEmpty

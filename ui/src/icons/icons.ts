@@ -1,26 +1,41 @@
-/** The icons of the shell, and those that options may name, out of Lucide's set. */
+/** The icons of the shell and of the header's buttons; others that options name are drawn by `<ck-icon>`. */
 
 import { html, nothing, svg, type TemplateResult } from "lit";
 import {
-  ArrowDown, ArrowUp, AtSign, Check, ChevronDown, ChevronLeft, ChevronRight, CircleAlert, Clock, Copy, Ellipsis, File, FileText,
-  History, Image, Info, Menu, Mic, Paperclip, Pencil, Plus, Quote, RefreshCw, Search, Settings, SlidersHorizontal, Sparkles,
-  Square, SquarePen, ThumbsDown, ThumbsUp, Trash2, TriangleAlert, WifiOff, X,
+  ArrowDown, ArrowLeft, ArrowLeftFromLine, ArrowLeftToLine, ArrowRightFromLine, ArrowRightToLine, ArrowUp, AtSign, BookOpen, Bug, Check,
+  ChevronDown, ChevronLeft, ChevronRight, ChevronsLeft, ChevronsRight, CircleAlert, CircleEllipsis, Clock, Copy, Ellipsis, EllipsisVertical,
+  File, FileText, History, House, Image, Info, LayoutGrid, Maximize, Maximize2, Menu, MessageCircleDashed, Mic, Minimize, Minimize2, Moon,
+  PanelLeft, PanelLeftClose, PanelLeftDashed, PanelLeftOpen, PanelRight, PanelRightClose, PanelRightDashed, PanelRightOpen, Paperclip, Pencil,
+  Plus, Quote, RefreshCw, Search, Settings, Share, Sparkles, Square, SquarePen, Star, Sun, TextAlignJustify, ThumbsDown, ThumbsUp, Trash2,
+  TriangleAlert, WifiOff, X,
 } from "lucide";
+import "../content/icon";
 
 export type IconNode = readonly (readonly [string, Record<string, string | number | undefined>])[];
 
-const SHELL: Record<string, IconNode> = {
+const SHELL = {
   "arrow-down": ArrowDown, "arrow-up": ArrowUp, "at-sign": AtSign, check: Check, "chevron-down": ChevronDown,
   "chevron-left": ChevronLeft, "chevron-right": ChevronRight, alert: CircleAlert, clock: Clock, copy: Copy,
   more: Ellipsis, file: File, "file-text": FileText, history: History, image: Image, info: Info, menu: Menu, mic: Mic,
   paperclip: Paperclip, pencil: Pencil, plus: Plus, quote: Quote, reload: RefreshCw, search: Search, settings: Settings,
-  sliders: SlidersHorizontal, sparkle: Sparkles, stop: Square, compose: SquarePen, "thumbs-down": ThumbsDown,
+  sparkle: Sparkles, stop: Square, compose: SquarePen, "thumbs-down": ThumbsDown,
   "thumbs-up": ThumbsUp, trash: Trash2, warning: TriangleAlert, offline: WifiOff, close: X,
 } as unknown as Record<string, IconNode>;
 
-type More = (name: string) => IconNode | null;
-let more: More | null = null;
-let loading: Promise<void> | null = null;
+/** The names of `HeaderIcon`. */
+const HEADER = {
+  "sidebar-left": PanelLeft, "sidebar-right": PanelRight, "sidebar-open-left": PanelLeftOpen, "sidebar-open-right": PanelRightOpen,
+  "sidebar-open-left-alt": PanelLeftOpen, "sidebar-open-right-alt": PanelRightOpen, "sidebar-floating-left": PanelLeftDashed,
+  "sidebar-floating-right": PanelRightDashed, "sidebar-floating-open-left": PanelLeftOpen, "sidebar-floating-open-right": PanelRightOpen,
+  "sidebar-collapse-left": PanelLeftClose, "sidebar-collapse-right": PanelRightClose, "collapse-left": ArrowLeftToLine,
+  "collapse-right": ArrowRightToLine, "open-left": ArrowLeftFromLine, "open-right": ArrowRightFromLine, "double-chevron-left": ChevronsLeft,
+  "double-chevron-right": ChevronsRight, home: House, "home-alt": House, "back-small": ChevronLeft, "back-large": ArrowLeft,
+  "expand-large": Maximize, "collapse-large": Minimize, "expand-small": Maximize2, "collapse-small": Minimize2, star: Star,
+  "star-filled": Star, bug: Bug, "chat-temporary": MessageCircleDashed, "settings-cog": Settings, grid: LayoutGrid,
+  "dots-horizontal": Ellipsis, "dots-vertical": EllipsisVertical, "dots-horizontal-circle": CircleEllipsis,
+  "dots-vertical-circle": CircleEllipsis, menu: Menu, "menu-inverted": TextAlignJustify, hamburger: Menu, history: History,
+  "book-open": BookOpen, compose: SquarePen, share: Share, "light-mode": Sun, "dark-mode": Moon, close: X,
+} as unknown as Record<string, IconNode>;
 
 function draw(node: IconNode): TemplateResult {
   return html`<svg class="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.75" stroke-linecap="round"
@@ -55,16 +70,13 @@ export function icon(name: string): TemplateResult | typeof nothing {
   return node ? draw(node) : nothing;
 }
 
-/** An icon that an application named; drawn when the whole set is there, after `onLoaded`. */
-export function namedIcon(name: string | null | undefined, onLoaded: () => void): TemplateResult | typeof nothing {
-  if (!name) return nothing;
-  if (more === null) {
-    loading ??= import("./named").then((module) => {
-      more = module.findIcon;
-    });
-    loading.then(onLoaded, () => undefined);
-    return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"></svg>`;
-  }
-  const node = more(name);
-  return node ? draw(node) : nothing;
+/** An icon of the header's buttons. */
+export function headerIcon(name: string): TemplateResult | typeof nothing {
+  const node = Object.hasOwn(HEADER, name) ? HEADER[name] : undefined;
+  return node ? draw(node) : namedIcon(name);
+}
+
+/** An icon that an application named: one of the protocol's, or `lucide:...`. */
+export function namedIcon(name: string | null | undefined): TemplateResult | typeof nothing {
+  return name ? html`<ck-icon class="named-icon" .name=${name}></ck-icon>` : nothing;
 }

@@ -1,13 +1,13 @@
 import { css } from "lit";
 
 export const sidebar = css`
-  :host { display: block; flex: none; inline-size: 17em; block-size: 100%; background: var(--ck-surface); border-inline-end: 1px solid var(--ck-border); font-size: 15px; overflow: visible; }
+  :host { display: block; flex: none; inline-size: 17em; block-size: 100%; background: var(--ck-color-surface-sunken); border-inline-end: 1px solid var(--ck-color-border); font-size: 15px; overflow: visible; }
   .panel { display: flex; flex-direction: column; block-size: 100%; min-block-size: 0; container-type: inline-size; }
   .top { padding: 1em 1.1em 0.5em; }
   .brand { font-weight: 650; letter-spacing: -0.01em; }
   .new { display: flex; align-items: center; gap: 0.65em; margin: 0.25em 0.6em 0.4em; padding: 0.55em 0.6em; border-radius: var(--ck-radius-sm); font-weight: 500; }
-  .new:hover { background: var(--ck-surface-2); }
-  .list { flex: 1; min-block-size: 0; overflow-y: auto; padding: 0 0.6em 1em; scrollbar-width: thin; scrollbar-color: var(--ck-border-strong) transparent; }
+  .new:hover { background: var(--ck-color-hover); }
+  .list { flex: 1; min-block-size: 0; overflow-y: auto; padding: 0 0.6em 1em; scrollbar-width: thin; scrollbar-color: var(--ck-color-border-soft) transparent; }
   .thread .icon-button { opacity: 0; }
   .thread:hover .icon-button, .thread:focus-within .icon-button, .thread.rename .icon-button { opacity: 1; }
   @media (hover: none) { .thread .icon-button { opacity: 1; } }
@@ -20,7 +20,7 @@ export const sidebar = css`
     :host(:dir(rtl)) { transform: translateX(102%); }
     :host(.open) { visibility: visible; transform: none; }
     :host(.open) .shade { display: block; position: fixed; inset: 0; inline-size: 100vw; inset-inline-start: 0; background: rgb(0 0 0 / 35%); z-index: -1; }
-    .panel { background: var(--ck-surface); }
+    .panel { background: var(--ck-color-surface-sunken); }
   }
   @media (prefers-reduced-motion: reduce) { :host { transition: none; } }
 `;

@@ -1,5 +1,6 @@
 /** The strings of a locale, and what follows from the locale. */
 
+import { contentStrings } from "../content/strings";
 import { en } from "./en";
 
 export type Table = Readonly<Record<string, string>>;
@@ -9,24 +10,16 @@ const TABLES: Record<string, () => Promise<Table>> = {
   de: () => import("./de").then((module) => module.de),
 };
 
-/** Views of content and widgets bring strings of their own. */
-const extra = new Map<string, Table[]>();
-
-/** Adds strings of a language; keys that are there already stay as they are. */
-export function addStrings(language: string, table: Table): void {
-  extra.set(language, [...(extra.get(language) ?? []), table]);
-}
-
 /** Returns the table of a locale's language; English where there is none. */
 export async function loadTable(locale: string): Promise<Table> {
   const language = languageOf(locale);
   const load = Object.hasOwn(TABLES, language) ? TABLES[language] : undefined;
   const table = load ? await load() : {};
-  return { ...english(), ...Object.assign({}, ...(extra.get(language) ?? [])), ...table };
+  return { ...english(), ...table };
 }
 
 export function english(): Table {
-  return { ...Object.assign({}, ...(extra.get("en") ?? [])), ...en };
+  return { ...contentStrings, ...en };
 }
 
 /** Fills the arguments into a string of a table. */

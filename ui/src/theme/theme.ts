@@ -10,18 +10,24 @@ const RADII: Record<string, [small: string, medium: string, large: string, contr
   soft: ["5px", "8px", "10px", "8px"],
   sharp: ["0px", "0px", "0px", "0px"],
 };
-const DENSITIES: Record<string, string> = { compact: "0.8", normal: "1", spacious: "1.25" };
+const DENSITIES: Record<string, number> = { compact: 0.8, normal: 1, spacious: 1.25 };
 const SANS = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif';
 const MONO = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace';
 
 /** Lightness of each colour, from 0 to 1, in both schemes. */
 const LIGHTNESS: Record<ColorScheme, Record<string, number>> = {
-  light: { bg: 1, surface: 0.975, "surface-2": 0.95, "surface-3": 0.915, border: 0.905, "border-strong": 0.8, text: 0.21, "text-muted": 0.48, "text-faint": 0.54 },
-  dark: { bg: 0.2, surface: 0.245, "surface-2": 0.285, "surface-3": 0.34, border: 0.33, "border-strong": 0.46, text: 0.955, "text-muted": 0.755, "text-faint": 0.7 },
+  light: {
+    "color-surface": 1, "color-surface-raised": 1, "color-surface-sunken": 0.972, "color-hover": 0.952, "color-pressed": 0.915,
+    "color-border": 0.905, "color-border-strong": 0.64, "color-border-soft": 0.84, "color-text": 0.21, "color-muted": 0.48, "color-faint-text": 0.53,
+  },
+  dark: {
+    "color-surface": 0.2, "color-surface-raised": 0.235, "color-surface-sunken": 0.25, "color-hover": 0.285, "color-pressed": 0.34,
+    "color-border": 0.335, "color-border-strong": 0.56, "color-border-soft": 0.4, "color-text": 0.955, "color-muted": 0.755, "color-faint-text": 0.7,
+  },
 };
 const STATES: Record<ColorScheme, Variables> = {
-  light: { danger: "#b42318", warning: "#935f00", success: "#067647", info: "#175cd3", discovery: "#6938c4" },
-  dark: { danger: "#ff8f85", warning: "#f7c04a", success: "#5dd39b", info: "#84b6ff", discovery: "#c0a4ff" },
+  light: { "color-danger": "#b42318", "color-warning": "#8f4d00", "color-success": "#0f7040", "color-info": "#175cd3", "color-discovery": "#6b3fc9" },
+  dark: { "color-danger": "#ff8f85", "color-warning": "#f2b25c", "color-success": "#5fd39a", "color-info": "#84b6ff", "color-discovery": "#bfa3ff" },
 };
 
 export function schemeOf(theme: ChatKitOptions["theme"]): ColorScheme {
@@ -29,45 +35,59 @@ export function schemeOf(theme: ChatKitOptions["theme"]): ColorScheme {
   return scheme === "dark" ? "dark" : "light";
 }
 
-/** Returns the variables of a theme, without their prefix `--ck-`. */
+/** Returns the variables of a theme, without their prefix `--ck-`; colours say what they are in either scheme. */
 export function variablesOf(option: ChatKitOptions["theme"]): Variables {
-  const scheme = schemeOf(option);
   const theme: ThemeOption = typeof option === "object" ? option : {};
   const [small, medium, large, control] = RADII[theme.radius ?? "pill"] ?? RADII["pill"]!;
+  const density = DENSITIES[theme.density ?? "normal"] ?? 1;
   const variables: Variables = {
+    radius: medium,
     "radius-sm": small,
     "radius-md": medium,
     "radius-lg": large,
     "radius-control": control,
-    density: DENSITIES[theme.density ?? "normal"] ?? "1",
+    density: String(density),
+    space: `${4 * density}px`,
     "font-size": `${theme.typography?.baseSize ?? 16}px`,
     font: theme.typography?.fontFamily ? `${theme.typography.fontFamily}, ${SANS}` : SANS,
     "font-mono": theme.typography?.fontFamilyMono ? `${theme.typography.fontFamilyMono}, ${MONO}` : MONO,
-    ...STATES[scheme],
+    "focus-ring": "2px solid var(--ck-link)",
+    shadow: "0 1px 3px rgb(0 0 0 / 10%), 0 8px 28px rgb(0 0 0 / 14%)",
   };
+  const light = colorsOf(theme, "light");
+  const dark = colorsOf(theme, "dark");
+  for (const [name, value] of Object.entries(light)) variables[name] = value === dark[name] ? value : `light-dark(${value}, ${dark[name]})`;
+  return variables;
+}
+
+function colorsOf(theme: ThemeOption, scheme: ColorScheme): Variables {
+  const colors: Variables = { ...STATES[scheme] };
   const { hue = 260, tint = 0, shade = 0 } = theme.color?.grayscale ?? {};
   const chroma = Math.min(Math.max(tint, 0), 9) * 0.004;
   for (const [name, base] of Object.entries(LIGHTNESS[scheme])) {
     // Shade moves what is behind the text, never the text: its contrast has to stay.
-    const moved = name.startsWith("text") ? base : Math.min(1, Math.max(0, base + (scheme === "dark" ? shade * 0.02 : -Math.max(0, shade) * 0.012)));
-    variables[name] = `oklch(${round(moved)} ${round(moved === 1 ? 0 : chroma)} ${hue})`;
+    const step = scheme === "dark" ? shade * 0.02 : -Math.max(0, shade) * 0.012;
+    const moved = name.includes("text") || name.includes("muted") ? base : Math.min(1, Math.max(0, base + step));
+    colors[name] = `oklch(${round(moved)} ${round(moved === 1 ? 0 : chroma)} ${hue})`;
   }
   const { surface, accent } = theme.color ?? {};
-  if (surface) {
-    variables["bg"] = surface.background;
-    variables["surface"] = surface.foreground;
-    variables["surface-2"] = `color-mix(in oklab, ${surface.foreground} 93%, ${variables["text"]})`;
-    variables["surface-3"] = `color-mix(in oklab, ${surface.foreground} 87%, ${variables["text"]})`;
+  // Surface colours are given for the scheme that the page asked for, and are no help in the other one.
+  if (surface && scheme === schemeOf(theme)) {
+    colors["color-surface"] = surface.background;
+    colors["color-surface-raised"] = surface.background;
+    colors["color-surface-sunken"] = surface.foreground;
+    colors["color-hover"] = `color-mix(in oklab, ${surface.foreground} 93%, ${colors["color-text"]})`;
+    colors["color-pressed"] = `color-mix(in oklab, ${surface.foreground} 87%, ${colors["color-text"]})`;
   }
-  variables["accent"] = accent?.primary ?? (scheme === "dark" ? "#f2f2f3" : "#18181b");
-  const on = contrastOf(variables["accent"]);
-  variables["on-accent"] = on ?? (scheme === "dark" ? "#18181b" : "#ffffff");
-  const level = accent ? (accent.level ?? 0) : 0;
-  variables["accent-soft"] = `color-mix(in oklab, ${variables["accent"]} ${8 + level * 4}%, ${variables["bg"]})`;
-  variables["user-bg"] = accent && level > 0 ? variables["accent-soft"] : (variables["surface-2"] ?? "");
+  const primary = accent?.primary ?? (scheme === "dark" ? "#f2f2f3" : "#18181b");
+  const level = accent?.level ?? 0;
+  colors["accent"] = primary;
+  colors["accent-text"] = contrastOf(primary) ?? (scheme === "dark" ? "#18181b" : "#ffffff");
+  colors["accent-soft"] = `color-mix(in oklab, ${primary} ${8 + level * 4}%, ${colors["color-surface"]})`;
+  colors["color-user"] = accent && level > 0 ? colors["accent-soft"] : (colors["color-hover"] ?? "");
   // Links and marks need contrast against the page, which a pale accent would not have.
-  variables["link"] = accent ? `color-mix(in oklab, ${variables["accent"]} 82%, ${variables["text"]})` : (STATES[scheme]["info"] ?? "");
-  return variables;
+  colors["link"] = accent ? `color-mix(in oklab, ${primary} 80%, ${colors["color-text"]})` : (STATES[scheme]["color-info"] ?? "");
+  return colors;
 }
 
 function round(value: number): number {

@@ -109,10 +109,10 @@ export class ComposerView extends ShellView {
       ${tools
         .filter((entry) => entry.pinned)
         .map((entry) => html`<button type="button" class="chip-button" aria-pressed=${entry.id === tool?.id} @click=${() => this.#toggleTool(entry.id)}>
-          ${namedIcon(entry.icon, () => this.requestUpdate())}<span>${entry.shortLabel ?? entry.label}</span></button>`)}
+          ${namedIcon(entry.icon)}<span>${entry.shortLabel ?? entry.label}</span></button>`)}
       ${tool && !tool.pinned
         ? html`<button type="button" class="chip-button" aria-pressed="true" aria-label=${this.t("composer.removeTool", { name: tool.label })} @click=${() => this.#toggleTool(tool.id)}>
-            ${namedIcon(tool.icon, () => this.requestUpdate())}<span>${tool.shortLabel ?? tool.label}</span>${icon("close")}</button>`
+            ${namedIcon(tool.icon)}<span>${tool.shortLabel ?? tool.label}</span>${icon("close")}</button>`
         : nothing}
       <span class="grow"></span>
       ${models.length > 1 && model
@@ -152,7 +152,7 @@ export class ComposerView extends ShellView {
       entries.push({
         id: `tool ${tool.id}`,
         label: tool.label,
-        icon: namedIcon(tool.icon, () => this.requestUpdate()),
+        icon: namedIcon(tool.icon),
         checked: tool.id === this.composer.toolId,
         select: () => this.#toggleTool(tool.id),
       });

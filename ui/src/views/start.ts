@@ -5,14 +5,14 @@ import type { App } from "../element/app";
 import { namedIcon } from "../icons/icons";
 import type { UserContent } from "../protocol/wire";
 
-export function startScreen(app: App, redraw: () => void): TemplateResult {
+export function startScreen(app: App): TemplateResult {
   const { greeting, prompts = [] } = app.options.startScreen ?? {};
   return html`<section class="start-screen" part="start-screen">
     <h1 class="greeting" part="greeting" dir="auto">${greeting ?? app.translate("start.greeting")}</h1>
     ${prompts.length > 0
       ? html`<ul class="prompts">${prompts.map(
           (prompt) => html`<li><button type="button" class="prompt" part="prompt" dir="auto" @click=${() => send(app, prompt.prompt)}>
-            ${prompt.icon ? namedIcon(prompt.icon, redraw) : nothing}<span>${prompt.label}</span></button></li>`,
+            ${prompt.icon ? namedIcon(prompt.icon) : nothing}<span>${prompt.label}</span></button></li>`,
         )}</ul>`
       : nothing}
   </section>`;

@@ -98,7 +98,7 @@ export class Suggestions {
           group = entry.group;
           return html`${heading}<div class="menu-entry ${index === this.active ? "active" : ""}" role="option" id="suggestion-${index}"
             aria-selected=${index === this.active} @pointerdown=${(event: Event) => event.preventDefault()} @click=${() => pick(entry)}>
-            ${entry.icon ? namedIcon(entry.icon, this.onChange) : nothing}
+            ${entry.icon ? namedIcon(entry.icon) : nothing}
             <span class="menu-text"><span class="menu-label">${entry.label}</span>
             ${entry.description ? html`<span class="menu-description">${entry.description}</span>` : nothing}</span></div>`;
         },

@@ -112,7 +112,7 @@ export class ThreadView extends ShellView {
     if (conversation.reconnecting) return html`<div class="progress" part="progress" role="status">${icon("offline")}<span class="shimmer">${this.t("thread.reconnecting")}</span></div>`;
     if (threadState.progress) {
       const { icon: name, text } = threadState.progress;
-      return html`<div class="progress" part="progress" role="status">${name ? namedIcon(name, () => this.requestUpdate()) : nothing}<span class="shimmer" dir="auto">${text}</span></div>`;
+      return html`<div class="progress" part="progress" role="status">${name ? namedIcon(name) : nothing}<span class="shimmer" dir="auto">${text}</span></div>`;
     }
     if (!conversation.isBusy) return nothing;
     const last = threadState.items.at(-1);
