@@ -318,7 +318,7 @@ export class Conversation {
       }
       failure = this.#failureOfEnd(ended);
     } catch (error) {
-      if (!isAbort(error) && !abort.signal.aborted) failure = this.#failureOf(error);
+      if (!isAbort(error) && !abort.signal.aborted) failure = await this.#failureOf(error);
     }
     this.#streams.delete(abort);
     this.reconnecting = false;
@@ -387,20 +387,30 @@ export class Conversation {
     return isCutOff ? interrupted("interrupted") : null;
   }
 
-  #failureOf(error: unknown): Failure | null {
+  async #failureOf(error: unknown): Promise<Failure | null> {
     const told = asError(error);
+    if (told instanceof ServerError && told.code === "turn_not_found") return this.#lostTurn();
     this.host.onError(told);
-    if (told instanceof ServerError) {
-      if (told.code === "turn_not_found") {
-        // Nothing is kept of the turn any more: what is stored is all that there is.
-        void Promise.resolve().then(() => this.refresh()).catch((reason: unknown) => this.host.onError(asError(reason)));
-        return null;
-      }
-      return { message: told.message, code: told.code, allowRetry: true };
-    }
+    if (told instanceof ServerError) return { message: told.message, code: told.code, allowRetry: true };
     if (told instanceof StreamInterrupted) return interrupted("interrupted");
     if (told instanceof ConnectionError) return { message: null, code: "offline", allowRetry: true };
     return { message: null, code: "unexpected", allowRetry: true };
+  }
+
+  /** Nothing is kept of the turn any more: what is stored is all that there is, and tells whether it went on without us. */
+  async #lostTurn(): Promise<Failure | null> {
+    const { id } = this;
+    const before = this.state;
+    if (id === null) return interrupted("interrupted");
+    try {
+      await this.#fetch(id);
+    } catch (error) {
+      this.host.onError(asError(error));
+      return interrupted("interrupted");
+    }
+    const wasOpen = before.pending.size > 0 || before.items.at(-1)?.type === "user_message";
+    const hasGrown = this.state.items.length > before.items.length || textLength(this.state) > textLength(before);
+    return wasOpen && !hasGrown ? interrupted("interrupted") : null;
   }
 
   #enter(phase: Phase): void {
@@ -426,6 +436,11 @@ export class Conversation {
   #changed(): void {
     this.host.onChange(this);
   }
+}
+
+function textLength(state: ThreadState): number {
+  const last = state.items.findLast((item) => item.type === "assistant_message");
+  return last?.type === "assistant_message" ? last.content.reduce((sum, part) => sum + part.text.length, 0) : 0;
 }
 
 function interrupted(code: string): Failure {

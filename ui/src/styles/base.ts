@@ -27,7 +27,7 @@ export const base = css`
   .faint { color: var(--ck-color-faint-text); }
   .visually-hidden { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   .icon, .named-icon { inline-size: 1.25em; block-size: 1.25em; flex: none; display: block; }
-  .named-icon { font-size: 1.25em; inline-size: 1em; block-size: 1em; }
+  .named-icon { display: inline-flex; font-size: 1.25em; inline-size: 1em; block-size: 1em; }
 
   button, input, textarea { font: inherit; color: inherit; letter-spacing: inherit; }
   button { cursor: pointer; background: none; border: 0; padding: 0; text-align: start; touch-action: manipulation; -webkit-tap-highlight-color: transparent; }

@@ -5,11 +5,15 @@ export const composer = css`
   ck-composer { display: block; }
   .composer { position: relative; display: flex; flex-direction: column; background: var(--ck-color-surface-raised); border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-lg); padding: calc(0.5em * var(--ck-density)); box-shadow: 0 1px 6px rgb(0 0 0 / 5%); transition: border-color 0.12s, box-shadow 0.12s; }
   .composer:focus-within { border-color: color-mix(in oklab, var(--ck-color-text) 45%, var(--ck-color-border)); box-shadow: 0 2px 12px rgb(0 0 0 / 9%); }
-  .field { position: relative; display: grid; }
-  .mirror, .input { grid-area: 1 / 1; margin: 0; padding: 0.35em 0.6em; font: inherit; line-height: 1.5; white-space: pre-wrap; overflow-wrap: anywhere; max-block-size: min(14em, 34vh); min-block-size: 2.2em; border: 0; }
+  .field { position: relative; display: grid; min-inline-size: 0; min-block-size: 2.35em; align-items: center; }
+  .composer.plain { flex-direction: row; flex-wrap: wrap; align-items: flex-end; }
+  .composer.plain > .field, .composer.plain > .lock { flex: 1; }
+  .composer.plain > .quote, .composer.plain > .complaints { flex: 1 0 100%; }
+  .composer.plain > .toolbar { padding: 0; }
+  .mirror, .input { grid-area: 1 / 1; margin: 0; padding: 0.35em 0.6em; font: inherit; line-height: 1.5; white-space: pre-wrap; overflow-wrap: anywhere; max-block-size: min(14em, 34vh); min-block-size: 2.2em; border: 0; align-self: center; }
   .mirror { visibility: visible; color: transparent; overflow: hidden; pointer-events: none; padding-inline-end: 0.6em; }
   .mirror mark { padding: 0; color: transparent; box-shadow: 0 0 0 0.1em color-mix(in oklab, var(--ck-link) 16%, transparent); }
-  .input { position: relative; resize: none; background: transparent; outline: none; overflow-y: auto; block-size: 100%; scrollbar-width: none; color: var(--ck-color-text); }
+  .input { position: relative; resize: none; background: transparent; outline: none; overflow-y: auto; block-size: 100%; align-self: stretch; scrollbar-width: none; color: var(--ck-color-text); }
   .input::placeholder { color: var(--ck-color-faint-text); opacity: 1; text-overflow: ellipsis; white-space: nowrap; overflow: hidden; }
   .suggestions { inset-inline: 0; max-inline-size: none; max-block-size: 16em; }
 

@@ -59,7 +59,7 @@ export class ComposerView extends ShellView {
     const { placeholder } = this.app.options.composer ?? {};
     const prompt = composer.tool?.placeholderOverride ?? placeholder ?? this.t("composer.placeholder");
     const suggestions = this.#suggestions;
-    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"}" part="composer" @submit=${this.#submit}
+    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}
       @dragenter=${this.#dragOver} @dragover=${this.#dragOver} @dragleave=${this.#dragLeave} @drop=${this.#drop}>
       ${composer.complaints.length > 0
         ? html`<div class="complaints" role="alert">${icon("alert")}<div>${composer.complaints.map((text) => html`<div dir="auto">${text}</div>`)}</div>
@@ -83,6 +83,14 @@ export class ComposerView extends ShellView {
       ${this.#toolbar()}
       ${this.isDroppedOn ? html`<div class="drop-hint">${icon("paperclip")}${this.t("composer.drop")}</div>` : nothing}
     </form>`;
+  }
+
+  /** Whether there is nothing to choose, so that text and button fit into one row. */
+  get #isPlain(): boolean {
+    const { composer, entities } = this.app.options;
+    const hasTools = (composer?.tools?.length ?? 0) > 0 || (composer?.models?.length ?? 0) > 1;
+    const hasMore = composer?.dictation?.enabled || (entities?.onTagSearch && entities.showComposerMenu);
+    return !this.composer.takesFiles && !hasTools && !hasMore;
   }
 
   #toolbar(): TemplateResult | typeof nothing {
