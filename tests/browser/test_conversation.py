@@ -238,4 +238,6 @@ def test_a_server_that_is_killed_in_the_middle(open_page: OpenPage, tmp_path: Pa
         chat.element.get_by_role("alert").get_by_role("button", name="Try again").click()
         expect(chat.answers.last).to_contain_text("Line 3 of 400")
         expect(chat.bubbles).to_have_count(1)
+        chat.stop_button.click()
+        chat.until_idle()
         chat.errors.clear()
