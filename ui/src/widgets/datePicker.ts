@@ -20,6 +20,7 @@ export class CkDatePicker extends LitElement {
     look: { attribute: false },
     side: { attribute: false },
     align: { attribute: false },
+    labelled: { attribute: false },
     clearable: { type: Boolean },
     disabled: { type: Boolean },
     host: { attribute: false },
@@ -35,6 +36,8 @@ export class CkDatePicker extends LitElement {
   declare look: string;
   declare side: PopupSide;
   declare align: PopupAlign;
+  /** A Label names the control. */
+  declare labelled: boolean;
   declare clearable: boolean;
   declare disabled: boolean;
   declare host: ContentHost | null;
@@ -55,6 +58,7 @@ export class CkDatePicker extends LitElement {
     this.look = "";
     this.side = "bottom";
     this.align = "start";
+    this.labelled = false;
     this.clearable = false;
     this.disabled = false;
     this.host = null;
@@ -89,13 +93,24 @@ export class CkDatePicker extends LitElement {
 
   #show(): void {
     if (this.disabled) return;
+    document.addEventListener("pointerdown", this.#outside, true);
     this.active = clampDay(this.fieldValue ?? today(), this.min, this.max);
     this.#focusDay = true;
     this.open = true;
   }
 
+  readonly #outside = (event: Event): void => {
+    if (!event.composedPath().includes(this)) this.#close(false);
+  };
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#close(false);
+  }
+
   #close(focus: boolean): void {
     this.open = false;
+    document.removeEventListener("pointerdown", this.#outside, true);
     closePopup(this.querySelector<HTMLElement>(".popup"));
     if (focus) this.#button.focus();
   }
@@ -155,13 +170,10 @@ export class CkDatePicker extends LitElement {
     </button>`;
     return html`<div
       class="popup calendar"
-      popover="auto"
+      popover="manual"
       role="dialog"
       aria-label=${this.placeholder || translate("widget.chooseDate")}
       @keydown=${this.#key}
-      @toggle=${(event: Event) => {
-        if ((event as ToggleEvent).newState === "closed") this.open = false;
-      }}
     >
       <div class="month">
         ${step(-1, "chevron-left", "widget.previousMonth")}
@@ -208,6 +220,8 @@ export class CkDatePicker extends LitElement {
         id=${this.controlId}
         aria-haspopup="dialog"
         aria-expanded=${this.open}
+        aria-labelledby=${this.labelled ? `${this.controlId}-label ${this.controlId}-value` : nothing}
+        aria-label=${this.labelled ? nothing : [this.placeholder || this.fieldName, value ? formatDay(value, locale, { dateStyle: "long" }) : ""].filter(Boolean).join(", ")}
         ?disabled=${this.disabled}
         @click=${() => (this.open ? this.#close(true) : this.#show())}
         @keydown=${(event: KeyboardEvent) => {
@@ -218,7 +232,7 @@ export class CkDatePicker extends LitElement {
         }}
       >
         <ck-icon name="calendar"></ck-icon>
-        <span class=${value ? "value" : "value placeholder"} dir="auto"
+        <span id="${this.controlId}-value" class=${value ? "value" : "value placeholder"} dir="auto"
           >${value ? formatDay(value, locale, { dateStyle: "medium" }) : this.placeholder || translate("widget.chooseDate")}</span
         >
       </button>

@@ -23,6 +23,7 @@ export class CkSelect extends LitElement {
     placeholder: { attribute: false },
     controlId: { attribute: false },
     look: { attribute: false },
+    labelled: { attribute: false },
     clearable: { type: Boolean },
     searchable: { type: Boolean },
     disabled: { type: Boolean },
@@ -38,6 +39,8 @@ export class CkSelect extends LitElement {
   declare controlId: string;
   /** Classes of the button: variant, size, pill, block. */
   declare look: string;
+  /** A Label names the control. */
+  declare labelled: boolean;
   declare clearable: boolean;
   declare searchable: boolean;
   declare disabled: boolean;
@@ -58,6 +61,7 @@ export class CkSelect extends LitElement {
     this.placeholder = "";
     this.controlId = "";
     this.look = "";
+    this.labelled = false;
     this.clearable = false;
     this.searchable = false;
     this.disabled = false;
@@ -97,13 +101,24 @@ export class CkSelect extends LitElement {
 
   #show(): void {
     if (this.disabled) return;
+    document.addEventListener("pointerdown", this.#outside, true);
     this.open = true;
     this.query = "";
     this.active = Math.max(0, this.options.findIndex((option) => option.value === this.fieldValue));
   }
 
+  readonly #outside = (event: Event): void => {
+    if (!event.composedPath().includes(this)) this.#close(false);
+  };
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#close(false);
+  }
+
   #close(focus: boolean): void {
     this.open = false;
+    document.removeEventListener("pointerdown", this.#outside, true);
     closePopup(this.querySelector<HTMLElement>(".popup"));
     if (focus) this.#button.focus();
   }
@@ -184,11 +199,8 @@ export class CkSelect extends LitElement {
     const active = shown[this.active] ? id(this.active) : nothing;
     return html`<div
       class="popup"
-      popover="auto"
+      popover="manual"
       @keydown=${this.#listKey}
-      @toggle=${(event: Event) => {
-        if ((event as ToggleEvent).newState === "closed") this.open = false;
-      }}
     >
       ${this.searchable
         ? html`<input
@@ -252,11 +264,13 @@ export class CkSelect extends LitElement {
         id=${this.controlId}
         aria-haspopup="listbox"
         aria-expanded=${this.open}
+        aria-labelledby=${this.labelled ? `${this.controlId}-label ${this.controlId}-value` : nothing}
+        aria-label=${this.labelled ? nothing : [this.placeholder || this.fieldName, chosen ? chosen.label : ""].filter(Boolean).join(", ")}
         ?disabled=${this.disabled}
         @click=${() => (this.open ? this.#close(true) : this.#show())}
         @keydown=${this.#buttonKey}
       >
-        <span class=${chosen ? "value" : "value placeholder"} dir="auto">${chosen?.label ?? empty}</span>
+        <span id="${this.controlId}-value" class=${chosen ? "value" : "value placeholder"} dir="auto">${chosen?.label ?? empty}</span>
         <ck-icon class="chevron" name="chevron-down"></ck-icon>
       </button>
       ${this.clearable && chosen && !this.disabled
