@@ -51,7 +51,9 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     pages: list[ChatPage] = []
 
     def open_(url: str, **options: Any) -> ChatPage:
-        context = browser.new_context(**{"viewport": {"width": 1100, "height": 760}, "locale": "en-US", **options})
+        context = browser.new_context(
+            **{"viewport": {"width": 1100, "height": 760}, "locale": "en-US", **options}
+        )
         context.set_default_timeout(20_000)
         page = context.new_page()
         chat = ChatPage(page)

@@ -1,7 +1,7 @@
 /** `<ck-generated-image>`: an image while it comes into being, and when it is there. */
 
 import { LitElement, css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 import type { ContentHost } from "../contracts";
 import "./icon";

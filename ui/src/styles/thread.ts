@@ -47,6 +47,12 @@ export const thread = css`
   .notice .button, .notice .icon-button { margin-block: -0.15em; }
   .notice .button { background: var(--ck-color-surface); border-color: var(--ck-color-border); }
 
+  @container (max-width: 30em) {
+    .notice { flex-wrap: wrap; }
+    .notice .notice-text { flex-basis: calc(100% - 5.5em); }
+    .notice .button { order: 3; margin-inline-start: 1.8em; }
+  }
+
   .jump { position: absolute; inset-block-end: 0.75em; inset-inline: 0; margin-inline: auto; inline-size: 2.4em; block-size: 2.4em; display: grid; place-items: center; border-radius: 50%; background: var(--ck-color-surface); border: 1px solid var(--ck-color-border); box-shadow: 0 2px 10px rgb(0 0 0 / 14%); color: var(--ck-color-text); animation: appear 0.15s ease-out; z-index: 3; }
   .jump:hover { background: var(--ck-color-hover); }
   .jump.live::after { content: ""; position: absolute; inset-block-start: 0; inset-inline-end: 0; inline-size: 0.6em; block-size: 0.6em; border-radius: 50%; background: var(--ck-color-info); }
@@ -65,6 +71,7 @@ export const thread = css`
   .questions { border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); padding: 1em; display: flex; flex-direction: column; gap: 1.1em; margin: 0; background: var(--ck-color-surface); }
   .question { border: 0; margin: 0; padding: 0; min-inline-size: 0; display: flex; flex-direction: column; gap: 0.45em; }
   .question-text { font-weight: 600; padding: 0; }
+  .question-text, .hint, .thread-title, .answered dt { text-align: match-parent; }
   .hint { color: var(--ck-color-muted); font-size: 0.875em; }
   fieldset .hint { display: block; margin-block-end: 0.45em; }
   .question textarea { resize: vertical; padding: 0.6em 0.8em; border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-sm); background: var(--ck-color-surface); min-block-size: 4em; }

@@ -70,6 +70,7 @@ export class TurnView extends ShellView {
       case "assistant_message":
         return html`${item.content.map((part) => html`<ck-markdown .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
       case "widget":
+        void loadWidgets();
         return html`<ck-widget .widget=${item.widget} .itemId=${item.id} .host=${this.host}></ck-widget>`;
       case "generated_image":
         return html`<ck-generated-image .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
@@ -130,6 +131,16 @@ export class TurnView extends ShellView {
       this.copied = false;
     }, 2000);
   }
+}
+
+let widgets: Promise<unknown> | null = null;
+
+/** Most threads have no widgets, so that their code is loaded with the first one. */
+function loadWidgets(): Promise<unknown> {
+  widgets ??= import("../widgets/index").catch(() => {
+    widgets = null;
+  });
+  return widgets;
 }
 
 function isShown(item: Item): boolean {

@@ -1,7 +1,7 @@
 /** `<ck-chart>`: bars, areas and lines as SVG, with a table for those who do not see them. A chunk of its own. */
 
 import { LitElement, css, html, nothing, svg, type PropertyValues, type SVGTemplateResult, type TemplateResult } from "lit";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 import type { ContentHost } from "../contracts";
 import { defaultHost } from "../content/strings";

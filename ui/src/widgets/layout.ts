@@ -2,7 +2,7 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import { ifDefined } from "lit/directives/if-defined.js";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 import { readImage } from "../content/urls";
 import { readColor } from "./colors";

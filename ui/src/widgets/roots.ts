@@ -2,7 +2,7 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 import { readImage } from "../content/urls";
 import type { Bound } from "./actions";

@@ -1,7 +1,7 @@
 /** Text, Title, Caption, Markdown, Badge, Icon, Label. */
 
 import { html, nothing, type TemplateResult } from "lit";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 import "../content/markdown";
 import { readColor } from "./colors";

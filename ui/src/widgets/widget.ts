@@ -16,7 +16,7 @@ import { renderBasic, renderCard, renderListView, renderListViewItem } from "./r
 import { renderBadge, renderCaption, renderIcon, renderLabel, renderMarkdown, renderText, renderTitle } from "./texts";
 import { childrenOf, isNode, text, type WidgetNode } from "./types";
 import { widgetStyles } from "./widgetStyles";
-import { styleMap } from "lit/directives/style-map.js";
+import { styleMap } from "../cssom";
 
 type Shown = TemplateResult | typeof nothing;
 type Renderer = (node: WidgetNode, context: WidgetContext) => Shown;
