@@ -1,8 +1,8 @@
 """Builds the user interface of `ui/` into `src/chatkit/web/static/`, with a Node that comes as a wheel.
 
-The build backend runs it before it packs, so that `pip install .` and `python -m build` need no Node of the system; the
-sdist holds what was built, so that an installation from it needs none either. `python hatch_build.py` does the same in a
-checkout, and nothing where that is up to date.
+The build backend runs it before it packs, so that `pip install .` and `python -m build` need no Node of the system;
+the sdist holds what was built, so that an installation from it needs none either. `python hatch_build.py` does the
+same in a checkout, and nothing where that is up to date.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _run(command: list[str], seconds: int) -> None:
         "CI": "true",
     }
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 -- every word of the command is ours
             command, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
@@ -135,7 +135,7 @@ if __name__ == "__main__":
         if sys.argv[1:] == ["--install"]:
             install(*_node())
             sys.exit(0)
-        if is_current():
+        if not SOURCE.is_dir() or is_current():
             sys.exit(0)
         sys.stderr.write("Building the user interface\n")
         build()
