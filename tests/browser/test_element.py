@@ -298,7 +298,8 @@ def test_axe_finds_nothing(open_page: OpenPage, url: str) -> None:
         chat.page.evaluate("chat.showHistory()")
         expect(chat.element.locator(".thread").first).to_be_visible()
         found.append(chat.page.evaluate(_AXE))
-        assert sorted({problem for state in found for problem in state}) == []
+        problems = sorted({problem for state in found for problem in state})
+        assert not problems, "\n".join(problems)
 
 
 _AXE = """async () => {

@@ -177,13 +177,13 @@ export class ChatKitElement extends LitElement {
     const isHistory = app.view === "history";
     const title = isHistory ? app.translate("history.title") : (header?.title?.text ?? app.conversation.state.thread?.title ?? "");
     const canStartNew = !app.conversation.isEmpty || app.conversation.id !== null;
-    return html`<header class="header" part="header">
+    return html`<div class="header" part="header">
       ${isHistory
         ? html`<button type="button" class="icon-button back" aria-label=${app.translate("header.back")} title=${app.translate("header.back")} @click=${this.#leaveHistory}>${icon("chevron-left")}</button>`
         : header?.leftAction
           ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.leftAction.icon} @click=${() => header.leftAction?.onClick()}>${headerIcon(header.leftAction.icon)}</button>`
           : nothing}
-      ${header?.title?.enabled === false && !isHistory ? html`<span class="grow"></span>` : html`<h2 class="title" part="title" dir="auto">${title}</h2>`}
+      ${(header?.title?.enabled === false && !isHistory) || title === "" ? html`<span class="grow"></span>` : html`<h2 class="title" part="title" dir="auto">${title}</h2>`}
       ${canStartNew && !isHistory
         ? html`<button type="button" class="icon-button" part="new-thread-button" aria-label=${app.translate("header.newThread")} title=${app.translate("header.newThread")} @click=${this.#startNew}>${icon("compose")}</button>`
         : nothing}
@@ -193,14 +193,14 @@ export class ChatKitElement extends LitElement {
       ${header?.rightAction
         ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.rightAction.icon} @click=${() => header.rightAction?.onClick()}>${headerIcon(header.rightAction.icon)}</button>`
         : nothing}
-    </header>`;
+    </div>`;
   }
 
   #thread(): TemplateResult {
     const app = this.#app;
     const { conversation } = app;
     const isStart = conversation.id === null && conversation.isEmpty && !conversation.isBusy;
-    return html`<main class="body ${isStart ? "start" : ""}">
+    return html`<div class="body ${isStart ? "start" : ""}">
       ${isStart
         ? startScreen(app)
         : conversation.loading && conversation.isEmpty
@@ -210,7 +210,7 @@ export class ChatKitElement extends LitElement {
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
             : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}
-    </main>`;
+    </div>`;
   }
 
   #foot(): TemplateResult {

@@ -111,7 +111,7 @@ class Sidebar extends LitElement {
         ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
         <ul class="threads">${list.threads.map((thread) => {
           const own = ageOf(thread.created_at, now);
-          const heading = own === age ? nothing : html`<li class="age" role="presentation">${this.t(`history.${own}`)}</li>`;
+          const heading = own === age ? nothing : html`<li class="age">${this.t(`history.${own}`)}</li>`;
           age = own;
           return html`${heading}${this.#thread(thread)}`;
         })}</ul>

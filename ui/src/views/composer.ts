@@ -49,13 +49,16 @@ export class ComposerView extends ShellView {
 
   protected override updated(_changed: PropertyValues): void {
     const input = this.#input();
-    // Only where it differs: setting it anew would move the caret and end an input method's composition.
-    if (input && input.value !== this.draft.text) input.value = this.draft.text;
+    // The draft as it is now: the property may be a frame behind what was typed. And only where it differs: setting it
+    // anew would move the caret and end an input method's composition.
+    const { text } = this.composer.draft;
+    if (input && input.value !== text) input.value = text;
     this.#syncScroll();
   }
 
   protected override render(): TemplateResult {
-    const { draft, composer } = this;
+    const { composer } = this;
+    const { draft } = composer;
     const { placeholder } = this.app.options.composer ?? {};
     const prompt = composer.tool?.placeholderOverride ?? placeholder ?? this.t("composer.placeholder");
     const suggestions = this.#suggestions;
@@ -261,7 +264,7 @@ export class ComposerView extends ShellView {
     const input = this.#input();
     if (!input) return;
     const isCaret = input.selectionStart === input.selectionEnd;
-    this.#suggestions?.update(isCaret ? queryAt(input.value, input.selectionStart, this.draft.tags) : null);
+    this.#suggestions?.update(isCaret ? queryAt(input.value, input.selectionStart, this.composer.draft.tags) : null);
   }
 
   async #pick(entry: Suggestion): Promise<void> {
@@ -285,7 +288,7 @@ export class ComposerView extends ShellView {
     }
     this.#suggestions?.close();
     if (selection?.type === "entity") this.#place(this.composer.insertEntity(selection.entity, query.start, query.end));
-    else this.composer.edit({ text: this.draft.text.slice(0, query.start) + this.draft.text.slice(query.end) });
+    else this.composer.edit({ text: this.composer.draft.text.slice(0, query.start) + this.composer.draft.text.slice(query.end) });
   }
 
   #insert(text: string): void {

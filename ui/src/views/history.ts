@@ -55,7 +55,7 @@ export class HistoryView extends ShellView {
           (thread) => thread.id,
           (thread) => {
             const own = ageOf(thread.created_at, now);
-            const heading = own === age ? nothing : html`<li class="age" role="presentation">${this.t(`history.${own}`)}</li>`;
+            const heading = own === age ? nothing : html`<li class="age">${this.t(`history.${own}`)}</li>`;
             age = own;
             return html`${heading}${this.#thread(thread)}`;
           },

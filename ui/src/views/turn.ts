@@ -31,9 +31,9 @@ export class TurnView extends ShellView {
     return html`
       ${user ? this.#user(user) : nothing}
       ${shown.length > 0
-        ? html`<section class="answer" part="assistant-message" aria-label=${this.t("thread.assistant")}>
+        ? html`<article class="answer" part="assistant-message" aria-label=${this.t("thread.assistant")}>
             ${repeat(shown, (item) => item.id, (item) => this.#item(item))}
-          </section>`
+          </article>`
         : nothing}
       ${shown.length > 0 && !this.isBusy ? this.#actions(shown) : nothing}
     `;
@@ -41,13 +41,13 @@ export class TurnView extends ShellView {
 
   #user(item: UserMessageItem): TemplateResult {
     const attachments = item.attachments ?? [];
-    return html`<section class="user ${this.isUnsent ? "unsent" : ""}" part="user-message" aria-label=${this.t("thread.you")}>
+    return html`<article class="user ${this.isUnsent ? "unsent" : ""}" part="user-message" aria-label=${this.t("thread.you")}>
       ${item.quoted_text ? html`<blockquote class="quoted" dir="auto">${icon("quote")}<span>${item.quoted_text}</span></blockquote>` : nothing}
       ${attachments.length > 0 ? html`<div class="attachments">${attachments.map((entry) => this.#attachment(entry))}</div>` : nothing}
       ${item.content.length > 0
         ? html`<div class="bubble" dir="auto">${item.content.map((part) => (part.type === "input_tag" ? this.#tag(part) : part.text))}</div>`
         : nothing}
-    </section>`;
+    </article>`;
   }
 
   #tag(tag: UserMessageItem["content"][number] & { type: "input_tag" }): TemplateResult {
