@@ -1,9 +1,9 @@
 /** `<ck-generated-image>`: an image while it comes into being, and when it is there. */
 
 import { LitElement, css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
-import { styleMap } from "../cssom";
 
 import type { ContentHost } from "../contracts";
+import { styled } from "./styled";
 import "./icon";
 import { defaultHost } from "./strings";
 import { base, token } from "./tokens";
@@ -132,7 +132,7 @@ export class CkGeneratedImage extends LitElement {
       ${percent === null
         ? nothing
         : html`<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${percent} aria-label=${label}>
-            <div class="fill" style=${styleMap({ width: `${percent}%` })}></div>
+            <div class="fill" style=${styled({ width: `${percent}%` })}></div>
           </div>`}
     </figcaption>`;
   }
@@ -151,7 +151,7 @@ export class CkGeneratedImage extends LitElement {
       alt=${translate("generated.alt")}
       decoding="async"
       referrerpolicy="no-referrer"
-      style=${styleMap({ filter: sharp })}
+      style=${styled({ filter: sharp })}
       @error=${() => {
         this.failed = true;
       }}

@@ -8,7 +8,6 @@ import {
   BookOpen,
   Bot,
   Box,
-  Brain,
   Briefcase,
   Bug,
   Calendar,
@@ -145,7 +144,6 @@ export const icons: Record<string, IconNode> = {
   file: FileText,
   alert: TriangleAlert,
   image: ImageIcon,
-  brain: Brain,
 };
 
 /** Names whose shape is filled rather than outlined. */

@@ -36,11 +36,34 @@ const FORMULA: Config = {
 
 const SPANS: Config = { ...COMMON, ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+const XHTML = "http://www.w3.org/1999/xhtml";
+
 let purifier: DOMPurify | null = null;
+
+/** Builds anew what is on the list: a second lock, which does not depend on how the browser iterates or reparses. */
+function copyAllowed(from: Node, to: Node, config: Config): void {
+  for (const child of from.childNodes) {
+    if (child.nodeType === Node.TEXT_NODE) to.appendChild(document.createTextNode(child.textContent ?? ""));
+    if (!(child instanceof Element)) continue;
+    const name = child.localName;
+    const space = child.namespaceURI === MATHML ? MATHML : XHTML;
+    if (!config.ALLOWED_TAGS!.includes(name) || (config === FORMULA) !== (space === MATHML && name !== "span")) continue;
+    const copy = document.createElementNS(space, name);
+    for (const { name: attribute, value } of child.attributes) {
+      if ((config.ALLOWED_ATTR as string[]).includes(attribute)) copy.setAttribute(attribute, value);
+    }
+    copyAllowed(child, copy, config);
+    to.appendChild(copy);
+  }
+}
 
 function clean(markup: string, config: Config): DocumentFragment {
   purifier ??= createDOMPurify(window);
-  return purifier.sanitize(markup, config) as unknown as DocumentFragment;
+  const purified = purifier.sanitize(markup, config) as unknown as DocumentFragment;
+  const fragment = document.createDocumentFragment();
+  copyAllowed(purified, fragment, config);
+  return fragment;
 }
 
 /** HTML out of markdown, reduced to the structure of text. */

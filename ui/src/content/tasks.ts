@@ -68,7 +68,7 @@ export function taskIcon(task: Task): string {
     case "image":
       return "image";
     case "thought":
-      return "brain";
+      return "lightbulb";
     default:
       return task.icon || "dot";
   }

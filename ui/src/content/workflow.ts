@@ -118,7 +118,7 @@ export class CkWorkflow extends LitElement {
     const host = this.host ?? defaultHost;
     const tasks = Array.isArray(workflow.tasks) ? workflow.tasks : [];
     const { summary } = workflow;
-    const icon = (summary && "icon" in summary && summary.icon) || (workflow.type === "reasoning" ? "brain" : "sparkle");
+    const icon = (summary && "icon" in summary && summary.icon) || (workflow.type === "reasoning" ? "lightbulb" : "sparkle");
     const expanded = this.#expanded && tasks.length > 0;
     return html`<button
         type="button"

@@ -1,7 +1,6 @@
 /** `<ck-chart>`: bars, areas and lines as SVG, with a table for those who do not see them. A chunk of its own. */
 
 import { LitElement, css, html, nothing, svg, type PropertyValues, type SVGTemplateResult, type TemplateResult } from "lit";
-import { styleMap } from "../cssom";
 
 import type { ContentHost } from "../contracts";
 import { defaultHost } from "../content/strings";
@@ -9,6 +8,7 @@ import { base, token } from "../content/tokens";
 import { seriesColor } from "./colors";
 import { curvePath, niceTicks, type Point, readNumber, runs, stackValues } from "./scales";
 import { type Dict, isDict, oneOf, text, type WidgetNode } from "./types";
+import { styled } from "../content/styled";
 
 interface Series {
   readonly kind: "bar" | "area" | "line";
@@ -243,7 +243,7 @@ export class CkChart extends LitElement {
         const end = to;
         const bend = up ? round : -round;
         const path = `M${x},${base}V${end + bend}Q${x},${end} ${x + round},${end}H${x + width - round}Q${x + width},${end} ${x + width},${end + bend}V${base}Z`;
-        return svg`<path d=${path} style=${styleMap({ fill: one.color })} />`;
+        return svg`<path d=${path} style=${styled({ fill: one.color })} />`;
       });
     });
   }
@@ -255,9 +255,9 @@ export class CkChart extends LitElement {
         const upper = run.map((value, place) => [x(start + place), y(value[1])] as Point);
         const line = curvePath(upper, one.curve);
         const lower = run.map((value, place) => [x(start + place), y(value[0])] as Point).toReversed();
-        const alone = run.length === 1 ? svg`<circle class="point" cx=${upper[0]![0]} cy=${upper[0]![1]} r="4" style=${styleMap({ fill: one.color })} />` : nothing;
-        const area = one.kind === "area" ? svg`<path class="area" d="${line}L${curvePath(lower, one.curve).slice(1)}Z" style=${styleMap({ fill: one.color })} />` : nothing;
-        return svg`${area}<path class="line" d=${line} style=${styleMap({ stroke: one.color })} />${alone}`;
+        const alone = run.length === 1 ? svg`<circle class="point" cx=${upper[0]![0]} cy=${upper[0]![1]} r="4" style=${styled({ fill: one.color })} />` : nothing;
+        const area = one.kind === "area" ? svg`<path class="area" d="${line}L${curvePath(lower, one.curve).slice(1)}Z" style=${styled({ fill: one.color })} />` : nothing;
+        return svg`${area}<path class="line" d=${line} style=${styled({ stroke: one.color })} />${alone}`;
       });
     });
   }
@@ -278,12 +278,12 @@ export class CkChart extends LitElement {
     const place = x(this.hovered);
     const before = place > this.width / 2;
     const styles = before ? { right: `${this.width - place + 10}px` } : { left: `${place + 10}px` };
-    return html`<div class="tip" style=${styleMap(styles)} role="status">
+    return html`<div class="tip" style=${styled(styles)} role="status">
       <div class="tip-title" dir="auto">${label(row)}</div>
       ${series.map((one) => {
         const value = readNumber(row[one.key]);
         return html`<div class="tip-row">
-          <span class="swatch" style=${styleMap({ background: one.color })}></span><span dir="auto">${one.label}</span>
+          <span class="swatch" style=${styled({ background: one.color })}></span><span dir="auto">${one.label}</span>
           <span class="tip-value">${value === null ? "–" : this.#format(value)}</span>
         </div>`;
       })}
@@ -353,7 +353,7 @@ export class CkChart extends LitElement {
           ${this.#bars(series, values, band, frame, y)}${this.#curves(series, values, x, y)}
           ${hovered ? series.map((one, index) => {
             const value = values[index]![this.hovered];
-            return one.kind === "bar" || !value ? nothing : svg`<circle class="point" cx=${x(this.hovered)} cy=${y(value[1])} r="4.5" style=${styleMap({ fill: one.color })} />`;
+            return one.kind === "bar" || !value ? nothing : svg`<circle class="point" cx=${x(this.hovered)} cy=${y(value[1])} r="4.5" style=${styled({ fill: one.color })} />`;
           }) : nothing}
           ${axis.hide ? nothing : this.#labels(rows, axis.label, x, band)}
         </svg>
@@ -362,7 +362,7 @@ export class CkChart extends LitElement {
       ${this.chart["showLegend"] === false
         ? nothing
         : html`<ul class="legend">
-            ${series.map((one) => html`<li><span class="swatch" style=${styleMap({ background: one.color })}></span><span dir="auto">${one.label}</span></li>`)}
+            ${series.map((one) => html`<li><span class="swatch" style=${styled({ background: one.color })}></span><span dir="auto">${one.label}</span></li>`)}
           </ul>`}
       ${this.#table(series, rows, axis.label)}`;
   }

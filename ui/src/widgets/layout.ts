@@ -2,12 +2,12 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import { ifDefined } from "lit/directives/if-defined.js";
-import { styleMap } from "../cssom";
 
 import { readImage } from "../content/urls";
 import { readColor } from "./colors";
 import { renderChildren, type WidgetContext } from "./context";
 import { backgroundStyles, blockStyles, boxStyles, readLength, readSpacing, type Styles } from "./sizes";
+import { styled } from "../content/styled";
 import { childrenOf, oneOf, text, type WidgetNode } from "./types";
 
 type Shown = TemplateResult | typeof nothing;
@@ -16,7 +16,7 @@ type Shown = TemplateResult | typeof nothing;
 export function renderBox(node: WidgetNode, context: WidgetContext): Shown {
   const row = node.type === "Row" || (node.type === "Box" && node["direction"] === "row");
   const classes = `box ${row ? "row" : "col"} ${node.type.toLowerCase()}`;
-  return html`<div class=${classes} style=${styleMap(boxStyles(node))}>${renderChildren(node, context)}</div>`;
+  return html`<div class=${classes} style=${styled(boxStyles(node))}>${renderChildren(node, context)}</div>`;
 }
 
 export function renderForm(node: WidgetNode, context: WidgetContext): Shown {
@@ -25,7 +25,7 @@ export function renderForm(node: WidgetNode, context: WidgetContext): Shown {
   const pending = context.isPending(path);
   return html`<form
     class="box form ${node["direction"] === "row" ? "row" : "col"}"
-    style=${styleMap(boxStyles(node))}
+    style=${styled(boxStyles(node))}
     ?inert=${pending}
     aria-busy=${pending ? "true" : nothing}
     @submit=${(event: Event) => {
@@ -41,7 +41,7 @@ export function renderForm(node: WidgetNode, context: WidgetContext): Shown {
 
 export function renderSpacer(node: WidgetNode): Shown {
   const size = readLength(node["minSize"], "step");
-  return html`<div class="spacer" style=${styleMap(size === null ? {} : { "min-width": size, "min-height": size })}></div>`;
+  return html`<div class="spacer" style=${styled(size === null ? {} : { "min-width": size, "min-height": size })}></div>`;
 }
 
 export function renderDivider(node: WidgetNode): Shown {
@@ -52,7 +52,7 @@ export function renderDivider(node: WidgetNode): Shown {
   if (color !== null) styles["--line"] = color;
   if (size !== null) styles["--size"] = size;
   if (spacing !== null) styles["--spacing"] = spacing;
-  return html`<hr class="divider ${node["flush"] === true ? "flush" : ""}" style=${styleMap(styles)} />`;
+  return html`<hr class="divider ${node["flush"] === true ? "flush" : ""}" style=${styled(styles)} />`;
 }
 
 export function renderTransition(node: WidgetNode, context: WidgetContext): Shown {
@@ -69,13 +69,13 @@ export function renderImage(node: WidgetNode, context: WidgetContext): Shown {
   const classes = `image ${node["frame"] === true ? "frame" : ""} ${node["flush"] === true ? "flush" : ""}`;
   if (source === null) {
     context.host.onLog("image.refused", { url: address });
-    return html`<div class="${classes} refused" style=${styleMap(styles)} role="img" aria-label=${alt || nothing}>
+    return html`<div class="${classes} refused" style=${styled(styles)} role="img" aria-label=${alt || nothing}>
       <ck-icon name="image"></ck-icon>${alt ? html`<span dir="auto">${alt}</span>` : nothing}
     </div>`;
   }
   styles["object-fit"] = oneOf(node["fit"], ["cover", "contain", "fill", "scale-down", "none"], "cover");
   styles["object-position"] = oneOf(node["position"], POSITIONS, "center");
-  return html`<img class=${classes} style=${styleMap(styles)} src=${source} alt=${alt} decoding="async" referrerpolicy="no-referrer" />`;
+  return html`<img class=${classes} style=${styled(styles)} src=${source} alt=${alt} decoding="async" referrerpolicy="no-referrer" />`;
 }
 
 const COLUMN_SIZES: Record<string, string> = { xs: "3.5em", sm: "5.5em", md: "8.5em", lg: "13em", xl: "19em" };
@@ -90,8 +90,8 @@ function renderCell(node: WidgetNode, header: boolean, context: WidgetContext): 
   const span = (value: unknown): number | undefined => (typeof value === "number" && value > 1 ? Math.min(value, 100) : undefined);
   const inside = html`<div class="cell align-${styles["text-align"]}">${renderChildren(node, context)}</div>`;
   return header
-    ? html`<th scope="col" style=${styleMap(styles)} colspan=${ifDefined(span(node["colSpan"]))} rowspan=${ifDefined(span(node["rowSpan"]))}>${inside}</th>`
-    : html`<td style=${styleMap(styles)} colspan=${ifDefined(span(node["colSpan"]))} rowspan=${ifDefined(span(node["rowSpan"]))}>${inside}</td>`;
+    ? html`<th scope="col" style=${styled(styles)} colspan=${ifDefined(span(node["colSpan"]))} rowspan=${ifDefined(span(node["rowSpan"]))}>${inside}</th>`
+    : html`<td style=${styled(styles)} colspan=${ifDefined(span(node["colSpan"]))} rowspan=${ifDefined(span(node["rowSpan"]))}>${inside}</td>`;
 }
 
 function renderRow(node: WidgetNode, context: WidgetContext): TemplateResult {

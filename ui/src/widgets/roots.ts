@@ -2,12 +2,12 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import { styleMap } from "../cssom";
 
 import { readImage } from "../content/urls";
 import type { Bound } from "./actions";
 import { icon, renderChildren, type WidgetContext } from "./context";
 import { backgroundStyles, boxStyles, readBorder, readLength, readSpacing, type Styles } from "./sizes";
+import { styled } from "../content/styled";
 import { childrenOf, isDict, keysOf, oneOf, text, type WidgetNode } from "./types";
 
 type Shown = TemplateResult | typeof nothing;
@@ -60,7 +60,7 @@ export function renderCard(node: WidgetNode, context: WidgetContext): Shown {
   const collapsed = node["collapsed"] === true && toggled !== true;
   const { translate } = context.host;
   const foldable = node["collapsed"] === true;
-  const body = html`<div class="card-body" style=${styleMap(padding)} ?inert=${collapsed}>${renderChildren(node, inner)}</div>
+  const body = html`<div class="card-body" style=${styled(padding)} ?inert=${collapsed}>${renderChildren(node, inner)}</div>
     ${foldable
       ? html`<button type="button" class="fold" aria-expanded=${!collapsed} @click=${() => context.toggle(context.path, collapsed)}>
           <ck-icon name="chevron-down"></ck-icon>${translate(collapsed ? "widget.expand" : "widget.collapse")}
@@ -71,10 +71,10 @@ export function renderCard(node: WidgetNode, context: WidgetContext): Shown {
       : nothing}`;
   const classes = `card card-${size} ${collapsed ? "collapsed" : ""}`;
   const status = renderStatus(node["status"], context);
-  if (!asForm) return html`<div class=${classes} style=${styleMap(styles)}>${status}${body}</div>`;
+  if (!asForm) return html`<div class=${classes} style=${styled(styles)}>${status}${body}</div>`;
   return html`<form
     class=${classes}
-    style=${styleMap(styles)}
+    style=${styled(styles)}
     @submit=${(event: Event) => {
       event.preventDefault();
       const confirm = isDict(node["confirm"]) ? node["confirm"]["action"] : null;
@@ -95,7 +95,7 @@ export function renderListView(node: WidgetNode, context: WidgetContext): Shown 
   const all = context.toggled(context.path) === true || children.length <= limit;
   const shown = all ? children : children.slice(0, limit);
   const { translate } = context.host;
-  return html`<div class="card list" style=${styleMap(themeStyles(node))}>
+  return html`<div class="card list" style=${styled(themeStyles(node))}>
     ${renderStatus(node["status"], context)}
     <ul>
       ${repeat(
@@ -116,7 +116,7 @@ export function renderListViewItem(node: WidgetNode, context: WidgetContext): Sh
   const { path } = context;
   const styles = boxStyles({ gap: node["gap"], align: node["align"] });
   const pending = context.isPending(path);
-  const content = html`<div class="item-content" id="item${path.replace(/[^\w]/g, "-")}" style=${styleMap(styles)}>${renderChildren(node, context)}</div>`;
+  const content = html`<div class="item-content" id="item${path.replace(/[^\w]/g, "-")}" style=${styled(styles)}>${renderChildren(node, context)}</div>`;
   if (!isDict(node["onClickAction"])) return html`<div class="item">${content}</div>`;
   return html`<div class="item clickable" aria-busy=${pending ? "true" : nothing}>
     <button
@@ -135,5 +135,5 @@ export function renderListViewItem(node: WidgetNode, context: WidgetContext): Sh
 export function renderBasic(node: WidgetNode, context: WidgetContext): Shown {
   const row = node["direction"] === "row";
   const styles = { ...themeStyles(node), ...boxStyles({ gap: node["gap"], padding: node["padding"], align: node["align"], justify: node["justify"] }) };
-  return html`<div class="box basic ${row ? "row" : "col"}" style=${styleMap(styles)}>${renderChildren(node, context)}</div>`;
+  return html`<div class="box basic ${row ? "row" : "col"}" style=${styled(styles)}>${renderChildren(node, context)}</div>`;
 }

@@ -1,13 +1,13 @@
 /** Text, Title, Caption, Markdown, Badge, Icon, Label. */
 
 import { html, nothing, type TemplateResult } from "lit";
-import { styleMap } from "../cssom";
 
 import "../content/markdown";
 import { readColor } from "./colors";
 import { controlId, icon, type WidgetContext } from "./context";
 import { checkPattern } from "./forms";
 import { readLength, type Styles } from "./sizes";
+import { styled } from "../content/styled";
 import { type Dict, isDict, oneOf, text, type WidgetNode } from "./types";
 
 type Shown = TemplateResult | typeof nothing;
@@ -49,7 +49,7 @@ function editableText(node: WidgetNode, editable: Dict, context: WidgetContext):
   const { translate } = context.host;
   return html`<textarea
     class=${classes}
-    style=${styleMap(textStyles(node))}
+    style=${styled(textStyles(node))}
     id=${controlId(context, name)}
     data-field=${name}
     dir="auto"
@@ -70,17 +70,17 @@ function editableText(node: WidgetNode, editable: Dict, context: WidgetContext):
 export function renderText(node: WidgetNode, context: WidgetContext): Shown {
   if (isDict(node["editable"])) return editableText(node, node["editable"], context);
   const classes = textClasses(node, "text", oneOf(node["size"], TEXT_SIZES, "md"));
-  return html`<div class=${classes} style=${styleMap(textStyles(node))} dir="auto">${text(node["value"])}</div>`;
+  return html`<div class=${classes} style=${styled(textStyles(node))} dir="auto">${text(node["value"])}</div>`;
 }
 
 export function renderTitle(node: WidgetNode): Shown {
   const classes = textClasses(node, "title", oneOf(node["size"], TITLE_SIZES, "md"));
-  return html`<div class=${classes} style=${styleMap(textStyles(node))} role="heading" aria-level="3" dir="auto">${text(node["value"])}</div>`;
+  return html`<div class=${classes} style=${styled(textStyles(node))} role="heading" aria-level="3" dir="auto">${text(node["value"])}</div>`;
 }
 
 export function renderCaption(node: WidgetNode): Shown {
   const classes = textClasses(node, "caption", oneOf(node["size"], CAPTION_SIZES, "md"));
-  return html`<div class=${classes} style=${styleMap(textStyles(node))} dir="auto">${text(node["value"])}</div>`;
+  return html`<div class=${classes} style=${styled(textStyles(node))} dir="auto">${text(node["value"])}</div>`;
 }
 
 export function renderMarkdown(node: WidgetNode, context: WidgetContext): Shown {
@@ -98,7 +98,7 @@ export function renderBadge(node: WidgetNode): Shown {
 export function renderIcon(node: WidgetNode, context: WidgetContext): Shown {
   const size = oneOf(node["size"], ["xs", "sm", "md", "lg", "xl", "2xl", "3xl"], "md");
   const color = readColor(node["color"], "text");
-  return html`<span class="icon icon-${size}" style=${styleMap(color === null ? {} : { color })}>${icon(node["name"], context)}</span>`;
+  return html`<span class="icon icon-${size}" style=${styled(color === null ? {} : { color })}>${icon(node["name"], context)}</span>`;
 }
 
 export function renderLabel(node: WidgetNode, context: WidgetContext): Shown {
@@ -106,7 +106,7 @@ export function renderLabel(node: WidgetNode, context: WidgetContext): Shown {
   const weight = oneOf(node["weight"], WEIGHTS, "medium");
   return html`<label
     class="${textClasses({ ...node, weight }, "text", size)} label"
-    style=${styleMap(textStyles(node))}
+    style=${styled(textStyles(node))}
     id="${controlId(context, text(node["fieldName"]))}-label"
     for=${controlId(context, text(node["fieldName"]))}
     dir="auto"

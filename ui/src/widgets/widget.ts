@@ -8,6 +8,7 @@ import { defaultHost } from "../content/strings";
 import { base } from "../content/tokens";
 import { type Bound, type Loading, loadingOf, readAction, withValues } from "./actions";
 import { blockStyles } from "./sizes";
+import { styled } from "../content/styled";
 import { renderButton, renderCheckbox, renderDatePicker, renderInput, renderRadioGroup, renderSelect, renderTextarea } from "./controls";
 import { renderChildren, type WidgetContext } from "./context";
 import { collectValues } from "./forms";
@@ -16,7 +17,6 @@ import { renderBasic, renderCard, renderListView, renderListViewItem } from "./r
 import { renderBadge, renderCaption, renderIcon, renderLabel, renderMarkdown, renderText, renderTitle } from "./texts";
 import { childrenOf, isNode, text, type WidgetNode } from "./types";
 import { widgetStyles } from "./widgetStyles";
-import { styleMap } from "../cssom";
 
 type Shown = TemplateResult | typeof nothing;
 type Renderer = (node: WidgetNode, context: WidgetContext) => Shown;
@@ -26,7 +26,7 @@ const silentHost: WidgetHost = { ...defaultHost, onAction: () => Promise.resolve
 function renderChart(node: WidgetNode, context: WidgetContext): Shown {
   const sized = ["height", "size", "minHeight", "minSize", "aspectRatio", "flex"].some((field) => node[field] !== undefined && node[field] !== null);
   const styles = { ...(sized ? {} : { height: "220px" }), ...blockStyles(node) };
-  return html`<div class="chart" style=${styleMap(styles)}><ck-chart .chart=${node} .host=${context.host}></ck-chart></div>`;
+  return html`<div class="chart" style=${styled(styles)}><ck-chart .chart=${node} .host=${context.host}></ck-chart></div>`;
 }
 
 const RENDERERS: Readonly<Record<string, Renderer>> = {
