@@ -24,9 +24,13 @@ def _chromium() -> str | None:
     return given or next((found for name in names if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Returns Chromium; ``CHATKIT_TEST_CHROMIUM`` names another one than that of the system."""
+    """Returns Chromium; ``CHATKIT_TEST_CHROMIUM`` names another one than that of the system.
+
+    Playwright has an event loop running in this thread while it is open, so that asynchronous tests of other folders
+    could not run: no test outside of a module's own may find it open.
+    """
     path = _chromium()
     if path is None:
         pytest.skip("there is no Chromium; install it, or name it in CHATKIT_TEST_CHROMIUM")

@@ -46,6 +46,8 @@ interface Outgoing {
 }
 
 const PAGE = 40;
+/** Whoever scrolls back reads on for a while. */
+const OLDER_PAGE = 120;
 /** How long a stop may take before the connection is cut. */
 const STOP_LIMIT = 5000;
 
@@ -114,7 +116,7 @@ export class Conversation {
     this.loadingOlder = true;
     this.#changed();
     try {
-      const page = await this.host.client.call("items.list", { thread_id: this.id, limit: PAGE, order: "desc", after: this.#older });
+      const page = await this.host.client.call("items.list", { thread_id: this.id, limit: OLDER_PAGE, order: "desc", after: this.#older });
       this.state = prepend(this.state, page.data.toReversed());
       this.#older = page.after ?? page.data.at(-1)?.id ?? null;
       this.hasOlder = Boolean(page.has_more) && page.data.length > 0;
