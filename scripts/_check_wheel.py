@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
+# What the build makes, which has to be there even where nobody has built before.
+BUILT = {"chatkit/web/static/chatkit.js", "chatkit/web/static/index.html"}
 GENERATED = {"__pycache__", ".DS_Store"}
 
 
@@ -15,6 +17,7 @@ def missing_files(wheel: Path) -> list[str]:
     """Returns the files of the source tree, relative to `src`, that the wheel lacks."""
     files = (path.relative_to(SOURCE) for path in (SOURCE / "chatkit").rglob("*") if path.is_file())
     wanted = {path.as_posix() for path in files if not GENERATED.intersection(path.parts)}
+    wanted |= BUILT
     return sorted(wanted - set(zipfile.ZipFile(wheel).namelist()))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("bench", "build", "check", "pin", "serve", "test")
+VERBS = ("bench", "build", "check", "pin", "serve", "test", "ui")
 BASH_FILES = (".ci/run", "scripts/_setup", *(f"scripts/{verb}" for verb in VERBS))
 
 RECORDER = f"""#!/usr/bin/env bash
@@ -56,7 +56,7 @@ class Checkout:
         for path in ("scripts", "requirements"):
             shutil.copytree(ROOT / path, folder / path)
         (folder / "src/chatkit").mkdir(parents=True)
-        for path in ("pyproject.toml", "src/chatkit/__init__.py"):
+        for path in ("pyproject.toml", "hatch_build.py", "src/chatkit/__init__.py"):
             shutil.copy(ROOT / path, folder / path)
         self.recorder = folder / "recorder"
         self.recorder.write_text(RECORDER)

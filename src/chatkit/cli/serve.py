@@ -21,13 +21,14 @@ from chatkit.cli.options import DEFAULT_DB, CommandError
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
 from chatkit.files import LocalFileStore
+from chatkit.server import ChatKitServer
 from chatkit.store import Store
 
 try:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from chatkit.web import create_app, single_user
+    from chatkit.web import Page, Prompt, create_app, single_user, ui_is_built
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
     raise MissingExtraError("Serving needs more packages: pip install 'chatkit-server[serve]'") from error
 
@@ -36,6 +37,12 @@ __all__ = ["ServeSettings", "application", "serve"]
 GUIDE: Final = "chatkit.demo:GuideServer"
 _PATH: Final = "/chatkit"
 _HANDED_DOWN: Final = "CHATKIT_SERVE_SETTINGS"
+_GUIDE_PROMPTS: Final = (
+    Prompt("What can this chat do?", "help", "sparkle-double"),
+    Prompt("Show me some markdown", "markdown", "square-text"),
+    Prompt("Work through a few steps", "workflow", "bolt"),
+    Prompt("Show me a widget", "widget", "cube"),
+)
 _GRACE: Final = 2
 """Seconds for open streams to end when the process is asked to."""
 
@@ -169,9 +176,19 @@ def _application(settings: ServeSettings, target: Target) -> Any:
             f"{settings.context} is not a function that takes a request and returns its context."
         )
     application = create_app(
-        target.server, context=context, path=_PATH, cors_origins=settings.cors, workers=settings.workers
+        target.server,
+        context=context,
+        path=_PATH,
+        cors_origins=settings.cors,
+        workers=settings.workers,
+        ui=_page(settings, target.server) if ui_is_built() else False,
     )
     return LocalHosts(application, settings.host) if settings.own_machine_only else application
+
+
+def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:
+    prompts = _GUIDE_PROMPTS if settings.target is None and settings.model is None else ()
+    return Page(prompts=prompts, attachments=server.attachment_store is not None)
 
 
 def _config(application: Any, settings: ServeSettings, *, factory: bool = False) -> uvicorn.Config:
@@ -221,6 +238,13 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
             lines.append(
                 f"WARNING: {settings.host} can be reached from other machines. Everybody there can read and write "
                 "all threads. Use --host 127.0.0.1, or --context for users of their own."
+            )
+    if target.server is not None:
+        if ui_is_built():
+            lines.append(f"Open http://{shown}:{port}/ in a browser to chat.")
+        else:
+            lines.append(
+                "There is no page: this installation was made without it. Install a wheel, or run scripts/ui."
             )
     path = _PATH if target.server is not None else ""
     lines.append(f"Listening on http://{shown}:{port}{path} (Ctrl-C stops)")

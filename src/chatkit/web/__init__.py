@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from chatkit.web.errors import install_error_handlers
     from chatkit.web.jwt import JWTContext
     from chatkit.web.response import EventStreamResponse
+    from chatkit.web.ui import Page, Prompt, ui_is_built, ui_routes
     from chatkit.web.uploads import Uploads
 
 __all__ = [
     "ContextFactory",
     "EventStreamResponse",
     "JWTContext",
+    "Page",
+    "Prompt",
     "Uploads",
     "api_keys",
     "bearer",
@@ -30,12 +33,16 @@ __all__ = [
     "install_error_handlers",
     "server_lifespan",
     "single_user",
+    "ui_is_built",
+    "ui_routes",
 ]
 
 _MODULES: Final = {
     "ContextFactory": "auth",
     "EventStreamResponse": "response",
     "JWTContext": "jwt",
+    "Page": "ui",
+    "Prompt": "ui",
     "Uploads": "uploads",
     "api_keys": "auth",
     "bearer": "auth",
@@ -43,6 +50,8 @@ _MODULES: Final = {
     "install_error_handlers": "errors",
     "server_lifespan": "app",
     "single_user": "auth",
+    "ui_is_built": "ui",
+    "ui_routes": "ui",
 }
 
 

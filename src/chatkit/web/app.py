@@ -22,6 +22,7 @@ from chatkit.web.errors import response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
+from chatkit.web.ui import Page, ui_routes
 from chatkit.web.uploads import FileEndpoint, Uploads
 
 __all__ = ["create_app", "server_lifespan"]
@@ -40,6 +41,7 @@ def create_app(
     workers: int | None = None,
     drain_seconds: float = 0.0,
     uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
+    ui: bool | Page = False,
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[Any]] | None = None,
@@ -66,6 +68,8 @@ def create_app(
             taken meanwhile, and ``/readyz`` says so. What is left then is ended as interrupted, its partial answers
             stored. Give the HTTP server as long: uvicorn's ``--timeout-graceful-shutdown``.
         uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
+        ui: Whether the application serves the page with a chat at ``/`` and the element at ``/chatkit.js``; a
+            ``Page`` says more of the page. For the element alone, give ``ui_routes()`` as ``routes``.
         routes: More routes; they come after the server's own.
         middleware: More middleware, inside the one for CORS.
         lifespan: The application's own lifespan, entered before the server starts and left after it is
@@ -105,6 +109,7 @@ def create_app(
             Route(HEALTH_PATH, health, methods=["GET"]),
             Route(READY_PATH, ready, methods=["GET"]),
             *([] if uploads is None else _file_routes(server, lifecycle, context, uploads, path)),
+            *([] if ui is False else ui_routes(chat=path, page=Page() if ui is True else ui)),
             *routes,
         ],
         middleware=[*_cors(cors_origins), *middleware],

@@ -1,0 +1,43 @@
+/** Makes of the build what pages load: a script of one line, and the page of `chatkit serve`. */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Plugin } from "vite";
+
+/** The build's output that matters here, whatever bundler made it. */
+interface Output {
+  type: "chunk" | "asset";
+  fileName: string;
+  name?: string | undefined;
+  names?: string[];
+  isEntry?: boolean;
+}
+
+/**
+ * Emits `chatkit.js`, which loads as a classic script and as a module.
+ *
+ * Pages that were made for the stock element have `<script src=".../chatkit.js" async>`; a classic script cannot have
+ * static imports, but it can import() relative to its own address. A script from another origin that was not loaded
+ * with CORS does not know its address, so it asks the document.
+ */
+export function loader(): Plugin {
+  const source = (name: string): string => readFileSync(fileURLToPath(new URL(`src/page/${name}`, import.meta.url)), "utf8");
+  return {
+    name: "chatkit-loader",
+    generateBundle(_options, bundle) {
+      const outputs = Object.values(bundle) as unknown as Output[];
+      const entry = (name: string): string => {
+        const found = outputs.find((output) => output.type === "chunk" && output.isEntry && output.name === name);
+        if (!found) throw new Error(`The build has no entry ${name}.`);
+        return found.fileName;
+      };
+      const style = outputs.find((output) => output.type === "asset" && output.fileName.endsWith(".css"))?.fileName;
+      if (!style) throw new Error("The build has no style sheet of the page.");
+      const code = `(()=>{const s=document.currentScript,p="./${entry("element")}";import(s&&s.src?new URL(p,s.src).href:p)})();\n`;
+      this.emitFile({ type: "asset", fileName: "chatkit.js", source: code });
+      this.emitFile({ type: "asset", fileName: "assets/icon.svg", source: source("icon.svg") });
+      const html = source("index.html").replace("@PAGE_JS@", entry("page")).replace("@PAGE_CSS@", style);
+      this.emitFile({ type: "asset", fileName: "index.html", source: html });
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** A code block: language, copy button, code that is highlighted once the library is there. */
+
+import type { ContentHost } from "../contracts";
+import { element } from "./dom";
+import { iconElement } from "./icon";
+import { highlight, highlightNow, knownLanguage } from "./highlight";
+import { morphChildren, setKey } from "./morph";
+
+/** Code that streams in is highlighted again while it is shorter than this; beyond, only when it is complete. */
+const STREAMED = 20_000;
+const PAUSE = 150;
+
+const pending = new WeakMap<Element, ReturnType<typeof setTimeout>>();
+
+function paint(code: HTMLElement, language: string): void {
+  const text = code.textContent ?? "";
+  const now = highlightNow(text, language);
+  if (now) {
+    morphChildren(code, now);
+    return;
+  }
+  void highlight(text, language).then(
+    (fragment) => {
+      // The code may have grown while the library was loading; the next pause paints it.
+      if (fragment && code.textContent === text) morphChildren(code, fragment);
+    },
+    () => undefined,
+  );
+}
+
+/** Builds the block; `open` says that code is still being appended, by `growCode`. */
+export function codeBlock(text: string, info: string, open: boolean, host: ContentHost): HTMLElement {
+  const language = /^[\w+#.-]{1,24}/.exec(info.trim())?.[0] ?? "";
+  const shown = language || host.translate("code.plain");
+  const code = element("code", {}, text);
+  if (language) code.dataset["language"] = language;
+  const copy = element("button", { type: "button", class: "copy", "aria-label": host.translate("code.copy") });
+  copy.append(iconElement("copy"));
+  if (!open) {
+    setKey(code, `${language}\n${text}`);
+    if (knownLanguage(language)) paint(code, language);
+  }
+  const label = host.translate("code.label", { language: shown });
+  return element(
+    "figure",
+    { class: "code", dir: "ltr", "aria-label": label },
+    element("figcaption", {}, element("span", {}, shown), copy),
+    element("pre", { tabindex: "0" }, code),
+  );
+}
+
+/** Appends to the code of an open block; false where the block holds something else. */
+export function growCode(container: Element, text: string): boolean {
+  const code = container.querySelector<HTMLElement>("figure.code code");
+  const before = code?.textContent ?? "";
+  if (!code || !text.startsWith(before)) return false;
+  const added = text.slice(before.length);
+  if (added === "") return true;
+  if (code.lastChild?.nodeType === Node.TEXT_NODE) (code.lastChild as Text).appendData(added);
+  else code.append(added);
+  const language = code.dataset["language"] ?? "";
+  if (!pending.has(code) && text.length < STREAMED && knownLanguage(language)) {
+    const timer = setTimeout(() => {
+      pending.delete(code);
+      if (code.isConnected) paint(code, language);
+    }, PAUSE);
+    pending.set(code, timer);
+  }
+  return true;
+}
+
+/** Copies the code of the block that a copy button belongs to, and says so for two seconds. */
+export async function copyCode(button: HTMLElement, host: ContentHost): Promise<void> {
+  const text = button.closest("figure")?.querySelector("code")?.textContent ?? "";
+  let key = "code.copied";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    key = "code.failed";
+    host.onLog("code.copyFailed");
+  }
+  button.setAttribute("aria-label", host.translate(key));
+  button.replaceChildren(iconElement(key === "code.copied" ? "check" : "copy"));
+  button.dataset["state"] = key;
+  setTimeout(() => {
+    button.setAttribute("aria-label", host.translate("code.copy"));
+    button.replaceChildren(iconElement("copy"));
+    delete button.dataset["state"];
+  }, 2000);
+}

@@ -1,0 +1,51 @@
+/** Turns one tree into another with as few changes as possible, so that nothing flickers while text streams in. */
+
+const keys = new WeakMap<Node, string>();
+
+/** Marks a node whose inside is filled in later: a node with the same key is left alone. */
+export function setKey(node: Node, key: string): void {
+  keys.set(node, key);
+}
+
+function syncAttributes(from: Element, to: Element): void {
+  for (const name of from.getAttributeNames()) if (!to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+}
+
+function sameKind(from: Node, to: Node): boolean {
+  return from.nodeName === to.nodeName && keys.has(from) === keys.has(to);
+}
+
+function morphNode(from: Node, to: Node): void {
+  if (from.nodeType === Node.TEXT_NODE) {
+    const now = from as Text;
+    const next = to as Text;
+    if (now.data === next.data) return;
+    if (next.data.startsWith(now.data)) now.appendData(next.data.slice(now.data.length));
+    else now.data = next.data;
+    return;
+  }
+  const key = keys.get(to);
+  if (key !== undefined) {
+    if (keys.get(from) !== key) from.parentNode?.replaceChild(to, from);
+    return;
+  }
+  if (from instanceof Element && to instanceof Element) {
+    // A reader may have opened it meanwhile.
+    if (from.nodeName === "DETAILS" && from.hasAttribute("open")) to.setAttribute("open", "");
+    syncAttributes(from, to);
+  }
+  morphChildren(from, to);
+}
+
+/** Gives `from` the children of `to`, keeping every node that is already right. */
+export function morphChildren(from: Node, to: Node): void {
+  const next = [...to.childNodes];
+  for (const [place, child] of next.entries()) {
+    const current = from.childNodes[place];
+    if (!current) from.appendChild(child);
+    else if (sameKind(current, child)) morphNode(current, child);
+    else from.replaceChild(child, current);
+  }
+  while (from.childNodes.length > next.length) from.lastChild!.remove();
+}

@@ -1,0 +1,42 @@
+/** What the element's shell gives to the views of content and widgets, and what it wants to hear from them. */
+
+/** Strings of the table in `strings/`, looked up by key; `{name}` in a string is replaced by the argument of that name. */
+export type Translate = (key: string, args?: Record<string, string | number>) => string;
+
+/** The page's side of entities: sources and tags that are things of its own. */
+export interface EntityHost {
+  /** Called for a click on an entity. */
+  onClick?(entity: unknown): void;
+  /** Answers with the widget that previews an entity, or with null. */
+  onRequestPreview?(entity: unknown): Promise<{ preview: unknown } | null>;
+}
+
+/** What every view of model or user content needs to know. */
+export interface ContentHost {
+  readonly translate: Translate;
+  readonly locale: string;
+  readonly colorScheme: "light" | "dark";
+  /** Hosts that images may come from; null allows every https host and the page's own origin. */
+  readonly allowedImageDomains: readonly string[] | null;
+  /** Called for a click on a link that is no ordinary https, http or mailto address. */
+  onDeepLink(name: string, data?: Record<string, unknown>): void;
+  /** Tells an application's log of something odd: unknown component, refused address. */
+  onLog(name: string, data?: Record<string, unknown>): void;
+  /** Absent where the page does nothing with entities. */
+  readonly entities?: EntityHost;
+}
+
+/** An action of a widget as the protocol spells it, defaults filled in. */
+export interface WidgetAction {
+  type: string;
+  payload?: Record<string, unknown>;
+  handler: "server" | "client";
+  loadingBehavior: "auto" | "none" | "self" | "container";
+  streaming: boolean;
+}
+
+/** The shell's side of widgets. */
+export interface WidgetHost extends ContentHost {
+  /** Carries out an action; resolves when the server or the page is done with it, rejects where it failed. */
+  onAction(action: WidgetAction, source: { itemId: string | null; widget: unknown }): Promise<void>;
+}

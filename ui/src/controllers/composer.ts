@@ -1,0 +1,327 @@
+/** What the user is about to send: a draft for each thread, uploads, the chosen tool and model. */
+
+import type { Attachment, ChatKitOptions, Entity, ModelOption, ToolOption } from "@openai/chatkit";
+import { DEFAULT_MAX_COUNT, isAccepted, maxSizeOf } from "../element/options";
+import type { Endpoint, ProtocolClient } from "../protocol/client";
+import { asError, isAbort, ServerError } from "../protocol/errors";
+import { upload } from "../protocol/uploads";
+import type { InferenceOptions, TagContent, UserContent, WireAttachment } from "../protocol/wire";
+import type { OutgoingMessage } from "./conversation";
+import { localId } from "./ids";
+import { contentOf, textOf, tokenOf } from "./mentions";
+
+export interface DraftAttachment {
+  key: string;
+  name: string;
+  mimeType: string;
+  size: number | null;
+  state: "uploading" | "ready" | "failed";
+  /** From 0 to 1; null where it is not known. */
+  progress: number | null;
+  error: string | null;
+  preview: string | null;
+  file: File | null;
+  attachment: WireAttachment | null;
+}
+
+export interface Draft {
+  text: string;
+  tags: TagContent[];
+  quote: string | null;
+  attachments: DraftAttachment[];
+}
+
+export interface ComposerHost {
+  readonly client: ProtocolClient;
+  readonly options: ChatKitOptions;
+  readonly endpoint: Endpoint;
+  readonly threadId: string | null;
+  translate(key: string, args?: Record<string, string | number>): string;
+  formatBytes(bytes: number): string;
+  onChange(): void;
+  onToolChange(toolId: string | null): void;
+  onError(error: Error): void;
+  announce(text: string): void;
+}
+
+const NOTHING: Draft = { text: "", tags: [], quote: null, attachments: [] };
+
+export class Composer {
+  toolId: string | null = null;
+  /** What is wrong with the files that were just picked. */
+  complaints: string[] = [];
+
+  #modelId: string | null = null;
+  #drafts = new Map<string, Draft>();
+  #uploads = new Map<string, AbortController>();
+
+  constructor(private readonly host: ComposerHost) {}
+
+  get draft(): Draft {
+    const key = this.#key();
+    let draft = this.#drafts.get(key);
+    if (!draft) {
+      draft = { ...NOTHING, ...this.#stored(key) };
+      this.#drafts.set(key, draft);
+    }
+    return draft;
+  }
+
+  get tool(): ToolOption | null {
+    return this.host.options.composer?.tools?.find((tool) => tool.id === this.toolId) ?? null;
+  }
+
+  get model(): ModelOption | null {
+    const models = this.host.options.composer?.models ?? [];
+    const usable = models.filter((model) => !model.disabled);
+    return usable.find((model) => model.id === this.#modelId) ?? usable.find((model) => model.default) ?? usable[0] ?? null;
+  }
+
+  /** The chosen tool and model, as the protocol spells them. */
+  get inference(): InferenceOptions {
+    const { tool, model } = this;
+    return { ...(tool ? { tool_choice: { id: tool.id } } : {}), ...(model ? { model: model.id } : {}) };
+  }
+
+  get canSend(): boolean {
+    const { text, attachments } = this.draft;
+    if (attachments.some((attachment) => attachment.state !== "ready")) return false;
+    return text.trim() !== "" || attachments.length > 0;
+  }
+
+  get takesFiles(): boolean {
+    return this.host.options.composer?.attachments?.enabled ?? false;
+  }
+
+  edit(change: Partial<Draft>): void {
+    const key = this.#key();
+    const draft = { ...this.draft, ...change };
+    this.#drafts.set(key, draft);
+    this.#store(key, draft);
+    this.host.onChange();
+  }
+
+  /** Puts an entity in place of the text from `start` to `end`; returns where the caret belongs. */
+  insertEntity(entity: Entity, start: number, end: number): number {
+    const tag: TagContent = {
+      type: "input_tag",
+      id: entity.id,
+      text: entity.title,
+      data: entity.data ?? {},
+      ...(entity.group ? { group: entity.group } : {}),
+      ...(entity.interactive ? { interactive: true } : {}),
+    };
+    const { text, tags } = this.draft;
+    const written = `${tokenOf(tag)} `;
+    this.edit({ text: text.slice(0, start) + written + text.slice(end), tags: [...tags.filter((known) => known.id !== tag.id), tag] });
+    return start + written.length;
+  }
+
+  selectTool(id: string | null): void {
+    if (this.toolId === id) return;
+    this.toolId = id;
+    this.host.onToolChange(id);
+    this.host.onChange();
+  }
+
+  selectModel(id: string | null): void {
+    this.#modelId = id;
+    this.host.onChange();
+  }
+
+  /** Takes away what is to be sent and returns it. */
+  take(): OutgoingMessage {
+    const { text, tags, quote, attachments } = this.draft;
+    const { tool } = this;
+    const message: OutgoingMessage = {
+      content: contentOf(text, tags),
+      attachments: attachments.flatMap((entry) => (entry.attachment ? [withPreview(entry)] : [])),
+      quotedText: quote,
+      inference: this.inference,
+    };
+    this.complaints = [];
+    this.edit({ ...NOTHING });
+    if (tool && !tool.persistent) this.selectTool(null);
+    return message;
+  }
+
+  /** Puts content into the composer, in place of what is named. */
+  setValue(value: {
+    text?: string | undefined;
+    content?: UserContent[] | undefined;
+    reply?: string | undefined;
+    attachments?: Attachment[] | undefined;
+  }): void {
+    const change: Partial<Draft> = {};
+    if (value.content) Object.assign(change, textOf(value.content));
+    else if (value.text !== undefined) Object.assign(change, { text: value.text, tags: [] });
+    if (value.reply !== undefined) change.quote = value.reply || null;
+    if (value.attachments) change.attachments = value.attachments.map(uploaded);
+    this.edit(change);
+  }
+
+  /** Checks and uploads files; what cannot be taken is said in `complaints`. */
+  addFiles(files: readonly File[]): void {
+    const option = this.host.options.composer?.attachments;
+    if (!this.takesFiles || !option) return;
+    this.complaints = [];
+    const room = (option.maxCount ?? DEFAULT_MAX_COUNT) - this.draft.attachments.length;
+    const taken: File[] = [];
+    for (const file of files) {
+      const limit = maxSizeOf(option.maxSize, file.type);
+      if (!isAccepted(option.accept, file)) this.#complain("attachment.notAccepted", { name: file.name });
+      else if (file.size > limit) this.#complain("attachment.tooLarge", { name: file.name, size: this.host.formatBytes(limit) });
+      else if (file.size === 0) this.#complain("attachment.empty", { name: file.name });
+      else taken.push(file);
+    }
+    if (taken.length > room) this.#complain("attachment.tooMany", { count: option.maxCount ?? DEFAULT_MAX_COUNT });
+    const entries = taken.slice(0, Math.max(0, room)).map(entryOf);
+    this.edit({ attachments: [...this.draft.attachments, ...entries] });
+    for (const entry of entries) void this.#upload(entry.key);
+  }
+
+  retryUpload(key: string): void {
+    void this.#upload(key);
+  }
+
+  /** Takes an attachment away; an upload that runs is cancelled, and what the server has of it is deleted. */
+  removeAttachment(key: string): void {
+    const entry = this.#entry(key);
+    if (!entry) return;
+    this.#uploads.get(key)?.abort();
+    if (entry.file && entry.preview) URL.revokeObjectURL(entry.preview);
+    for (const [place, draft] of this.#drafts) {
+      if (draft.attachments.some((other) => other.key === key)) {
+        this.#drafts.set(place, { ...draft, attachments: draft.attachments.filter((other) => other.key !== key) });
+      }
+    }
+    if (entry.attachment && entry.file) this.#deleteThere(entry.attachment.id);
+    this.host.onChange();
+  }
+
+  dismissComplaints(): void {
+    this.complaints = [];
+    this.host.onChange();
+  }
+
+  #complain(key: string, args: Record<string, string | number>): void {
+    this.complaints.push(this.host.translate(key, args));
+  }
+
+  async #upload(key: string): Promise<void> {
+    const entry = this.#entry(key);
+    if (!entry?.file) return;
+    const abort = new AbortController();
+    this.#uploads.set(key, abort);
+    this.#change(key, { state: "uploading", error: null, progress: null });
+    let created: WireAttachment | null = null;
+    try {
+      const attachment = await upload(entry.file, {
+        client: this.host.client,
+        endpoint: this.host.endpoint,
+        strategy: "url" in this.host.options.api ? this.host.options.api.uploadStrategy : undefined,
+        signal: abort.signal,
+        onProgress: (progress) => this.#change(key, { progress }),
+        onCreated: (told) => {
+          created = told;
+        },
+      });
+      this.#change(key, { state: "ready", progress: 1, attachment });
+      this.host.announce(this.host.translate("attachment.ready", { name: entry.name }));
+    } catch (error) {
+      if (created !== null) this.#deleteThere((created as WireAttachment).id);
+      if (isAbort(error) || abort.signal.aborted) return;
+      const told = asError(error);
+      this.host.onError(told);
+      const failed = this.host.translate("attachment.failed", { name: entry.name });
+      this.#change(key, { state: "failed", error: told instanceof ServerError ? told.message : failed });
+      this.host.announce(failed);
+    } finally {
+      this.#uploads.delete(key);
+    }
+  }
+
+  #deleteThere(id: string): void {
+    this.host.client.call("attachments.delete", { attachment_id: id }).catch((error: unknown) => this.host.onError(asError(error)));
+  }
+
+  #entry(key: string): DraftAttachment | null {
+    for (const draft of this.#drafts.values()) {
+      const found = draft.attachments.find((entry) => entry.key === key);
+      if (found) return found;
+    }
+    return null;
+  }
+
+  #change(key: string, change: Partial<DraftAttachment>): void {
+    for (const [place, draft] of this.#drafts) {
+      const index = draft.attachments.findIndex((entry) => entry.key === key);
+      const entry = draft.attachments[index];
+      if (!entry) continue;
+      this.#drafts.set(place, { ...draft, attachments: draft.attachments.with(index, { ...entry, ...change }) });
+    }
+    this.host.onChange();
+  }
+
+  #key(): string {
+    return this.host.threadId ?? "";
+  }
+
+  #storageKey(key: string): string {
+    return `chatkit.draft:${this.host.endpoint.url}:${key}`;
+  }
+
+  #stored(key: string): Partial<Draft> {
+    try {
+      const stored = sessionStorage.getItem(this.#storageKey(key));
+      return stored ? (JSON.parse(stored) as Partial<Draft>) : {};
+    } catch {
+      return {};
+    }
+  }
+
+  #store(key: string, { text, tags, quote }: Draft): void {
+    try {
+      if (text || quote) sessionStorage.setItem(this.#storageKey(key), JSON.stringify({ text, tags, quote }));
+      else sessionStorage.removeItem(this.#storageKey(key));
+    } catch {
+      // Storage may be full or forbidden: drafts then last as long as the page.
+    }
+  }
+}
+
+function entryOf(file: File): DraftAttachment {
+  return {
+    key: localId("attachment"),
+    name: file.name,
+    mimeType: file.type,
+    size: file.size,
+    state: "uploading",
+    progress: null,
+    error: null,
+    preview: file.type.startsWith("image/") ? URL.createObjectURL(file) : null,
+    file,
+    attachment: null,
+  };
+}
+
+function uploaded(attachment: Attachment): DraftAttachment {
+  return {
+    key: localId("attachment"),
+    name: attachment.name,
+    mimeType: attachment.mime_type,
+    size: null,
+    state: "ready",
+    progress: 1,
+    error: null,
+    preview: attachment.type === "image" ? attachment.preview_url : null,
+    file: null,
+    attachment,
+  };
+}
+
+/** The picture that the page has is shown until the server's own is there. */
+function withPreview(entry: DraftAttachment): WireAttachment {
+  const attachment = entry.attachment as WireAttachment;
+  return entry.preview ? { ...attachment, preview_url: entry.preview } : attachment;
+}

@@ -1,0 +1,457 @@
+/** One thread on the page: loads it, sends to it, follows its turns. Lives on while another thread is shown. */
+
+import type { ProtocolClient, StreamPart } from "../protocol/client";
+import { asError, ConnectionError, isAbort, ServerError, StreamInterrupted } from "../protocol/errors";
+import type {
+  ClientToolCallItem,
+  InferenceOptions,
+  Item,
+  RequestParams,
+  StreamingType,
+  StructuredSubmission,
+  ThreadEvent,
+  UserContent,
+  UserMessageItem,
+  WireAttachment,
+} from "../protocol/wire";
+import { addOptimistic, EMPTY, type Failure, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState } from "../state/thread";
+import { idempotencyKey, localId } from "./ids";
+
+export type Phase = "idle" | "sending" | "streaming" | "stopping";
+
+/** A message as the composer hands it over. */
+export interface OutgoingMessage {
+  content: UserContent[];
+  attachments: WireAttachment[];
+  quotedText: string | null;
+  inference: InferenceOptions;
+}
+
+export interface ConversationHost {
+  readonly client: ProtocolClient;
+  /** Runs a tool of the page; rejects where there is none of that name. */
+  runTool(name: string, params: Record<string, unknown>): Promise<unknown>;
+  onChange(conversation: Conversation): void;
+  onThreadCreated(conversation: Conversation): void;
+  onThreadUpdated(conversation: Conversation): void;
+  onResponse(phase: "start" | "end", conversation: Conversation): void;
+  onEffect(name: string, data: Record<string, unknown> | undefined): void;
+  onError(error: Error): void;
+  onLog(name: string, data?: Record<string, unknown>): void;
+}
+
+interface Outgoing {
+  message: OutgoingMessage;
+  key: string;
+}
+
+const PAGE = 40;
+/** Whoever scrolls back reads on for a while. */
+const OLDER_PAGE = 120;
+/** How long a stop may take before the connection is cut. */
+const STOP_LIMIT = 5000;
+
+export class Conversation {
+  state: ThreadState = EMPTY;
+  phase: Phase = "idle";
+  reconnecting = false;
+  loading = false;
+  loaded = false;
+  loadError: Error | null = null;
+  hasOlder = false;
+  loadingOlder = false;
+  /** Feedback given on this page, by the id of an answer's last item. */
+  readonly feedback = new Map<string, "positive" | "negative">();
+
+  #older: string | null = null;
+  #unsent: Outgoing | null = null;
+  #streams = new Set<AbortController>();
+  #stopWanted = false;
+
+  constructor(
+    private readonly host: ConversationHost,
+    public id: string | null,
+  ) {
+    this.loaded = id === null;
+  }
+
+  get isBusy(): boolean {
+    return this.phase !== "idle";
+  }
+
+  get isEmpty(): boolean {
+    return this.state.items.length === 0;
+  }
+
+  /** Loads the newest items, and attaches to the turn that runs. */
+  async load(): Promise<void> {
+    if (this.id === null || this.loading) return;
+    this.loading = true;
+    this.loadError = null;
+    this.#changed();
+    try {
+      await this.#fetch(this.id);
+      this.loaded = true;
+    } catch (error) {
+      this.loadError = asError(error);
+      this.host.onError(this.loadError);
+    } finally {
+      this.loading = false;
+      this.#changed();
+    }
+    if (this.loadError === null) this.#attach();
+  }
+
+  /** Asks the server for what has changed without its telling. */
+  async refresh(): Promise<void> {
+    if (this.id === null || this.isBusy) return;
+    await this.#fetch(this.id);
+    this.#changed();
+    this.#attach();
+  }
+
+  /** Loads the page before the oldest item that is there. */
+  async loadOlder(): Promise<void> {
+    if (this.id === null || !this.hasOlder || this.loadingOlder) return;
+    this.loadingOlder = true;
+    this.#changed();
+    try {
+      const page = await this.host.client.call("items.list", { thread_id: this.id, limit: OLDER_PAGE, order: "desc", after: this.#older });
+      this.state = prepend(this.state, page.data.toReversed());
+      this.#older = page.after ?? page.data.at(-1)?.id ?? null;
+      this.hasOlder = Boolean(page.has_more) && page.data.length > 0;
+    } catch (error) {
+      this.host.onError(asError(error));
+    } finally {
+      this.loadingOlder = false;
+      this.#changed();
+    }
+  }
+
+  /** Sends a message; the promise resolves when the answer is there, or it is clear that none comes. */
+  async send(message: OutgoingMessage): Promise<void> {
+    if (this.#unsent) this.#dropUnsent();
+    const bubble: UserMessageItem = {
+      type: "user_message",
+      id: localId("message"),
+      thread_id: this.id ?? "",
+      created_at: new Date().toISOString(),
+      content: message.content,
+      attachments: message.attachments,
+      inference_options: message.inference,
+      ...(message.quotedText ? { quoted_text: message.quotedText } : {}),
+    };
+    this.state = addOptimistic({ ...this.state, notices: [] }, bubble);
+    await this.#deliver({ message, key: idempotencyKey() });
+  }
+
+  /** Asks for another answer to a message, or sends a message again that did not arrive. */
+  async retry(itemId?: string): Promise<void> {
+    if (this.isBusy) return;
+    if (this.#unsent) {
+      this.state = { ...this.state, failure: null };
+      await this.#deliver(this.#unsent);
+      return;
+    }
+    const id = itemId ?? lastUserMessage(this.state.items)?.id;
+    if (!id || this.id === null) return;
+    const before = this.state;
+    this.state = pruneAfter(this.state, id);
+    const arrived = await this.#run("threads.retry_after_item", { thread_id: this.id, item_id: id });
+    if (!arrived && this.state.failure) {
+      // The server has not taken anything away.
+      this.state = { ...before, failure: this.state.failure };
+      this.#changed();
+    }
+  }
+
+  /** Answers or skips questions. */
+  async answer(itemId: string, input: StructuredSubmission): Promise<void> {
+    if (this.id === null) return;
+    await this.#run("threads.add_structured_input", { thread_id: this.id, item_id: itemId, input });
+  }
+
+  /** Sends an action of a widget or of the page. Rejects where it failed. */
+  async act(action: { type: string; payload?: unknown }, itemId: string | null, streaming = true): Promise<void> {
+    if (this.id === null) throw new Error("An action needs a thread; there is none yet.");
+    const params = { thread_id: this.id, action, ...(itemId === null ? {} : { item_id: itemId }) };
+    if (streaming) {
+      await this.#run("threads.custom_action", params, { quiet: true });
+      if (this.state.failure) throw new Error(this.state.failure.message ?? this.state.failure.code);
+      return;
+    }
+    const { updated_item: item } = await this.host.client.call("threads.sync_custom_action", params);
+    if (item) this.#apply({ type: "thread.item.replaced", item });
+  }
+
+  async giveFeedback(itemIds: string[], kind: "positive" | "negative"): Promise<void> {
+    const key = itemIds.at(-1);
+    if (this.id === null || key === undefined) return;
+    const before = this.feedback.get(key);
+    this.feedback.set(key, kind);
+    this.#changed();
+    try {
+      await this.host.client.call("items.feedback", { thread_id: this.id, item_ids: itemIds, kind });
+    } catch (error) {
+      if (before) this.feedback.set(key, before);
+      else this.feedback.delete(key);
+      this.host.onError(asError(error));
+      this.#changed();
+    }
+  }
+
+  /** Ends the answer; what is there of it stays. */
+  async stop(): Promise<void> {
+    if (!this.isBusy || this.phase === "stopping") return;
+    this.phase = "stopping";
+    this.#stopWanted = true;
+    this.#changed();
+    setTimeout(() => {
+      if (this.#stopWanted) this.#cut();
+    }, STOP_LIMIT);
+    await this.#sendStop();
+  }
+
+  /** Ends all connections without stopping the turns, for the page is done with this. */
+  detach(): void {
+    this.#cut();
+  }
+
+  /** Takes in that the thread has another title. */
+  rename(title: string): void {
+    if (this.state.thread) this.state = { ...this.state, thread: { ...this.state.thread, title } };
+    this.#changed();
+  }
+
+  dismissNotice(key: number): void {
+    this.state = { ...this.state, notices: this.state.notices.filter((notice) => notice.key !== key) };
+    this.#changed();
+  }
+
+  dismissFailure(): void {
+    if (this.#unsent) this.#dropUnsent();
+    this.state = { ...this.state, failure: null };
+    this.#changed();
+  }
+
+  async #sendStop(): Promise<void> {
+    // A new thread's id is still on its way; the event that brings it calls again.
+    if (this.id === null && this.host.client.knowsTurns) return;
+    if (!this.host.client.knowsTurns || this.id === null) {
+      this.#cut();
+      return;
+    }
+    try {
+      await this.host.client.call("turns.stop", { thread_id: this.id });
+    } catch (error) {
+      this.host.onLog("turns.stop.failed", { message: asError(error).message });
+      this.#cut();
+    }
+  }
+
+  #cut(): void {
+    for (const stream of this.#streams) stream.abort();
+  }
+
+  #dropUnsent(): void {
+    const id = this.state.optimisticId;
+    this.#unsent = null;
+    this.state = { ...this.state, optimisticId: null, items: this.state.items.filter((item) => item.id !== id) };
+  }
+
+  async #fetch(id: string): Promise<void> {
+    const [thread, page] = await Promise.all([
+      this.host.client.call("threads.get_by_id", { thread_id: id }),
+      this.host.client.call("items.list", { thread_id: id, limit: PAGE, order: "desc" }),
+    ]);
+    const { items: _, ...plain } = thread;
+    const fresh = page.data.toReversed();
+    // Older pages that were read stay, as long as they join on to the newest one.
+    const first = fresh[0]?.id;
+    const joint = this.state.items.findIndex((item) => item.id === first);
+    const kept = joint > 0 ? this.state.items.slice(0, joint) : [];
+    this.state = { ...this.state, thread: plain, items: [...kept, ...fresh], pending: new Set() };
+    if (kept.length === 0) {
+      this.#older = page.after ?? page.data.at(-1)?.id ?? null;
+      this.hasOlder = Boolean(page.has_more);
+    }
+  }
+
+  #attach(): void {
+    if (this.id === null || !this.state.thread?.active_turn || this.isBusy) return;
+    void this.#run("turns.resume", { thread_id: this.id });
+  }
+
+  async #deliver(outgoing: Outgoing): Promise<void> {
+    this.#unsent = outgoing;
+    const { content, attachments, quotedText, inference } = outgoing.message;
+    const input = {
+      content,
+      attachments: attachments.map((attachment) => attachment.id),
+      inference_options: inference,
+      ...(quotedText ? { quoted_text: quotedText } : {}),
+    };
+    if (this.id === null) await this.#run("threads.create", { input }, { key: outgoing.key });
+    else await this.#run("threads.add_user_message", { thread_id: this.id, input }, { key: outgoing.key });
+  }
+
+  /** Follows one stream, and those of the client tools that it asks for. Returns whether anything arrived. */
+  async #run<T extends StreamingType>(
+    type: T,
+    params: RequestParams[T],
+    { quiet = false, key }: { quiet?: boolean; key?: string } = {},
+  ): Promise<boolean> {
+    const abort = new AbortController();
+    this.#streams.add(abort);
+    this.state = { ...this.state, failure: null };
+    if (!quiet) this.#enter("sending");
+    const calls = new Map<string, ClientToolCallItem>();
+    let arrived = false;
+    let ended: string | null = null;
+    let failure: Failure | null = null;
+    try {
+      const options = { signal: abort.signal, threadId: this.id, ...(key ? { idempotencyKey: key } : {}) };
+      for await (const part of this.host.client.stream(type, params, options)) {
+        if ("end" in part) ended = part.end;
+        else if ("event" in part) {
+          arrived = true;
+          this.#take(part.event, calls, quiet);
+        } else this.#setReconnecting(part);
+      }
+      failure = this.#failureOfEnd(ended);
+    } catch (error) {
+      if (!isAbort(error) && !abort.signal.aborted) failure = await this.#failureOf(error);
+    }
+    this.#streams.delete(abort);
+    this.reconnecting = false;
+    if (failure && !this.state.failure) this.state = { ...this.state, failure };
+    const stopped = this.#stopWanted || ended === "stopped";
+    const pendingCall = [...calls.values()].at(-1);
+    if (pendingCall && !stopped && !this.state.failure) {
+      await this.#runTool(pendingCall);
+      return arrived;
+    }
+    if (this.#streams.size === 0) this.#leave();
+    else this.#changed();
+    return arrived;
+  }
+
+  async #runTool(call: ClientToolCallItem): Promise<void> {
+    this.#changed();
+    let result: unknown;
+    try {
+      result = (await this.host.runTool(call.name, call.arguments)) ?? {};
+    } catch (error) {
+      const told = asError(error);
+      this.host.onError(told);
+      // The assistant can say something sensible about it; a thread that waits for ever cannot.
+      result = { error: told.message };
+    }
+    if (this.#stopWanted || this.id === null) this.#leave();
+    else await this.#run("threads.add_client_tool_output", { thread_id: this.id, result });
+  }
+
+  #take(event: ThreadEvent, calls: Map<string, ClientToolCallItem>, quiet: boolean): void {
+    if (event.type === "client_effect") {
+      this.host.onEffect(event.name, event.data);
+      return;
+    }
+    if ("item" in event && event.item.type === "client_tool_call") {
+      if (event.item.status === "pending") calls.set(event.item.id, event.item);
+      else calls.delete(event.item.id);
+    }
+    if (event.type === "error") this.host.onError(new Error(event.message ?? event.code));
+    const waits = quiet && !["thread.item.added", "progress_update"].includes(event.type);
+    if (!waits && (this.phase === "idle" || this.phase === "sending")) this.#enter("streaming");
+    this.#apply(event);
+    if (event.type === "thread.created" && this.id === null) {
+      this.id = event.thread.id;
+      this.host.onThreadCreated(this);
+      if (this.#stopWanted) void this.#sendStop();
+    } else if (event.type === "thread.updated") this.host.onThreadUpdated(this);
+    if (this.#unsent && this.state.optimisticId === null) this.#unsent = null;
+  }
+
+  #apply(event: ThreadEvent): void {
+    this.state = reduce(this.state, event);
+    this.#changed();
+  }
+
+  #setReconnecting(part: StreamPart & { reconnecting: boolean }): void {
+    this.reconnecting = part.reconnecting;
+    this.#changed();
+  }
+
+  #failureOfEnd(status: string | null): Failure | null {
+    if (this.state.failure || this.#stopWanted) return null;
+    if (status === "failed" || status === "interrupted") return interrupted(status);
+    const isCutOff = status === null && (this.state.pending.size > 0 || this.state.optimisticId !== null);
+    return isCutOff ? interrupted("interrupted") : null;
+  }
+
+  async #failureOf(error: unknown): Promise<Failure | null> {
+    const told = asError(error);
+    if (told instanceof ServerError && told.code === "turn_not_found") return this.#lostTurn();
+    this.host.onError(told);
+    if (told instanceof ServerError) return { message: told.message, code: told.code, allowRetry: true };
+    if (told instanceof StreamInterrupted) return interrupted("interrupted");
+    if (told instanceof ConnectionError) return { message: null, code: "offline", allowRetry: true };
+    return { message: null, code: "unexpected", allowRetry: true };
+  }
+
+  /** Nothing is kept of the turn any more: what is stored is all that there is, and tells whether it went on without us. */
+  async #lostTurn(): Promise<Failure | null> {
+    const { id } = this;
+    const before = this.state;
+    if (id === null) return interrupted("interrupted");
+    try {
+      await this.#fetch(id);
+    } catch (error) {
+      this.host.onError(asError(error));
+      return interrupted("interrupted");
+    }
+    const wasOpen = before.pending.size > 0 || before.items.at(-1)?.type === "user_message";
+    const hasGrown = this.state.items.length > before.items.length || textLength(this.state) > textLength(before);
+    return wasOpen && !hasGrown ? interrupted("interrupted") : null;
+  }
+
+  #enter(phase: Phase): void {
+    const wasIdle = this.phase === "idle";
+    this.phase = this.#stopWanted ? "stopping" : phase;
+    if (wasIdle) this.host.onResponse("start", this);
+    this.#changed();
+  }
+
+  #leave(): void {
+    const wasBusy = this.phase !== "idle";
+    this.phase = "idle";
+    this.#stopWanted = false;
+    this.state = settled(this.state);
+    if (this.state.thread?.active_turn) {
+      const { active_turn: _, ...thread } = this.state.thread;
+      this.state = { ...this.state, thread };
+    }
+    this.#changed();
+    if (wasBusy) this.host.onResponse("end", this);
+  }
+
+  #changed(): void {
+    this.host.onChange(this);
+  }
+}
+
+function textLength(state: ThreadState): number {
+  const last = state.items.findLast((item) => item.type === "assistant_message");
+  return last?.type === "assistant_message" ? last.content.reduce((sum, part) => sum + part.text.length, 0) : 0;
+}
+
+function interrupted(code: string): Failure {
+  return { message: null, code, allowRetry: true };
+}
+
+/** Tells whether a thread takes messages. */
+export function isOpen(state: ThreadState): boolean {
+  return (state.thread?.status?.type ?? "active") === "active";
+}
+
+export type { Item };

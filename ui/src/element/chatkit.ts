@@ -1,0 +1,287 @@
+/** The element `<openai-chatkit>`: its public face, and the frame around the views. */
+
+import type { Attachment, ChatKitOptions, OpenAIChatKit, ToolChoice, UserMessageContent } from "@openai/chatkit";
+import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { state } from "lit/decorators.js";
+import { isOpen } from "../controllers/conversation";
+import { headerIcon, icon } from "../icons/icons";
+import type { UserContent, WireAttachment } from "../protocol/wire";
+import { styles } from "../styles";
+import { loadFonts, schemeOf, sheetOf, variablesOf } from "../theme/theme";
+import "../views/composer";
+import type { ComposerView } from "../views/composer";
+import "../views/history";
+import { loadErrorKey, spinner } from "../views/thread";
+import type { ThreadView } from "../views/thread";
+import { App, type AppEvents } from "./app";
+import { checkOptions, unknownKeys } from "./options";
+import { startScreen } from "../views/start";
+
+/** A frame, but no longer than this where the page is hidden and draws none. */
+const LONGEST_FRAME = 120;
+
+interface Outgoing {
+  text?: string;
+  content?: UserMessageContent[];
+  reply?: string;
+  attachments?: Attachment[];
+}
+
+export class ChatKitElement extends LitElement {
+  static override styles = styles;
+
+  @state() private settings: ChatKitOptions | null = null;
+
+  readonly #app: App;
+  readonly #sheet = new CSSStyleSheet();
+  #isReady = false;
+  #warned = new Set<string>();
+  #mirrored: string[] = [];
+  #returnFocus = false;
+
+  constructor() {
+    super();
+    this.#app = new App(
+      (name, ...detail) => this.#emit(name, detail[0]),
+      () => this.requestUpdate(),
+    );
+  }
+
+  static override get observedAttributes(): string[] {
+    return [...super.observedAttributes, "classname"];
+  }
+
+  setOptions(options: ChatKitOptions): void {
+    checkOptions(options);
+    for (const key of unknownKeys(options)) {
+      if (this.#warned.has(key)) continue;
+      this.#warned.add(key);
+      console.warn(`<openai-chatkit>: the option ${key} is not known and has no effect.`);
+    }
+    this.settings = options;
+    this.#app.configure(options);
+    loadFonts(typeof options.theme === "object" ? options.theme.typography?.fontSources : undefined);
+    this.#sheet.replaceSync(sheetOf(variablesOf(options.theme), schemeOf(options.theme)));
+    this.#announceReady();
+  }
+
+  async focusComposer(): Promise<void> {
+    this.#app.hideHistory();
+    await this.updateComplete;
+    await this.#composer()?.updateComplete;
+    this.#composer()?.focusInput();
+  }
+
+  async setThreadId(threadId?: string | null): Promise<void> {
+    await this.#app.show(threadId ?? null);
+  }
+
+  async sendUserMessage(
+    params: Outgoing & { newThread?: boolean; toolChoice?: ToolChoice; model?: string },
+  ): Promise<void> {
+    this.#requireOptions();
+    if (params.newThread) await this.#app.show(null);
+    const { conversation } = this.#app;
+    if (conversation.isBusy) throw new Error("A message cannot be sent while an answer comes.");
+    const content = contentOf(params) ?? [];
+    this.#app.hideHistory();
+    void conversation.send({
+      content,
+      attachments: (params.attachments ?? []) as WireAttachment[],
+      quotedText: params.reply ?? null,
+      inference: { ...(params.toolChoice ? { tool_choice: params.toolChoice } : {}), ...(params.model ? { model: params.model } : {}) },
+    });
+  }
+
+  async setComposerValue(
+    params: Outgoing & { files?: File[]; selectedToolId?: string | null; selectedModelId?: string },
+  ): Promise<void> {
+    this.#requireOptions();
+    const { composer } = this.#app;
+    const { text, reply, attachments } = params;
+    composer.setValue({ text, reply, attachments, content: params.content ? contentOf(params) : undefined });
+    if (params.files) composer.addFiles(params.files);
+    if (params.selectedToolId !== undefined) composer.selectTool(params.selectedToolId);
+    if (params.selectedModelId !== undefined) composer.selectModel(params.selectedModelId);
+    await this.updateComplete;
+  }
+
+  async fetchUpdates(): Promise<void> {
+    this.#requireOptions();
+    await Promise.all([this.#app.conversation.refresh(), this.#app.view === "history" ? this.#app.history.load() : undefined]);
+  }
+
+  async sendCustomAction(action: { type: string; payload?: Record<string, unknown> }, itemId?: string): Promise<void> {
+    this.#requireOptions();
+    await this.#app.conversation.act(action, itemId ?? null);
+  }
+
+  async showHistory(): Promise<void> {
+    this.#app.showHistory();
+    await this.updateComplete;
+  }
+
+  async hideHistory(): Promise<void> {
+    this.#app.hideHistory();
+    await this.updateComplete;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#announceReady();
+  }
+
+  override attributeChangedCallback(name: string, before: string | null, value: string | null): void {
+    super.attributeChangedCallback(name, before, value);
+    if (name !== "classname") return;
+    // React 18 writes className of an element with a dash in its name as an attribute.
+    this.classList.remove(...this.#mirrored);
+    this.#mirrored = (value ?? "").split(/\s+/).filter(Boolean);
+    this.classList.add(...this.#mirrored);
+  }
+
+  protected override createRenderRoot(): HTMLElement | DocumentFragment {
+    const root = super.createRenderRoot() as ShadowRoot;
+    root.adoptedStyleSheets = [this.#sheet, ...root.adoptedStyleSheets];
+    return root;
+  }
+
+  /** Draws once a frame, however many events come in. */
+  protected override async scheduleUpdate(): Promise<void> {
+    await nextFrame();
+    await super.scheduleUpdate();
+  }
+
+  protected override updated(_changed: PropertyValues): void {
+    if (this.#returnFocus) {
+      this.#returnFocus = false;
+      this.renderRoot.querySelector<HTMLElement>(".history-button")?.focus();
+    }
+  }
+
+  protected override render(): TemplateResult | typeof nothing {
+    const app = this.#app;
+    if (this.settings === null) return nothing;
+    const { header, frameTitle } = app.options;
+    return html`<div class="root" part="root" role="region" aria-label=${frameTitle ?? "Chat"} dir=${app.isRightToLeft ? "rtl" : "ltr"} lang=${app.locale}
+      @keydown=${this.#keyed} @ck-focus-composer=${() => void this.focusComposer()}>
+      ${header?.enabled === false ? nothing : this.#header()}
+      ${app.view === "history" ? html`<ck-history class="body" .app=${app} .history=${app.history} .threads=${app.history.threads} .flags=${`${app.history.loading} ${app.history.loaded} ${app.history.hasMore} ${app.history.error?.message} ${app.conversation.id}`}></ck-history>` : this.#thread()}
+      <div class="visually-hidden" role="status" aria-live="polite">${app.announcement}</div>
+    </div>`;
+  }
+
+  #header(): TemplateResult {
+    const app = this.#app;
+    const { header, history } = app.options;
+    const isHistory = app.view === "history";
+    const title = isHistory ? app.translate("history.title") : (header?.title?.text ?? app.conversation.state.thread?.title ?? "");
+    const canStartNew = !app.conversation.isEmpty || app.conversation.id !== null;
+    return html`<div class="header" part="header">
+      ${isHistory
+        ? html`<button type="button" class="icon-button back" aria-label=${app.translate("header.back")} title=${app.translate("header.back")} @click=${this.#leaveHistory}>${icon("chevron-left")}</button>`
+        : header?.leftAction
+          ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.leftAction.icon} @click=${() => header.leftAction?.onClick()}>${headerIcon(header.leftAction.icon)}</button>`
+          : nothing}
+      ${(header?.title?.enabled === false && !isHistory) || title === "" ? html`<span class="grow"></span>` : html`<h2 class="title" part="title" dir="auto">${title}</h2>`}
+      ${canStartNew && !isHistory
+        ? html`<button type="button" class="icon-button" part="new-thread-button" aria-label=${app.translate("header.newThread")} title=${app.translate("header.newThread")} @click=${this.#startNew}>${icon("compose")}</button>`
+        : nothing}
+      ${history?.enabled !== false && !isHistory
+        ? html`<button type="button" class="icon-button history-button" part="history-button" aria-label=${app.translate("header.history")} title=${app.translate("header.history")} @click=${() => app.showHistory()}>${icon("history")}</button>`
+        : nothing}
+      ${header?.rightAction
+        ? html`<button type="button" class="icon-button" part="header-action" aria-label=${header.rightAction.icon} @click=${() => header.rightAction?.onClick()}>${headerIcon(header.rightAction.icon)}</button>`
+        : nothing}
+    </div>`;
+  }
+
+  #thread(): TemplateResult {
+    const app = this.#app;
+    const { conversation } = app;
+    const isStart = conversation.id === null && conversation.isEmpty && !conversation.isBusy;
+    return html`<div class="body ${isStart ? "start" : ""}">
+      ${isStart
+        ? startScreen(app)
+        : conversation.loading && conversation.isEmpty
+          ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
+          : conversation.loadError && conversation.isEmpty
+            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(loadErrorKey(conversation.loadError))}</div>
+                <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
+            : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
+      ${this.#foot()}
+    </div>`;
+  }
+
+  #foot(): TemplateResult {
+    const app = this.#app;
+    const { conversation, composer } = app;
+    const { status } = conversation.state.thread ?? {};
+    const lock = isOpen(conversation.state) ? null : status?.reason || app.translate(status?.type === "closed" ? "composer.closed" : "composer.locked");
+    const { disclaimer } = app.options;
+    return html`<div class="foot">
+      <ck-composer .app=${app} .composer=${composer} .draft=${composer.draft} .isBusy=${conversation.isBusy} .isStopping=${conversation.phase === "stopping"}
+        .canStop=${conversation.state.allowCancel} .lock=${lock} .choices=${`${composer.toolId} ${composer.model?.id} ${composer.complaints.length}`} .settings=${app.options} .strings=${app.content}></ck-composer>
+      ${disclaimer
+        ? html`<div class="disclaimer ${disclaimer.highContrast ? "high" : ""}" part="disclaimer"><ck-markdown .text=${disclaimer.text} .streaming=${false} .annotations=${[]} .host=${app.content}></ck-markdown></div>`
+        : nothing}
+    </div>`;
+  }
+
+  readonly #startNew = (): void => {
+    void this.#app.show(null).then(() => this.focusComposer());
+  };
+
+  readonly #leaveHistory = (): void => {
+    this.#app.hideHistory();
+    this.#returnFocus = true;
+  };
+
+  readonly #keyed = (event: KeyboardEvent): void => {
+    if (event.key === "Escape" && this.#app.view === "history" && !event.defaultPrevented) this.#leaveHistory();
+  };
+
+  #composer(): ComposerView | null {
+    return this.renderRoot.querySelector<ComposerView>("ck-composer");
+  }
+
+  /** The thread's view, for tests and for pages that script scrolling. */
+  get threadView(): ThreadView | null {
+    return this.renderRoot.querySelector<ThreadView>("ck-thread");
+  }
+
+  #requireOptions(): void {
+    if (this.settings === null) throw new Error("Call setOptions first.");
+  }
+
+  /** Tells once that the element can be used; later than a frame, for listeners are attached late. */
+  #announceReady(): void {
+    if (this.#isReady || this.settings === null || !this.isConnected) return;
+    this.#isReady = true;
+    void nextFrame().then(() => setTimeout(() => this.#emit("chatkit.ready", undefined)));
+  }
+
+  #emit<K extends keyof AppEvents>(name: K, detail: AppEvents[K] | undefined): void {
+    this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
+  }
+}
+
+function nextFrame(): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(finish, LONGEST_FRAME);
+    const frame = requestAnimationFrame(finish);
+    function finish(): void {
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
+      resolve();
+    }
+  });
+}
+
+function contentOf({ text, content }: Outgoing): UserContent[] | undefined {
+  if (content) return content.map((part) => (part.type === "input_tag" ? { ...part, data: part.data ?? {} } : part));
+  return text === undefined ? undefined : [{ type: "input_text", text }];
+}
+
+/** The stock element's interface, kept by the compiler. */
+export type PublicFace = Pick<OpenAIChatKit, "setOptions" | "focusComposer" | "setThreadId" | "sendCustomAction" | "sendUserMessage" | "setComposerValue" | "showHistory" | "hideHistory" | "fetchUpdates">;

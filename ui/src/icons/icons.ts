@@ -1,0 +1,82 @@
+/** The icons of the shell and of the header's buttons; others that options name are drawn by `<ck-icon>`. */
+
+import { html, nothing, svg, type TemplateResult } from "lit";
+import {
+  ArrowDown, ArrowLeft, ArrowLeftFromLine, ArrowLeftToLine, ArrowRightFromLine, ArrowRightToLine, ArrowUp, AtSign, BookOpen, Bug, Check,
+  ChevronDown, ChevronLeft, ChevronRight, ChevronsLeft, ChevronsRight, CircleAlert, CircleEllipsis, Clock, Copy, Ellipsis, EllipsisVertical,
+  File, FileText, History, House, Image, Info, LayoutGrid, Maximize, Maximize2, Menu, MessageCircleDashed, Mic, Minimize, Minimize2, Moon,
+  PanelLeft, PanelLeftClose, PanelLeftDashed, PanelLeftOpen, PanelRight, PanelRightClose, PanelRightDashed, PanelRightOpen, Paperclip, Pencil,
+  Plus, Quote, RefreshCw, Search, Settings, Share, Sparkles, Square, SquarePen, Star, Sun, TextAlignJustify, ThumbsDown, ThumbsUp, Trash2,
+  TriangleAlert, WifiOff, X,
+} from "lucide";
+import "../content/icon";
+
+export type IconNode = readonly (readonly [string, Record<string, string | number | undefined>])[];
+
+const SHELL = {
+  "arrow-down": ArrowDown, "arrow-up": ArrowUp, "at-sign": AtSign, check: Check, "chevron-down": ChevronDown,
+  "chevron-left": ChevronLeft, "chevron-right": ChevronRight, alert: CircleAlert, clock: Clock, copy: Copy,
+  more: Ellipsis, file: File, "file-text": FileText, history: History, image: Image, info: Info, menu: Menu, mic: Mic,
+  paperclip: Paperclip, pencil: Pencil, plus: Plus, quote: Quote, reload: RefreshCw, search: Search, settings: Settings,
+  sparkle: Sparkles, stop: Square, compose: SquarePen, "thumbs-down": ThumbsDown,
+  "thumbs-up": ThumbsUp, trash: Trash2, warning: TriangleAlert, offline: WifiOff, close: X,
+} as unknown as Record<string, IconNode>;
+
+/** The names of `HeaderIcon`. */
+const HEADER = {
+  "sidebar-left": PanelLeft, "sidebar-right": PanelRight, "sidebar-open-left": PanelLeftOpen, "sidebar-open-right": PanelRightOpen,
+  "sidebar-open-left-alt": PanelLeftOpen, "sidebar-open-right-alt": PanelRightOpen, "sidebar-floating-left": PanelLeftDashed,
+  "sidebar-floating-right": PanelRightDashed, "sidebar-floating-open-left": PanelLeftOpen, "sidebar-floating-open-right": PanelRightOpen,
+  "sidebar-collapse-left": PanelLeftClose, "sidebar-collapse-right": PanelRightClose, "collapse-left": ArrowLeftToLine,
+  "collapse-right": ArrowRightToLine, "open-left": ArrowLeftFromLine, "open-right": ArrowRightFromLine, "double-chevron-left": ChevronsLeft,
+  "double-chevron-right": ChevronsRight, home: House, "home-alt": House, "back-small": ChevronLeft, "back-large": ArrowLeft,
+  "expand-large": Maximize, "collapse-large": Minimize, "expand-small": Maximize2, "collapse-small": Minimize2, star: Star,
+  "star-filled": Star, bug: Bug, "chat-temporary": MessageCircleDashed, "settings-cog": Settings, grid: LayoutGrid,
+  "dots-horizontal": Ellipsis, "dots-vertical": EllipsisVertical, "dots-horizontal-circle": CircleEllipsis,
+  "dots-vertical-circle": CircleEllipsis, menu: Menu, "menu-inverted": TextAlignJustify, hamburger: Menu, history: History,
+  "book-open": BookOpen, compose: SquarePen, share: Share, "light-mode": Sun, "dark-mode": Moon, close: X,
+} as unknown as Record<string, IconNode>;
+
+function draw(node: IconNode): TemplateResult {
+  return html`<svg class="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.75" stroke-linecap="round"
+    stroke-linejoin="round" aria-hidden="true" focusable="false">${node.map(([tag, attributes]) => shape(tag, attributes))}</svg>`;
+}
+
+function shape(tag: string, a: Record<string, string | number | undefined>): TemplateResult | typeof nothing {
+  const x = (value: string | number | undefined): string | number | typeof nothing => value ?? nothing;
+  switch (tag) {
+    case "path":
+      return svg`<path d=${x(a["d"])} fill=${x(a["fill"])} />`;
+    case "circle":
+      return svg`<circle cx=${x(a["cx"])} cy=${x(a["cy"])} r=${x(a["r"])} fill=${x(a["fill"])} />`;
+    case "line":
+      return svg`<line x1=${x(a["x1"])} x2=${x(a["x2"])} y1=${x(a["y1"])} y2=${x(a["y2"])} />`;
+    case "rect":
+      return svg`<rect x=${x(a["x"])} y=${x(a["y"])} width=${x(a["width"])} height=${x(a["height"])} rx=${x(a["rx"])} fill=${x(a["fill"])} />`;
+    case "polyline":
+      return svg`<polyline points=${x(a["points"])} />`;
+    case "polygon":
+      return svg`<polygon points=${x(a["points"])} />`;
+    case "ellipse":
+      return svg`<ellipse cx=${x(a["cx"])} cy=${x(a["cy"])} rx=${x(a["rx"])} ry=${x(a["ry"])} />`;
+    default:
+      return nothing;
+  }
+}
+
+/** An icon of the shell, there at once. */
+export function icon(name: string): TemplateResult | typeof nothing {
+  const node = SHELL[name];
+  return node ? draw(node) : nothing;
+}
+
+/** An icon of the header's buttons. */
+export function headerIcon(name: string): TemplateResult | typeof nothing {
+  const node = Object.hasOwn(HEADER, name) ? HEADER[name] : undefined;
+  return node ? draw(node) : namedIcon(name);
+}
+
+/** An icon that an application named: one of the protocol's, or `lucide:...`. */
+export function namedIcon(name: string | null | undefined): TemplateResult | typeof nothing {
+  return name ? html`<ck-icon class="named-icon" .name=${name}></ck-icon>` : nothing;
+}

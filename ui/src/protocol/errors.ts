@@ -1,0 +1,56 @@
+/** What can go wrong between the page and the server. */
+
+/** The server answered, and said no. */
+export class ServerError extends Error {
+  override readonly name = "ServerError";
+
+  constructor(
+    message: string,
+    /** HTTP status. */
+    readonly status: number,
+    /** The server's stable code, such as `thread_busy`. */
+    readonly code: string,
+  ) {
+    super(message);
+  }
+
+  /** Whether the same request may succeed later without any change. */
+  get isTemporary(): boolean {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The server cannot be reached, or the connection broke. */
+export class ConnectionError extends Error {
+  override readonly name = "ConnectionError";
+}
+
+/** The stream ended before the turn did, and nothing could bring it back. */
+export class StreamInterrupted extends Error {
+  override readonly name = "StreamInterrupted";
+}
+
+/** Returns the error that an answer with a failure status carries. */
+export async function errorOfAnswer(response: Response): Promise<ServerError> {
+  let code = `http_${response.status}`;
+  let message = "";
+  try {
+    const body: unknown = await response.json();
+    const told = (body as { error?: { code?: unknown; message?: unknown } } | null)?.error;
+    if (typeof told?.code === "string") code = told.code;
+    if (typeof told?.message === "string") message = told.message;
+    const detail = (body as { detail?: unknown } | null)?.detail;
+    if (!message && typeof detail === "string") message = detail;
+  } catch {
+    // The body is no JSON: a proxy's page, say. The status has to do.
+  }
+  return new ServerError(message || `HTTP ${response.status}`, response.status, code);
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+export function asError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value));
+}

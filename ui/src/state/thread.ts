@@ -1,0 +1,160 @@
+/** The state of a thread on the page, and what wire events make of it. Pure. */
+
+import type { Item, Thread, ThreadEvent, UserMessageItem } from "../protocol/wire";
+import { reduceItem, UnfitUpdate } from "./items";
+
+export interface Notice {
+  key: number;
+  level: "info" | "warning" | "danger";
+  message: string;
+  title: string | null;
+}
+
+export interface Failure {
+  /** The server's words; null where it gave none. */
+  message: string | null;
+  code: string;
+  allowRetry: boolean;
+}
+
+export interface ThreadState {
+  readonly thread: Thread | null;
+  readonly items: readonly Item[];
+  /** Ids of items that were begun and are not done. */
+  readonly pending: ReadonlySet<string>;
+  /** The bubble of a message that the server has not confirmed yet; it has an id of ours. */
+  readonly optimisticId: string | null;
+  /** Server id to the id under which the item was first drawn, so that it is not drawn anew. */
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly progress: { text: string; icon: string | null } | null;
+  readonly notices: readonly Notice[];
+  readonly failure: Failure | null;
+  readonly allowCancel: boolean;
+}
+
+export const EMPTY: ThreadState = {
+  thread: null,
+  items: [],
+  pending: new Set(),
+  optimisticId: null,
+  aliases: new Map(),
+  progress: null,
+  notices: [],
+  failure: null,
+  allowCancel: true,
+};
+
+/** Returns the state after an event. Events of types that are not known change nothing. */
+export function reduce(state: ThreadState, event: ThreadEvent): ThreadState {
+  switch (event.type) {
+    case "thread.created":
+    case "thread.updated": {
+      const { items: _, ...thread } = event.thread;
+      return { ...state, thread };
+    }
+    case "thread.item.added":
+      return begun(put(state, event.item), event.item.id);
+    case "thread.item.done":
+      return finished(put(state, event.item), event.item.id);
+    case "thread.item.replaced":
+      return put(state, event.item);
+    case "thread.item.updated":
+      return updated(state, event);
+    case "thread.item.removed": {
+      const items = state.items.filter((item) => item.id !== event.item_id);
+      return finished({ ...state, items }, event.item_id);
+    }
+    case "stream_options":
+      return { ...state, allowCancel: event.stream_options.allow_cancel };
+    case "progress_update":
+      return { ...state, progress: { text: event.text, icon: event.icon ?? null } };
+    case "notice": {
+      const key = (state.notices.at(-1)?.key ?? 0) + 1;
+      const notice = { key, level: event.level, message: event.message, title: event.title ?? null };
+      return { ...state, notices: [...state.notices, notice] };
+    }
+    case "error":
+      return {
+        ...state,
+        progress: null,
+        failure: { message: event.message ?? null, code: event.code, allowRetry: event.allow_retry ?? false },
+      };
+    default:
+      return state;
+  }
+}
+
+/** Shows a message before the server has it. */
+export function addOptimistic(state: ThreadState, item: UserMessageItem): ThreadState {
+  return { ...state, items: [...state.items, item], optimisticId: item.id, failure: null, progress: null };
+}
+
+/** Takes away everything after an item, as the server does for a retry without telling. */
+export function pruneAfter(state: ThreadState, itemId: string): ThreadState {
+  const index = indexOf(state.items, itemId);
+  if (index < 0) return state;
+  return { ...state, items: state.items.slice(0, index + 1), pending: new Set(), failure: null, progress: null, notices: [] };
+}
+
+/** Puts an older page before what is there. Items that are there already stay as they are. */
+export function prepend(state: ThreadState, older: readonly Item[]): ThreadState {
+  const known = new Set(state.items.map((item) => item.id));
+  const added = older.filter((item) => !known.has(item.id));
+  return added.length === 0 ? state : { ...state, items: [...added, ...state.items] };
+}
+
+/** The state when no turn runs any more: nothing is pending, no progress is told. */
+export function settled(state: ThreadState): ThreadState {
+  return { ...state, pending: new Set(), progress: null, allowCancel: true };
+}
+
+/** The last user message, which a retry of the latest answer begins with. */
+export function lastUserMessage(items: readonly Item[]): UserMessageItem | null {
+  return items.findLast((item) => item.type === "user_message") ?? null;
+}
+
+function indexOf(items: readonly Item[], id: string): number {
+  // What changes stands near the end of a thread, however long it is.
+  for (let index = items.length - 1; index >= 0; index -= 1) if (items[index]?.id === id) return index;
+  return -1;
+}
+
+function put(state: ThreadState, item: Item): ThreadState {
+  const index = indexOf(state.items, item.id);
+  if (index >= 0) return { ...state, items: state.items.with(index, item) };
+  if (item.type === "user_message" && state.optimisticId !== null) {
+    const bubble = indexOf(state.items, state.optimisticId);
+    if (bubble >= 0) {
+      const aliases = new Map(state.aliases).set(item.id, state.optimisticId);
+      return { ...state, items: state.items.with(bubble, item), optimisticId: null, aliases };
+    }
+  }
+  // An item that begins ends the line that told what was done before it.
+  return { ...state, items: [...state.items, item], progress: item.type === "end_of_turn" ? state.progress : null };
+}
+
+function updated(state: ThreadState, event: ThreadEvent & { type: "thread.item.updated" }): ThreadState {
+  const index = indexOf(state.items, event.item_id);
+  const item = state.items[index];
+  if (!item) return state;
+  try {
+    const next = { ...state, items: state.items.with(index, reduceItem(item, event.update)) };
+    return begun(next, item.id);
+  } catch (error) {
+    // A server of another make may send what does not fit; its final item still comes with "done".
+    if (error instanceof UnfitUpdate) return state;
+    throw error;
+  }
+}
+
+function begun(state: ThreadState, id: string): ThreadState {
+  if (state.pending.has(id)) return state;
+  return { ...state, pending: new Set(state.pending).add(id) };
+}
+
+function finished(state: ThreadState, id: string): ThreadState {
+  if (!state.pending.has(id)) return state;
+  const pending = new Set(state.pending);
+  pending.delete(id);
+  return { ...state, pending };
+}

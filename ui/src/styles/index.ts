@@ -1,0 +1,5 @@
+import { base } from "./base";
+import { composer } from "./composer";
+import { thread } from "./thread";
+
+export const styles = [base, thread, composer];

@@ -1,0 +1,330 @@
+/** Where the user writes: text with mentions, files, a quote, the choice of tool and model. */
+
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
+import type { Composer, Draft, DraftAttachment } from "../controllers/composer";
+import { Dictation } from "../controllers/dictation";
+import { queryAt, segments } from "../controllers/mentions";
+import { acceptAttribute } from "../element/options";
+import { icon, namedIcon } from "../icons/icons";
+import { asError } from "../protocol/errors";
+import { define, ShellView } from "./base";
+import "./menu";
+import type { MenuEntry } from "./menu";
+import { type Suggestion, Suggestions } from "./suggestions";
+
+export class ComposerView extends ShellView {
+  @property({ attribute: false }) composer!: Composer;
+  @property({ attribute: false }) draft!: Draft;
+  @property({ attribute: false }) isBusy = false;
+  @property({ attribute: false }) isStopping = false;
+  @property({ attribute: false }) canStop = true;
+  /** Why nothing can be sent; null where something can. */
+  @property({ attribute: false }) lock: string | null = null;
+  /** The chosen tool and model in one text, so that a change is seen. */
+  @property({ attribute: false }) choices = "";
+  @property({ attribute: false }) settings: unknown;
+  @property({ attribute: false }) strings: unknown;
+  @state() private isDroppedOn = false;
+
+  #suggestions: Suggestions | null = null;
+  #dictation: Dictation | null = null;
+
+  focusInput(): void {
+    this.#input()?.focus({ preventScroll: true });
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#suggestions = new Suggestions(this.app, () => this.requestUpdate());
+    this.#dictation = new Dictation(this.app, () => this.requestUpdate(), (text) => this.#insert(text));
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#suggestions?.close();
+    this.#dictation?.cancel();
+  }
+
+  protected override updated(_changed: PropertyValues): void {
+    const input = this.#input();
+    // The draft as it is now: the property may be a frame behind what was typed. And only where it differs: setting it
+    // anew would move the caret and end an input method's composition.
+    const { text } = this.composer.draft;
+    if (input && input.value !== text) input.value = text;
+    this.#syncScroll();
+  }
+
+  protected override render(): TemplateResult {
+    const { composer } = this;
+    const { draft } = composer;
+    const { placeholder } = this.app.options.composer ?? {};
+    const prompt = composer.tool?.placeholderOverride ?? placeholder ?? this.t("composer.placeholder");
+    const suggestions = this.#suggestions;
+    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}
+      @dragenter=${this.#dragOver} @dragover=${this.#dragOver} @dragleave=${this.#dragLeave} @drop=${this.#drop}>
+      ${composer.complaints.length > 0
+        ? html`<div class="complaints" role="alert">${icon("alert")}<div>${composer.complaints.map((text) => html`<div dir="auto">${text}</div>`)}</div>
+            <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => composer.dismissComplaints()}>${icon("close")}</button></div>`
+        : nothing}
+      ${draft.quote ? this.#quote(draft.quote) : nothing}
+      ${draft.attachments.length > 0
+        ? html`<ul class="uploads">${repeat(draft.attachments, (entry) => entry.key, (entry) => this.#attachment(entry))}</ul>`
+        : nothing}
+      ${this.lock === null
+        ? html`<div class="field">
+            <div class="mirror" aria-hidden="true" dir="auto">${segments(draft.text, draft.tags).map((part) => (part.tag ? html`<mark>${part.text}</mark>` : part.text))}&#8203;</div>
+            <textarea class="input" part="composer-input" rows="1" dir="auto" aria-label=${this.t("composer.label")} placeholder=${prompt} enterkeyhint="send"
+              autocomplete="off" aria-autocomplete="list" aria-controls=${suggestions?.isOpen ? "suggestions" : nothing}
+              aria-activedescendant=${suggestions?.isOpen ? `suggestion-${suggestions.active}` : nothing}
+              @input=${this.#typed} @keydown=${this.#keyed} @paste=${this.#pasted} @scroll=${() => this.#syncScroll()} @click=${() => this.#suggest()}
+              @blur=${() => suggestions?.close()}></textarea>
+            ${suggestions?.render((entry) => void this.#pick(entry)) ?? nothing}
+          </div>`
+        : html`<p class="lock" role="status" dir="auto">${this.lock}</p>`}
+      ${this.#toolbar()}
+      ${this.isDroppedOn ? html`<div class="drop-hint">${icon("paperclip")}${this.t("composer.drop")}</div>` : nothing}
+    </form>`;
+  }
+
+  /** Whether there is nothing to choose, so that text and button fit into one row. */
+  get #isPlain(): boolean {
+    const { composer, entities } = this.app.options;
+    const hasTools = (composer?.tools?.length ?? 0) > 0 || (composer?.models?.length ?? 0) > 1;
+    const hasMore = composer?.dictation?.enabled || (entities?.onTagSearch && entities.showComposerMenu);
+    return !this.composer.takesFiles && !hasTools && !hasMore;
+  }
+
+  #toolbar(): TemplateResult | typeof nothing {
+    if (this.lock !== null && !this.isBusy) return nothing;
+    const { composer } = this;
+    const tools = this.app.options.composer?.tools ?? [];
+    const models = this.app.options.composer?.models ?? [];
+    const { entities } = this.app.options;
+    const { tool, model } = composer;
+    const adds = this.#additions();
+    const first = adds[0];
+    return html`<div class="toolbar">
+      ${first && adds.length > 1
+        ? html`<ck-menu .label=${this.t("composer.add")} .entries=${adds} .trigger=${icon("plus")} .opensUp=${true}></ck-menu>`
+        : first
+          ? html`<button type="button" class="icon-button" aria-label=${first.label} title=${first.label} @click=${() => first.select()}>${composer.takesFiles ? icon("paperclip") : icon("plus")}</button>`
+          : nothing}
+      ${composer.takesFiles
+        ? html`<input class="file-input" type="file" multiple tabindex="-1" aria-hidden="true" accept=${acceptAttribute(this.app.options.composer?.attachments?.accept)} @change=${this.#picked} />`
+        : nothing}
+      ${entities?.onTagSearch && entities.showComposerMenu
+        ? html`<button type="button" class="icon-button" aria-label=${this.t("composer.mention")} title=${this.t("composer.mention")} @click=${() => this.#insert("@")}>${icon("at-sign")}</button>`
+        : nothing}
+      ${tools
+        .filter((entry) => entry.pinned)
+        .map((entry) => html`<button type="button" class="chip-button" aria-pressed=${entry.id === tool?.id} @click=${() => this.#toggleTool(entry.id)}>
+          ${namedIcon(entry.icon)}<span>${entry.shortLabel ?? entry.label}</span></button>`)}
+      ${tool && !tool.pinned
+        ? html`<button type="button" class="chip-button" aria-pressed="true" aria-label=${this.t("composer.removeTool", { name: tool.label })} @click=${() => this.#toggleTool(tool.id)}>
+            ${namedIcon(tool.icon)}<span>${tool.shortLabel ?? tool.label}</span>${icon("close")}</button>`
+        : nothing}
+      <span class="grow"></span>
+      ${models.length > 1 && model
+        ? html`<ck-menu class="models" .label=${this.t("composer.model")} .buttonClass=${"chip-button quiet"} .opensUp=${true} .alignsEnd=${true}
+            .trigger=${html`<span>${model.label}</span>${icon("chevron-down")}`}
+            .entries=${models.map((entry): MenuEntry => ({ id: entry.id, label: entry.label, description: entry.description, disabled: entry.disabled, checked: entry.id === model.id, select: () => composer.selectModel(entry.id) }))}></ck-menu>`
+        : nothing}
+      ${this.app.options.composer?.dictation?.enabled && Dictation.isPossible ? this.#microphone() : nothing} ${this.#button()}
+    </div>`;
+  }
+
+  /** The round button: send, or stop while an answer comes. */
+  #button(): TemplateResult {
+    if (this.isBusy) {
+      const label = this.t(this.isStopping ? "composer.stopping" : "composer.stop");
+      return html`<button type="button" class="send stop" part="stop-button" aria-label=${label} title=${label} ?disabled=${this.isStopping || !this.canStop}
+        @click=${() => this.app.conversation.stop()}>${icon("stop")}</button>`;
+    }
+    return html`<button type="submit" class="send" part="send-button" aria-label=${this.t("composer.send")} title=${this.t("composer.send")}
+      ?disabled=${!this.composer.canSend}>${icon("arrow-up")}</button>`;
+  }
+
+  #microphone(): TemplateResult {
+    const phase = this.#dictation?.phase ?? "idle";
+    const label = this.t(phase === "recording" ? "composer.dictating" : phase === "transcribing" ? "composer.transcribing" : "composer.dictate");
+    return html`<button type="button" class="icon-button ${phase}" aria-label=${label} title=${label} aria-pressed=${phase === "recording"} ?disabled=${phase === "transcribing"}
+      @click=${() => this.#dictation?.toggle()}>${icon("mic")}</button>`;
+  }
+
+  #additions(): MenuEntry[] {
+    const entries: MenuEntry[] = [];
+    if (this.composer.takesFiles) {
+      entries.push({ id: "attach", label: this.t("composer.attach"), icon: icon("paperclip"), select: () => this.querySelector<HTMLInputElement>(".file-input")?.click() });
+    }
+    for (const tool of this.app.options.composer?.tools ?? []) {
+      if (tool.pinned) continue;
+      entries.push({
+        id: `tool ${tool.id}`,
+        label: tool.label,
+        icon: namedIcon(tool.icon),
+        checked: tool.id === this.composer.toolId,
+        select: () => this.#toggleTool(tool.id),
+      });
+    }
+    return entries;
+  }
+
+  #quote(text: string): TemplateResult {
+    return html`<div class="quote" part="quote">${icon("quote")}<span dir="auto" aria-label=${this.t("quote.label")}>${text}</span>
+      <button type="button" class="icon-button small" aria-label=${this.t("quote.remove")} @click=${() => this.composer.edit({ quote: null })}>${icon("close")}</button></div>`;
+  }
+
+  #attachment(entry: DraftAttachment): TemplateResult {
+    const label = this.t(entry.state === "uploading" ? "attachment.cancel" : "attachment.remove", { name: entry.name });
+    const status = entry.error ?? (entry.state === "uploading" ? this.t("attachment.uploading", { name: entry.name }) : entry.size === null ? "" : this.app.formatBytes(entry.size));
+    return html`<li class="upload ${entry.state}" part="attachment" title=${entry.error ?? entry.name}>
+      ${entry.preview ? html`<img class="upload-image" src=${entry.preview} alt="" />` : html`<span class="upload-icon">${icon("file-text")}</span>`}
+      <span class="upload-text"><span class="file-name" dir="auto">${entry.name}</span><span class="upload-status" dir="auto">${entry.state === "uploading" && entry.progress !== null ? percent(entry.progress, this.app.locale) : status}</span></span>
+      ${entry.state === "uploading" ? html`<progress class="upload-bar" aria-label=${status} max="1" .value=${entry.progress ?? 0} ?data-unknown=${entry.progress === null}></progress>` : nothing}
+      ${entry.state === "failed" ? html`<button type="button" class="icon-button small" aria-label=${this.t("attachment.retry", { name: entry.name })} @click=${() => this.composer.retryUpload(entry.key)}>${icon("reload")}</button>` : nothing}
+      <button type="button" class="icon-button small" aria-label=${label} title=${label} @click=${() => this.composer.removeAttachment(entry.key)}>${icon("close")}</button>
+    </li>`;
+  }
+
+  #toggleTool(id: string): void {
+    this.composer.selectTool(this.composer.toolId === id ? null : id);
+    this.focusInput();
+  }
+
+  readonly #submit = (event: Event): void => {
+    event.preventDefault();
+    void this.app.submit();
+    this.focusInput();
+  };
+
+  readonly #typed = (): void => {
+    const input = this.#input();
+    if (!input) return;
+    this.composer.edit({ text: input.value });
+    this.#suggest();
+  };
+
+  readonly #keyed = (event: KeyboardEvent): void => {
+    // While an input method composes, Enter accepts its suggestion; Safari tells it by the code alone.
+    if (event.isComposing || event.keyCode === 229) return;
+    const suggestions = this.#suggestions;
+    if (suggestions?.isOpen) {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") suggestions.move(event.key === "ArrowDown" ? 1 : -1);
+      else if (event.key === "Escape") suggestions.close();
+      else if (event.key === "Enter" || event.key === "Tab") {
+        const entry = suggestions.entries[suggestions.active];
+        if (entry) void this.#pick(entry);
+      } else return;
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      if (!this.isBusy) void this.app.submit();
+    } else if (event.key === "Escape" && this.isBusy && this.canStop) void this.app.conversation.stop();
+  };
+
+  readonly #pasted = (event: ClipboardEvent): void => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length === 0 || !this.composer.takesFiles) return;
+    event.preventDefault();
+    this.composer.addFiles(files);
+  };
+
+  readonly #picked = (event: Event): void => {
+    const input = event.target as HTMLInputElement;
+    this.composer.addFiles([...(input.files ?? [])]);
+    // The same file can be picked again.
+    input.value = "";
+    this.focusInput();
+  };
+
+  readonly #dragOver = (event: DragEvent): void => {
+    if (!this.composer.takesFiles || this.lock !== null || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    this.isDroppedOn = true;
+  };
+
+  readonly #dragLeave = (event: DragEvent): void => {
+    if (!this.contains(event.relatedTarget as Node | null)) this.isDroppedOn = false;
+  };
+
+  readonly #drop = (event: DragEvent): void => {
+    if (!this.isDroppedOn) return;
+    event.preventDefault();
+    this.isDroppedOn = false;
+    this.composer.addFiles([...(event.dataTransfer?.files ?? [])]);
+    this.focusInput();
+  };
+
+  #suggest(): void {
+    const input = this.#input();
+    if (!input) return;
+    const isCaret = input.selectionStart === input.selectionEnd;
+    this.#suggestions?.update(isCaret ? queryAt(input.value, input.selectionStart, this.composer.draft.tags) : null);
+  }
+
+  async #pick(entry: Suggestion): Promise<void> {
+    const query = this.#suggestions?.query;
+    if (!query) return;
+    if (entry.entity) {
+      this.#place(this.composer.insertEntity(entry.entity, query.start, query.end));
+      this.#suggestions?.close();
+      return;
+    }
+    if (!entry.command) return;
+    let selection;
+    try {
+      selection = await this.app.options.commands?.onSelect?.(entry.command);
+    } catch (error) {
+      this.app.onError(asError(error));
+    }
+    if (selection?.type === "menu") {
+      this.#suggestions?.show(selection.commands);
+      return;
+    }
+    this.#suggestions?.close();
+    if (selection?.type === "entity") this.#place(this.composer.insertEntity(selection.entity, query.start, query.end));
+    else this.composer.edit({ text: this.composer.draft.text.slice(0, query.start) + this.composer.draft.text.slice(query.end) });
+  }
+
+  #insert(text: string): void {
+    const input = this.#input();
+    if (!input) return;
+    const before = input.value.slice(0, input.selectionStart);
+    const gap = before !== "" && !/\s$/.test(before) ? " " : "";
+    const at = input.selectionStart + gap.length + text.length;
+    this.composer.edit({ text: before + gap + text + input.value.slice(input.selectionEnd) });
+    this.#place(at);
+  }
+
+  #place(caret: number): void {
+    void this.updateComplete.then(() => {
+      const input = this.#input();
+      if (!input) return;
+      input.value = this.composer.draft.text;
+      input.focus();
+      input.setSelectionRange(caret, caret);
+      this.#suggest();
+    });
+  }
+
+  #syncScroll(): void {
+    const mirror = this.querySelector(".mirror");
+    const input = this.#input();
+    if (mirror && input) mirror.scrollTop = input.scrollTop;
+  }
+
+  #input(): HTMLTextAreaElement | null {
+    return this.querySelector("textarea.input");
+  }
+}
+
+function percent(share: number, locale: string): string {
+  return new Intl.NumberFormat(locale, { style: "percent" }).format(share);
+}
+
+define("ck-composer", ComposerView);

@@ -1,0 +1,166 @@
+/** What the user said and what was answered. */
+
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
+import type { ContentHost } from "../contracts";
+import { icon } from "../icons/icons";
+import type { Item, UserMessageItem, WireAttachment } from "../protocol/wire";
+import type { TurnGroup } from "../state/turns";
+import { define, ShellView } from "./base";
+import "./questions";
+
+export class TurnView extends ShellView {
+  @property({ attribute: false }) group!: TurnGroup;
+  @property({ attribute: false }) host!: ContentHost;
+  /** Ids of items that are being streamed; null in turns that are over. */
+  @property({ attribute: false }) pending: ReadonlySet<string> | null = null;
+  @property({ attribute: false }) isBusy = false;
+  @property({ attribute: false }) isLast = false;
+  @property({ attribute: false }) isUnsent = false;
+  @property({ attribute: false }) feedback: "positive" | "negative" | undefined;
+  @state() private copied = false;
+
+  protected override willUpdate(_changed: PropertyValues): void {
+    this.classList.toggle("last", this.isLast);
+  }
+
+  protected override render(): TemplateResult {
+    const { user, answer } = this.group;
+    const shown = answer.filter(isShown);
+    return html`
+      ${user ? this.#user(user) : nothing}
+      ${shown.length > 0
+        ? html`<article class="answer" part="assistant-message" aria-label=${this.t("thread.assistant")}>
+            ${repeat(shown, (item) => item.id, (item) => this.#item(item))}
+          </article>`
+        : nothing}
+      ${shown.length > 0 && !this.isBusy ? this.#actions(shown) : nothing}
+    `;
+  }
+
+  #user(item: UserMessageItem): TemplateResult {
+    const attachments = item.attachments ?? [];
+    return html`<article class="user ${this.isUnsent ? "unsent" : ""}" part="user-message" aria-label=${this.t("thread.you")}>
+      ${item.quoted_text ? html`<blockquote class="quoted" dir="auto">${icon("quote")}<span>${item.quoted_text}</span></blockquote>` : nothing}
+      ${attachments.length > 0 ? html`<div class="attachments">${attachments.map((entry) => this.#attachment(entry))}</div>` : nothing}
+      ${item.content.length > 0
+        ? html`<div class="bubble" dir="auto">${item.content.map((part) => (part.type === "input_tag" ? this.#tag(part) : part.text))}</div>`
+        : nothing}
+    </article>`;
+  }
+
+  #tag(tag: UserMessageItem["content"][number] & { type: "input_tag" }): TemplateResult {
+    const { onClick } = this.app.options.entities ?? {};
+    if (!tag.interactive || !onClick) return html`<span class="tag">${tag.text}</span>`;
+    const entity = { id: tag.id, title: tag.text, interactive: true, data: tag.data as Record<string, string>, ...(tag.group ? { group: tag.group } : {}) };
+    return html`<button type="button" class="tag" @click=${() => onClick(entity)}>${tag.text}</button>`;
+  }
+
+  #attachment(entry: WireAttachment): TemplateResult {
+    if (entry.type === "image" && entry.preview_url && /^(https?|blob|data:image\/(png|jpeg|gif|webp)):?/i.test(entry.preview_url)) {
+      return html`<img class="thumbnail" src=${entry.preview_url} alt=${entry.name} title=${entry.name} loading="lazy" decoding="async" />`;
+    }
+    return html`<span class="file-chip" title=${entry.name}>${icon("file-text")}<span class="file-name" dir="auto">${entry.name}</span></span>`;
+  }
+
+  #item(item: Item): TemplateResult | typeof nothing {
+    const isPending = this.pending?.has(item.id) ?? false;
+    switch (item.type) {
+      case "assistant_message":
+        return html`${item.content.map((part) => html`<ck-markdown .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
+      case "widget":
+        void loadWidgets();
+        return html`<ck-widget .widget=${item.widget} .itemId=${item.id} .host=${this.host}></ck-widget>`;
+      case "generated_image":
+        return html`<ck-generated-image .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
+      case "workflow":
+        return html`<ck-workflow .workflow=${item.workflow} .active=${isPending} .host=${this.host}></ck-workflow>`;
+      case "task":
+        return html`<ck-task .task=${item.task} .active=${isPending} .host=${this.host}></ck-task>`;
+      case "structured_input":
+        return html`<ck-questions .app=${this.app} .item=${item} .isDisabled=${this.isBusy}></ck-questions>`;
+      default:
+        return nothing;
+    }
+  }
+
+  #actions(shown: readonly Item[]): TemplateResult | typeof nothing {
+    const option = this.app.options.threadItemActions;
+    const text = copyText(shown);
+    const user = this.group.user;
+    const canRetry = option?.retry && user && !this.isUnsent && this.app.conversation.id !== null;
+    if (!text && !option?.feedback && !canRetry) return nothing;
+    return html`<div class="actions" part="actions" role="group">
+      ${text
+        ? html`<button type="button" class="icon-button small" aria-label=${this.t(this.copied ? "action.copied" : "action.copy")}
+            title=${this.t(this.copied ? "action.copied" : "action.copy")} @click=${() => this.#copy(text)}>${icon(this.copied ? "check" : "copy")}</button>
+          <button type="button" class="icon-button small" aria-label=${this.t("quote.action")} title=${this.t("quote.action")}
+            @click=${() => this.dispatchEvent(new CustomEvent("ck-quote", { bubbles: true, detail: text }))}>${icon("quote")}</button>`
+        : nothing}
+      ${option?.feedback ? html`${this.#thumb("positive")}${this.#thumb("negative")}` : nothing}
+      ${canRetry
+        ? html`<button type="button" class="icon-button small" aria-label=${this.t("action.retry")} title=${this.t("action.retry")}
+            @click=${() => this.app.conversation.retry(user.id)}>${icon("reload")}</button>`
+        : nothing}
+    </div>`;
+  }
+
+  #thumb(kind: "positive" | "negative"): TemplateResult {
+    const label = this.t(kind === "positive" ? "action.good" : "action.bad");
+    return html`<button type="button" class="icon-button small" aria-label=${label} title=${label} aria-pressed=${this.feedback === kind}
+      @click=${() => this.#giveFeedback(kind)}>${icon(kind === "positive" ? "thumbs-up" : "thumbs-down")}</button>`;
+  }
+
+  #giveFeedback(kind: "positive" | "negative"): void {
+    const ids = this.group.answer.filter((item) => item.type !== "end_of_turn").map((item) => item.id);
+    void this.app.conversation.giveFeedback(ids, kind);
+    this.app.announce(this.t("action.feedbackThanks"));
+  }
+
+  async #copy(text: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch (error) {
+      this.app.onLog("copy.failed", { message: String(error) });
+      return;
+    }
+    this.copied = true;
+    this.app.announce(this.t("action.copied"));
+    setTimeout(() => {
+      this.copied = false;
+    }, 2000);
+  }
+}
+
+let widgets: Promise<unknown> | null = null;
+
+/** Most threads have no widgets, so that their code is loaded with the first one. */
+function loadWidgets(): Promise<unknown> {
+  widgets ??= import("../widgets/index").catch(() => {
+    widgets = null;
+  });
+  return widgets;
+}
+
+function isShown(item: Item): boolean {
+  if (item.type === "assistant_message") return item.content.some((part) => part.text !== "" || (part.annotations?.length ?? 0) > 0);
+  return ["widget", "generated_image", "workflow", "task", "structured_input"].includes(item.type);
+}
+
+function copyText(items: readonly Item[]): string {
+  return items
+    .map((item) => {
+      if (item.type === "assistant_message") return item.content.map((part) => part.text).join("\n\n");
+      return item.type === "widget" ? (item.copy_text ?? "") : "";
+    })
+    .filter((text) => text.trim() !== "")
+    .join("\n\n");
+}
+
+/** The key under which feedback to a turn is kept. */
+export function feedbackKey(group: TurnGroup): string | undefined {
+  return group.answer.filter((item) => item.type !== "end_of_turn").at(-1)?.id;
+}
+
+define("ck-turn", TurnView);

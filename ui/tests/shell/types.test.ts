@@ -1,0 +1,29 @@
+/** The compiler is the test: our class is what the types of the stock element promise. */
+
+import type { ChatKitEvents, ChatKitOptions, OpenAIChatKit } from "@openai/chatkit";
+import { expectTypeOf, test } from "vitest";
+import type { AppEvents } from "../../src/element/app";
+import type { ChatKitElement } from "../../src/element/chatkit";
+
+type Methods = Exclude<keyof OpenAIChatKit, keyof HTMLElement>;
+type DetailOf<Event> = Event extends CustomEvent<infer Detail> ? Detail : never;
+
+test("every method takes and returns what the stock one does", () => {
+  expectTypeOf<Methods>().toEqualTypeOf<
+    "setOptions" | "focusComposer" | "setThreadId" | "sendCustomAction" | "sendUserMessage" | "setComposerValue" | "showHistory" | "hideHistory" | "fetchUpdates"
+  >();
+  expectTypeOf<Pick<ChatKitElement, Methods>>().toExtend<Pick<OpenAIChatKit, Methods>>();
+  expectTypeOf<ChatKitElement>().toExtend<HTMLElement>();
+});
+
+test("every option is taken", () => {
+  expectTypeOf<Parameters<ChatKitElement["setOptions"]>[0]>().toEqualTypeOf<ChatKitOptions>();
+});
+
+test("every event is one of the stock element's, with its detail", () => {
+  expectTypeOf<keyof AppEvents>().toEqualTypeOf<keyof ChatKitEvents>();
+  expectTypeOf<AppEvents["chatkit.error"]>().toEqualTypeOf<DetailOf<ChatKitEvents["chatkit.error"]>>();
+  expectTypeOf<AppEvents["chatkit.effect"]>().toEqualTypeOf<DetailOf<ChatKitEvents["chatkit.effect"]>>();
+  expectTypeOf<AppEvents["chatkit.log"]>().toEqualTypeOf<DetailOf<ChatKitEvents["chatkit.log"]>>();
+  expectTypeOf<AppEvents["chatkit.thread.change"]>().toEqualTypeOf<DetailOf<ChatKitEvents["chatkit.thread.change"]>>();
+});
