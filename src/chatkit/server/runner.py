@@ -92,7 +92,7 @@ class Runner:
         try:
             before = await self._apply_policy(pipeline, plan, concurrency, earlier)
             pipeline.writer = await self.log.open(
-                info, snapshot=pipeline.state.events, on_stop=turn.request_stop_from_anywhere
+                info, snapshot=pipeline.state, on_stop=turn.request_stop_from_anywhere
             )
             try:
                 token = await store.begin_turn(thread_id, turn_id, context)
