@@ -50,7 +50,16 @@ class RedisServer:
         process = self._process = subprocess.Popen(
             [
                 self._program,
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder, "--daemonize", "no"),
+                *(
+                    "--port",
+                    str(self.port),
+                    "--bind",
+                    "127.0.0.1",
+                    "--dir",
+                    self._folder,
+                    "--daemonize",
+                    "no",
+                ),
                 *(self._options or ("--save", "", "--appendonly", "no")),
             ],
             cwd=self._folder,

@@ -378,7 +378,9 @@ class Turn:
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
         if self.writer.lost:
-            return await self._failed(StaleTurnError(f"Turn {self.info.id} was taken over by another worker."))
+            return await self._failed(
+                StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
+            )
         if self.stop_reason == "shutdown":
             return await self._failed(Interrupted("The server is shutting down."))
         if self.stop_reason is None and isinstance(error, asyncio.CancelledError):

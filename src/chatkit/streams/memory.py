@@ -253,6 +253,12 @@ class MemoryStreamLog(StreamLog):
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter:
+        return self.open_here(info, snapshot, on_stop)
+
+    def open_here(
+        self, info: TurnInfo, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> MemoryTurnWriter:
+        """Begins the log of a turn in memory, for those that add durability."""
         self._forget_old()
         turn = MemoryTurn(info, snapshot, on_stop)
         self._turns[info.id] = turn

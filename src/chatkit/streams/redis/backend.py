@@ -18,7 +18,6 @@ from redis.backoff import NoBackoff
 from chatkit._sql import load_queries
 from chatkit.errors import ChatKitError, ConfigurationError, StoreError, StoreUnavailableError
 from chatkit.ids import new_id
-from chatkit.streams.shared.records import dump_claim, dump_info, load_claim, load_info
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo
 from chatkit.streams.memory import KEY_RETENTION
 from chatkit.streams.shared.backend import (
@@ -33,6 +32,7 @@ from chatkit.streams.shared.backend import (
     Standing,
     TurnRecord,
 )
+from chatkit.streams.shared.records import dump_claim, dump_info, load_claim, load_info
 
 __all__ = ["RedisBackend", "translated"]
 
@@ -101,11 +101,11 @@ class RedisBackend(Backend):
             "retry": Retry(NoBackoff(), 0),
         }
         try:
-            self._pool = BlockingConnectionPool.from_url(
+            self._pool: Any = cast("Any", BlockingConnectionPool).from_url(
                 url, max_connections=max_connections, timeout=timeout, socket_timeout=timeout, **options
             )
             # Its answers may take as long as a wait does.
-            self._blocking_pool = BlockingConnectionPool.from_url(
+            self._blocking_pool: Any = cast("Any", BlockingConnectionPool).from_url(
                 url, max_connections=1, timeout=timeout, socket_timeout=None, **options
             )
         except (ValueError, TypeError) as error:
@@ -166,14 +166,14 @@ class RedisBackend(Backend):
         return {turn_id: Standing(number) for turn_id, number in zip(turn_ids, answer, strict=True)}
 
     async def changes(
-        self, cursors: Mapping[str, int], timeout: float, on_stop: Callable[[str], None]
+        self, cursors: Mapping[str, int], limit: float, on_stop: Callable[[str], None]
     ) -> dict[str, list[Chunk]]:
         inbox = f"{self._prefix}inbox:{self._holder()}".encode()
         prefix = f"{self._prefix}events:".encode()
         names = [inbox, *(prefix + turn_id.encode() for turn_id in cursors)]
         after = [self._inbox_cursor, *(b"%d-0" % seq for seq in cursors.values())]
         answer = await self._blocked(
-            "XREAD", "BLOCK", max(1, round(timeout * 1000)), "STREAMS", *names, *after, limit=timeout
+            "XREAD", "BLOCK", max(1, round(limit * 1000)), "STREAMS", *names, *after, limit=limit
         )
         changes: dict[str, list[Chunk]] = {}
         for name, entries in answer or ():
@@ -188,7 +188,7 @@ class RedisBackend(Backend):
 
     async def _blocked(self, *command: object, limit: float) -> Any:
         try:
-            connection = cast("Any", await self._blocking_pool.get_connection())
+            connection = await self._blocking_pool.get_connection()
             try:
                 await connection.send_command(*command)
                 async with asyncio.timeout(limit + _GRACE):

@@ -28,7 +28,8 @@ end
 local function finish(id, thread, holder, state, last, plain, retention, keys)
   local turn, events = p .. 'turn:' .. id, p .. 'events:' .. id
   if plain then
-    redis.call('XTRIM', events, 'MAXLEN', 0)
+    -- Nobody comes back, but somebody may be reading.
+    retention = math.min(retention, 10000)
     redis.call('ZREM', p .. 'thread:' .. thread, id)
   else
     redis.call('SET', p .. 'end:' .. id, state, 'PX', keys)
@@ -106,7 +107,7 @@ for at = 6, #ARGV, 9 do
         redis.call('XTRIM', events, 'MINID', ARGV[at + 6])
       end
       if ending ~= '' then
-        finish(id, known[5], worker, ending, saved, ARGV[at + 8] == '1', ARGV[4], ARGV[5])
+        finish(id, known[5], worker, ending, saved, ARGV[at + 8] == '1', tonumber(ARGV[4]), ARGV[5])
       end
     end
   end
@@ -225,11 +226,7 @@ if count > 0 then
   last = first + count - 1
   redis.call('XADD', p .. 'events:' .. id, last .. '-0', 'f', first, 'd', ARGV[8], 'j', 1)
 end
-if turn[5] ~= '1' then
-  -- Nobody can come back, but somebody may be reading.
-  redis.call('ZREM', p .. 'thread:' .. turn[4], id)
-end
-finish(id, turn[4], claim, 'interrupted', last, false, ARGV[4], ARGV[5])
+finish(id, turn[4], claim, 'interrupted', last, turn[5] ~= '1', tonumber(ARGV[4]), ARGV[5])
 return 1
 
 -- name: claim_key

@@ -158,9 +158,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    async def save(
-        self, holder: str, saves: Sequence[Save], *, renew: bool
-    ) -> dict[str, SaveResult]:
+    async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         """Saves what turns have appended, each only as long as ``holder`` has it; doing so twice is the same as once.
 
         Args:
@@ -183,7 +181,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def changes(
-        self, cursors: Mapping[str, int], timeout: float, on_stop: Callable[[str], None]
+        self, cursors: Mapping[str, int], limit: float, on_stop: Callable[[str], None]
     ) -> dict[str, list[Chunk]]:
         """Waits for chunks behind the cursors of turns, for ``wake``, for a request to stop or for the time limit."""
 

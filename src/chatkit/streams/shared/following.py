@@ -81,9 +81,7 @@ class RemoteReader(TurnReader):
         """Takes what the turn appended; what does not continue what is there is loaded instead."""
         if self.behind or self._end is not None:
             return
-        if self._size > LAG:
-            self.lag()
-        elif not self._take(chunk):
+        if self._size > LAG or not self._take(chunk):
             self.lag()
         self._news.wake()
 
@@ -100,13 +98,13 @@ class RemoteReader(TurnReader):
 
     def _take(self, chunk: Chunk) -> bool:
         if chunk.end is not None:
-            if chunk.last_seq > self.position:
+            if chunk.last_seq > self.position and not self.only_end:
                 return False
             self._end = chunk.end
             return True
         if chunk.last_seq <= self.position:
             return True
-        if chunk.first_seq > self.position + 1 and not chunk.jumps:
+        if chunk.first_seq > self.position + 1 and not (chunk.jumps or self.only_end):
             return False
         entries = chunk.entries(self.position)
         self.position = chunk.last_seq

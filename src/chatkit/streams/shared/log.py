@@ -27,7 +27,6 @@ from chatkit.streams.memory import (
     RETENTION,
     WINDOW,
     MemoryStreamLog,
-    MemoryTurnWriter,
 )
 from chatkit.streams.shared.backend import Backend, TurnRecord, decode_parts
 from chatkit.streams.shared.following import Follower, RemoteReader
@@ -221,8 +220,7 @@ class SharedStreamLog(MemoryStreamLog):
         """
         session = await self._session()
         epoch = await session.backend.open_turn(info, self.holder())
-        memory = await super().open(info, snapshot=snapshot, on_stop=on_stop)
-        assert isinstance(memory, MemoryTurnWriter)
+        memory = self.open_here(info, snapshot, on_stop)
         turn = OutgoingTurn(info, memory, snapshot, on_stop, self._window)
         turn.epoch = epoch
         session.begin_turn(turn)
@@ -260,7 +258,9 @@ class SharedStreamLog(MemoryStreamLog):
         known = {record.info.id for record in records}
         # What the server lost in an accident, and gets again in a moment.
         here = self._by_thread.get(thread_id, {}).values()
-        records += [TurnRecord(turn.info, None) for turn in here if turn.end is None and turn.info.id not in known]
+        records += [
+            TurnRecord(turn.info, None) for turn in here if turn.end is None and turn.info.id not in known
+        ]
         return records
 
     async def active(self, thread_id: str) -> list[TurnInfo]:

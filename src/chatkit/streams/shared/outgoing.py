@@ -113,8 +113,8 @@ class OutgoingTurn:
         snapshot_seq, snapshot, keep_from = 0, b"", 0
         if self._rebased or (self.info.resumable and self._kept_size + self.size > 1.5 * self._window):
             # Held events are part of the state already, so the snapshot covers them.
-            snapshot_seq, snapshot = self.last_seq, encode_parts(self._parts())
-            keep_from = self._first_to_keep()
+            snapshot_seq, snapshot = self._state()
+            keep_from = self._first_to_keep() if snapshot_seq else 0
         return Save(
             self.info.id,
             first,
@@ -192,10 +192,19 @@ class OutgoingTurn:
                 return last_seq + 1
         return 0
 
-    def _parts(self) -> list[StatePart]:
-        if isinstance(self._snapshot, PortableSource):
-            return self._snapshot.parts()
-        return [StatePart(0, self.last_seq, b"", b"", event) for event in self._snapshot(0)]
+    def _state(self) -> tuple[int, bytes]:
+        try:
+            if isinstance(self._snapshot, PortableSource):
+                parts = self._snapshot.parts()
+            else:
+                parts = [StatePart(0, self.last_seq, b"", b"", event) for event in self._snapshot(0)]
+        except Exception:
+            # One turn must not keep the others from being saved.
+            _logger.exception(
+                "The state of turn %s cannot be told, so that nothing of it is dropped", self.info.id
+            )
+            return 0, b""
+        return self.last_seq, encode_parts(parts)
 
 
 class Sender:
@@ -275,7 +284,12 @@ class Sender:
     async def flush(self, turn: OutgoingTurn) -> None:
         """Waits until the server has what the turn appended so far, or cannot be reached."""
         seq, ends = turn.last_seq, turn.end is not None
-        while not turn.lost and not turn.settled and (turn.saved_seq < seq or ends) and turn.info.id in self.turns:
+        while (
+            not turn.lost
+            and not turn.settled
+            and (turn.saved_seq < seq or ends)
+            and turn.info.id in self.turns
+        ):
             if not turn.events and not ends:
                 return
             turn.queued = True
@@ -454,4 +468,3 @@ class Sender:
             held, turn.held = turn.held, None
             for data in held or ():
                 turn.memory.append(data)
-
