@@ -53,6 +53,7 @@ MODULES = [
     "streams/memory",
     "streams/postgres",
     "streams/redis",
+    "streams/shared",
     "streams/snapshot",
     "streams/sqlite",
     "streams/ticker",
@@ -86,6 +87,10 @@ ALLOWED = [
     ("_sqlite", "sqlite3"),
     ("store/postgres", "asyncpg"),
     ("store/postgres", "chatkit._postgres"),
+    ("store/postgres", "chatkit.streams.postgres"),
+    ("streams/postgres", "chatkit.streams.shared"),
+    ("streams/redis", "chatkit.streams.shared"),
+    ("streams/redis", "redis"),
     ("_postgres/database", "asyncpg"),
 ]
 FORBIDDEN = [
@@ -95,6 +100,9 @@ FORBIDDEN = [
     ("types/items", "chatkit.reduce"),
     ("reduce", "chatkit.widget_diff"),
     ("store/base", "chatkit.store.simple"),
+    ("store/memory", "chatkit.streams.shared"),
+    ("streams/shared", "redis"),
+    ("streams/shared", "chatkit.streams.redis"),
     ("store/base", "chatkit.streams.base"),
     ("streams/memory", "chatkit.store.base"),
     ("store/memory", "chatkit.store.sqlite"),
