@@ -86,7 +86,8 @@ FROM given g
 LEFT JOIN mine m ON m.id = g.id
 LEFT JOIN fitting f ON f.id = g.id
 CROSS JOIN lasting
-CROSS JOIN (SELECT count(*) FROM told) AS n;
+CROSS JOIN (SELECT count(*) FROM told) AS n
+WHERE m.id IS NULL OR f.id IS NULL OR m.stop;
 
 -- name: follow
 SELECT t.id, t.info, t.ended, t.last_seq, c.first_seq, c.last_seq, c.events, c.jumps

@@ -138,15 +138,17 @@ class RedisBackend(Backend):
     async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         arguments: list[object] = [holder, self._lease if renew else 0, self._retention, self._keys]
         for save in saves:
-            arguments += save[:7]
-            arguments += ("" if save.end is None else save.end.value, int(save.plain))
+            end = "" if save.end is None else save.end.value
+            numbers = f"{save.first_seq}\t{save.last_seq}\t{save.snapshot_seq}\t{save.keep_from}"
+            arguments.append(f"{save.turn_id}\t{numbers}\t{end}\t{int(save.plain)}".encode())
+            arguments.append(save.events)
+            if save.snapshot_seq:
+                arguments.append(save.snapshot)
         answer = await self._call("save", *arguments)
-        epoch = answer[-1].decode() if len(answer) % 3 else ""
+        epoch = answer.pop().decode() if len(answer) % 4 else ""
         return {
-            save.turn_id: SaveResult(
-                SaveStatus(answer[3 * at]), answer[3 * at + 1], bool(answer[3 * at + 2]), epoch
-            )
-            for at, save in enumerate(saves)
+            saves[at].turn_id: SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
+            for at, status, last_seq, stop in zip(*(answer[first::4] for first in range(4)), strict=True)
         }
 
     async def load(self, turn_id: str, after: int) -> Loaded | None:

@@ -73,47 +73,60 @@ redis.call('PERSIST', p .. 'thread:' .. thread)
 return epoch
 
 -- name: save
--- worker, lease or 0, retention, retention of keys; of each turn: id, first, last, events, snapshot's number, snapshot,
--- first to keep, end, plain
+-- worker, lease or 0, retention, retention of keys; of each turn: id, first, last, snapshot's number, first to keep,
+-- end and plain in one, with tabs between them; the events; the snapshot if there is one. Few long arguments, and an
+-- answer that tells of nothing but what is unusual, are what makes it cheap for the client.
 local worker, lease = ARGV[2], tonumber(ARGV[3])
 if lease > 0 then
   renew(worker, lease)
 end
 local answer, missing = {}, false
-for at = 6, #ARGV, 9 do
-  local id, first, last = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+local at, number = 6, 0
+while at <= #ARGV do
+  local id, from, upto, based, keep, ending, plain =
+    string.match(ARGV[at], '^([^\t]*)\t(%d+)\t(%d+)\t(%d+)\t(%d+)\t(%a*)\t(%d)$')
+  local data, snapshot = ARGV[at + 1], nil
+  at = at + 2
+  if based ~= '0' then
+    snapshot = ARGV[at]
+    at = at + 1
+  end
+  local first, last = tonumber(from), tonumber(upto)
   local turn, events = p .. 'turn:' .. id, p .. 'events:' .. id
-  local known = redis.call('HMGET', turn, 'h', 'l', 's', 'e', 't')
+  local known = redis.call('HMGET', turn, 'h', 'l', 's', 'e')
   local status, saved = 0, tonumber(known[2] or 0)
-  local ending = ARGV[at + 7]
   if not known[1] then
     status, missing = 2, true
   elseif known[1] ~= worker or (known[4] and ending == '') then
     status = 1
   elseif not known[4] then
-    local based = ARGV[at + 4] ~= '0'
-    if first > saved + 1 and not based then
+    if first > saved + 1 and not snapshot then
       status = 3
     else
       if last > saved then
         if first <= last then
-          redis.call('XADD', events, ARGV[at + 2] .. '-0', 'f', first, 'd', ARGV[at + 3])
+          redis.call('XADD', events, upto .. '-0', 'f', from, 'd', data)
         end
-        redis.call('HSET', turn, 'l', last)
+        redis.call('HSET', turn, 'l', upto)
         saved = last
       end
-      if based then
-        redis.call('HSET', turn, 'q', ARGV[at + 4], 'p', ARGV[at + 5])
-        redis.call('XTRIM', events, 'MINID', ARGV[at + 6])
+      if snapshot then
+        redis.call('HSET', turn, 'q', based, 'p', snapshot)
+        redis.call('XTRIM', events, 'MINID', keep)
       end
       if ending ~= '' then
-        finish(id, known[5], worker, ending, saved, ARGV[at + 8] == '1', tonumber(ARGV[4]), ARGV[5])
+        local thread = redis.call('HGET', turn, 't')
+        finish(id, thread, worker, ending, saved, plain == '1', tonumber(ARGV[4]), ARGV[5])
       end
     end
   end
-  answer[#answer + 1] = status
-  answer[#answer + 1] = saved
-  answer[#answer + 1] = known[3] and 1 or 0
+  if status ~= 0 or known[3] then
+    answer[#answer + 1] = number
+    answer[#answer + 1] = status
+    answer[#answer + 1] = saved
+    answer[#answer + 1] = known[3] and 1 or 0
+  end
+  number = number + 1
 end
 if missing then
   answer[#answer + 1] = redis.call('GET', p .. 'epoch') or ''

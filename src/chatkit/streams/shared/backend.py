@@ -161,6 +161,8 @@ class Backend(ABC):
     async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         """Saves what turns have appended, each only as long as ``holder`` has it; doing so twice is the same as once.
 
+        Returns of which turns something is to be said; the others are saved, and nobody asks them to stop.
+
         Args:
             holder: The worker.
             saves: Of turns that differ.

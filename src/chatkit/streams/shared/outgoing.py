@@ -40,6 +40,8 @@ ROUND: Final = 8 * 1024 * 1024
 FIRST_RETRY: Final = 0.1
 LONGEST_RETRY: Final = 1.0
 
+_SAVED: Final = SaveResult(SaveStatus.SAVED, 0, stop=False)
+
 _logger = logging.getLogger("chatkit.streams")
 
 
@@ -419,7 +421,7 @@ class Sender:
         for save in saves:
             turn = self.turns.get(save.turn_id)
             if turn is not None:
-                await self._apply(turn, save, results[save.turn_id])
+                await self._apply(turn, save, results.get(save.turn_id) or _SAVED)
         if frozen:
             self._release_held()
 
