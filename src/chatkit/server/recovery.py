@@ -107,9 +107,7 @@ class Recovery:
 
     async def _tell_readers(self, turn: InterruptedTurn, pipeline: Pipeline, kept: list[ThreadItem]) -> None:
         """Sends how the turn's items ended, and why, to those who read it in other processes."""
-        writer: TurnWriter | None = await self._log.take_over(
-            turn, snapshot=pipeline.state.events, on_stop=_ignore
-        )
+        writer: TurnWriter | None = await self._log.take_over(turn, snapshot=pipeline.state, on_stop=_ignore)
         if writer is None:
             await self._log.settle(turn.info.id)
             return

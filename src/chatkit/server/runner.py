@@ -95,7 +95,7 @@ class Runner:
         try:
             before = await self._apply_policy(pipeline, plan, concurrency, earlier)
             pipeline.writer = await self.log.open(
-                info, snapshot=pipeline.state.events, on_stop=turn.request_stop_from_anywhere
+                info, snapshot=pipeline.state, on_stop=turn.request_stop_from_anywhere
             )
             try:
                 token = await store.begin_turn(thread_id, turn_id, context)
@@ -164,7 +164,7 @@ class Runner:
         pipeline.restore(interrupted.entries)
         writer = await self.log.take_over(
             replace(interrupted, info=info),
-            snapshot=pipeline.state.events,
+            snapshot=pipeline.state,
             on_stop=turn.request_stop_from_anywhere,
         )
         if writer is None:

@@ -349,6 +349,10 @@ class Turn:
 
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
+        if self.writer.lost:
+            return await self._failed(
+                StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
+            )
         if self.stop_reason == "shutdown":
             self.moved = self._may_move and await self._handed_over()
             if self.moved:

@@ -24,6 +24,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from chatkit.streams.postgres import PostgresStreamLog
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 __all__ = ["PostgresStore"]
@@ -299,6 +300,12 @@ class PostgresStore(Store[TContext]):
         await self.database.write(
             lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token), repeatable=True
         )
+
+    def stream_log(self) -> PostgresStreamLog | None:
+        """Returns a log in the same database; None behind a pooler that shares sessions, where nobody can listen."""
+        from chatkit.streams.postgres import PostgresStreamLog
+
+        return None if self.database.settings.stateless else PostgresStreamLog(self.database)
 
     async def check(self) -> None:
         await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)

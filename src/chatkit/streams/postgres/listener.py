@@ -1,0 +1,103 @@
+"""The one connection of an event loop that hears what others write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Set
+from contextlib import suppress
+from typing import Any, Final, cast
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- published without
+
+from chatkit._postgres import Database
+from chatkit._postgres.errors import translated
+
+__all__ = ["Listener"]
+
+_CHANNEL: Final = "chatkit_streams"
+_STOP: Final = "!"
+
+
+class Listener:
+    """Listens for notifications.
+
+    Args:
+        database: Where; the connection is one of its own, beside those of the pools.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Any = None
+        self._changed: set[str] = set()
+        self._stops: list[str] = []
+        self._news = asyncio.Event()
+        self._lost = False
+
+    async def wait(self, limit: float, followed: Set[str], on_stop: Callable[[str], None]) -> set[str]:
+        """Returns which of the followed turns changed, once one did, ``wake`` was called or the time is over.
+
+        Raises:
+            ChatKitError: The connection cannot be made, or was lost.
+        """
+        fresh = self._connection is None
+        if fresh:
+            await self._connect()
+        elif limit > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._news.wait()
+        if self._lost:
+            await self.close()
+            error = ConnectionError("the connection that listens was lost")
+            raise translated(error, self._database.place, committing=False, limit=None)
+        self._news.clear()
+        changed, self._changed = self._changed, set()
+        stops, self._stops = self._stops, []
+        for turn_id in stops:
+            on_stop(turn_id)
+        # Nobody listened before.
+        return set(followed) if fresh else changed & followed
+
+    def wake(self) -> None:
+        """Ends the wait."""
+        self._news.set()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.remove_termination_listener(self._on_end)
+            with suppress(Exception):
+                async with asyncio.timeout(2):
+                    await connection.close()
+            connection.terminate()
+
+    async def _connect(self) -> None:
+        settings = self._database.settings
+        self._lost = False
+        try:
+            # Makes the schema, if nobody has so far.
+            await self._database.migrate()
+            connection = await cast("Any", asyncpg).connect(
+                settings.connection_string, timeout=settings.connect_timeout, statement_cache_size=0
+            )
+            try:
+                connection.add_termination_listener(self._on_end)
+                await connection.add_listener(_CHANNEL, self._on_notification)
+            except BaseException:
+                connection.terminate()
+                raise
+        except (OSError, TimeoutError, cast("Any", asyncpg).PostgresError, asyncpg.InterfaceError) as error:
+            raise translated(error, self._database.place, committing=False, limit=None) from error
+        self._connection = connection
+
+    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        if payload.startswith(_STOP):
+            self._stops.append(payload.removeprefix(_STOP))
+        else:
+            self._changed.update(payload.split(" "))
+        self._news.set()
+
+    def _on_end(self, _connection: object) -> None:
+        self._lost = True
+        self._news.set()
