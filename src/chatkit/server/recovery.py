@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 from typing import Any
 
 from chatkit.errors import ErrorCode, NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
-from chatkit.store.base import OwnerContext, Store, plain_metadata
+from chatkit.store.base import Fence, OwnerContext, Store, current_fence, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem
 
@@ -84,8 +85,11 @@ class Recovery:
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
         info = turn.info
+        fence: Token[Fence | None] | None = None
         try:
             token = await store.begin_turn(info.thread_id, info.id, context)
+            # Whoever claims the turn next, for this takes too long, writes alone.
+            fence = current_fence.set(Fence(info.id, token))
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
             pipeline = Pipeline(thread=thread, store=store, context=context)
             pipeline.restore(turn.entries)
@@ -103,6 +107,9 @@ class Recovery:
         except Exception:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
             await self._log.settle(info.id)
+        finally:
+            if fence is not None:
+                current_fence.reset(fence)
         return True
 
     async def _tell_readers(self, turn: InterruptedTurn, pipeline: Pipeline, kept: list[ThreadItem]) -> None:

@@ -147,6 +147,14 @@ class PostgresBackend(Backend):
         # Not done twice: what was taken is then lost until the claim runs out.
         return [load_info(row[0]) for row in await self._database.write(take)]
 
+    async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
+        await self._rows("renew", worker, self._lease)
+        adopted = await self._value("adopt", info.id, claim, worker, dump_info(info))
+        return None if adopted is None else ""
+
+    async def release(self, turn_id: str, worker: str) -> bool:
+        return await self._value("release", turn_id, worker) is not None
+
     async def settle(self, turn_id: str, claim: str, events: Sequence[bytes]) -> None:
         joined = SEPARATOR.join(events)
         await self._rows("settle", turn_id, claim, JUMP, len(events), joined, self._retention, KEY_RETENTION)

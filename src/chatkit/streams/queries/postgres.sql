@@ -135,6 +135,16 @@ WHERE id IN (
 )
 RETURNING info;
 
+-- name: adopt
+UPDATE chatkit.stream_turns SET holder = $3, claimed_until = NULL, info = $4
+WHERE id = $1 AND (holder = $2 OR holder = $3) AND ended IS NULL
+RETURNING id;
+
+-- name: release
+UPDATE chatkit.stream_turns SET holder = $2 || '/released', claimed_until = '-infinity'
+WHERE id = $1 AND (holder = $2 OR holder = $2 || '/released') AND ended IS NULL
+RETURNING id;
+
 -- name: settle
 WITH mine AS (
     SELECT id, last_seq, resumable FROM chatkit.stream_turns

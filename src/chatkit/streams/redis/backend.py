@@ -218,6 +218,13 @@ class RedisBackend(Backend):
     async def claim(self, worker: str, claim: str) -> list[TurnInfo]:
         return [load_info(info) for info in await self._call("claim", worker, self._lease, claim)]
 
+    async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
+        epoch = await self._call("adopt", claim, worker, self._lease, info.id, dump_info(info))
+        return None if epoch is None else epoch.decode()
+
+    async def release(self, turn_id: str, worker: str) -> bool:
+        return bool(await self._call("release", worker, turn_id))
+
     async def settle(self, turn_id: str, claim: str, events: Sequence[bytes]) -> None:
         await self._call(
             "settle",

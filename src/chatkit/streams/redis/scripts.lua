@@ -225,6 +225,31 @@ for _, dead in ipairs(redis.call('ZRANGEBYSCORE', p .. 'workers', '-inf', '(' ..
 end
 return answer
 
+-- name: adopt
+-- claim, worker, lease, id, info
+local worker, turn = ARGV[3], p .. 'turn:' .. ARGV[5]
+local known = redis.call('HMGET', turn, 'h', 'e')
+if known[1] ~= ARGV[2] or known[2] then
+  return false
+end
+renew(worker, ARGV[4])
+redis.call('HSET', turn, 'h', worker, 'i', ARGV[6])
+redis.call('ZREM', p .. 'claims', ARGV[5])
+redis.call('SADD', p .. 'worker:' .. worker, ARGV[5])
+return redis.call('GET', p .. 'epoch')
+
+-- name: release
+-- worker, id
+local worker, id = ARGV[2], ARGV[3]
+local known = redis.call('HMGET', p .. 'turn:' .. id, 'h', 'e')
+if known[1] ~= worker or known[2] then
+  return 0
+end
+redis.call('HSET', p .. 'turn:' .. id, 'h', worker .. '/released')
+redis.call('SREM', p .. 'worker:' .. worker, id)
+redis.call('ZADD', p .. 'claims', 0, id)
+return 1
+
 -- name: settle
 -- claim, id, retention, retention of keys, jump, number of events, events
 local claim, id = ARGV[2], ARGV[3]

@@ -212,6 +212,20 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
+        """Makes a claimed turn a worker's own; returns the epoch as ``open_turn`` does, None if the claim is over.
+
+        Args:
+            info: The turn as it is to be from now on.
+            claim: What holds it.
+            worker: The worker, whose lease is renewed.
+        """
+
+    @abstractmethod
+    async def release(self, turn_id: str, worker: str) -> bool:
+        """Lets anybody claim a worker's turn at once; tells whether it was the worker's."""
+
+    @abstractmethod
     async def settle(self, turn_id: str, claim: str, events: Sequence[bytes]) -> None:
         """Ends a claimed turn as interrupted, if ``claim`` still has it."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import ClassVar, Final, TypeAlias
 
-from chatkit.errors import InvalidRequestError, StaleTurnError
+from chatkit.errors import InvalidRequestError, StaleTurnError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.base import (
     EndState,
@@ -28,7 +28,7 @@ from chatkit.streams.memory import (
     WINDOW,
     MemoryStreamLog,
 )
-from chatkit.streams.shared.backend import Backend, TurnRecord, decode_parts
+from chatkit.streams.shared.backend import JUMP, Backend, TurnRecord, decode_parts
 from chatkit.streams.shared.following import Follower, RemoteReader
 from chatkit.streams.shared.outgoing import CROWD, OutgoingTurn, Sender
 
@@ -43,8 +43,9 @@ _PATIENCE: Final = 5.0
 class _SharedTurnWriter(TurnWriter):
     """Writes a turn: at once to memory, a moment later to the server."""
 
-    def __init__(self, turn: OutgoingTurn, session: _Session) -> None:
+    def __init__(self, turn: OutgoingTurn, session: _Session, let_go: Callable[[str], None]) -> None:
         self._turn = turn
+        self._let_go = let_go
         self._session = session
         self._sender = session.sender
         self._told = False
@@ -110,6 +111,19 @@ class _SharedTurnWriter(TurnWriter):
             await turn.memory.close(EndState.INTERRUPTED if turn.lost else end)
             await self._session.end_turn()
 
+    async def hand_over(self) -> bool:
+        """Lets another worker claim the turn at once; not if what it appended cannot be saved."""
+        turn = self._turn
+        if self._closing or turn.lost:
+            return False
+        await self._sender.flush(turn)
+        if turn.lost or turn.events or not await self._sender.release(turn):
+            return False
+        self._closing = True
+        self._let_go(turn.info.id)
+        await self._session.end_turn()
+        return True
+
 
 class _Session:
     """What one event loop has open."""
@@ -165,6 +179,7 @@ class SharedStreamLog(MemoryStreamLog):
     """
 
     shared: ClassVar[bool] = True
+    sweep_seconds: float = 2.0
 
     def __init__(
         self,
@@ -224,7 +239,7 @@ class SharedStreamLog(MemoryStreamLog):
         turn = OutgoingTurn(info, memory, snapshot, on_stop, self._window)
         turn.epoch = epoch
         session.begin_turn(turn)
-        return _SharedTurnWriter(turn, session)
+        return _SharedTurnWriter(turn, session, self.let_go)
 
     def forget_lost(self, turn: OutgoingTurn) -> None:
         """Has a turn that another worker took over read from the server."""
@@ -326,6 +341,36 @@ class SharedStreamLog(MemoryStreamLog):
             turns.append(InterruptedTurn(info, await _entries(backend, info.id)))
         return turns
 
+    async def take_over(
+        self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> TurnWriter | None:
+        """Goes on with a claimed turn in this process, for its readers wherever they are.
+
+        Raises:
+            StaleTurnError: Another worker has claimed it since.
+            StoreUnavailableError: The server cannot be reached.
+        """
+        claim = self._claims.pop(turn.info.id, None)
+        if claim is None:
+            raise StaleTurnError(f"Turn {turn.info.id} is not claimed by this worker.")
+        session = await self._session()
+        try:
+            epoch = await session.backend.adopt(turn.info, claim, self.holder())
+        except StoreError:
+            self._claims[turn.info.id] = claim
+            raise
+        if epoch is None:
+            raise StaleTurnError(f"Turn {turn.info.id} was claimed by another worker.")
+        # Readers that are behind get the state: what the dead worker could not save may be among what they have.
+        last_seq = JUMP + max((entry.seq for entry in turn.entries), default=0)
+        memory = self.open_here(turn.info, snapshot, on_stop)
+        memory.turn.last_seq = last_seq
+        outgoing = OutgoingTurn(turn.info, memory, snapshot, on_stop, self._window)
+        outgoing.epoch = epoch
+        outgoing.begin_behind(last_seq)
+        session.begin_turn(outgoing)
+        return _SharedTurnWriter(outgoing, session, self.let_go)
+
     async def settle(self, turn_id: str, events: Sequence[bytes] = ()) -> None:
         """Ends a claimed turn as interrupted, wherever it is read; one that was claimed by another is left alone."""
         claim = self._claims.pop(turn_id, None)
@@ -358,6 +403,8 @@ async def _entries(backend: Backend, turn_id: str) -> list[LogEntry]:
                 position, data = found
                 state = [part.event_for(0) for part in decode_parts(data)]
                 entries = [LogEntry(0, event) for event in state if event is not None]
+                if entries:
+                    entries[-1] = LogEntry(position, entries[-1].data)
                 break
             entries += chunk.entries(position)
             position = max(position, chunk.last_seq)

@@ -99,6 +99,11 @@ class OutgoingTurn:
         """Number of the last event that was appended."""
         return self.memory.last_seq + (len(self.held) if self.held else 0)
 
+    def begin_behind(self, seq: int) -> None:
+        """Begins behind the events of another worker, which the first save describes by a snapshot."""
+        self.saved_seq = seq
+        self._rebased = True
+
     def append(self, data: bytes) -> None:
         """Takes the turn's next event."""
         if self._recording:
@@ -299,6 +304,18 @@ class Sender:
             await shield(self._task or self._start())
             if self.failing:
                 return
+
+    async def release(self, turn: OutgoingTurn) -> bool:
+        """Leaves a turn to other workers; tells whether it was still this one's, and the server could be told."""
+        try:
+            released = await self._backend.release(turn.info.id, self._holder())
+        except ChatKitError as error:
+            _logger.warning("Turn %s cannot be left to another worker: %s", turn.info.id, error)
+            return False
+        if released:
+            turn.settled = True
+            self._forget(turn)
+        return released
 
     async def close(self, patience: float) -> None:
         """Ends all work; what the server could not be given by then stays unsaved."""

@@ -20,6 +20,8 @@ def dump_info(info: TurnInfo) -> str:
             "resumable": info.resumable,
             "user_item_id": info.user_item_id,
             "started_at": info.started_at.isoformat(),
+            "context": info.context,
+            "attempt": info.attempt,
         },
         separators=(",", ":"),
     )
