@@ -1,7 +1,8 @@
 """Compares this package with openai-chatkit 1.6.5 in an environment of its own: the same application, turn by turn.
 
 Usage: ``scripts/bench [--runs N] [--check] [workload ...]``. Ratios are ours divided by theirs; the median of the pairs
-counts, since machines are noisy. With ``--check`` the exit code tells whether every goal is met.
+counts, since machines are noisy. With ``--check`` the exit code tells whether every goal is met. ``scripts/bench logs``
+compares our stream logs with one another instead.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ def compare(workload: str, runs: int, theirs: Path) -> float:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["logs"]:
+        # Compares our stream logs with one another, with options of its own.
+        program = ROOT / "benchmarks" / "bench_shared_logs.py"
+        return subprocess.run([sys.executable, str(program), *sys.argv[2:]], check=False).returncode
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
