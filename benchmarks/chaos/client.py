@@ -18,6 +18,9 @@ __all__ = ["Client", "Plan"]
 _PATIENCE = 5.0
 """Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
 _PAUSE = 0.25
+_JUMP = 1 << 20
+"""How far the numbers jump where a turn went on in another worker: by that much the log keeps clear of what the dead one
+may have shown to its own readers in its last moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class Client:
         faults: What must not be: events twice, out of order, with a gap, text that does not fit.
         reconnects: How often it came back.
         snapshots: How often it came back to a snapshot.
+        refusals: Answers other than 200.
+        shrunk: Whether text that was shown was taken back: the last moment of a worker that died may be.
+        reran: Whether an item was removed: the turn was run again.
     """
 
     port: int
@@ -71,6 +77,8 @@ class Client:
     reconnects: int = 0
     snapshots: int = 0
     refusals: list[str] = field(default_factory=list[str])
+    shrunk: bool = False
+    reran: bool = False
     _turn_id: str = ""
     _seq: int = 0
     _received: int = 0
@@ -159,7 +167,7 @@ class Client:
             self.faults.append(f"events of another turn: {turn_id}")
         if seq <= self._seq:
             self.faults.append(f"event {seq} came after event {self._seq}")
-        elif not self._replays:
+        elif not self._replays and seq - self._seq < _JUMP:
             self.faults.append(f"gap: event {seq} came after event {self._seq}")
         self.snapshots += 1
         for data in events:
@@ -198,6 +206,7 @@ class Client:
             case "thread.item.updated":
                 self._append(event["item_id"], event["update"])
             case "thread.item.removed":
+                self.reran = True
                 self.texts.pop(event["item_id"], None)
                 self.done.pop(event["item_id"], None)
             case "error":
@@ -230,6 +239,8 @@ class Client:
         texts = list(self.done.values())
         if self.faults:
             return self.faults[0]
+        if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
+            return "text that was shown is gone"
         if self.end == "completed":
             return "complete" if texts == [whole] and list(self.texts.values()) == [whole] else "wrong text"
         if any(not whole.startswith(text) for text in texts) or len(texts) > 1:
