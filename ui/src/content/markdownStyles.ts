@@ -289,7 +289,6 @@ const table = css`
   td {
     padding: calc(${token.space} * 2) calc(${token.space} * 3.5);
     text-align: start;
-    unicode-bidi: plaintext;
     vertical-align: top;
     min-inline-size: 5em;
   }
