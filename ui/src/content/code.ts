@@ -43,7 +43,7 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   const label = host.translate("code.label", { language: shown });
   return element(
     "figure",
-    { class: "code", dir: "ltr", role: "group", "aria-label": label },
+    { class: "code", dir: "ltr", "aria-label": label },
     element("figcaption", {}, element("span", {}, shown), copy),
     element("pre", { tabindex: "0" }, code),
   );

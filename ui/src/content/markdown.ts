@@ -25,6 +25,7 @@ interface Shown {
 /** Blocks in which a mark inside the source would change what it is. */
 const WHOLE = new Set(["code", "html", "hr", "math"]);
 
+/** Line ends as markdown counts them, at equal length, so that places in the text stay what they are. */
 function normalise(text: string): string {
   const lines = text.includes("\r") ? text.replace(/\r\n/g, " \n").replaceAll("\r", "\n") : text;
   return withoutMarks(lines);
@@ -62,6 +63,8 @@ export class CkMarkdown extends LitElement {
   #citations: ReadonlyMap<number, Citation> = new Map();
   #placed: PlacedCitation[] = [];
   #stale = false;
+  #given = "";
+  #normal = "";
 
   constructor() {
     super();
@@ -79,12 +82,21 @@ export class CkMarkdown extends LitElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    const text = normalise(this.text ?? "");
+    const text = this.#read(this.text ?? "");
     const annotated = changed.has("annotations");
     if (annotated) this.#citations = new Map(numberSources((this.annotations ?? []).map((one) => one.source)).map((one) => [one.number, one]));
     if (annotated || changed.has("text")) this.#placed = this.annotations?.length ? placeCitations(text, this.annotations) : [];
     if (changed.has("host")) this.#forget(changed.get("host"));
     this.#show(text, annotated);
+  }
+
+  /** Looks only at what is new: a long answer is not searched again for each delta. */
+  #read(given: string): string {
+    // A carriage return at the end is read again together with what follows it.
+    const known = given.startsWith(this.#given) && !this.#given.endsWith("\r") ? this.#given.length : 0;
+    this.#normal = known === 0 ? normalise(given) : known === given.length ? this.#normal : this.#normal + normalise(given.slice(known));
+    this.#given = given;
+    return this.#normal;
   }
 
   /** Another locale or another list of domains renders everything again; a host that says the same does not. */
