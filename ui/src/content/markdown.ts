@@ -25,6 +25,9 @@ interface Shown {
 /** Blocks in which a mark inside the source would change what it is. */
 const WHOLE = new Set(["code", "html", "hr", "math"]);
 
+/** Blocks that are laid out together. */
+const CHUNK = 24;
+
 /** Line ends as markdown counts them, at equal length, so that places in the text stay what they are. */
 function normalise(text: string): string {
   const lines = text.includes("\r") ? text.replace(/\r\n/g, " \n").replaceAll("\r", "\n") : text;
@@ -125,7 +128,22 @@ export class CkMarkdown extends LitElement {
       }
       this.#showBlock(block, citations);
     }
-    while (this.#shown.length > total) this.#shown.pop()!.element.remove();
+    while (this.#shown.length > total) {
+      const { element } = this.#shown.pop()!;
+      const chunk = element.parentElement!;
+      element.remove();
+      if (chunk.childElementCount === 0) chunk.remove();
+    }
+  }
+
+  /** Blocks stand in groups, so that a browser lays out the last group only, however long the answer is. */
+  #chunk(): Element {
+    const last = this.#root.lastElementChild;
+    if (last && last.childElementCount < CHUNK) return last;
+    const chunk = document.createElement("div");
+    chunk.className = "chunk";
+    this.#root.append(chunk);
+    return chunk;
   }
 
   #showBlock(block: Block, citations: readonly PlacedCitation[]): void {
@@ -137,7 +155,7 @@ export class CkMarkdown extends LitElement {
     if (!shown) {
       const element = document.createElement("div");
       element.className = "block";
-      this.#root.append(element);
+      this.#chunk().append(element);
       shown = { element, raw: "", signature: "" };
       this.#shown[block.index] = shown;
     }
@@ -168,8 +186,11 @@ export class CkMarkdown extends LitElement {
       const tex = node.textContent ?? "";
       const display = node.dataset["math"] === "display";
       const known = renderedFormula(tex, display);
-      if (known) node.replaceChildren(known);
-      else if (known === undefined) void this.#renderFormula(node, tex, display);
+      if (known) {
+        node.replaceChildren(known);
+        node.classList.add("done");
+      }
+      if (known === undefined) void this.#renderFormula(node, tex, display);
       if (known !== null) node.dataset["tex"] = tex;
     }
   }
@@ -178,7 +199,7 @@ export class CkMarkdown extends LitElement {
     try {
       const formula = await renderFormula(tex, display);
       if (formula) node.replaceChildren(formula);
-      else node.classList.add("failed");
+      node.classList.add(formula ? "done" : "failed");
     } catch {
       this.#host.onLog("math.unavailable");
     }
