@@ -3,7 +3,7 @@
 import { LitElement, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
-import { type Block, BlockLexer, lexOnce, mendTail } from "./blocks";
+import { beginsWith, type Block, BlockLexer, lexOnce, mendTail } from "./blocks";
 import { type Annotation, type Citation, numberSources, placeCitations, type PlacedCitation, withoutMarks, writeMarks } from "./citations";
 import { copyCode, growCode } from "./code";
 import { renderFormula, renderedFormula } from "./formula";
@@ -96,8 +96,12 @@ export class CkMarkdown extends LitElement {
   /** Looks only at what is new: a long answer is not searched again for each delta. */
   #read(given: string): string {
     // A carriage return at the end is read again together with what follows it.
-    const known = given.startsWith(this.#given) && !this.#given.endsWith("\r") ? this.#given.length : 0;
-    this.#normal = known === 0 ? normalise(given) : known === given.length ? this.#normal : this.#normal + normalise(given.slice(known));
+    const known = beginsWith(given, this.#given) && !this.#given.endsWith("\r") ? this.#given.length : 0;
+    const added = known === 0 ? given : given.slice(known);
+    const read = normalise(added);
+    // Texts that need no change, nearly all of them, are not put together anew.
+    const plain = read === added && (known === 0 || this.#normal === this.#given);
+    this.#normal = plain ? given : known === 0 ? read : this.#normal + read;
     this.#given = given;
     return this.#normal;
   }
