@@ -26,7 +26,7 @@ interface Shown {
 const WHOLE = new Set(["code", "html", "hr", "math"]);
 
 /** Blocks that are laid out together. */
-const CHUNK = 24;
+const CHUNK = 48;
 
 /** Line ends as markdown counts them, at equal length, so that places in the text stay what they are. */
 function normalise(text: string): string {

@@ -117,7 +117,8 @@ export class PreviewController implements ReactiveController {
   }
 
   hostUpdated(): void {
-    const card = this.#view.shadowRoot?.querySelector<HTMLElement>(".preview");
+    // A long answer is not searched for a card that is not there.
+    const card = this.#anchor ? this.#view.shadowRoot?.querySelector<HTMLElement>(".preview") : null;
     if (!card || !this.#anchor) return;
     if (typeof card.showPopover === "function" && !card.matches(":popover-open")) card.showPopover();
     const place = this.#anchor.getBoundingClientRect();
