@@ -102,9 +102,11 @@ export class PreviewController implements ReactiveController {
     if (source.type !== "entity" || source.preview !== "lazy" || !request) return;
     void request(source).then(
       (answer) => {
-        if (this.#current !== citation || !answer) return;
+        if (this.#current !== citation || !answer?.preview) return;
         this.#widget = answer.preview;
         this.#view.requestUpdate();
+        // Widgets come in a chunk of their own; the element is upgraded when it is there.
+        void import("../widgets").catch(() => this.#host().onLog("widgets.unavailable"));
       },
       () => undefined,
     );
@@ -125,7 +127,8 @@ export class PreviewController implements ReactiveController {
     const size = card.getBoundingClientRect();
     const left = Math.max(MARGIN, Math.min(place.left, window.innerWidth - size.width - MARGIN));
     const below = place.bottom + MARGIN;
-    const top = below + size.height > window.innerHeight ? Math.max(MARGIN, place.top - size.height - MARGIN) : below;
+    const above = place.top - size.height - MARGIN;
+    const top = below + size.height > window.innerHeight && above >= MARGIN ? above : below;
     card.style.setProperty("left", `${left}px`);
     card.style.setProperty("top", `${top}px`);
   }
