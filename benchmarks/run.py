@@ -3,8 +3,8 @@
 Usage: ``scripts/bench [--runs N] [--check] [workload ...]``. Ratios are ours divided by theirs; the median of the pairs
 counts, since machines are noisy. With ``--check`` the exit code tells whether every goal is met.
 
-Other measurements have names of their own: ``scripts/bench stores`` what a long thread costs, ``scripts/bench logs`` the
-stream logs beside one another, ``scripts/bench chaos`` many clients against workers and servers that die.
+Other measurements have names of their own: ``scripts/bench stores`` what a long thread costs, ``scripts/bench logs``
+the stream logs beside one another, ``scripts/bench chaos`` many clients against workers and servers that die.
 """
 
 from __future__ import annotations

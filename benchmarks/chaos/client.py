@@ -19,8 +19,8 @@ _PATIENCE = 5.0
 """Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
 _PAUSE = 0.25
 _JUMP = 1 << 20
-"""How far the numbers jump where a turn went on in another worker: by that much the log keeps clear of what the dead one
-may have shown to its own readers in its last moment."""
+"""How far the numbers jump where a turn went on in another worker: by that much the log keeps clear of what the dead
+one may have shown to its own readers in its last moment."""
 
 
 @dataclass(frozen=True, slots=True)
