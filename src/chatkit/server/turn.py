@@ -384,6 +384,9 @@ class Turn:
         if isinstance(error, StaleTurnError):
             self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
+            if self.writer.lost:
+                # Its readers come back to whoever has it now.
+                return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):
             logger.error("Turn %s failed", self.info.id, exc_info=error)
         await self._close_pending(error)

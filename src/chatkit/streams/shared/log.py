@@ -243,7 +243,7 @@ class SharedStreamLog(MemoryStreamLog):
 
     def forget_lost(self, turn: OutgoingTurn) -> None:
         """Has a turn that another worker took over read from the server."""
-        self.drop(turn.memory.turn)
+        self.let_go(turn.info.id)
 
     async def read(self, turn_id: str, after: int | None) -> TurnReader | None:
         reader = await super().read(turn_id, after)
