@@ -48,7 +48,7 @@ class Client:
 
     Attributes:
         number: Of this client; decides its user and its idempotency key.
-        worker: The worker that the turn was begun on.
+        worker: The worker that the turn was begun on, as its port; "unknown" if the message had to be sent again.
         thread_id: The thread.
         texts: Text of each item as the events made it, by item id.
         done: Text of each item that was done and not removed since.
@@ -79,6 +79,7 @@ class Client:
     refusals: list[str] = field(default_factory=list[str])
     shrunk: int = 0
     reran: bool = False
+    _sent: int = 0
     _turn_id: str = ""
     _seq: int = 0
     _received: int = 0
@@ -112,7 +113,8 @@ class Client:
         except TimeoutError as error:
             raise Broken from error
         if not self.worker:
-            self.worker = response.worker
+            # Sent again, the message may be answered by any worker, whoever has the turn.
+            self.worker = "unknown" if self._sent > 1 else response.worker
         return response
 
     def _request(self) -> dict[str, Any]:
@@ -122,8 +124,8 @@ class Client:
                 "type": "turns.resume",
                 "params": {"thread_id": self.thread_id, "after": f"{self._turn_id}:{self._seq}"},
             }
-        # Whoever answered first has the turn.
         self.worker = ""
+        self._sent += 1
         key = str(UUID(int=(self.plan.telling.seed << 32) + self.number))
         return {
             "type": "threads.create",

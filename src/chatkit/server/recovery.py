@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import Token
-from typing import Any
+from typing import Any, Final
 
 from chatkit.errors import ErrorCode, NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
-from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem
+from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem, to_wire
 
 __all__ = ["Recovery"]
 
@@ -103,10 +103,10 @@ class Recovery:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
             return False
         except NotFoundError:
-            await self._log.settle(info.id)
+            await self._log.settle(info.id, [_INTERRUPTED])
         except Exception:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
-            await self._log.settle(info.id)
+            await self._log.settle(info.id, [_INTERRUPTED])
         finally:
             if fence is not None:
                 current_fence.reset(fence)
@@ -121,9 +121,16 @@ class Recovery:
         pipeline.writer = writer
         try:
             await pipeline.announce_closed(await pipeline.stored_of(kept))
-            pipeline.accept(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted"))
+            pipeline.accept(_error())
         finally:
             await writer.close(EndState.INTERRUPTED)
+
+
+def _error() -> ErrorEvent:
+    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
+
+
+_INTERRUPTED: Final = to_wire(_error())
 
 
 def _ignore() -> None:
