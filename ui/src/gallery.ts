@@ -77,3 +77,14 @@ async function check(): Promise<void> {
 }
 
 if (query.has("check")) void check();
+
+const opened = query.get("open");
+if (opened) {
+  setTimeout(() => {
+    for (const view of page.children) {
+      const target = view.shadowRoot?.querySelector<HTMLElement>(opened);
+      target?.click();
+      target?.focus();
+    }
+  }, 500);
+}

@@ -25,8 +25,11 @@ interface Shown {
 /** Blocks in which a mark inside the source would change what it is. */
 const WHOLE = new Set(["code", "html", "hr", "math"]);
 
+/** An update that takes longer, in milliseconds, makes the next one wait. */
+const BUSY = 12;
+
 /** Blocks that are laid out together. */
-const CHUNK = 24;
+const CHUNK = 48;
 
 /** Line ends as markdown counts them, at equal length, so that places in the text stay what they are. */
 function normalise(text: string): string {
@@ -66,6 +69,7 @@ export class CkMarkdown extends LitElement {
   #citations: ReadonlyMap<number, Citation> = new Map();
   #placed: PlacedCitation[] = [];
   #stale = false;
+  #cost = 0;
   #given = "";
   #normal = "";
 
@@ -82,6 +86,14 @@ export class CkMarkdown extends LitElement {
 
   get #host(): ContentHost {
     return this.host ?? defaultHost;
+  }
+
+  /** One huge block, such as a list of thousands, is rendered whole for each delta: such deltas are taken together. */
+  protected override async scheduleUpdate(): Promise<void> {
+    if (this.streaming && this.#cost > BUSY) await new Promise((resolve) => setTimeout(resolve, Math.min(500, this.#cost * 2)));
+    const before = performance.now();
+    super.scheduleUpdate();
+    this.#cost = performance.now() - before;
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
