@@ -29,6 +29,7 @@ class Listener:
         self._database = database
         self._connection: Any = None
         self._changed: set[str] = set()
+        self._followed: Set[str] = frozenset()
         self._stops: list[str] = []
         self._news = asyncio.Event()
         self._lost = False
@@ -39,6 +40,7 @@ class Listener:
         Raises:
             ChatKitError: The connection cannot be made, or was lost.
         """
+        self._followed = followed
         fresh = self._connection is None
         if fresh:
             await self._connect()
@@ -94,9 +96,10 @@ class Listener:
     def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
         if payload.startswith(_STOP):
             self._stops.append(payload.removeprefix(_STOP))
-        else:
-            self._changed.update(payload.split(" "))
-        self._news.set()
+            self._news.set()
+        elif self._followed and (changed := self._followed & set(payload.split(" "))):
+            self._changed |= changed
+            self._news.set()
 
     def _on_end(self, _connection: object) -> None:
         self._lost = True

@@ -144,12 +144,13 @@ class RedisBackend(Backend):
             arguments.append(save.events)
             if save.snapshot_seq:
                 arguments.append(save.snapshot)
-        answer = await self._call("save", *arguments)
+        answer: list[Any] = await self._call("save", *arguments)
         epoch = answer.pop().decode() if len(answer) % 4 else ""
-        return {
-            saves[at].turn_id: SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
-            for at, status, last_seq, stop in zip(*(answer[first::4] for first in range(4)), strict=True)
-        }
+        results: dict[str, SaveResult] = {}
+        for first in range(0, len(answer), 4):
+            at, status, last_seq, stop = answer[first : first + 4]
+            results[saves[at].turn_id] = SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
+        return results
 
     async def load(self, turn_id: str, after: int) -> Loaded | None:
         answer = await self._call("load", turn_id, after, _PAGE)
