@@ -149,7 +149,7 @@ class RedisBackend(Backend):
         results: dict[str, SaveResult] = {}
         for first in range(0, len(answer), 4):
             at, status, last_seq, stop = answer[first : first + 4]
-            results[saves[at].turn_id] = SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
+            results[saves[int(at)].turn_id] = SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
         return results
 
     async def load(self, turn_id: str, after: int) -> Loaded | None:
