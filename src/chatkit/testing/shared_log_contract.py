@@ -371,13 +371,13 @@ class _FrozenWorker:
         self._thawed.wait(30)
         writer.append(event(2))
         await patient(stopped.wait())
-        assert writer.lost
         refused = False
         try:
             writer.append(event(3))
         except StaleTurnError:
             refused = True
         assert refused, "a stale writer must be told"
+        assert writer.lost
         self.told += reader.ready()
         await patient(writer.close(EndState.COMPLETED))
         assert await patient(anext(reader, None)) is None

@@ -69,10 +69,13 @@ class Listener:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.remove_termination_listener(self._on_end)
-            with suppress(Exception):
-                async with asyncio.timeout(2):
-                    await connection.close()
-            connection.terminate()
+            try:
+                with suppress(Exception):
+                    async with asyncio.timeout(2):
+                        await connection.close()
+            finally:
+                # The end of the event loop may cut that short.
+                connection.terminate()
 
     async def _connect(self) -> None:
         settings = self._database.settings

@@ -52,7 +52,8 @@ class _SharedTurnWriter(TurnWriter):
 
     @property
     def lost(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
-        """Whether another worker has taken the turn over."""
+        """Whether another worker has taken the turn over; whoever asks has been told, and may say last words here."""
+        self._told = self._told or self._turn.lost
         return self._turn.lost
 
     def append(self, data: bytes) -> int:
