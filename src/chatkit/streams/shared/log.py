@@ -127,7 +127,7 @@ class _Session:
         self.follower.begin_turn()
 
     async def end_turn(self) -> None:
-        self.follower.end_turn()
+        await self.follower.end_turn()
 
     def _stop(self, turn_id: str) -> None:
         turn = self.sender.turns.get(turn_id)
