@@ -53,7 +53,8 @@ class _SharedTurnWriter(TurnWriter):
 
     @property
     def lost(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
-        """Whether another worker has taken the turn over."""
+        """Whether another worker has taken the turn over; whoever asks has been told, and may say last words here."""
+        self._told = self._told or self._turn.lost
         return self._turn.lost
 
     def append(self, data: bytes) -> int:
@@ -140,7 +141,7 @@ class _Session:
         self.follower.begin_turn()
 
     async def end_turn(self) -> None:
-        self.follower.end_turn()
+        await self.follower.end_turn()
 
     def _stop(self, turn_id: str) -> None:
         turn = self.sender.turns.get(turn_id)

@@ -1,0 +1,60 @@
+"""A turn that another worker has taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import redis
+
+from chatkit.ids import new_id
+from chatkit.server import ChatKitServer
+from chatkit.store import MemoryStore
+from chatkit.streams import RedisStreamLog
+from chatkit.types import ThreadStreamEvent
+
+MESSAGE = {
+    "type": "threads.create",
+    "params": {
+        "input": {
+            "content": [{"type": "input_text", "text": "hello"}],
+            "attachments": [],
+            "inference_options": {},
+        }
+    },
+    "metadata": {"resumable": True},
+}
+
+
+class Waiting(ChatKitServer[Any]):
+    cancelled = False
+    stopped_hooks = 0
+
+    async def respond(self, thread: Any, item: Any, context: Any) -> AsyncIterator[ThreadStreamEvent]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        yield  # pyright: ignore
+
+    async def handle_stream_cancelled(self, thread: Any, pending_items: Any, context: Any) -> None:
+        self.stopped_hooks += 1
+
+
+async def test_it_stops_and_its_readers_hear_interrupted(redis_url: str) -> None:
+    prefix = new_id("test") + ":"
+    log = RedisStreamLog(redis_url, prefix=prefix, lease=0.3)
+    server = Waiting(MemoryStore(owner=lambda _: "ada"), stream_log=log)
+    result: Any = await server.process(json.dumps(MESSAGE).encode(), {})
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(f"{prefix}turn:{result.turn_id}", "h", "another worker")
+    async with asyncio.timeout(20):
+        frames = [frame async for frame in result]
+    assert b'"allow_retry":true' in frames[-2]
+    assert b'"status":"interrupted"' in frames[-1]
+    assert server.cancelled
+    assert server.stopped_hooks == 0, "nobody stopped it, and the other worker keeps what there is"
+    await server.close()
