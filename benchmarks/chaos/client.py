@@ -97,6 +97,10 @@ class Client:
                 while self.end is None:
                     try:
                         await self._read(await self._connect())
+                        if self.end == "failed" and self.retryable and not self.thread_id:
+                            # Nothing was stored: sent again under its key, it is the same message.
+                            self.refusals.append("failed before it began")
+                            self.end, self.retryable, self._turn_id, self._seq = None, False, "", 0
                     except Broken:
                         self.reconnects += 1
                         await asyncio.sleep(_PAUSE * random.random())

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import redis
 
 from chatkit.ids import new_id
@@ -24,7 +25,6 @@ MESSAGE = {
             "inference_options": {},
         }
     },
-    "metadata": {"resumable": True},
 }
 
 
@@ -44,17 +44,21 @@ class Waiting(ChatKitServer[Any]):
         self.stopped_hooks += 1
 
 
-async def test_it_stops_and_its_readers_hear_interrupted(redis_url: str) -> None:
+@pytest.mark.parametrize("resumable", [True, False])
+async def test_it_stops_and_its_readers_come_back_or_are_told(resumable: bool, redis_url: str) -> None:
     prefix = new_id("test") + ":"
     log = RedisStreamLog(redis_url, prefix=prefix, lease=0.3)
     server = Waiting(MemoryStore(owner=lambda _: "ada"), stream_log=log)
-    result: Any = await server.process(json.dumps(MESSAGE).encode(), {})
+    result: Any = await server.process(
+        json.dumps(MESSAGE | {"metadata": {"resumable": resumable}}).encode(), {}
+    )
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"{prefix}turn:{result.turn_id}", "h", "another worker")
     async with asyncio.timeout(20):
         frames = [frame async for frame in result]
-    assert b'"allow_retry":true' in frames[-2]
-    assert b'"status":"interrupted"' in frames[-1]
+    told = b'"allow_retry":true' in frames[-1]
+    assert told is not resumable, "a reader with a cursor finds the turn at the worker that has it"
+    assert not any(b"turn.end" in frame for frame in frames)
     assert server.cancelled
     assert server.stopped_hooks == 0, "nobody stopped it, and the other worker keeps what there is"
     await server.close()
