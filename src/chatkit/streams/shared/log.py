@@ -36,6 +36,8 @@ __all__ = ["LEASE", "SharedStreamLog"]
 
 LEASE: Final = 10.0
 """Seconds for which turns are their worker's without renewal."""
+_SWEEP: Final = 2.0
+"""Seconds between two looks for turns whose worker died."""
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
 
@@ -180,7 +182,6 @@ class SharedStreamLog(MemoryStreamLog):
     """
 
     shared: ClassVar[bool] = True
-    sweep_seconds: float = 2.0
 
     def __init__(
         self,
@@ -192,6 +193,7 @@ class SharedStreamLog(MemoryStreamLog):
     ) -> None:
         super().__init__(window=window, retention=retention, lag_limit=lag_limit)
         self.lease = lease
+        self.sweep_seconds = min(_SWEEP, lease / 5)
         self._token = new_id("log")
         self._claims: dict[str, str] = {}
         self._lock = Lock()
