@@ -3,7 +3,8 @@
 Usage: ``scripts/bench [--runs N] [--check] [workload ...]``. Ratios are ours divided by theirs; the median of the pairs
 counts, since machines are noisy. With ``--check`` the exit code tells whether every goal is met.
 
-``scripts/bench stores`` measures this package's stores instead: what a long thread costs.
+Other measurements have names of their own: ``scripts/bench stores`` what a long thread costs, ``scripts/bench logs``
+the stream logs beside one another, ``scripts/bench chaos`` many clients against workers and servers that die.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+OTHERS = {"chaos": "benchmarks.chaos.run", "logs": "benchmarks.bench_shared_logs"}
 THEIRS = ROOT / ".cache" / "benchmarks" / "openai-chatkit-1.6.5"
 GOALS = {"first": ("wall", 0.5), "get_by_id": ("cpu", 0.1), "deltas": ("cpu", 0.5)}
 TITLES = {
@@ -74,6 +76,11 @@ def compare(workload: str, runs: int, theirs: Path) -> float:
 
 
 def main() -> int:
+    module = OTHERS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if module is not None:
+        # Has options of its own.
+        command = [sys.executable, "-m", module, *sys.argv[2:]]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -46,3 +46,19 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 
     with new_database(postgres_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Returns the URL of a Redis server; one server for all tests of a run, which have prefixes of their own.
+
+    The environment variable ``CHATKIT_TEST_REDIS`` names another one.
+    """
+    given = os.environ.get("CHATKIT_TEST_REDIS")
+    if given:
+        yield given
+        return
+    from tests.support.redis import redis_server
+
+    with redis_server() as server:
+        yield server.url

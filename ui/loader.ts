@@ -11,6 +11,8 @@ interface Output {
   name?: string | undefined;
   names?: string[];
   isEntry?: boolean;
+  /** Chunks that this one needs before it runs. */
+  imports?: string[];
 }
 
 /**
@@ -33,7 +35,22 @@ export function loader(): Plugin {
       };
       const style = outputs.find((output) => output.type === "asset" && output.fileName.endsWith(".css"))?.fileName;
       if (!style) throw new Error("The build has no style sheet of the page.");
-      const code = `(()=>{const s=document.currentScript,p="./${entry("element")}";import(s&&s.src?new URL(p,s.src).href:p)})();\n`;
+      const element = entry("element");
+      const needed = new Set<string>();
+      const collect = (fileName: string): void => {
+        for (const name of outputs.find((output) => output.fileName === fileName)?.imports ?? []) {
+          if (needed.has(name)) continue;
+          needed.add(name);
+          collect(name);
+        }
+      };
+      collect(element);
+      // All at once: one after the other they would cost a round trip each.
+      const names = JSON.stringify([element, ...needed].map((name) => `./${name}`));
+      const code =
+        `(()=>{const s=document.currentScript,[p,...n]=${names}.map(f=>s&&s.src?new URL(f,s.src).href:f);` +
+        "if(s&&s.src)for(const h of n){const l=document.createElement('link');l.rel='modulepreload';l.href=h;document.head.append(l)}" +
+        "import(p)})();\n";
       this.emitFile({ type: "asset", fileName: "chatkit.js", source: code });
       this.emitFile({ type: "asset", fileName: "assets/icon.svg", source: source("icon.svg") });
       const html = source("index.html").replace("@PAGE_JS@", entry("page")).replace("@PAGE_CSS@", style);

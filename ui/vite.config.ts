@@ -10,9 +10,11 @@ export default defineConfig({
     target: "es2022",
     modulePreload: false,
     rollupOptions: {
-      input: { element: "src/main.ts", page: "src/page/page.ts" },
+      input: { element: "src/main.ts", page: "src/page/page.ts", "resumable-fetch": "src/resumable-fetch.ts" },
+      // Otherwise what nobody in the build imports would be taken out of the module that pages import.
+      preserveEntrySignatures: "exports-only",
       output: {
-        entryFileNames: "chunks/[name]-[hash].js",
+        entryFileNames: ({ name }) => (name === "resumable-fetch" ? "[name].js" : "chunks/[name]-[hash].js"),
         chunkFileNames: "chunks/[name]-[hash].js",
         assetFileNames: "assets/[name]-[hash][extname]",
       },

@@ -172,7 +172,8 @@ class Run:
                     disagreements.append(f"client {client.number} ({client.outcome()}): {found}")
         self.say(
             f"  reconnects {sum(client.reconnects for client in clients)}, snapshots "
-            f"{sum(client.snapshots for client in clients)}, store rows that disagree {len(disagreements)}"
+            f"{sum(client.snapshots for client in clients)}, store rows that disagree {len(disagreements)}, shown text "
+            f"taken back at most {max(client.shrunk for client in clients)} characters"
         )
         for line in disagreements[:10]:
             self.say(f"    {line}")

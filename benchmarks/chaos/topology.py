@@ -17,9 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.support.redis import RedisServer, redis_server
-
 from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.redis import RedisServer, redis_server
 
 __all__ = ["Topology", "Worker", "topology"]
 
@@ -123,7 +122,11 @@ def topology(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
         postgres = stack.enter_context(postgres_server())
-        redis = stack.enter_context(redis_server()) if log == "redis" else None
+        redis = (
+            stack.enter_context(redis_server("--appendonly", "yes", "--appendfsync", "everysec"))
+            if log == "redis"
+            else None
+        )
         environment = {
             "CHAOS_POSTGRES": postgres.url,
             "CHAOS_LEASE": str(lease),

@@ -58,6 +58,7 @@ MODULES = [
     "streams/memory",
     "streams/postgres",
     "streams/redis",
+    "streams/shared",
     "streams/snapshot",
     "streams/sqlite",
     "streams/ticker",
@@ -95,6 +96,10 @@ ALLOWED = [
     ("_sqlite", "sqlite3"),
     ("store/postgres", "asyncpg"),
     ("store/postgres", "chatkit._postgres"),
+    ("store/postgres", "chatkit.streams.postgres"),
+    ("streams/postgres", "chatkit.streams.shared"),
+    ("streams/redis", "chatkit.streams.shared"),
+    ("streams/redis", "redis"),
     ("_postgres/database", "asyncpg"),
 ]
 FORBIDDEN = [
@@ -106,6 +111,9 @@ FORBIDDEN = [
     ("reduce", "chatkit.widget_diff"),
     ("store/base", "chatkit.store.simple"),
     ("store/adopted", "chatkit.store.simple"),
+    ("store/memory", "chatkit.streams.shared"),
+    ("streams/shared", "redis"),
+    ("streams/shared", "chatkit.streams.redis"),
     ("store/base", "chatkit.streams.base"),
     ("streams/memory", "chatkit.store.base"),
     ("store/memory", "chatkit.store.sqlite"),

@@ -30,7 +30,7 @@ class CrashedLog(MemoryStreamLog):
     async def claim_interrupted(self) -> list[InterruptedTurn]:
         return [turn for turn in self.left_behind if turn.info.id not in self.settled]
 
-    async def settle(self, turn_id: str) -> None:
+    async def settle(self, turn_id: str, events: Any = ()) -> None:
         self.settled.append(turn_id)
 
     async def take_over(self, turn: InterruptedTurn, **rest: Any) -> Any:

@@ -179,29 +179,42 @@ async def test_a_connection_that_is_lost_twice_is_an_error(store: PostgresStore)
     await store.check()
 
 
-async def test_a_connection_lost_during_the_commit_is_not_tried_again(store: PostgresStore) -> None:
-    await store.check()
-    calls = 0
-    # The check of a deferred constraint runs in the commit, and here ends the session.
+async def ends_in_commits(store: PostgresStore) -> Any:
+    """Returns work whose session ends in its commit, the first time that it is done."""
+    # The check of a deferred constraint runs in the commit.
     await store.database.write(
         lambda transaction: transaction._connection.execute("""
             CREATE TABLE fatal (a INTEGER);
+            CREATE SEQUENCE attempts;
             CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NULL; END $$;
+            BEGIN
+                IF nextval('attempts') = 1 THEN
+                    PERFORM pg_terminate_backend(pg_backend_pid());
+                    PERFORM pg_sleep(5);
+                END IF;
+                RETURN NULL;
+            END $$;
             CREATE CONSTRAINT TRIGGER ends AFTER INSERT ON fatal DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION end_session();
         """)
     )
+    return lambda transaction: transaction.value("INSERT INTO fatal VALUES (1)")
 
-    async def work(transaction: Any) -> None:
-        nonlocal calls
-        calls += 1
-        await transaction.value("INSERT INTO fatal VALUES (1)")
 
+async def test_a_connection_lost_during_the_commit_is_not_tried_again(store: PostgresStore) -> None:
+    work = await ends_in_commits(store)
     with pytest.raises(StoreUnavailableError, match="during a commit: the last write may be stored or not"):
         await store.database.write(work)
-    assert calls == 1
-    await store.check()
+    attempts = await store.database.read(lambda t: t.value("SELECT last_value FROM attempts"))
+    assert attempts == 1
+
+
+async def test_what_may_be_done_twice_survives_a_connection_lost_during_the_commit(
+    store: PostgresStore,
+) -> None:
+    work = await ends_in_commits(store)
+    await store.database.write(work, repeatable=True)
+    assert await store.database.read(lambda t: t.value("SELECT count(*) FROM fatal")) == 1
 
 
 async def test_a_statement_takes_no_longer_than_allowed(postgres_database: str) -> None:

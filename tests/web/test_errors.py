@@ -87,6 +87,9 @@ def test_every_error_of_the_package_is_in_one_of_the_tables() -> None:
         errors.TurnNotFoundError,
         errors.MissingExtraError,
         errors.InvalidEventError,
+        # Raised while an application makes a widget, before anything is sent.
+        errors.WidgetTemplateError,
+        errors.WidgetDataError,
         errors.BaseStreamError,
         errors.CustomStreamError,
     }

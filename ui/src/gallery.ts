@@ -29,6 +29,9 @@ const host: WidgetHost = {
 };
 Object.assign(window, { gallery: { log, host, widgets } });
 
+const violations: string[] = [];
+document.addEventListener("securitypolicyviolation", (event) => violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber} ${event.sample}`));
+
 document.documentElement.dir = rtl ? "rtl" : "ltr";
 const page = document.body;
 for (const [name, value] of Object.entries({
@@ -60,3 +63,28 @@ add("workflow", "ck-workflow", { workflow: { type: "reasoning", tasks: [] }, act
 add("task", "ck-task", { task: { type: "web_search", title: "Searching", queries: ["one"], status_indicator: "loading" } });
 add("image", "ck-generated-image", { image: null, active: true, progress: 0.4 });
 for (const [name, widget] of Object.entries(widgets)) add(name, "ck-widget", { widget, itemId: `item_${name}` });
+
+/** With `?check`, the page reports violations of its content security policy and what axe-core finds. */
+async function check(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const { default: axe } = await import("axe-core");
+  const before = [...violations];
+  const { violations: found } = await axe.run(document, { rules: { region: { enabled: false }, "page-has-heading-one": { enabled: false }, "landmark-one-main": { enabled: false } } });
+  const problems = found.flatMap((one) => one.nodes.map((node) => `${one.id}: ${JSON.stringify(node.target)} ${node.failureSummary?.split("\n")[1] ?? ""}`));
+  const report = { contentSecurityPolicy: before, axe: problems.slice(0, 40) };
+  document.title = before.length + problems.length === 0 ? "passed" : "failed";
+  await fetch("report", { method: "POST", body: JSON.stringify({ title: document.title, report }) });
+}
+
+if (query.has("check")) void check();
+
+const opened = query.get("open");
+if (opened) {
+  setTimeout(() => {
+    for (const view of page.children) {
+      const target = view.shadowRoot?.querySelector<HTMLElement>(opened);
+      target?.click();
+      target?.focus();
+    }
+  }, 500);
+}

@@ -96,7 +96,7 @@ class Database:
         # Without a session's state, the time limit has to be the transaction's.
         return await self._run(work, self.settings.stateless, patient=patient)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, repeatable: bool = False) -> T:
         """Runs ``work`` in a transaction of its own, commits it and returns its result.
 
         Whatever ``work`` raises undoes what it wrote. If the connection is lost before the commit, everything is done
@@ -104,14 +104,17 @@ class Database:
 
         Args:
             work: Reads and writes, and may be called twice; must not end the transaction.
+            repeatable: Whether to do it twice is the same as to do it once: then a connection that is lost during the
+                commit, when nobody can know whether it was carried out, is no reason to give up either.
 
         Raises:
-            StoreUnavailableError: As in ``read``, or the connection was lost during the commit; the message says it.
+            StoreUnavailableError: As in ``read``, or the connection was lost during the commit of work that is not
+                repeatable; the message says it.
             ConfigurationError: As in ``read``.
             InvalidRequestError: As in ``read``.
             StoreError: Any other failure of the database.
         """
-        return await self._run(work, transacted=True, patient=True)
+        return await self._run(work, transacted=True, patient=True, repeatable=repeatable)
 
     async def version(self) -> int | None:
         """Returns the version of the schema as it is now, None if there is no schema; changes nothing."""
@@ -151,7 +154,15 @@ class Database:
         finally:
             self._patient = True
 
-    async def _run(self, work: Work[T], transacted: bool, *, patient: bool, migrates: bool = True) -> T:
+    async def _run(
+        self,
+        work: Work[T],
+        transacted: bool,
+        *,
+        patient: bool,
+        migrates: bool = True,
+        repeatable: bool = False,
+    ) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as limit:
@@ -162,7 +173,9 @@ class Database:
                 try:
                     if hurries:
                         _limit(limit, loop)
-                    return await self._run_within(limit, work, transacted, patient=patient, migrates=migrates)
+                    return await self._run_within(
+                        limit, work, transacted, patient=patient, migrates=migrates, repeatable=repeatable
+                    )
                 finally:
                     with self._lock:
                         self._limits.discard(entry)
@@ -172,7 +185,14 @@ class Database:
             ) from error
 
     async def _run_within(
-        self, limit: asyncio.Timeout, work: Work[T], transacted: bool, *, patient: bool, migrates: bool
+        self,
+        limit: asyncio.Timeout,
+        work: Work[T],
+        transacted: bool,
+        *,
+        patient: bool,
+        migrates: bool,
+        repeatable: bool,
     ) -> T:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.settings.reconnect_timeout
@@ -192,7 +212,8 @@ class Database:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     continue
-                if not retried and not attempt.committing and await self._mended(error):
+                doubtful = attempt.committing and not repeatable
+                if not retried and not doubtful and await self._mended(error):
                     retried = True
                     continue
                 raise errors.translated(

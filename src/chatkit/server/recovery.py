@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextvars import Token
+from typing import Any, Final
 
 from chatkit.errors import ErrorCode, NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
-from chatkit.store.base import OwnerContext, Store, plain_metadata
+from chatkit.store.base import Fence, OwnerContext, Store, current_fence, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
-from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem
+from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem, to_wire
 
 __all__ = ["Recovery"]
 
 logger = logging.getLogger("chatkit.server")
+
+_AT_ONCE: Final = 8
+"""Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
 
 
 class Recovery:
@@ -42,23 +47,26 @@ class Recovery:
                 request in its thread.
             rerun: Begins a turn again, and tells whether it did.
         """
-        settled = 0
-        for turn in await self._log.claim_interrupted():
-            if await self._begun_again(turn, rerun):
-                settled += 1
-                continue
-            takes_owners = store.knows_owners and turn.info.owner is not None
-            context = (
-                OwnerContext(str(turn.info.owner))
-                if takes_owners
-                else context_of(turn.info.owner, turn.info.thread_id)
-            )
-            if context is None:
-                # A log hands out again what nobody settled in time.
-                self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
-                continue
-            settled += await self._finalise(turn, store, context)
-        return settled
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def end(turn: InterruptedTurn) -> bool:
+            async with gate:
+                if await self._begun_again(turn, rerun):
+                    return True
+                takes_owners = store.knows_owners and turn.info.owner is not None
+                context = (
+                    OwnerContext(str(turn.info.owner))
+                    if takes_owners
+                    else context_of(turn.info.owner, turn.info.thread_id)
+                )
+                if context is None:
+                    # A log hands out again what nobody settled in time.
+                    self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
+                    return False
+                return await self._finalise(turn, store, context)
+
+        claimed = await self._log.claim_interrupted()
+        return sum(await asyncio.gather(*(end(turn) for turn in claimed)))
 
     async def finalise_orphans(self, thread_id: str, store: Store[Any], context: object) -> None:
         """Finalises turns of a thread that waited for a request, now that there is one.
@@ -84,8 +92,11 @@ class Recovery:
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
         info = turn.info
+        fence: Token[Fence | None] | None = None
         try:
             token = await store.begin_turn(info.thread_id, info.id, context)
+            # Whoever claims the turn next, for this takes too long, writes alone.
+            fence = current_fence.set(Fence(info.id, token))
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
             pipeline = Pipeline(thread=thread, store=store, context=context)
             pipeline.restore(turn.entries)
@@ -99,26 +110,34 @@ class Recovery:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
             return False
         except NotFoundError:
-            await self._log.settle(info.id)
+            await self._log.settle(info.id, [_INTERRUPTED])
         except Exception:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
-            await self._log.settle(info.id)
+            await self._log.settle(info.id, [_INTERRUPTED])
+        finally:
+            if fence is not None:
+                current_fence.reset(fence)
         return True
 
     async def _tell_readers(self, turn: InterruptedTurn, pipeline: Pipeline, kept: list[ThreadItem]) -> None:
         """Sends how the turn's items ended, and why, to those who read it in other processes."""
-        writer: TurnWriter | None = await self._log.take_over(
-            turn, snapshot=pipeline.state.events, on_stop=_ignore
-        )
+        writer: TurnWriter | None = await self._log.take_over(turn, snapshot=pipeline.state, on_stop=_ignore)
         if writer is None:
             await self._log.settle(turn.info.id)
             return
         pipeline.writer = writer
         try:
             await pipeline.announce_closed(await pipeline.stored_of(kept))
-            pipeline.accept(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted"))
+            pipeline.accept(_error())
         finally:
             await writer.close(EndState.INTERRUPTED)
+
+
+def _error() -> ErrorEvent:
+    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
+
+
+_INTERRUPTED: Final = to_wire(_error())
 
 
 def _ignore() -> None:

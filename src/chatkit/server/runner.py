@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from chatkit.errors import (
+    ErrorCode,
     ShuttingDownError,
     StoreError,
     ThreadBusyError,
@@ -21,6 +22,7 @@ from chatkit.server.threads import ThreadEditor, ThreadLocks
 from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
+from chatkit.types import ErrorEvent
 
 __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "Runner"]
 
@@ -95,7 +97,7 @@ class Runner:
         try:
             before = await self._apply_policy(pipeline, plan, concurrency, earlier)
             pipeline.writer = await self.log.open(
-                info, snapshot=pipeline.state.events, on_stop=turn.request_stop_from_anywhere
+                info, snapshot=pipeline.state, on_stop=turn.request_stop_from_anywhere
             )
             try:
                 token = await store.begin_turn(thread_id, turn_id, context)
@@ -103,6 +105,8 @@ class Runner:
                 if reader is None:
                     raise StoreError(f"The log lost turn {turn_id} as it began.")
             except BaseException:
+                # The same message, sent again meanwhile, may be read from this turn.
+                pipeline.accept(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True))
                 await pipeline.writer.close(EndState.FAILED)
                 raise
         except BaseException:
@@ -164,7 +168,7 @@ class Runner:
         pipeline.restore(interrupted.entries)
         writer = await self.log.take_over(
             replace(interrupted, info=info),
-            snapshot=pipeline.state.events,
+            snapshot=pipeline.state,
             on_stop=turn.request_stop_from_anywhere,
         )
         if writer is None:

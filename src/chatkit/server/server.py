@@ -452,7 +452,7 @@ class ChatKitServer(Handlers[TContext]):
         turns, resumable = self._chatkit_turns(), is_resumable(request)
         await turns.wait_begun(claim.turn_id)
         info = await turns.log.find(claim.turn_id)
-        if info is not None:
+        if info is not None and not await self._chatkit_died_unstored(claim, context):
             return await turns.attach(info, None, with_ids=resumable)
         # A turn of which nothing is known may have been cut off with its process.
         end = await turns.log.ended(claim.turn_id) or EndState.INTERRUPTED
@@ -464,6 +464,19 @@ class ChatKitServer(Handlers[TContext]):
         except NotFoundError:
             return None
         return StreamingResult(frames)
+
+    async def _chatkit_died_unstored(self, claim: KeyClaim, context: TContext) -> bool:
+        """Tells whether the worker of a turn died before it had stored the message."""
+        if (
+            await self._chatkit_turns().log.ended(claim.turn_id) is not EndState.INTERRUPTED
+            or claim.user_item_id is None
+        ):
+            return False
+        try:
+            await self._chatkit_store().load_item(claim.thread_id, claim.user_item_id, context)
+        except NotFoundError:
+            return True
+        return False
 
     async def _chatkit_resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after

@@ -349,6 +349,10 @@ class Turn:
 
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
+        if self.writer.lost:
+            return await self._failed(
+                StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
+            )
         if self.stop_reason == "shutdown":
             self.moved = self._may_move and await self._handed_over()
             if self.moved:
@@ -380,6 +384,9 @@ class Turn:
         if isinstance(error, StaleTurnError):
             self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
+            if self.writer.lost:
+                # Its readers come back to whoever has it now.
+                return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):
             logger.error("Turn %s failed", self.info.id, exc_info=error)
         await self._close_pending(error)

@@ -24,6 +24,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from chatkit.streams.postgres import PostgresStreamLog
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 __all__ = ["PostgresStore"]
@@ -101,16 +102,18 @@ class PostgresStore(Store[TContext]):
         """
         return owner_from_context(context, self._owner_of)
 
-    async def _write(self, owner: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _write(
+        self, owner: str, work: Callable[[Transaction], Awaitable[T]], *, repeatable: bool = False
+    ) -> T:
         fence = records.active_fence()
         if fence is None:
-            return await self.database.write(work)
+            return await self.database.write(work, repeatable=repeatable)
 
         async def fenced(transaction: Transaction) -> T:
             running = await transaction.value(_SQL["is_turn_running"], owner, fence.turn_id, fence.token)
             return records.stale(fence) if running is None else await work(transaction)
 
-        return await self.database.write(fenced)
+        return await self.database.write(fenced, repeatable=repeatable)
 
     async def _value(self, query: str, *arguments: object) -> Any:
         return await self.database.read(lambda transaction: transaction.value(_SQL[query], *arguments))
@@ -128,7 +131,7 @@ class PostgresStore(Store[TContext]):
                 await transaction.value(_SQL["lock_owner"], owner)
                 await transaction.value(_SQL["add_thread"], *arguments)
 
-        await self._write(owner, save)
+        await self._write(owner, save, repeatable=True)
 
     async def save_thread_fields(
         self, thread_id: str, changed: Mapping[str, Any], context: TContext
@@ -145,7 +148,7 @@ class PostgresStore(Store[TContext]):
             await transaction.value(_SQL["change_thread"], owner, *_thread_columns(updated, data))
             return records.load_thread(data)
 
-        return await self._write(owner, save)
+        return await self._write(owner, save, repeatable=True)
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
@@ -211,7 +214,7 @@ class PostgresStore(Store[TContext]):
             if await transaction.value(_SQL[query], thread, item_id, kind, *columns) is None:
                 records.item_exists(thread_id, item_id)
 
-        await self._write(owner, store)
+        await self._write(owner, store, repeatable=query == "save_item")
 
     async def save_item_if_unchanged(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
@@ -244,7 +247,7 @@ class PostgresStore(Store[TContext]):
             if deleted is None and await transaction.value(_SQL["find_thread"], owner, thread_id) is None:
                 records.no_thread(thread_id)
 
-        await self._write(owner, delete)
+        await self._write(owner, delete, repeatable=True)
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
         owner = self.owner(context)
@@ -263,7 +266,9 @@ class PostgresStore(Store[TContext]):
         owner = self.owner(context)
         columns = document_columns(records.dump_model(attachment), records.load_attachment)
         arguments = (owner, attachment.id, attachment.thread_id, *columns)
-        await self._write(owner, lambda transaction: transaction.value(_SQL["save_attachment"], *arguments))
+        await self._write(
+            owner, lambda transaction: transaction.value(_SQL["save_attachment"], *arguments), repeatable=True
+        )
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
         data = await self._value("load_attachment", self.owner(context), attachment_id)
@@ -286,14 +291,21 @@ class PostgresStore(Store[TContext]):
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         owner = self.owner(context)
         return await self.database.write(
-            lambda transaction: transaction.value(_SQL["begin_turn"], owner, turn_id, thread_id)
+            lambda transaction: transaction.value(_SQL["begin_turn"], owner, turn_id, thread_id),
+            repeatable=True,
         )
 
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
         owner = self.owner(context)
         await self.database.write(
-            lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token)
+            lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token), repeatable=True
         )
+
+    def stream_log(self) -> PostgresStreamLog | None:
+        """Returns a log in the same database; None behind a pooler that shares sessions, where nobody can listen."""
+        from chatkit.streams.postgres import PostgresStreamLog
+
+        return None if self.database.settings.stateless else PostgresStreamLog(self.database)
 
     async def check(self) -> None:
         await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)

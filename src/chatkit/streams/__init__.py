@@ -8,12 +8,16 @@ from chatkit.streams.base import EndState, EventId, StreamLog, TurnInfo, TurnRea
 from chatkit.streams.memory import MemoryStreamLog
 
 if TYPE_CHECKING:
+    from chatkit.streams.postgres import PostgresStreamLog
+    from chatkit.streams.redis import RedisStreamLog
     from chatkit.streams.sqlite import SQLiteStreamLog
 
 __all__ = [
     "EndState",
     "EventId",
     "MemoryStreamLog",
+    "PostgresStreamLog",
+    "RedisStreamLog",
     "SQLiteStreamLog",
     "StreamLog",
     "TurnInfo",
@@ -23,6 +27,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "PostgresStreamLog":
+        from chatkit.streams.postgres import PostgresStreamLog
+
+        return PostgresStreamLog
+    if name == "RedisStreamLog":
+        from chatkit.streams.redis import RedisStreamLog
+
+        return RedisStreamLog
     if name == "SQLiteStreamLog":
         from chatkit.streams.sqlite import SQLiteStreamLog
 

@@ -7,11 +7,11 @@ numbered from 1; their id on the wire is ``turn_id:number``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from chatkit.errors import InvalidRequestError
 from chatkit.ids import utc_now
@@ -22,7 +22,9 @@ __all__ = [
     "InterruptedTurn",
     "KeyClaim",
     "LogEntry",
+    "PortableSource",
     "SnapshotSource",
+    "StatePart",
     "StreamLog",
     "TurnInfo",
     "TurnReader",
@@ -100,12 +102,56 @@ SnapshotSource: TypeAlias = Callable[[int], list[bytes]]
 """Returns the events that bring a reader that has seen everything up to a number (0: nothing) to the present state."""
 
 
+class StatePart(NamedTuple):
+    """An event of a state that is kept for readers whose cursors are not known yet.
+
+    Attributes:
+        first_seq: A reader whose cursor is smaller gets ``head + rest``, another one ``known_head + rest``.
+        last_seq: A reader whose cursor is not smaller needs nothing of it.
+        head: Beginning of the event for those to whom its item is new.
+        known_head: The same for those that have the item.
+        rest: What both have in common.
+    """
+
+    first_seq: int
+    last_seq: int
+    head: bytes
+    known_head: bytes
+    rest: bytes
+
+    def event_for(self, after: int) -> bytes | None:
+        """Returns the event for a reader that has seen everything up to ``after``, None if it needs none."""
+        if self.last_seq <= after:
+            return None
+        return (self.head if self.first_seq > after else self.known_head) + self.rest
+
+
+@runtime_checkable
+class PortableSource(Protocol):
+    """A snapshot source that can also tell its state for all cursors at once."""
+
+    def __call__(self, after: int) -> list[bytes]:
+        """Returns the events for a reader that has seen everything up to ``after``."""
+        ...
+
+    def parts(self) -> list[StatePart]:
+        """Returns what makes the events for any cursor."""
+        ...
+
+
 class TurnWriter(ABC):
     """The one writer of a turn. Methods are called from the turn's task only."""
 
+    lost: bool = False
+    """Whether another worker has taken the turn over: nothing that is appended reaches its readers any more."""
+
     @abstractmethod
     def append(self, data: bytes) -> int:
-        """Appends an event (JSON in UTF-8) and returns its number. Never waits."""
+        """Appends an event (JSON in UTF-8) and returns its number. Never waits.
+
+        Raises:
+            StaleTurnError: Another worker has taken the turn over; raised once, and not to who has asked for ``lost``.
+        """
 
     @property
     @abstractmethod
@@ -215,7 +261,8 @@ class StreamLog(ABC):
         Args:
             info: The turn.
             snapshot: Asked for the state when a reader's cursor is older than the kept window.
-            on_stop: Called when a stop of the turn is requested, here or elsewhere.
+            on_stop: Called when a stop of the turn is requested, here or elsewhere, and when another worker has taken
+                the turn over; the writer's ``lost`` tells which.
         """
 
     @abstractmethod
@@ -262,8 +309,13 @@ class StreamLog(ABC):
         """Returns the turns whose worker died, each to one caller only."""
         return []
 
-    async def settle(self, turn_id: str) -> None:
-        """Forgets a claimed turn after it was finalised: its readers, wherever they are, find it interrupted."""
+    async def settle(self, turn_id: str, events: Sequence[bytes] = ()) -> None:
+        """Ends a claimed turn as interrupted, after it was finalised; ``take_over`` does so as well.
+
+        Args:
+            turn_id: The turn.
+            events: What readers that still follow it are to hear of its end, as JSON in UTF-8.
+        """
         return
 
     async def take_over(

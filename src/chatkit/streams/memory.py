@@ -27,7 +27,7 @@ from chatkit.streams.base import (
     TurnWriter,
 )
 
-__all__ = ["MemoryStreamLog", "MemoryTurnWriter"]
+__all__ = ["MemoryStreamLog", "MemoryTurn", "MemoryTurnWriter", "Waiters"]
 
 LAG_LIMIT: Final = 256 * 1024
 """Bytes that the only reader of a turn may lag behind before the turn waits for it."""
@@ -39,12 +39,13 @@ KEY_RETENTION: Final = 24 * 3600.0
 KEY_LIMIT: Final = 10_000
 
 
-class _Waiters(list["asyncio.Future[None]"]):
+class Waiters(list["asyncio.Future[None]"]):
     """Futures of those who wait for something to happen, in whatever loop each of them runs."""
 
     __slots__ = ()
 
     async def wait_unless(self, happened: Callable[[], bool]) -> None:
+        """Waits for the next ``wake``, unless it has happened already."""
         future = asyncio.get_running_loop().create_future()
         self.append(future)
         try:
@@ -56,6 +57,7 @@ class _Waiters(list["asyncio.Future[None]"]):
                 self.remove(future)
 
     def wake(self) -> None:
+        """Ends every wait, from any thread that runs an event loop."""
         here = asyncio.get_running_loop()
         while self:
             future = self.pop()
@@ -71,7 +73,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class _Turn:
+class MemoryTurn:
     """A turn's kept events: ``entries`` end with the event numbered ``last_seq``."""
 
     __slots__ = (
@@ -103,14 +105,16 @@ class _Turn:
         self.moved = False
         self.end: EndState | None = None
         self.ended_at = 0.0
-        self.news = _Waiters()
-        self.drained = _Waiters()
-        self.closed = _Waiters()
+        self.news = Waiters()
+        self.drained = Waiters()
+        self.closed = Waiters()
 
     def drop_oldest(self) -> None:
+        """Drops the oldest kept event."""
         self.size -= len(self.entries.popleft().data)
 
     def drop_all(self) -> None:
+        """Drops what is kept, for the only reader has it or is gone."""
         self.entries.clear()
         self.size = 0
         if self.drained:
@@ -120,8 +124,10 @@ class _Turn:
 class MemoryTurnWriter(TurnWriter):
     """Writes a turn of a :class:`MemoryStreamLog`."""
 
-    def __init__(self, turn: _Turn, window: int, lag_limit: int, on_closed: Callable[[_Turn], None]) -> None:
-        self._turn = turn
+    def __init__(
+        self, turn: MemoryTurn, window: int, lag_limit: int, on_closed: Callable[[MemoryTurn], None]
+    ) -> None:
+        self.turn = self._turn = turn
         self._window = window
         self._lag_limit = lag_limit
         self._on_closed = on_closed
@@ -173,7 +179,7 @@ class MemoryTurnWriter(TurnWriter):
 
 
 class _MemoryReader(TurnReader):
-    def __init__(self, turn: _Turn, after: int | None) -> None:
+    def __init__(self, turn: MemoryTurn, after: int | None) -> None:
         self._turn = turn
         self._seen = 0 if after is None else after
         self._closed = False
@@ -249,23 +255,29 @@ class MemoryStreamLog(StreamLog):
         self._window = window
         self._retention = retention
         self._lag_limit = lag_limit
-        self._turns: dict[str, _Turn] = {}
-        self._by_thread: dict[str, dict[str, _Turn]] = {}
-        self._ended: deque[_Turn] = deque()
+        self._turns: dict[str, MemoryTurn] = {}
+        self._by_thread: dict[str, dict[str, MemoryTurn]] = {}
+        self._ended: deque[MemoryTurn] = deque()
         self._ends: OrderedDict[str, EndState] = OrderedDict()
         self._keys: OrderedDict[tuple[str | None, str], tuple[KeyClaim, float]] = OrderedDict()
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter:
+        return self.open_here(info, snapshot, on_stop)
+
+    def open_here(
+        self, info: TurnInfo, snapshot: SnapshotSource, on_stop: Callable[[], None]
+    ) -> MemoryTurnWriter:
+        """Begins the log of a turn in memory, for those that add durability."""
         self._forget_old()
-        return self._begin(_Turn(info, snapshot, on_stop))
+        return self._begin(MemoryTurn(info, snapshot, on_stop))
 
     async def take_over(
         self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter | None:
         self._forget_old()
-        kept = _Turn(turn.info, snapshot, on_stop)
+        kept = MemoryTurn(turn.info, snapshot, on_stop)
         for entry in _numbered(turn.entries):
             kept.entries.append(entry)
             kept.size += len(entry.data)
@@ -274,15 +286,15 @@ class MemoryStreamLog(StreamLog):
         kept.last_seq = turn.entries[-1].seq if turn.entries else 0
         return self._begin(kept)
 
-    def _begin(self, turn: _Turn) -> MemoryTurnWriter:
+    def _begin(self, turn: MemoryTurn) -> MemoryTurnWriter:
         self._turns[turn.info.id] = turn
         self._by_thread.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
         return self._writer(turn)
 
-    def _writer(self, turn: _Turn) -> MemoryTurnWriter:
+    def _writer(self, turn: MemoryTurn) -> MemoryTurnWriter:
         return MemoryTurnWriter(turn, self._window, self._lag_limit, self._on_closed)
 
-    def _on_closed(self, turn: _Turn) -> None:
+    def _on_closed(self, turn: MemoryTurn) -> None:
         if turn.resumable:
             self._ended.append(turn)
             if turn.end is not None:
@@ -290,19 +302,20 @@ class MemoryStreamLog(StreamLog):
             if len(self._ends) > KEY_LIMIT:
                 self._ends.popitem(last=False)
         else:
-            self._drop(turn)
+            self.drop(turn)
 
     def let_go(self, turn_id: str) -> None:
         """Forgets a running turn that another worker goes on with; readers here get no more of it."""
         turn = self._turns.get(turn_id)
         if turn is not None and turn.end is None:
             turn.moved = True
-            self._drop(turn)
+            self.drop(turn)
             turn.news.wake()
             turn.closed.wake()
             turn.drained.wake()
 
-    def _drop(self, turn: _Turn) -> None:
+    def drop(self, turn: MemoryTurn) -> None:
+        """Forgets a turn; readers that have it go on."""
         self._turns.pop(turn.info.id, None)
         of_thread = self._by_thread.get(turn.info.thread_id)
         if of_thread is not None:
@@ -313,7 +326,7 @@ class MemoryStreamLog(StreamLog):
     def _forget_old(self) -> None:
         horizon = time.monotonic() - self._retention
         while self._ended and self._ended[0].ended_at < horizon:
-            self._drop(self._ended.popleft())
+            self.drop(self._ended.popleft())
 
     async def read(self, turn_id: str, after: int | None) -> TurnReader | None:
         self._forget_old()

@@ -5,9 +5,11 @@ The turn's pipeline notes every event that it appends; the work per event does n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+from chatkit.streams.base import StatePart
 
 __all__ = [
     "ItemState",
@@ -40,6 +42,7 @@ def removed_event(item_id: bytes) -> bytes:
     return b'{"type":"thread.item.removed","item_id":' + item_id + b"}"
 
 
+_ADDED: Final = b'{"type":"thread.item.added",'
 _REPLACED: Final = b'{"type":"thread.item.replaced",'
 _DONE: Final = b'{"type":"thread.item.done",'
 
@@ -72,6 +75,18 @@ class ItemState:
         if is_new and self.event.startswith(_REPLACED):
             return _DONE + self.event.removeprefix(_REPLACED)
         return self.event
+
+    def part(self) -> StatePart:
+        """Returns what makes the event for any cursor."""
+        if self.render is not None:
+            event = replaced_event(self.render())
+            head = _DONE if self.final else _ADDED
+        else:
+            event = self.event
+            head = _DONE
+        if not event.startswith(_REPLACED):
+            return StatePart(0, self.last_seq, b"", b"", event)
+        return StatePart(self.first_seq, self.last_seq, head, _REPLACED, event.removeprefix(_REPLACED))
 
 
 class TurnState:
@@ -150,17 +165,33 @@ class TurnState:
         reader has them; pending ones as added if the reader has not seen them, else as replaced), updates of items
         that are not pending, what was kept (effects, notices, errors), and the progress line that is showing.
         """
-        events = [event for seq, event in filter(None, (self._thread, self._options)) if seq > after]
-        events.extend(event for seq, event in self._removed.values() if seq > after)
+        events = [event for seq, event in self._before_items() if seq > after]
         events.extend(item.event_for(after) for item in self._items.values() if item.last_seq > after)
-        for updates in self._updates.values():
-            events.extend(event for seq, event in updates if seq > after)
-        events.extend(event for seq, event in self._kept if seq > after)
-        if self._progress is not None:
-            shown_since, progress = self._progress
-            if shown_since > max(after, *(item.last_seq for item in self._items.values()), 0):
-                events.append(progress)
+        events.extend(event for seq, event in self._behind_items() if seq > after)
         return events
+
+    __call__ = events
+
+    def parts(self) -> list[StatePart]:
+        """Returns what makes the events for any cursor, in the same order."""
+        return [
+            *(StatePart(0, seq, b"", b"", event) for seq, event in self._before_items()),
+            *(item.part() for item in self._items.values()),
+            *(StatePart(0, seq, b"", b"", event) for seq, event in self._behind_items()),
+        ]
+
+    def _before_items(self) -> Iterator[tuple[int, bytes]]:
+        yield from filter(None, (self._thread, self._options))
+        yield from self._removed.values()
+
+    def _behind_items(self) -> Iterator[tuple[int, bytes]]:
+        for updates in self._updates.values():
+            yield from updates
+        yield from self._kept
+        if self._progress is not None and self._progress[0] > max(
+            (item.last_seq for item in self._items.values()), default=0
+        ):
+            yield self._progress
 
 
 class NoState(TurnState):

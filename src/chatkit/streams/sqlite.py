@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -179,7 +179,7 @@ class SQLiteStreamLog(MemoryStreamLog):
             return None
         return self._saved(memory, self._checkpoints.begin(turn.info, saved_seq=memory.last_seq))
 
-    async def settle(self, turn_id: str) -> None:
+    async def settle(self, turn_id: str, events: Sequence[bytes] = ()) -> None:
         """Forgets a claimed turn after it was finalised; one that was claimed by another since is left alone.
 
         Raises:

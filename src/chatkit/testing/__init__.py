@@ -21,6 +21,7 @@ from chatkit.testing.model_script import (
     ModelToolCall,
     ScriptedAnswer,
 )
+from chatkit.testing.shared_log_contract import SharedStreamLogContract
 from chatkit.testing.store_contract import StoreContract
 from chatkit.testing.stream_log_contract import StreamLogContract
 
@@ -38,6 +39,7 @@ __all__ = [
     "ModelToolCall",
     "ScriptedAnswer",
     "ScriptedModel",
+    "SharedStreamLogContract",
     "StoreContract",
     "StreamLogContract",
     "scripted_model_app",

@@ -221,7 +221,7 @@ class StreamLogContract(ABC):
     def test_a_resumable_turn_never_waits_for_readers(self) -> None:
         async def scenario(log: StreamLog) -> None:
             big = b'"' + b"x" * self.lag_limit + b'"'
-            info, writer = await open_turn(log, turn("thr_a", resumable=True))
+            info, writer = await open_turn(log, turn("thr_a", resumable=True), lambda _: [])
             for _ in range(20):
                 writer.append(big)
                 await patient(writer.drain())

@@ -61,6 +61,11 @@ export function mendTail(raw: string): string {
   return remend(raw, { linkMode: "text-only", katex: false, inlineKatex: false });
 }
 
+/** As `startsWith`, which engines do letter by letter; equality compares memory. */
+export function beginsWith(text: string, start: string): boolean {
+  return text.length >= start.length && text.slice(0, start.length) === start;
+}
+
 function openFence(raw: string, start: number): Fence | null {
   const opening = /^(`{3,}|~{3,})[^\n]*\n/.exec(raw);
   if (!opening) return null;
@@ -96,11 +101,11 @@ export class BlockLexer {
    */
   update(text: string, streaming: boolean): Blocks {
     const before = this.#stable.length;
-    const appended = text.length >= this.#text.length && text.startsWith(this.#text);
+    const appended = beginsWith(text, this.#text);
     if (appended && text.length === this.#text.length && streaming === this.#streaming && this.#text !== "") {
       return { stable: this.#stable, tail: this.#tail, unchanged: before + this.#tail.length };
     }
-    if (!appended && !text.startsWith(this.#text.slice(0, this.#stableEnd))) this.#reset();
+    if (!appended && !beginsWith(text, this.#text.slice(0, this.#stableEnd))) this.#reset();
     const kept = this.#stable.length;
     if (this.#fence && appended && streaming && !closesFence(text, this.#text.length, this.#fence.marker)) {
       return this.#growFence(text, before);

@@ -71,8 +71,10 @@ type Library = typeof import("highlight.js/lib/core").default;
 const loaded = new Map<string, Promise<void>>();
 let ready: Library | null = null;
 
-function paint(library: Library, code: string, language: string): DocumentFragment {
-  return sanitizeSpans(library.highlight(code, { language, ignoreIllegals: true }).value);
+/** Colours may be lost, letters never: a highlighting that says something else is dropped. */
+function paint(library: Library, code: string, language: string): DocumentFragment | null {
+  const fragment = sanitizeSpans(library.highlight(code, { language, ignoreIllegals: true }).value);
+  return fragment.textContent === code ? fragment : null;
 }
 
 /** Highlights code at once, where library and language are there already; null otherwise. */

@@ -3,7 +3,7 @@
 import { LitElement, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
-import { type Block, BlockLexer, lexOnce, mendTail } from "./blocks";
+import { beginsWith, type Block, BlockLexer, lexOnce, mendTail } from "./blocks";
 import { type Annotation, type Citation, numberSources, placeCitations, type PlacedCitation, withoutMarks, writeMarks } from "./citations";
 import { copyCode, growCode } from "./code";
 import { renderFormula, renderedFormula } from "./formula";
@@ -25,6 +25,13 @@ interface Shown {
 /** Blocks in which a mark inside the source would change what it is. */
 const WHOLE = new Set(["code", "html", "hr", "math"]);
 
+/** An update that takes longer, in milliseconds, makes the next one wait. */
+const BUSY = 12;
+
+/** Blocks that are laid out together. */
+const CHUNK = 48;
+
+/** Line ends as markdown counts them, at equal length, so that places in the text stay what they are. */
 function normalise(text: string): string {
   const lines = text.includes("\r") ? text.replace(/\r\n/g, " \n").replaceAll("\r", "\n") : text;
   return withoutMarks(lines);
@@ -62,6 +69,9 @@ export class CkMarkdown extends LitElement {
   #citations: ReadonlyMap<number, Citation> = new Map();
   #placed: PlacedCitation[] = [];
   #stale = false;
+  #cost = 0;
+  #given = "";
+  #normal = "";
 
   constructor() {
     super();
@@ -78,13 +88,34 @@ export class CkMarkdown extends LitElement {
     return this.host ?? defaultHost;
   }
 
+  /** One huge block, such as a list of thousands, is rendered whole for each delta: such deltas are taken together. */
+  protected override async scheduleUpdate(): Promise<void> {
+    if (this.streaming && this.#cost > BUSY) await new Promise((resolve) => setTimeout(resolve, Math.min(500, this.#cost * 2)));
+    const before = performance.now();
+    super.scheduleUpdate();
+    this.#cost = performance.now() - before;
+  }
+
   protected override willUpdate(changed: PropertyValues<this>): void {
-    const text = normalise(this.text ?? "");
+    const text = this.#read(this.text ?? "");
     const annotated = changed.has("annotations");
     if (annotated) this.#citations = new Map(numberSources((this.annotations ?? []).map((one) => one.source)).map((one) => [one.number, one]));
     if (annotated || changed.has("text")) this.#placed = this.annotations?.length ? placeCitations(text, this.annotations) : [];
     if (changed.has("host")) this.#forget(changed.get("host"));
     this.#show(text, annotated);
+  }
+
+  /** Looks only at what is new: a long answer is not searched again for each delta. */
+  #read(given: string): string {
+    // A carriage return at the end is read again together with what follows it.
+    const known = beginsWith(given, this.#given) && !this.#given.endsWith("\r") ? this.#given.length : 0;
+    const added = known === 0 ? given : given.slice(known);
+    const read = normalise(added);
+    // Texts that need no change, nearly all of them, are not put together anew.
+    const plain = read === added && (known === 0 || this.#normal === this.#given);
+    this.#normal = plain ? given : known === 0 ? read : this.#normal + read;
+    this.#given = given;
+    return this.#normal;
   }
 
   /** Another locale or another list of domains renders everything again; a host that says the same does not. */
@@ -113,7 +144,22 @@ export class CkMarkdown extends LitElement {
       }
       this.#showBlock(block, citations);
     }
-    while (this.#shown.length > total) this.#shown.pop()!.element.remove();
+    while (this.#shown.length > total) {
+      const { element } = this.#shown.pop()!;
+      const chunk = element.parentElement!;
+      element.remove();
+      if (chunk.childElementCount === 0) chunk.remove();
+    }
+  }
+
+  /** Blocks stand in groups, so that a browser lays out the last group only, however long the answer is. */
+  #chunk(): Element {
+    const last = this.#root.lastElementChild;
+    if (last && last.childElementCount < CHUNK) return last;
+    const chunk = document.createElement("div");
+    chunk.className = "chunk";
+    this.#root.append(chunk);
+    return chunk;
   }
 
   #showBlock(block: Block, citations: readonly PlacedCitation[]): void {
@@ -125,7 +171,7 @@ export class CkMarkdown extends LitElement {
     if (!shown) {
       const element = document.createElement("div");
       element.className = "block";
-      this.#root.append(element);
+      this.#chunk().append(element);
       shown = { element, raw: "", signature: "" };
       this.#shown[block.index] = shown;
     }
@@ -156,8 +202,11 @@ export class CkMarkdown extends LitElement {
       const tex = node.textContent ?? "";
       const display = node.dataset["math"] === "display";
       const known = renderedFormula(tex, display);
-      if (known) node.replaceChildren(known);
-      else if (known === undefined) void this.#renderFormula(node, tex, display);
+      if (known) {
+        node.replaceChildren(known);
+        node.classList.add("done");
+      }
+      if (known === undefined) void this.#renderFormula(node, tex, display);
       if (known !== null) node.dataset["tex"] = tex;
     }
   }
@@ -166,7 +215,7 @@ export class CkMarkdown extends LitElement {
     try {
       const formula = await renderFormula(tex, display);
       if (formula) node.replaceChildren(formula);
-      else node.classList.add("failed");
+      node.classList.add(formula ? "done" : "failed");
     } catch {
       this.#host.onLog("math.unavailable");
     }

@@ -10,17 +10,24 @@ const prose = css`
     line-height: 1.6;
     overflow-wrap: break-word;
   }
-  .block + .block {
+  .block,
+  .chunk {
+    contain: layout style;
+  }
+  .block {
     margin-block-start: 0.85em;
   }
   .block[data-kind="heading"] {
     margin-block-start: 1.5em;
   }
-  .block:first-child {
-    margin-block-start: 0;
-  }
   .block[data-kind="heading"] + .block {
     margin-block-start: 0.5em;
+  }
+  .chunk:first-child > .block:first-child {
+    margin-block-start: 0;
+  }
+  .block:empty {
+    margin: 0;
   }
   p,
   ul,
@@ -289,7 +296,6 @@ const table = css`
   td {
     padding: calc(${token.space} * 2) calc(${token.space} * 3.5);
     text-align: start;
-    unicode-bidi: plaintext;
     vertical-align: top;
     min-inline-size: 5em;
   }
@@ -315,7 +321,7 @@ const formula = css`
     font-family: ${token.mono};
     font-size: 0.9em;
   }
-  .math:has(math) {
+  .math.done {
     font-family: inherit;
     font-size: 1em;
   }
@@ -327,7 +333,7 @@ const formula = css`
     text-align: center;
     scrollbar-width: thin;
   }
-  .math:not(:has(math)) {
+  .math:not(.done) {
     color: ${token.muted};
     white-space: pre-wrap;
   }

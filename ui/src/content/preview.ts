@@ -102,9 +102,11 @@ export class PreviewController implements ReactiveController {
     if (source.type !== "entity" || source.preview !== "lazy" || !request) return;
     void request(source).then(
       (answer) => {
-        if (this.#current !== citation || !answer) return;
+        if (this.#current !== citation || !answer?.preview) return;
         this.#widget = answer.preview;
         this.#view.requestUpdate();
+        // Widgets come in a chunk of their own; the element is upgraded when it is there.
+        void import("../widgets").catch(() => this.#host().onLog("widgets.unavailable"));
       },
       () => undefined,
     );
@@ -117,14 +119,16 @@ export class PreviewController implements ReactiveController {
   }
 
   hostUpdated(): void {
-    const card = this.#view.shadowRoot?.querySelector<HTMLElement>(".preview");
+    // A long answer is not searched for a card that is not there.
+    const card = this.#anchor ? this.#view.shadowRoot?.querySelector<HTMLElement>(".preview") : null;
     if (!card || !this.#anchor) return;
     if (typeof card.showPopover === "function" && !card.matches(":popover-open")) card.showPopover();
     const place = this.#anchor.getBoundingClientRect();
     const size = card.getBoundingClientRect();
     const left = Math.max(MARGIN, Math.min(place.left, window.innerWidth - size.width - MARGIN));
     const below = place.bottom + MARGIN;
-    const top = below + size.height > window.innerHeight ? Math.max(MARGIN, place.top - size.height - MARGIN) : below;
+    const above = place.top - size.height - MARGIN;
+    const top = below + size.height > window.innerHeight && above >= MARGIN ? above : below;
     card.style.setProperty("left", `${left}px`);
     card.style.setProperty("top", `${top}px`);
   }

@@ -23,6 +23,8 @@ const INLINE_TAGS = new Set("b i em strong u s del ins sub sup kbd mark small q"
 
 class Renderer {
   readonly #context: RenderContext;
+  /** Inside of a list or a quote, which finds its direction by all of its text. */
+  #nested = 0;
 
   constructor(context: RenderContext) {
     this.#context = context;
@@ -32,17 +34,27 @@ class Renderer {
     for (const token of tokens) this.#block(token, parent);
   }
 
+  get #direction(): Record<string, string> {
+    return this.#nested > 0 ? {} : { dir: "auto" };
+  }
+
+  #inside(tokens: readonly Token[], parent: Node): void {
+    this.#nested += 1;
+    this.blocks(tokens, parent);
+    this.#nested -= 1;
+  }
+
   #block(token: Token, parent: Node): void {
     switch (token.type) {
       case "space":
       case "def":
         return;
       case "paragraph":
-        parent.appendChild(this.#filled(element("p", { dir: "auto" }), token.tokens ?? []));
+        parent.appendChild(this.#filled(element("p", this.#direction), token.tokens ?? []));
         return;
       case "heading": {
         const level = Math.min(6, Math.max(1, (token as Tokens.Heading).depth)) as 1 | 2 | 3 | 4 | 5 | 6;
-        parent.appendChild(this.#filled(element(`h${level}`, { dir: "auto" }), token.tokens ?? []));
+        parent.appendChild(this.#filled(element(`h${level}`, this.#direction), token.tokens ?? []));
         return;
       }
       case "code": {
@@ -56,8 +68,8 @@ class Renderer {
         parent.appendChild(element("hr"));
         return;
       case "blockquote": {
-        const quote = element("blockquote", { dir: "auto" });
-        this.blocks(token.tokens ?? [], quote);
+        const quote = element("blockquote", this.#direction);
+        this.#inside(token.tokens ?? [], quote);
         parent.appendChild(quote);
         return;
       }
@@ -93,11 +105,11 @@ class Renderer {
   }
 
   #list(token: Tokens.List): HTMLElement {
-    const list = element(token.ordered ? "ol" : "ul", { dir: "auto" });
+    const list = element(token.ordered ? "ol" : "ul", this.#direction);
     if (token.ordered && typeof token.start === "number" && token.start !== 1) list.setAttribute("start", String(token.start));
     for (const item of token.items) {
       const entry = element("li", item.task ? { class: "task" } : {});
-      this.blocks(item.tokens, entry);
+      this.#inside(item.tokens, entry);
       list.appendChild(entry);
     }
     return list;
@@ -114,10 +126,10 @@ class Renderer {
       }
       return line;
     };
-    const table = element("table", { dir: "auto" }, element("thead", {}, row(token.header, "th")));
+    const table = element("table", this.#direction, element("thead", {}, row(token.header, "th")));
     if (token.rows.length > 0) table.append(element("tbody", {}, ...token.rows.map((cells) => row(cells, "td"))));
     const label = this.#context.host.translate("table.label");
-    return element("div", { class: "table", role: "region", tabindex: "0", "aria-label": label }, table);
+    return element("div", { class: "table", role: "group", tabindex: "0", "aria-label": label }, table);
   }
 
   #math(token: MathToken, parent: Node): void {

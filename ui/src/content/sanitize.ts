@@ -58,9 +58,14 @@ function copyAllowed(from: Node, to: Node, config: Config): void {
   }
 }
 
+/** Takes style attributes out of tags: even where they are parsed to be thrown away, browsers report them. */
+function withoutStyles(markup: string): string {
+  return markup.replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(/[\s/"']style\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]*)/gi, " "));
+}
+
 function clean(markup: string, config: Config): DocumentFragment {
   purifier ??= createDOMPurify(window);
-  const purified = purifier.sanitize(markup, config) as unknown as DocumentFragment;
+  const purified = purifier.sanitize(withoutStyles(markup), config) as unknown as DocumentFragment;
   const fragment = document.createDocumentFragment();
   copyAllowed(purified, fragment, config);
   return fragment;

@@ -55,6 +55,7 @@ export class CkTask extends LitElement {
       }
       .title {
         overflow-wrap: anywhere;
+        text-align: match-parent;
       }
       .loading .title {
         color: ${token.muted};

@@ -67,6 +67,9 @@ export class Conversation {
   #unsent: Outgoing | null = null;
   #streams = new Set<AbortController>();
   #stopWanted = false;
+  #stopSent = false;
+  /** Whether the stream that runs has brought anything yet. */
+  #hasHeard = false;
 
   constructor(
     private readonly host: ConversationHost,
@@ -205,11 +208,13 @@ export class Conversation {
     if (!this.isBusy || this.phase === "stopping") return;
     this.phase = "stopping";
     this.#stopWanted = true;
+    this.#stopSent = false;
     this.#changed();
     setTimeout(() => {
       if (this.#stopWanted) this.#cut();
     }, STOP_LIMIT);
-    await this.#sendStop();
+    // Before the first event it is not known whether the server can stop a turn, and of which thread: that event sends it.
+    if (this.#hasHeard) await this.#sendStop();
   }
 
   /** Ends all connections without stopping the turns, for the page is done with this. */
@@ -235,8 +240,7 @@ export class Conversation {
   }
 
   async #sendStop(): Promise<void> {
-    // A new thread's id is still on its way; the event that brings it calls again.
-    if (this.id === null && this.host.client.knowsTurns) return;
+    this.#stopSent = true;
     if (!this.host.client.knowsTurns || this.id === null) {
       this.#cut();
       return;
@@ -304,6 +308,7 @@ export class Conversation {
     const abort = new AbortController();
     this.#streams.add(abort);
     this.state = { ...this.state, failure: null };
+    if (this.#streams.size === 1) this.#hasHeard = false;
     if (!quiet) this.#enter("sending");
     const calls = new Map<string, ClientToolCallItem>();
     let arrived = false;
@@ -367,9 +372,10 @@ export class Conversation {
     if (event.type === "thread.created" && this.id === null) {
       this.id = event.thread.id;
       this.host.onThreadCreated(this);
-      if (this.#stopWanted) void this.#sendStop();
     } else if (event.type === "thread.updated") this.host.onThreadUpdated(this);
     if (this.#unsent && this.state.optimisticId === null) this.#unsent = null;
+    this.#hasHeard = this.id !== null;
+    if (this.#hasHeard && this.#stopWanted && !this.#stopSent) void this.#sendStop();
   }
 
   #apply(event: ThreadEvent): void {

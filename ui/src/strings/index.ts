@@ -6,8 +6,8 @@ import { en } from "./en";
 export type Table = Readonly<Record<string, string>>;
 
 const TABLES: Record<string, () => Promise<Table>> = {
-  ar: () => import("./ar").then((module) => module.ar),
-  de: () => import("./de").then((module) => module.de),
+  ar: async () => ({ ...(await import("./content")).contentAr, ...(await import("./ar")).ar }),
+  de: async () => ({ ...(await import("./content")).contentDe, ...(await import("./de")).de }),
 };
 
 /** Returns the table of a locale's language; English where there is none. */

@@ -61,7 +61,8 @@ export const base = css`
   .menu.align-start { inset-inline-start: 0; }
   .menu.align-end { inset-inline-end: 0; }
   .menu-entry { display: flex; align-items: center; gap: 0.65em; inline-size: 100%; padding: 0.45em 0.65em; border-radius: calc(var(--ck-radius-md) - 4px); cursor: pointer; }
-  .menu-entry .icon { inline-size: 1.1em; block-size: 1.1em; color: var(--ck-color-muted); }
+  .menu-entry .icon, .menu-entry .named-icon { inline-size: 1.15em; block-size: 1.15em; color: var(--ck-color-muted); }
+  .menu-entry .named-icon { font-size: 1.15em; inline-size: 1em; block-size: 1em; }
   .menu-entry:hover:not(:disabled), .menu-entry.active, .menu-entry:focus-visible { background: var(--ck-color-hover); outline-offset: -2px; }
   .menu-entry.danger, .menu-entry.danger .icon { color: var(--ck-color-danger); }
   .menu-text { flex: 1; min-inline-size: 0; display: flex; flex-direction: column; }

@@ -25,7 +25,8 @@ export const composer = css`
   .chip-button:hover { background: var(--ck-color-hover); color: var(--ck-color-text); }
   .chip-button[aria-pressed="true"] { background: var(--ck-accent-soft); border-color: color-mix(in oklab, var(--ck-accent) 40%, var(--ck-color-border)); color: var(--ck-color-text); }
   .chip-button.quiet { border-color: transparent; }
-  .models { min-inline-size: 0; }
+  .models { min-inline-size: 0; flex-shrink: 1; }
+  .models > .chip-button { min-inline-size: 0; max-inline-size: 100%; }
   .send { inline-size: 2.35em; block-size: 2.35em; flex: none; display: grid; place-items: center; border-radius: var(--ck-radius-control); background: var(--ck-accent); color: var(--ck-accent-text); transition: background 0.12s, opacity 0.12s; }
   .send:hover:not(:disabled) { background: color-mix(in oklab, var(--ck-accent) 86%, var(--ck-color-surface)); }
   .send:disabled { background: var(--ck-color-pressed); color: var(--ck-color-faint-text); opacity: 1; }
@@ -53,8 +54,9 @@ export const composer = css`
   .composer.dropped-on { border-color: var(--ck-color-info); border-style: dashed; }
   .drop-hint { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; gap: 0.6em; background: color-mix(in oklab, var(--ck-color-info) 8%, var(--ck-color-surface)); border-radius: inherit; pointer-events: none; font-weight: 500; }
 
-  .disclaimer { padding-block-start: 0.5em; font-size: 0.8125em; color: var(--ck-color-faint-text); text-align: center; }
-  .disclaimer.high { color: var(--ck-color-text); }
+  .disclaimer:not(.high) { --ck-color-text: var(--ck-color-faint-text); }
+  .disclaimer { --ck-font-size: 0.8125rem; padding-block-start: 0.5em; font-size: 0.8125em; color: var(--ck-color-faint-text); text-align: center; }
+  .disclaimer.high { color: inherit; }
 
   @container (max-width: 30em) {
     .column { padding-inline: 0.6em; }
@@ -65,7 +67,8 @@ export const composer = css`
     .bubble { max-inline-size: 90%; }
     .upload { inline-size: 100%; }
     .chip-button { padding-inline: 0.55em; }
-    .chip-button:has(.icon):not(.quiet) span { max-inline-size: 6em; }
+    .chip-button.pinned { padding-inline: 0.6em; }
+    .chip-button.pinned span { display: none; }
   }
   @media (pointer: coarse) {
     .icon-button { inline-size: 2.6em; block-size: 2.6em; }

@@ -16,7 +16,7 @@ export const thread = css`
   .quoted span { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
   .tag, .mirror mark { background: color-mix(in oklab, var(--ck-link) 16%, transparent); color: var(--ck-link); border-radius: 0.35em; padding: 0.05em 0.25em; }
   button.tag:hover { text-decoration: underline; }
-  .attachments { display: flex; flex-wrap: wrap; justify-content: flex-end; gap: 0.5em; max-inline-size: 85%; }
+  .attachments { display: flex; flex-wrap: wrap; justify-content: flex-end; align-items: flex-end; gap: 0.5em; max-inline-size: 85%; }
   .thumbnail { max-inline-size: 14em; max-block-size: 11em; object-fit: cover; border-radius: var(--ck-radius-md); border: 1px solid var(--ck-color-border); display: block; background: var(--ck-color-hover); }
   .file-chip { display: inline-flex; align-items: center; gap: 0.5em; max-inline-size: 18em; padding: 0.45em 0.8em; border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); font-size: 0.9em; }
   .file-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
@@ -42,7 +42,7 @@ export const thread = css`
   .notice > .icon { color: var(--tone); margin-block-start: 0.1em; }
   .notice.warning { --tone: var(--ck-color-warning); }
   .notice.danger { --tone: var(--ck-color-danger); }
-  .notice-text { flex: 1; min-inline-size: 0; }
+  .notice-text { flex: 1; min-inline-size: 0; --ck-font-size: 0.9375rem; }
   .notice-text strong { display: block; }
   .notice .button, .notice .icon-button { margin-block: -0.15em; }
   .notice .button { background: var(--ck-color-surface); border-color: var(--ck-color-border); }

@@ -119,7 +119,7 @@ export class ComposerView extends ShellView {
         : nothing}
       ${tools
         .filter((entry) => entry.pinned)
-        .map((entry) => html`<button type="button" class="chip-button" aria-pressed=${entry.id === tool?.id} @click=${() => this.#toggleTool(entry.id)}>
+        .map((entry) => html`<button type="button" class="chip-button pinned" aria-label=${entry.label} title=${entry.label} aria-pressed=${entry.id === tool?.id} @click=${() => this.#toggleTool(entry.id)}>
           ${namedIcon(entry.icon)}<span>${entry.shortLabel ?? entry.label}</span></button>`)}
       ${tool && !tool.pinned
         ? html`<button type="button" class="chip-button" aria-pressed="true" aria-label=${this.t("composer.removeTool", { name: tool.label })} @click=${() => this.#toggleTool(tool.id)}>

@@ -2,6 +2,7 @@
 
 import { html, nothing, type TemplateResult } from "lit";
 
+import { styled } from "../content/styled";
 import { controlId, icon, type WidgetContext } from "./context";
 import "./datePicker";
 import { readDay } from "./dates";
@@ -37,7 +38,7 @@ export function renderButton(node: WidgetNode, context: WidgetContext): Shown {
   const label = text(node["label"]);
   const named = text(node["iconStart"]) || text(node["iconEnd"]);
   const uniform = node["uniform"] === true || label === "" ? "uniform" : "";
-  const iconSize = `icon-${oneOf(node["iconSize"], ["sm", "md", "lg", "xl", "2xl"], "md")}`;
+  const iconSize = `glyph-${oneOf(node["iconSize"], ["sm", "md", "lg", "xl", "2xl"], "md")}`;
   return html`<button
     type=${node["submit"] === true ? "submit" : "button"}
     class="button tone-${color} ${look(node, variant)} ${uniform} ${iconSize}"
@@ -88,12 +89,14 @@ export function renderInput(node: WidgetNode, context: WidgetContext): Shown {
 export function renderTextarea(node: WidgetNode, context: WidgetContext): Shown {
   const name = text(node["name"]);
   const pattern = text(node["pattern"]);
-  const rows = typeof node["rows"] === "number" && node["rows"] > 0 ? Math.min(node["rows"], 50) : 3;
+  const count = (value: unknown, fallback: number): number => (typeof value === "number" && value > 0 ? Math.min(value, 50) : fallback);
+  const rows = count(node["rows"], node["autoResize"] === true ? 2 : 3);
+  const styles = { "--rows": String(rows), "--max-rows": String(Math.max(rows, count(node["maxRows"], 16))) };
   return html`<textarea
     class="control ${look(node, oneOf(node["variant"], ["soft", "outline"], "outline"))} ${node["autoResize"] === true ? "auto-resize" : ""}"
     id=${controlId(context, name)}
     data-field=${name}
-    data-max-rows=${typeof node["maxRows"] === "number" ? node["maxRows"] : nothing}
+    style=${styled(styles)}
     dir="auto"
     rows=${rows}
     .defaultValue=${text(node["defaultValue"])}

@@ -106,7 +106,7 @@ export function renderTable(node: WidgetNode, context: WidgetContext): Shown {
   const split = rows.findIndex(({ row }) => row["header"] !== true);
   const heads = split < 0 ? rows : rows.slice(0, split);
   const bodies = split < 0 ? [] : rows.slice(split);
-  return html`<div class="table" role="region" tabindex="0" aria-label=${context.host.translate("table.label")}>
+  return html`<div class="table" role="group" tabindex="0" aria-label=${context.host.translate("table.label")}>
     <table>
       ${heads.length > 0 ? html`<thead>${heads.map((one) => renderRow(one.row, one.context))}</thead>` : nothing}
       <tbody>

@@ -22,7 +22,7 @@ function textStyles(node: WidgetNode): Styles {
   const color = readColor(node["color"], "text");
   if (color !== null) styles["color"] = color;
   const { textAlign, maxLines, minLines } = node as Dict;
-  if (textAlign === "start" || textAlign === "center" || textAlign === "end") styles["text-align"] = textAlign;
+  if (textAlign === "center" || textAlign === "end") styles["text-align"] = textAlign;
   if (typeof maxLines === "number" && maxLines > 0 && node["truncate"] !== true) styles["-webkit-line-clamp"] = String(Math.trunc(maxLines));
   if (typeof minLines === "number" && minLines > 0) styles["min-height"] = `${Math.min(minLines, 60)}lh`;
   const width = readLength(node["width"], "pixel");

@@ -7,6 +7,7 @@ import { token } from "../content/tokens";
 const roots = css`
   :host {
     max-inline-size: 100%;
+    text-align: start;
     font-size: ${token.fontSize};
     line-height: 1.5;
   }
@@ -318,6 +319,7 @@ const texts = css`
     margin: 0;
     min-inline-size: 0;
     overflow-wrap: anywhere;
+    text-align: match-parent;
     white-space: pre-line;
   }
   .caption {
@@ -659,20 +661,16 @@ const controls = css`
   .button ck-icon {
     font-size: 1.15em;
   }
-  .button.icon-sm,
-  .button.icon-lg {
-    line-height: 1.3;
-  }
-  .button.icon-sm ck-icon {
+  .button.glyph-sm ck-icon {
     font-size: 1em;
   }
-  .button.icon-lg ck-icon {
+  .button.glyph-lg ck-icon {
     font-size: 1.3em;
   }
-  .button.icon-xl ck-icon {
+  .button.glyph-xl ck-icon {
     font-size: 1.5em;
   }
-  .button.icon-2xl ck-icon {
+  .button.glyph-2xl ck-icon {
     font-size: 1.75em;
   }
   .button.variant-solid:hover:not(:disabled, [aria-disabled]) {
@@ -759,7 +757,8 @@ const controls = css`
   }
   textarea.auto-resize {
     field-sizing: content;
-    max-block-size: 60vh;
+    min-block-size: calc(var(--rows) * 1.4em + var(--height) - 1.4em + 2px);
+    max-block-size: min(60vh, calc(var(--max-rows) * 1.4em + var(--height) - 1.4em + 2px));
     resize: none;
   }
   ck-select,

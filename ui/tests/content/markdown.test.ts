@@ -78,8 +78,9 @@ describe("ck-markdown", () => {
         const element = node instanceof Element ? node : node.parentElement;
         const block = element?.closest(".block");
         if (!block) continue;
-        const place = [...root.children].indexOf(block);
-        if (place < root.children.length - 3) touched += 1;
+        const blocks = [...root.querySelectorAll(".block")];
+        const place = blocks.indexOf(block);
+        if (place >= 0 && place < blocks.length - 3) touched += 1;
       }
     });
     observer.observe(root, { childList: true, characterData: true, subtree: true, attributes: true });

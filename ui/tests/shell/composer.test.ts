@@ -7,6 +7,8 @@ import { contrastOf, schemeOf, sheetOf, variablesOf } from "../../src/theme/them
 import { ar } from "../../src/strings/ar";
 import { de } from "../../src/strings/de";
 import { en } from "../../src/strings/en";
+import { contentStrings } from "../../src/content/strings";
+import { contentAr, contentDe } from "../../src/strings/content";
 import { format, isRightToLeft, validLocale } from "../../src/strings";
 
 const tag = (id: string, text: string): TagContent => ({ type: "input_tag", id, text, data: {} });
@@ -81,6 +83,10 @@ describe("strings", () => {
   const slots = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).toSorted();
   test.each(Object.entries({ de, ar }))("%s has the slots of English", (_, table) => {
     for (const [key, text] of Object.entries(en)) expect([key, slots((table as Record<string, string>)[key] ?? "")]).toEqual([key, slots(text)]);
+  });
+  test.each(Object.entries({ contentDe, contentAr }))("%s has the keys and slots of English", (_, table) => {
+    for (const [key, text] of Object.entries(contentStrings)) expect([key, slots(table[key] ?? "missing {}")]).toEqual([key, slots(text)]);
+    expect(Object.keys(table).toSorted()).toEqual(Object.keys(contentStrings).toSorted());
   });
   test("arguments are filled in, others stay", () => {
     expect(format({ a: "{x} of {y}" }, "a", { x: 1 })).toBe("1 of {y}");

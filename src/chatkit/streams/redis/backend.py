@@ -1,0 +1,291 @@
+"""Redis, or Valkey, as the server of a stream log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final, cast
+
+from redis import exceptions as driver
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from chatkit._sql import load_queries
+from chatkit.errors import ChatKitError, ConfigurationError, StoreError, StoreUnavailableError
+from chatkit.ids import new_id
+from chatkit.streams.base import EndState, KeyClaim, TurnInfo
+from chatkit.streams.memory import KEY_RETENTION
+from chatkit.streams.shared.backend import (
+    JUMP,
+    SEPARATOR,
+    Backend,
+    Chunk,
+    Loaded,
+    Save,
+    SaveResult,
+    SaveStatus,
+    Standing,
+    TurnRecord,
+)
+from chatkit.streams.shared.records import dump_claim, dump_info, load_claim, load_info
+
+__all__ = ["RedisBackend", "translated"]
+
+_PAGE: Final = 64
+"""Chunks that one load brings: some 256 KiB."""
+_GRACE: Final = 5.0
+"""Seconds beyond its time limit after which a blocked read counts as lost."""
+
+
+def _scripts() -> dict[str, tuple[str, bytes]]:
+    found = load_queries(Path(__file__).with_name("scripts.lua"))
+    common = found.pop("common")
+    whole = {name: f"{common}\n{script}" for name, script in found.items()}
+    return {
+        name: (sha1(text.encode(), usedforsecurity=False).hexdigest(), text.encode())
+        for name, text in whole.items()
+    }
+
+
+_SCRIPTS: Final = _scripts()
+_BAD_CONFIGURATION: Final = (
+    driver.AuthenticationError,
+    driver.AuthorizationError,
+    driver.NoPermissionError,
+    driver.ClusterError,
+    driver.MovedError,
+)
+
+
+class RedisBackend(Backend):
+    """A server, seen from one event loop.
+
+    Args:
+        url: Of the server.
+        place: The server as messages may show it.
+        prefix: Of all keys.
+        holder: Names the worker.
+        lease: Seconds.
+        retention: Seconds.
+        timeout: Seconds that connecting, and each answer, may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        place: str,
+        *,
+        prefix: str,
+        holder: Callable[[], str],
+        lease: float,
+        retention: float,
+        timeout: float,
+        max_connections: int,
+    ) -> None:
+        self._place = place
+        self._prefix = prefix
+        self._holder = holder
+        self._lease = max(1, round(lease * 1000))
+        self._retention = max(1, round(retention * 1000))
+        self._keys = round(KEY_RETENTION * 1000)
+        self._timeout = timeout
+        options: dict[str, Any] = {
+            "protocol": 2,
+            "socket_connect_timeout": timeout,
+            # The round after a failed one is a retry already.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        try:
+            self._pool: Any = cast("Any", BlockingConnectionPool).from_url(
+                url, max_connections=max_connections, timeout=timeout, socket_timeout=timeout, **options
+            )
+            # Its answers may take as long as a wait does.
+            self._blocking_pool: Any = cast("Any", BlockingConnectionPool).from_url(
+                url, max_connections=1, timeout=timeout, socket_timeout=None, **options
+            )
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(
+                f"This is no URL of a Redis server: {error}. Use redis://host:6379/0, or rediss:// for TLS."
+            ) from error
+        self._client = Redis(connection_pool=self._pool)
+        self._inbox_cursor = b"0"
+
+    async def _call(self, script: str, *arguments: object) -> Any:
+        digest, text = _SCRIPTS[script]
+        execute = cast("Any", self._client).execute_command
+        try:
+            try:
+                return await execute("EVALSHA", digest, 0, self._prefix, *arguments)
+            except driver.NoScriptError:
+                return await execute("EVAL", text, 0, self._prefix, *arguments)
+        except (driver.RedisError, OSError, TimeoutError) as error:
+            raise translated(error, self._place) from error
+
+    async def open_turn(self, info: TurnInfo, holder: str, *, again: bool = False) -> str:
+        resumable = int(info.resumable)
+        epoch = await self._call(
+            "open",
+            *(holder, self._lease, info.id, info.thread_id, dump_info(info)),
+            *(new_id("epoch"), resumable, int(again)),
+        )
+        return epoch.decode()
+
+    async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
+        arguments: list[object] = [holder, self._lease if renew else 0, self._retention, self._keys]
+        for save in saves:
+            end = "" if save.end is None else save.end.value
+            numbers = f"{save.first_seq}\t{save.last_seq}\t{save.snapshot_seq}\t{save.keep_from}"
+            arguments.append(f"{save.turn_id}\t{numbers}\t{end}\t{int(save.plain)}".encode())
+            arguments.append(save.events)
+            if save.snapshot_seq:
+                arguments.append(save.snapshot)
+        answer: list[Any] = await self._call("save", *arguments)
+        epoch = answer.pop().decode() if len(answer) % 4 else ""
+        results: dict[str, SaveResult] = {}
+        for first in range(0, len(answer), 4):
+            at, status, last_seq, stop = answer[first : first + 4]
+            results[saves[int(at)].turn_id] = SaveResult(SaveStatus(status), last_seq, bool(stop), epoch)
+        return results
+
+    async def load(self, turn_id: str, after: int) -> Loaded | None:
+        answer = await self._call("load", turn_id, after, _PAGE)
+        if answer is None:
+            return None
+        info, end, last_seq, entries = answer
+        record = TurnRecord(load_info(info), EndState(end.decode()) if end else None)
+        return Loaded(record, int(last_seq), [_chunk(entry) for entry in entries])
+
+    async def load_snapshot(self, turn_id: str) -> tuple[int, bytes] | None:
+        seq, parts = await self._call("snapshot", turn_id)
+        return None if seq is None else (int(seq), parts)
+
+    async def standings(self, turn_ids: Sequence[str]) -> dict[str, Standing]:
+        answer = await self._call("standings", *turn_ids)
+        return {turn_id: Standing(number) for turn_id, number in zip(turn_ids, answer, strict=True)}
+
+    async def changes(
+        self, cursors: Mapping[str, int], limit: float, on_stop: Callable[[str], None]
+    ) -> dict[str, list[Chunk]]:
+        inbox = f"{self._prefix}inbox:{self._holder()}".encode()
+        prefix = f"{self._prefix}events:".encode()
+        names = [inbox, *(prefix + turn_id.encode() for turn_id in cursors)]
+        after = [self._inbox_cursor, *(b"%d-0" % seq for seq in cursors.values())]
+        answer = await self._blocked(
+            "XREAD", "BLOCK", max(1, round(limit * 1000)), "STREAMS", *names, *after, limit=limit
+        )
+        changes: dict[str, list[Chunk]] = {}
+        for name, entries in answer or ():
+            if name == inbox:
+                self._inbox_cursor = entries[-1][0]
+                for _, (field, value) in entries:
+                    if field == b"s":
+                        on_stop(value.decode())
+            else:
+                changes[name.removeprefix(prefix).decode()] = [_chunk(entry) for entry in entries]
+        return changes
+
+    async def _blocked(self, *command: object, limit: float) -> Any:
+        try:
+            connection = await self._blocking_pool.get_connection()
+            try:
+                await connection.send_command(*command)
+                async with asyncio.timeout(limit + _GRACE):
+                    return await connection.read_response()
+            except BaseException:
+                # An answer may be on its way that nobody waits for any more.
+                with suppress(Exception):
+                    await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await self._blocking_pool.release(connection)
+        except (driver.RedisError, OSError, TimeoutError) as error:
+            raise translated(error, self._place) from error
+
+    async def wake(self) -> None:
+        await self._call("wake", self._holder(), 60_000)
+
+    async def request_stop(self, turn_id: str) -> bool:
+        return bool(await self._call("stop", turn_id, 60_000))
+
+    async def turns(self, thread_id: str) -> list[TurnRecord]:
+        answer = await self._call("turns", thread_id)
+        return [TurnRecord(load_info(info), EndState(end.decode()) if end else None) for info, end in answer]
+
+    async def claim(self, worker: str, claim: str) -> list[TurnInfo]:
+        return [load_info(info) for info in await self._call("claim", worker, self._lease, claim)]
+
+    async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
+        epoch = await self._call("adopt", claim, worker, self._lease, info.id, dump_info(info))
+        return None if epoch is None else epoch.decode()
+
+    async def release(self, turn_id: str, worker: str) -> bool:
+        return bool(await self._call("release", worker, turn_id))
+
+    async def settle(self, turn_id: str, claim: str, events: Sequence[bytes]) -> None:
+        await self._call(
+            "settle",
+            *(claim, turn_id, self._retention, self._keys, JUMP, len(events)),
+            SEPARATOR.join(events),
+        )
+
+    async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
+        held = await self._call("claim_key", _key(owner, key), dump_claim(claim), self._keys)
+        return None if held is None else load_claim(held)
+
+    async def release_key(self, owner: str, key: str) -> None:
+        await self._plain("DEL", f"{self._prefix}key:{_key(owner, key)}")
+
+    async def ended(self, turn_id: str) -> EndState | None:
+        found = await self._plain("GET", f"{self._prefix}end:{turn_id}")
+        return None if found is None else EndState(found.decode())
+
+    async def _plain(self, *command: object) -> Any:
+        try:
+            return await cast("Any", self._client).execute_command(*command)
+        except (driver.RedisError, OSError, TimeoutError) as error:
+            raise translated(error, self._place) from error
+
+    async def close(self) -> None:
+        for pool in (self._pool, self._blocking_pool):
+            with suppress(driver.RedisError, OSError):
+                await pool.aclose()
+
+
+def _key(owner: str, key: str) -> str:
+    # No owner and key can be mistaken for another owner and key.
+    return json.dumps([owner, key], separators=(",", ":"))
+
+
+def _chunk(entry: Any) -> Chunk:
+    entry_id, fields = entry
+    last_seq = int(entry_id.partition(b"-")[0])
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    if b"e" in values:
+        return Chunk(last_seq + 1, last_seq, end=EndState(values[b"e"].decode()))
+    return Chunk(int(values[b"f"]), last_seq, values[b"d"], b"j" in values)
+
+
+def translated(error: Exception, place: str) -> ChatKitError:
+    """Returns the error of this package that says what happened and what to do."""
+    name = f"The Redis server {place}"
+    if isinstance(error, _BAD_CONFIGURATION):
+        return ConfigurationError(
+            f"{name} refuses: {error}. Correct user and password in the URL, and what that user may do; it has to be "
+            "one primary, not a cluster."
+        )
+    if isinstance(error, driver.OutOfMemoryError):
+        return StoreUnavailableError(f"{name} has no memory left: raise its maxmemory ({error}).")
+    if isinstance(error, driver.ReadOnlyError):
+        return StoreUnavailableError(f"{name} is read-only: connect to the primary ({error}).")
+    if isinstance(
+        error, (driver.ConnectionError, driver.TimeoutError, driver.BusyLoadingError, OSError, TimeoutError)
+    ):
+        return StoreUnavailableError(
+            f"{name} cannot be reached: check that it runs, and the URL ({error!r})."
+        )
+    return StoreError(f"{name} failed: {error!r}.")

@@ -1,0 +1,335 @@
+"""Reading turns that run in other processes: one task of an event loop follows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Final
+
+from chatkit.errors import ChatKitError, StoreError
+from chatkit.streams.base import EndState, LogEntry, TurnReader
+from chatkit.streams.memory import Waiters
+from chatkit.streams.shared.backend import Backend, Chunk, Standing, decode_parts
+
+__all__ = ["Follower", "RemoteReader"]
+
+LAG: Final = 256 * 1024
+"""Bytes that wait in memory for a reader; what is beyond is loaded when the reader has caught up."""
+_FIRST_RETRY: Final = 0.05
+_LONGEST_RETRY: Final = 1.0
+
+_logger = logging.getLogger("chatkit.streams")
+
+
+class RemoteReader(TurnReader):
+    """Reads a turn that another process runs.
+
+    Args:
+        turn_id: The turn.
+        after: Number of the last event that the reader has, 0 for none.
+        follower: Brings what is new.
+        backend: The server.
+        only_end: Yields nothing and ends with the turn, or when its worker is dead.
+    """
+
+    def __init__(
+        self, turn_id: str, after: int, follower: Follower, backend: Backend, *, only_end: bool = False
+    ) -> None:
+        self.turn_id = turn_id
+        self.position = after
+        self.only_end = only_end
+        self.behind = True
+        self.doubtful_since: float | None = None
+        self._follower = follower
+        self._backend = backend
+        self._buffer: deque[LogEntry] = deque()
+        self._size = 0
+        self._end: EndState | None = None
+        self._closed = False
+        self._news = Waiters()
+        self._retry = _FIRST_RETRY
+
+    async def __anext__(self) -> list[LogEntry]:
+        while True:
+            entries = self.ready()
+            if entries:
+                return entries
+            if self._closed or self._end is not None:
+                self.end = None if self._closed else self._end
+                self._follower.remove(self)
+                raise StopAsyncIteration
+            if self.behind:
+                await self._catch_up()
+            else:
+                await self._news.wait_unless(self._has_news)
+
+    def _has_news(self) -> bool:
+        return bool(self._buffer) or self.behind or self._closed or self._end is not None
+
+    def ready(self) -> list[LogEntry]:
+        if self._closed or not self._buffer:
+            return []
+        entries = list(self._buffer)
+        self._buffer.clear()
+        self._size = 0
+        return entries
+
+    def push(self, chunk: Chunk) -> None:
+        """Takes what the turn appended; what does not continue what is there is loaded instead."""
+        if self.behind or self._end is not None:
+            return
+        if self._size > LAG or not self._take(chunk):
+            self.lag()
+        self._news.wake()
+
+    def lag(self) -> None:
+        """Has the reader load what it has not got yet."""
+        self.behind = True
+        self._news.wake()
+
+    def give_up(self) -> None:
+        """Ends the reader: nobody will end the turn."""
+        if self._end is None:
+            self._end = EndState.INTERRUPTED
+        self._news.wake()
+
+    def _take(self, chunk: Chunk) -> bool:
+        if chunk.end is not None:
+            if chunk.last_seq > self.position and not self.only_end:
+                return False
+            self._end = chunk.end
+            return True
+        if chunk.last_seq <= self.position:
+            return True
+        if chunk.first_seq > self.position + 1 and not (chunk.jumps or self.only_end):
+            return False
+        entries = chunk.entries(self.position)
+        self.position = chunk.last_seq
+        if not self.only_end:
+            self._buffer.extend(entries)
+            self._size += len(chunk.events)
+        return True
+
+    async def _catch_up(self) -> None:
+        self._follower.add(self)
+        self.behind = False
+        try:
+            loaded = await self._backend.load(self.turn_id, self.position)
+            if loaded is None:
+                self._doubt()
+            else:
+                self.doubtful_since = None
+                for chunk in loaded.chunks:
+                    if not self._take(chunk):
+                        await self._take_snapshot()
+                        return
+                more = self._end is None and bool(loaded.chunks) and loaded.last_seq > self.position
+                self.behind = self.behind or more
+            self._follower.caught_up(self)
+        except StoreError as error:
+            _logger.info("Turn %s cannot be read at the moment: %s", self.turn_id, error)
+            self.behind = True
+            self._doubt()
+            await asyncio.sleep(self._retry)
+            self._retry = min(2 * self._retry, _LONGEST_RETRY)
+        except BaseException:
+            self.behind = True
+            raise
+        else:
+            self._retry = _FIRST_RETRY
+
+    async def _take_snapshot(self) -> None:
+        """Brings the reader to the state that the writer left beside the window."""
+        self.behind = True
+        if self._buffer:
+            # First what came in order.
+            return
+        found = await self._backend.load_snapshot(self.turn_id)
+        if found is None or found[0] <= self.position:
+            # The next load finds either the missing events or their end.
+            if not self._doubt():
+                await asyncio.sleep(self._retry)
+            return
+        seq, data = found
+        events = [part.event_for(self.position) for part in decode_parts(data)]
+        # Only the last event becomes a cursor: a reader cut off within the state must ask for all of it again.
+        entries = [LogEntry(0, event) for event in events if event is not None]
+        self.position = seq
+        if entries and not self.only_end:
+            entries[-1] = LogEntry(seq, entries[-1].data)
+            self._buffer.extend(entries)
+
+    def _doubt(self) -> bool:
+        """Notes that the turn cannot be followed; tells whether that has lasted for too long."""
+        return self._follower.doubt(self)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._follower.remove(self)
+        self._news.wake()
+
+
+class Follower:
+    """Brings the readers of one event loop what is new, and its turns the requests to stop.
+
+    Its task runs while there are readers, or turns of this loop.
+
+    Args:
+        backend: The server.
+        lease: Seconds of a lease.
+        on_stop: Called with the id of a turn of this process that is to stop.
+    """
+
+    def __init__(self, backend: Backend, lease: float, on_stop: Callable[[str], None]) -> None:
+        self._backend = backend
+        self._lease = lease
+        self._on_stop = on_stop
+        self._loop = asyncio.get_running_loop()
+        self._readers: dict[str, set[RemoteReader]] = {}
+        self._cursors: dict[str, int] = {}
+        self._local_turns = 0
+        self._task: asyncio.Task[None] | None = None
+        self._waits = False
+        self._checked_at = self._loop.time()
+
+    def add(self, reader: RemoteReader) -> None:
+        """Follows a reader's turn, if that is not done yet."""
+        readers = self._readers.setdefault(reader.turn_id, set())
+        if reader not in readers:
+            readers.add(reader)
+            self._run()
+
+    def caught_up(self, reader: RemoteReader) -> None:
+        """Brings what comes behind a reader's position."""
+        cursor = self._cursors.get(reader.turn_id)
+        if cursor is None:
+            self._cursors[reader.turn_id] = reader.position
+            self._wake()
+        elif cursor > reader.position:
+            reader.behind = True
+
+    def remove(self, reader: RemoteReader) -> None:
+        """Forgets a reader."""
+        readers = self._readers.get(reader.turn_id)
+        if readers is None or reader not in readers:
+            return
+        readers.discard(reader)
+        if not readers:
+            del self._readers[reader.turn_id]
+            self._cursors.pop(reader.turn_id, None)
+            self._rest()
+
+    def begin_turn(self) -> None:
+        """Listens for requests to stop while a turn runs here."""
+        self._local_turns += 1
+        self._run()
+
+    async def end_turn(self) -> None:
+        """Listens no more after the last turn, and returns when nothing is left of that."""
+        self._local_turns -= 1
+        await self.gone()
+
+    def doubt(self, reader: RemoteReader) -> bool:
+        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for three leases."""
+        now = self._loop.time()
+        if reader.doubtful_since is None:
+            reader.doubtful_since = now
+        if now - reader.doubtful_since > 3 * self._lease:
+            reader.give_up()
+            return True
+        return False
+
+    async def close(self) -> None:
+        """Ends the task; readers end as interrupted."""
+        for readers in list(self._readers.values()):
+            for reader in list(readers):
+                reader.give_up()
+        await self.gone(cancel=True)
+
+    async def gone(self, *, cancel: bool = False) -> None:
+        """Waits for the end of the task, if nothing needs it."""
+        task = self._task
+        if task is None or not (cancel or self._is_idle()):
+            return
+        self._task = None
+        task.cancel()
+        await asyncio.wait({task})
+
+    def _is_idle(self) -> bool:
+        return not self._readers and not self._local_turns
+
+    def _run(self) -> None:
+        if self._task is None:
+            self._checked_at = self._loop.time()
+            self._task = self._loop.create_task(self._follow(), context=Context())
+
+    def _rest(self) -> None:
+        if self._is_idle() and self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+
+    def _wake(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._waking = self._loop.create_task(self._try_to_wake(), context=Context())
+
+    async def _try_to_wake(self) -> None:
+        try:
+            await self._backend.wake()
+        except ChatKitError:
+            # Then the wait fails as well, and begins again with all that is to be followed.
+            return
+
+    async def _follow(self) -> None:
+        retry = _FIRST_RETRY
+        while True:
+            try:
+                self._waits = True
+                changes = await self._backend.changes(dict(self._cursors), self._lease / 2, self._on_stop)
+                self._waits = False
+                self._deliver(changes)
+                if self._loop.time() - self._checked_at > self._lease / 2:
+                    await self._check()
+            except ChatKitError as error:
+                self._waits = False
+                _logger.info("Streams cannot be followed at the moment: %s", error)
+                for reader in self._all_readers():
+                    self.doubt(reader)
+                await asyncio.sleep(retry)
+                retry = min(2 * retry, _LONGEST_RETRY)
+                for reader in self._all_readers():
+                    reader.lag()
+            else:
+                retry = _FIRST_RETRY
+
+    def _all_readers(self) -> list[RemoteReader]:
+        return [reader for readers in self._readers.values() for reader in readers]
+
+    def _deliver(self, changes: dict[str, list[Chunk]]) -> None:
+        for turn_id, chunks in changes.items():
+            if not chunks or turn_id not in self._cursors:
+                continue
+            self._cursors[turn_id] = max(self._cursors[turn_id], chunks[-1].last_seq)
+            for reader in list(self._readers.get(turn_id, ())):
+                for chunk in chunks:
+                    reader.push(chunk)
+
+    async def _check(self) -> None:
+        """Looks after readers to whom nothing comes: the server may have lost the turn, or its worker be dead."""
+        self._checked_at = self._loop.time()
+        if not self._readers:
+            return
+        standings = await self._backend.standings(list(self._readers))
+        for turn_id, standing in standings.items():
+            for reader in list(self._readers.get(turn_id, ())):
+                if standing is Standing.RUNNING:
+                    reader.doubtful_since = None
+                elif standing is Standing.ENDED:
+                    reader.lag()
+                elif standing is Standing.DEAD and reader.only_end:
+                    reader.give_up()
+                else:
+                    self.doubt(reader)

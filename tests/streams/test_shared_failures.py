@@ -1,0 +1,288 @@
+"""Logs that workers share, when workers die or stand still and when servers go down."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from chatkit.errors import ConfigurationError, StoreUnavailableError
+from chatkit.ids import new_id
+from chatkit.streams import EndState, StreamLog, TurnInfo, TurnReader, TurnWriter
+from chatkit.streams.base import InterruptedTurn, LogEntry
+from chatkit.streams.postgres import PostgresStreamLog
+from chatkit.streams.redis import RedisStreamLog
+from tests.support.postgres import postgres_server
+from tests.support.redis import RedisServer, redis_server
+
+PROGRAM = Path(__file__).with_name("shared_worker_process.py")
+LEASE = 1.0
+
+MakeLog = Callable[[], StreamLog]
+Arguments = tuple[str, ...]
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def worker(request: pytest.FixtureRequest) -> tuple[MakeLog, Arguments]:
+    if request.param == "redis":
+        url, prefix = request.getfixturevalue("redis_url"), new_id("test") + ":"
+        return lambda: RedisStreamLog(url, lease=LEASE, prefix=prefix), ("redis", url, str(LEASE), prefix)
+    url = request.getfixturevalue("postgres_database")
+    return lambda: PostgresStreamLog(url, lease=LEASE), ("postgres", url, str(LEASE))
+
+
+@contextmanager
+def child(arguments: Arguments) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def read_until(process: subprocess.Popen[str], number: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == str(number):
+            return
+    raise AssertionError("the process ended too early")
+
+
+def event(number: int) -> bytes:
+    return b'{"number":%d}' % number
+
+
+def entries(first: int, last: int) -> list[LogEntry]:
+    return [LogEntry(number, event(number)) for number in range(first, last + 1)]
+
+
+async def claimed(log: StreamLog) -> InterruptedTurn:
+    found: list[InterruptedTurn] = []
+    async with asyncio.timeout(30):
+        while not found:
+            found = await log.claim_interrupted()
+            await asyncio.sleep(0.02)
+    assert len(found) == 1
+    return found[0]
+
+
+async def rest_of(reader: TurnReader) -> list[LogEntry]:
+    async with asyncio.timeout(40):
+        return [entry async for ready in reader for entry in ready]
+
+
+async def open_turn(log: StreamLog, *, resumable: bool = True) -> tuple[TurnInfo, TurnWriter]:
+    info = TurnInfo(new_id("turn"), "thr_a", resumable=resumable)
+    return info, await log.open(info, snapshot=lambda _: [b'{"state":1}'], on_stop=lambda: None)
+
+
+async def reader_of(log: StreamLog, turn_id: str, after: int | None = None) -> TurnReader:
+    reader = await log.read(turn_id, after)
+    assert reader is not None
+    return reader
+
+
+async def test_a_killed_workers_turn_is_finished_by_another(worker: tuple[MakeLog, Arguments]) -> None:
+    make_log, arguments = worker
+    log, elsewhere = make_log(), make_log()
+    with child(arguments) as process:
+        await asyncio.to_thread(read_until, process, 40)
+        reader = await reader_of(elsewhere, "turn_child")
+        got = asyncio.ensure_future(rest_of(reader))
+        await asyncio.to_thread(read_until, process, 80)
+        process.send_signal(signal.SIGKILL)
+    turn = await claimed(log)
+    assert turn.info == await elsewhere.find("turn_child")
+    assert turn.entries == entries(1, len(turn.entries))
+    assert len(turn.entries) >= 40
+    await log.settle("turn_child", [b"end"])
+    *before, last = await got
+    assert before == turn.entries
+    assert last.data == b"end"
+    assert reader.end is EndState.INTERRUPTED
+    await log.close()
+    await elsewhere.close()
+
+
+async def test_a_worker_frozen_past_its_lease_writes_nothing_more(worker: tuple[MakeLog, Arguments]) -> None:
+    make_log, arguments = worker
+    log = make_log()
+    with child(arguments) as process:
+        await asyncio.to_thread(read_until, process, 40)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            turn = await claimed(log)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        out, err = await asyncio.to_thread(process.communicate, timeout=30)
+        assert out.splitlines()[-1] == "lost", err
+        assert "Task" not in err
+    assert [found.info.id for found in await log.claim_interrupted()] in ([], ["turn_child"])
+    await log.settle("turn_child")
+    reader = await reader_of(log, "turn_child")
+    assert await rest_of(reader) == turn.entries
+    assert reader.end is EndState.INTERRUPTED
+    await log.close()
+
+
+@pytest.fixture
+def empty_redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+async def test_a_server_that_comes_back_empty_gets_running_turns_again(empty_redis: RedisServer) -> None:
+    writing, reading = (RedisStreamLog(empty_redis.url, lease=LEASE, timeout=1) for _ in range(2))
+    info, writer = await open_turn(writing)
+    plain, plain_writer = await open_turn(writing, resumable=False)
+    local = await reader_of(writing, info.id)
+    remote = asyncio.ensure_future(rest_of(await reader_of(reading, info.id)))
+    numbers = iter(range(1, 1000))
+
+    async def append(count: int) -> None:
+        for _ in range(count):
+            writer.append(event(next(numbers)))
+            plain_writer.append(b"{}")
+            await asyncio.sleep(0.002)
+
+    await append(20)
+    await writer.flush()
+    await asyncio.to_thread(empty_redis.stop, signal.SIGKILL)
+    await append(20)
+    assert local.ready() == entries(1, 40), "readers of the same process go on"
+    with pytest.raises(StoreUnavailableError, match="Redis server"):
+        await open_turn(writing)
+    await asyncio.to_thread(empty_redis.start)
+    async with asyncio.timeout(20):
+        while not await reading_finds(reading, info.id):
+            await asyncio.sleep(0.02)
+    await append(20)
+    assert [found.id for found in await reading.active("thr_a")] == [info.id, plain.id]
+    await plain_writer.close(EndState.COMPLETED)
+    await writer.close(EndState.COMPLETED)
+    assert await remote == entries(1, 60)
+    assert await rest_of(await reader_of(reading, info.id, 30)) == entries(31, 60)
+    await writing.close()
+    await reading.close()
+
+
+async def reading_finds(log: StreamLog, turn_id: str) -> bool:
+    try:
+        return await log.find(turn_id) is not None
+    except StoreUnavailableError:
+        return False
+
+
+async def test_a_turn_that_a_server_lost_with_its_worker_ends_its_readers(empty_redis: RedisServer) -> None:
+    dead, reading = (RedisStreamLog(empty_redis.url, lease=0.5, timeout=1) for _ in range(2))
+    info, writer = await open_turn(dead)
+    writer.append(event(1))
+    await writer.flush()
+    reader = await reader_of(reading, info.id)
+    got = asyncio.ensure_future(rest_of(reader))
+    await dead.close()
+    await asyncio.to_thread(empty_redis.restart)
+    assert await got in ([], entries(1, 1))
+    assert reader.end is EndState.INTERRUPTED
+    await reading.close()
+
+
+async def test_a_turn_that_ends_while_the_server_is_away_is_ended_there_later(
+    empty_redis: RedisServer,
+) -> None:
+    writing, reading = (RedisStreamLog(empty_redis.url, lease=LEASE, timeout=1) for _ in range(2))
+    info, writer = await open_turn(writing)
+    writer.append(event(1))
+    await writer.flush()
+    remote = asyncio.ensure_future(rest_of(await reader_of(reading, info.id)))
+    await asyncio.to_thread(empty_redis.stop, signal.SIGKILL)
+    local = await reader_of(writing, info.id)
+    writer.append(event(2))
+    async with asyncio.timeout(10):
+        await writer.close(EndState.COMPLETED)
+    assert await rest_of(local) == entries(1, 2)
+    await asyncio.to_thread(empty_redis.start)
+    assert await remote == entries(1, 2)
+    await writing.close()
+    await reading.close()
+
+
+async def test_events_that_a_crash_of_the_server_took_are_written_again() -> None:
+    with redis_server("--appendonly", "yes", "--appendfsync", "no", "--save", "") as server:
+        writing, reading = (RedisStreamLog(server.url, lease=LEASE, timeout=1, prefix="p:") for _ in range(2))
+        info, writer = await open_turn(writing)
+        for number in range(1, 21):
+            writer.append(event(number))
+            await writer.flush()
+        remote = asyncio.ensure_future(rest_of(await reader_of(reading, info.id)))
+        # As after a failover to a replica that was behind.
+        import redis
+
+        with redis.Redis.from_url(server.url) as client:
+            client.xtrim(f"p:events:{info.id}", maxlen=0)
+            for number in range(1, 6):
+                client.xadd(f"p:copy:{info.id}", {"f": number, "d": event(number)}, id=f"{number}-0")
+            client.rename(f"p:copy:{info.id}", f"p:events:{info.id}")
+            client.hset(f"p:turn:{info.id}", "l", 5)
+        for number in range(21, 31):
+            writer.append(event(number))
+            await writer.flush()
+        await writer.close(EndState.COMPLETED)
+        assert await remote == entries(1, 30)
+        assert await rest_of(await reader_of(reading, info.id)) == entries(1, 30)
+        await writing.close()
+        await reading.close()
+
+
+async def test_a_restart_of_postgres_loses_nothing() -> None:
+    with postgres_server() as server:
+        writing, reading = (PostgresStreamLog(server.url, lease=LEASE) for _ in range(2))
+        info, writer = await open_turn(writing)
+        remote = asyncio.ensure_future(rest_of(await reader_of(reading, info.id)))
+        for number in range(1, 21):
+            writer.append(event(number))
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(server.stop, signal.SIGQUIT)
+        for number in range(21, 41):
+            writer.append(event(number))
+        await writer.flush()
+        with pytest.raises(StoreUnavailableError):
+            await open_turn(writing)
+        await asyncio.to_thread(server.start)
+        for number in range(41, 61):
+            writer.append(event(number))
+            await asyncio.sleep(0.01)
+        await writer.close(EndState.COMPLETED)
+        assert await remote == entries(1, 60)
+        await writing.close()
+        await reading.close()
+
+
+async def test_a_server_that_is_not_there_is_named(unused_port: int) -> None:
+    log = RedisStreamLog(f"redis://user:secret@127.0.0.1:{unused_port}/3", timeout=1)
+    with pytest.raises(StoreUnavailableError) as raised:
+        await open_turn(log)
+    assert f"127.0.0.1:{unused_port}/3" in str(raised.value)
+    assert "secret" not in str(raised.value)
+    await log.close()
+    for url in ("http://example.com", "redis://localhost:notaport"):
+        bad = RedisStreamLog(url)
+        with pytest.raises(ConfigurationError, match="redis://host"):
+            await open_turn(bad)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
