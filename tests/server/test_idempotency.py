@@ -70,7 +70,7 @@ async def test_the_same_message_is_replayed_from_the_store_later(
 
     server = ScriptedServer(script, store)
     # A log that others share tells its server of it as a turn ends.
-    monkeypatch.setattr(server._turns().log, "_retention", -1.0)
+    monkeypatch.setattr(server._chatkit_turns().log, "_retention", -1.0)
     if create:
         thread_id = (first := await server.create(metadata=KEY)).thread_id
     else:
@@ -189,7 +189,7 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     server = ScriptedServer(hello, store)
     first = await server.create(metadata=RESUMABLE_KEY)
     assert b'"status":"completed"' in (await drain(first))[-1]
-    log = server._turns().log
+    log = server._chatkit_turns().log
 
     async def forgotten(turn_id: str) -> None:
         return None

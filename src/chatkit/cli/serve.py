@@ -183,7 +183,9 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         workers=settings.workers,
         ui=_page(settings, target.server) if ui_is_built() else False,
     )
-    return LocalHosts(application, settings.host) if settings.own_machine_only else application
+    if not settings.own_machine_only:
+        return application
+    return LocalHosts(application, settings.host, settings.cors)
 
 
 def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:
