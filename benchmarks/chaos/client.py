@@ -246,7 +246,9 @@ class Client:
         if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
             return "text that was shown is gone"
         if self.end == "completed":
-            return "complete" if texts == [whole] and list(self.texts.values()) == [whole] else "wrong text"
+            if texts == [whole] and list(self.texts.values()) == [whole]:
+                return "complete"
+            return f"wrong text: done {_short(self.done)}, shown {_short(self.texts)}"
         if any(not whole.startswith(text) for text in texts) or len(texts) > 1:
             return "wrong partial text"
         if self.end == "interrupted":
