@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -15,9 +14,8 @@ import httpx2
 import pytest
 
 from chatkit.client import ChatKitClient
-from chatkit.sse import SSEDecoder
 from chatkit.types import ImageAttachment
-from tests.acceptance.wire import Frame, message, resumable, text_of
+from tests.acceptance.wire import Frame, frames_of, message, resumable, text_of
 from tests.cli.processes import Serving, serving
 from tests.cli.test_options import run
 from tests.files.page import PNG
@@ -95,14 +93,7 @@ class Connection:
     async def stream(self, request: dict[str, Any]) -> AsyncIterator[AsyncIterator[Frame]]:
         async with self.http.stream("POST", self.url, json=request) as response:
             assert response.status_code == 200, await response.aread()
-
-            async def frames() -> AsyncIterator[Frame]:
-                decoder = SSEDecoder()
-                async for chunk in response.aiter_bytes():
-                    for event in decoder.feed(chunk):
-                        yield Frame(0, event.id, event.event, json.loads(event.data))
-
-            yield frames()
+            yield frames_of(response)
 
     async def ask(self, kind: str, **params: Any) -> dict[str, Any]:
         response = await self.http.post(self.url, json={"type": kind, "params": params})
