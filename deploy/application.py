@@ -5,9 +5,9 @@ What it needs comes from the environment; the same file runs in every worker:
 ``DATABASE_URL``      PostgreSQL, for threads and items
 ``REDIS_URL``         Redis or Valkey, for the events of running turns; without it they are kept in PostgreSQL
 ``S3_ENDPOINT``, ``S3_BUCKET``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``   for files; without a bucket, none
-``CHATKIT_SECRET``    signs attachment ids; the same everywhere
 ``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in; without them, ``X-User`` is believed: for trials only
-``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced
+``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced; 30
+``LEASE_SECONDS``     how long a worker may show no sign of life before others end its answers; 10
 
 Replace the assistant with a server of your own.
 """
@@ -23,7 +23,7 @@ from chatkit.demo import GuideServer
 from chatkit.errors import AuthenticationError
 from chatkit.files import S3FileStore
 from chatkit.store import PostgresStore
-from chatkit.streams import RedisStreamLog
+from chatkit.streams import PostgresStreamLog, RedisStreamLog
 from chatkit.web import JWTContext, create_app
 
 __all__ = ["app"]
@@ -47,13 +47,14 @@ def _context() -> Any:
     return JWTContext(issuer=issuer, audience=os.environ["OIDC_AUDIENCE"]) if issuer else _trial_user
 
 
+def _log(store: PostgresStore[Any]) -> PostgresStreamLog | RedisStreamLog:
+    lease = float(os.environ.get("LEASE_SECONDS", "10"))
+    redis = os.environ.get("REDIS_URL")
+    return RedisStreamLog(redis, lease=lease) if redis else PostgresStreamLog(store.database, lease=lease)
+
+
 def app() -> Any:
     """Returns the ASGI application: ``uvicorn --factory deploy.application:app``."""
-    redis = os.environ.get("REDIS_URL")
-    server = GuideServer(
-        PostgresStore(os.environ["DATABASE_URL"]),
-        file_store=_files(),
-        # Without one, the store brings a log of its own in the same database.
-        stream_log=RedisStreamLog(redis) if redis else None,
-    )
+    store: PostgresStore[Any] = PostgresStore(os.environ["DATABASE_URL"])
+    server = GuideServer(store, file_store=_files(), stream_log=_log(store))
     return create_app(server, context=_context(), drain_seconds=float(os.environ.get("DRAIN_SECONDS", "30")))

@@ -82,10 +82,11 @@ class Wire:
             if response.status_code != 200:
                 raise AssertionError(f"{response.status_code}: {await response.aread()!r}")
             assert response.headers["content-type"].startswith("text/event-stream")
-            yield _frames(response)
+            yield frames_of(response)
 
 
-async def _frames(response: httpx2.Response) -> AsyncIterator[Frame]:
+async def frames_of(response: httpx2.Response) -> AsyncIterator[Frame]:
+    """Yields the frames of an answer as they come."""
     decoder = SSEDecoder()
     async for chunk in response.aiter_bytes():
         now = time.monotonic()

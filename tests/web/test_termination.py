@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -369,10 +369,84 @@ def test_turns_may_end_by_themselves_when_the_process_is_given_time(tmp_path: Pa
 def test_a_second_signal_ends_the_turns_at_once(tmp_path: Path) -> None:
     with ExitStack() as stack:
         draining = Draining(stack, tmp_path, "60")
-        draining.running.terminate()
+        first_at = time.monotonic()
+        # One that follows at once is the first one, told by a supervisor and by the parent process.
+        while draining.running.process.poll() is None and time.monotonic() - first_at < 20:
+            draining.running.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                draining.running.process.wait(0.2)
+        assert time.monotonic() - first_at > 1
         events = draining.end()
     assert [event["type"] for event in events[-2:]] == ["thread.item.done", "error"]
     assert events[-1]["reason"] == "interrupted"
+
+
+def test_signals_that_are_one_request_leave_turns_their_time(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        draining = Draining(stack, tmp_path, "60")
+        draining.running.terminate()
+        draining.running.terminate(signal.SIGUSR1)
+        events = draining.end()
+    assert events[-1]["item"]["content"][0]["text"] == "You said hello"
+
+
+class Raw:
+    """A kept-alive connection by hand, so that a request can arrive in the moment when the process is asked to end."""
+
+    def __init__(self, stack: ExitStack, url: str) -> None:
+        parts = httpx2.URL(url)
+        self.socket = stack.enter_context(socket.create_connection((parts.host, parts.port or 0), timeout=10))
+        self.file = stack.enter_context(self.socket.makefile("rb"))
+
+    def send(self, method: str, path: str, body: bytes = b"", *, keep_back: int = 0) -> bytes:
+        """Sends a request but for its last bytes, which it returns."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        data = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        self.socket.sendall(data[: len(data) - keep_back])
+        return data[len(data) - keep_back :]
+
+    def answer(self) -> tuple[int, dict[str, str], Any]:
+        status = int(self.file.readline().split()[1])
+        headers: dict[str, str] = {}
+        while (line := self.file.readline()) != b"\r\n":
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        return status, headers, json.loads(self.file.read(int(headers["content-length"])))
+
+
+def test_connections_that_are_kept_hear_at_once_that_the_process_ends(tmp_path: Path) -> None:
+    (tmp_path / "draining.py").write_text(DRAINING.replace("sys.argv[-1]", "60"))
+    body = json.dumps(message("hello")).encode()
+    with ExitStack() as stack:
+        # The order in which this loop looks at signals, connections and its clock is known.
+        running = stack.enter_context(
+            server_process("draining:app", *PURE_PYTHON, folder=tmp_path, environment={"PYTHONPATH": PATH})
+        )
+        client = stack.enter_context(httpx2.Client(base_url=running.url, timeout=10))
+        response = stack.enter_context(client.stream("POST", "/chatkit", json=message("hello")))
+        stream = OpenStream(response, until="hello")
+        prober, sender = Raw(stack, running.url), Raw(stack, running.url)
+        prober.send("GET", "/readyz")
+        assert prober.answer()[0] == 200
+        rest = sender.send("POST", "/chatkit", body, keep_back=1)
+        # The signal and the probe wait together for the process to go on.
+        running.terminate(signal.SIGSTOP)
+        running.terminate()
+        prober.send("GET", "/readyz")
+        running.terminate(signal.SIGCONT)
+        running.wait_for("draining")
+        status, headers, answer = prober.answer()
+        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")
+        sender.socket.sendall(rest)
+        status, headers, answer = sender.answer()
+        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "shutting_down", "1")
+        # The server closes its door within a tenth of a second.
+        with suppress(httpx2.TransportError):
+            assert httpx2.get(f"{running.url}/readyz").status_code == 503
+        running.terminate(signal.SIGUSR1)
+        stream.read_to_the_end()
+        running.process.wait(10)
+    assert stream.events[-1]["item"]["content"][0]["text"] == "You said hello"
 
 
 def test_what_does_not_end_in_the_time_given_is_interrupted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chatkit.store import SQLiteStore, Store
 
-__all__ = ["describe", "is_postgres", "open_store", "prepare"]
+__all__ = ["describe", "is_postgres", "is_postgres_store", "open_store", "prepare"]
 
 
 def is_postgres(db: str) -> bool:
@@ -47,14 +47,15 @@ async def prepare(store: Store[Any]) -> None:
         ConfigurationError: The database refuses the role, is another application's or of a newer version.
         StoreUnavailableError: It cannot be reached, or not be written.
     """
-    if isinstance(store, SQLiteStore) or _is_postgres_store(store):
+    if isinstance(store, SQLiteStore) or is_postgres_store(store):
         try:
             await store.check()
         finally:
             await store.close()
 
 
-def _is_postgres_store(store: Store[Any]) -> bool:
+def is_postgres_store(store: Store[Any]) -> bool:
+    """Tells whether threads are kept in PostgreSQL."""
     # Who has one has loaded its driver; to load it for the question would be a waste.
     if "chatkit.store.postgres" not in sys.modules:
         return False

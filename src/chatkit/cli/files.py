@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from chatkit.cli.bucket import as_bucket, is_bucket, open_bucket, origin_of
 from chatkit.cli.database import is_postgres
 from chatkit.cli.options import DEFAULT_DB, CommandError, setting
-from chatkit.files import LocalFileStore
+from chatkit.files import LocalFileStore, ManagedFileStore
 
-__all__ = ["OFF", "open_files"]
+__all__ = ["OFF", "describe_files", "open_files"]
 
 OFF: Final = "off"
 """Instead of a folder: no files are taken."""
@@ -20,19 +21,22 @@ OFF: Final = "off"
 _SECRET: Final = "secret"  # noqa: S105 -- the name of a file
 
 
-def open_files(folder: str | None, db: str) -> LocalFileStore | None:
+def open_files(folder: str | None, db: str) -> ManagedFileStore | None:
     """Returns the file store, None if files are switched off.
 
     Args:
-        folder: Where files are kept, or ``"off"``; by default beside the database, ``chatkit-files`` for
-            ``chatkit.db``, or in the working folder where the database is a server.
+        folder: Where files are kept, ``s3://bucket``, or ``"off"``; by default beside the database,
+            ``chatkit-files`` for ``chatkit.db``, or in the working folder where the database is a server.
         db: Path of the database, or a connection string.
 
     Raises:
         CommandError: Files cannot be kept there.
+        MissingExtraError: Files in a bucket need a driver that is not installed.
     """
     if folder == OFF:
         return None
+    if folder and is_bucket(folder):
+        return open_bucket(folder)
     beside = Path(DEFAULT_DB if is_postgres(db) else db)
     path = Path(folder) if folder else beside.with_name(f"{beside.stem}-files")
     try:
@@ -43,6 +47,14 @@ def open_files(folder: str | None, db: str) -> LocalFileStore | None:
             "Choose another folder with --files, or take none with --files off."
         ) from error
     return LocalFileStore(path, secret=secret)
+
+
+def describe_files(files: object) -> str | None:
+    """Returns where a file store keeps its files, as messages may show it; None if it is not one of this package."""
+    if isinstance(files, LocalFileStore):
+        return str(files.directory.resolve())
+    bucket = as_bucket(files)
+    return None if bucket is None else f"the bucket {bucket.bucket} at {origin_of(bucket)}"
 
 
 def _kept_secret(folder: Path) -> bytes:

@@ -9,7 +9,17 @@ from typing import Final, cast
 
 from chatkit import __version__
 from chatkit.cli.model import APIS, find_model
-from chatkit.cli.options import DEFAULT_DB, CommandError, header, listed, port, setting, workers
+from chatkit.cli.options import (
+    DEFAULT_DB,
+    CommandError,
+    header,
+    lease,
+    listed,
+    port,
+    seconds,
+    setting,
+    workers,
+)
 from chatkit.errors import ChatKitError
 
 __all__ = ["main"]
@@ -72,9 +82,9 @@ TARGET is module:attribute, looked for in the working folder first:
   a subclass of it       constructed with the store of --db
   a function             called with that store, or without arguments; returns a ChatKitServer
   an ASGI application    served as it is; --cors and --context do not apply
---db is for targets that get a store (a SQLiteStore, or a PostgresStore), and so is --files, where they have no file
-store of their own. Links to files are signed with CHATKIT_SECRET; without it a secret is made and kept in the folder
-of the files.
+--db is for targets that get a store (a SQLiteStore, or a PostgresStore), and so are --files and --stream-log, where
+they have no file store or stream log of their own. Links to files are signed with CHATKIT_SECRET; without it a secret
+is made and kept in the folder of the files.
 
 Without a target the built-in assistant answers. Set OPENAI_API_KEY for a model of OpenAI, or OPENAI_BASE_URL for one
 behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a guide that has no model.
@@ -102,7 +112,29 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--files",
         metavar="FOLDER",
-        help="attached files, or 'off' to take none; default chatkit-files beside chatkit.db (CHATKIT_FILES)",
+        help="attached files: a folder, 's3://bucket/prefix?region=...&endpoint=...' with the credentials of "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or 'off' to take none; default chatkit-files beside chatkit.db "
+        "(CHATKIT_FILES)",
+    )
+    parser.add_argument(
+        "--stream-log",
+        metavar="URL",
+        help="where workers share running turns: redis://host:6379/0, rediss:// or postgresql://...; default the "
+        "database of the threads, which can be shared if it is PostgreSQL (CHATKIT_STREAM_LOG)",
+    )
+    parser.add_argument(
+        "--lease",
+        type=lease,
+        metavar="SECONDS",
+        default=setting("CHATKIT_LEASE"),
+        help="how long turns are a worker's that shows no sign of life; default 10 (CHATKIT_LEASE)",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=seconds,
+        metavar="SECONDS",
+        default=setting("CHATKIT_DRAIN_SECONDS", "0"),
+        help="how long running turns may go on when the process is asked to end; default 0 (CHATKIT_DRAIN_SECONDS)",
     )
     parser.add_argument(
         "--model",
@@ -147,7 +179,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=workers,
         default=setting("CHATKIT_WORKERS", "1"),
-        help="processes; more than one needs streams that they can share; default 1 (CHATKIT_WORKERS)",
+        help="processes; more than one needs a stream log that they share; default 1 (CHATKIT_WORKERS)",
     )
     parser.add_argument(
         "--log-level",
@@ -208,6 +240,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             db_is_asked_for=arguments.db is not None,
             files=arguments.files or setting("CHATKIT_FILES"),
             files_are_asked_for=arguments.files is not None,
+            stream_log=arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
+            stream_log_is_asked_for=arguments.stream_log is not None,
+            lease=arguments.lease,
+            drain_seconds=arguments.drain_seconds,
             model=find_model(arguments.model, arguments.api, arguments.target),
             host=arguments.host,
             port=arguments.port,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from typing import Final
 
 from chatkit.errors import ChatKitError
 
-__all__ = ["DEFAULT_DB", "CommandError", "header", "listed", "port", "setting", "workers"]
+__all__ = ["DEFAULT_DB", "CommandError", "header", "lease", "listed", "port", "seconds", "setting", "workers"]
 
 
 class CommandError(ChatKitError):
@@ -21,6 +22,7 @@ class CommandError(ChatKitError):
 DEFAULT_DB: Final = "chatkit.db"
 """In the working folder."""
 
+_DAY: Final = 86400
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(.*)")
 
 
@@ -46,6 +48,25 @@ def workers(text: str) -> int:
     if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 1024:
         return int(text)
     raise argparse.ArgumentTypeError(f"the number of workers is 1 to 1024, not {text!r}")
+
+
+def seconds(text: str) -> float:
+    """Reads a time of 0 seconds to a day."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if 0 <= number <= _DAY:
+        return number
+    raise argparse.ArgumentTypeError(f"a time is a number of seconds, 0 to {_DAY:g}, not {text!r}")
+
+
+def lease(text: str) -> float:
+    """Reads a lease; a worker that looks for dead ones every two seconds has to keep its own one meanwhile."""
+    number = seconds(text)
+    if 3 <= number <= 3600:
+        return number
+    raise argparse.ArgumentTypeError(f"a lease is a number of seconds, 3 to 3600, not {text!r}")
 
 
 def header(text: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import math
 import os
 import socket
 from dataclasses import asdict, dataclass, replace
@@ -13,16 +14,18 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from chatkit import __version__
+from chatkit.cli.bucket import as_bucket, check_bucket, origin_of
 from chatkit.cli.database import describe, open_store, prepare
-from chatkit.cli.files import open_files
+from chatkit.cli.files import describe_files, open_files
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, CommandError
+from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
-from chatkit.files import LocalFileStore
 from chatkit.server import ChatKitServer
-from chatkit.store import Store
+from chatkit.store import SQLiteStore, Store
+from chatkit.streams.shared import SharedStreamLog
 
 try:
     import uvicorn
@@ -44,7 +47,7 @@ _GUIDE_PROMPTS: Final = (
     Prompt("Show me a widget", "widget", "cube"),
 )
 _GRACE: Final = 2
-"""Seconds for open streams to end when the process is asked to."""
+"""Seconds for open streams to end when the process is asked to, after those that running turns have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,14 @@ class ServeSettings:
         model: What the built-in assistant answers with; None makes it the guide.
         db: Path of the SQLite file, or connection string of PostgreSQL, for servers that are constructed here.
         db_is_asked_for: Whether the database was given with the command, so that not to use it would be a mistake.
-        files: Folder for the files that users attach, ``"off"`` for none; None is one beside the database. For the
-            same servers, where they have no file store of their own.
+        files: Folder or bucket for the files that users attach, ``"off"`` for none; None is a folder beside the
+            database. For the same servers, where they have no file store of their own.
         files_are_asked_for: As for the database.
+        stream_log: URL of the log that workers share; None is that of the database. For the same servers, where they
+            have no log of their own.
+        stream_log_is_asked_for: As for the database.
+        lease: Seconds for which turns are a worker's without renewal; None for the usual ones.
+        drain_seconds: How long running turns may go on when the process is asked to end.
         host: Address to listen on.
         port: TCP port, 0 for a free one.
         cors: Origins whose pages may use the chat.
@@ -74,6 +82,10 @@ class ServeSettings:
     db_is_asked_for: bool = False
     files: str | None = None
     files_are_asked_for: bool = False
+    stream_log: str | None = None
+    stream_log_is_asked_for: bool = False
+    lease: float | None = None
+    drain_seconds: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8000
     cors: tuple[str, ...] = ()
@@ -94,8 +106,11 @@ def serve(settings: ServeSettings) -> int:
         settings = replace(settings, model=settings.model.named())
     target = _target(settings)
     if target.server is not None:
-        target.server.check_workers(settings.workers)
-        asyncio.run(prepare(target.server.store))
+        _check_workers(settings, target.server)
+        asyncio.run(_prepare(target.server))
+        bucket = as_bucket(target.server.attachment_store)
+        if bucket is not None and target.got_store:
+            check_bucket(bucket)
     listener = _listen(settings.host, settings.port)
     with listener:
         local = settings.context is None and is_loopback(listener.getsockname()[0])
@@ -142,7 +157,7 @@ def _target(settings: ServeSettings) -> Target:
         return open_store(settings.db)
 
     if settings.model is not None:
-        return _with_files(settings, Target(server=assistant(settings.model, make_store()), got_store=True))
+        return _equipped(settings, Target(server=assistant(settings.model, make_store()), got_store=True))
     name = settings.target or GUIDE
     target = resolve(load(name, "TARGET"), name, make_store)
     if settings.db_is_asked_for and not target.got_store:
@@ -150,7 +165,40 @@ def _target(settings: ServeSettings) -> Target:
             f"--db has no effect on {name}, which has a store of its own. Leave --db out, or name a subclass of "
             "ChatKitServer, or a function that takes a store."
         )
-    return _with_files(settings, target)
+    return _equipped(settings, target)
+
+
+def _equipped(settings: ServeSettings, target: Target) -> Target:
+    return _with_log(settings, _with_files(settings, target))
+
+
+def _with_log(settings: ServeSettings, target: Target) -> Target:
+    server = target.server
+    if server is None or not target.got_store or server.stream_log is not None:
+        if settings.stream_log_is_asked_for:
+            raise CommandError(
+                f"--stream-log has no effect on {settings.target}, which has a stream log of its own choice. Leave it "
+                "out, or name a subclass of ChatKitServer, or a function that takes a store, without a stream log."
+            )
+        return target
+    server.stream_log = open_log(settings.stream_log, server.store, settings.lease)
+    return target
+
+
+def _check_workers(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
+    store: Any = server.store
+    if settings.workers > 1 and server.stream_log is None and isinstance(store, SQLiteStore):
+        raise CommandError(
+            f"{settings.workers} workers cannot share the stream log of an SQLite file: a turn could not be resumed or "
+            "stopped from another worker. Give --stream-log redis://..., or --db postgresql://..., or run one worker."
+        )
+    server.check_workers(settings.workers)
+
+
+async def _prepare(server: ChatKitServer[Any]) -> None:
+    await prepare(server.store)
+    if isinstance(server.stream_log, SharedStreamLog):
+        await prepare_log(server.stream_log)
 
 
 def _with_files(settings: ServeSettings, target: Target) -> Target:
@@ -181,6 +229,7 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         path=_PATH,
         cors_origins=settings.cors,
         workers=settings.workers,
+        drain_seconds=settings.drain_seconds,
         ui=_page(settings, target.server) if ui_is_built() else False,
     )
     if not settings.own_machine_only:
@@ -190,7 +239,15 @@ def _application(settings: ServeSettings, target: Target) -> Any:
 
 def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:
     prompts = _GUIDE_PROMPTS if settings.target is None and settings.model is None else ()
-    return Page(prompts=prompts, attachments=server.attachment_store is not None)
+    bucket = as_bucket(server.attachment_store)
+    # Files go there, and their pictures come from there, past this server.
+    origins = () if bucket is None else (origin_of(bucket),)
+    return Page(
+        prompts=prompts,
+        attachments=server.attachment_store is not None,
+        connect=origins,
+        images=("https:", *origins),
+    )
 
 
 def _config(application: Any, settings: ServeSettings, *, factory: bool = False) -> uvicorn.Config:
@@ -199,7 +256,7 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         factory=factory,
         workers=settings.workers,
         log_level=settings.log_level,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _GRACE,
     )
 
 
@@ -231,9 +288,11 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
     lines = [f"chatkit {__version__} serves {what}."]
     if target.got_store:
         lines.append(f"Threads are kept in {describe(settings.db)}.")
-        files = None if target.server is None else target.server.attachment_store
-        if isinstance(files, LocalFileStore):
-            lines.append(f"Attached files are kept in {files.directory.resolve()}.")
+        files = None if target.server is None else describe_files(target.server.attachment_store)
+        if files is not None:
+            lines.append(f"Attached files are kept in {files}.")
+        if settings.stream_log is not None:
+            lines.append(f"Running turns are shared through {describe_log(settings.stream_log)}.")
     if target.server is not None and settings.context is None:
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
         if not is_loopback(address):

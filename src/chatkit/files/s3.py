@@ -136,6 +136,13 @@ class S3FileStore(ManagedFileStore):
         self._with_preview: OrderedDict[str, None] = OrderedDict()
         self._client: S3Store | None = None
 
+    @property
+    def url(self) -> str:
+        """Where clients find the bucket; its origin is what a page that uploads has to be allowed to talk to."""
+        if self._endpoint is None:
+            return f"https://{self.bucket}.s3.{self.region}.amazonaws.com"
+        return f"{self._endpoint}/{self.bucket}"
+
     # Links.
 
     async def get_upload_url(self, file_id: str, metadata: FileMetadata) -> str:
@@ -184,13 +191,9 @@ class S3FileStore(ManagedFileStore):
         headers: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
     ) -> str:
-        if self._endpoint is None:
-            base = f"https://{self.bucket}.s3.{self.region}.amazonaws.com"
-        else:
-            base = f"{self._endpoint}/{self.bucket}"
         return presign(
             method,
-            f"{base}/{key}",
+            f"{self.url}/{key}",
             await self._credentials(),
             region=self.region,
             now=self._clock() if now is None else now,

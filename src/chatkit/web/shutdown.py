@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import FrameType
@@ -24,6 +25,10 @@ _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
+_ONE_REQUEST: Final = 1.5
+"""Seconds within which two signals are one request: a terminal, or a supervisor that signals all processes, asks
+workers itself, and so does the process that started them, half a second later."""
+
 
 class ShutdownHook:
     """Calls a function when the process is asked to end.
@@ -33,7 +38,8 @@ class ShutdownHook:
 
     Args:
         callback: Called once, in the event loop that ``install`` was called in last.
-        again: Called once, likewise, when a second signal arrives before the callback is over.
+        again: Called once, likewise, when a second signal arrives before the callback is over; not when it comes so
+            soon that it is the first one told twice.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class ShutdownHook:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Future[None] | None = None
         self._hurrying: asyncio.Future[None] | None = None
+        self._begun_at = 0.0
 
     @property
     def triggered(self) -> bool:
@@ -96,8 +103,11 @@ class ShutdownHook:
 
     def _begin(self) -> None:
         if self._task is None:
+            self._begun_at = time.monotonic()
             self._task = asyncio.ensure_future(self._run(self._callback))
-        elif self._again is not None and self._hurrying is None and not self._task.done():
+        elif self._again is None or self._hurrying is not None or self._task.done():
+            return
+        elif time.monotonic() - self._begun_at > _ONE_REQUEST:
             self._hurrying = asyncio.ensure_future(self._run(self._again))
 
     async def _run(self, callback: Callable[[], Awaitable[None]]) -> None:
