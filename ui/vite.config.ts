@@ -1,9 +1,9 @@
 import { defineConfig } from "vitest/config";
-import { loader } from "./loader.ts";
+import { loader, standalone } from "./loader.ts";
 
 export default defineConfig({
   base: "./",
-  plugins: [loader()],
+  plugins: [loader(), standalone("resumable-fetch")],
   build: {
     outDir: "../src/chatkit/web/static",
     emptyOutDir: true,
