@@ -59,7 +59,13 @@ export function standalone(name: string): Plugin {
         configFile: false,
         publicDir: false,
         logLevel: "warn",
-        build: { outDir, emptyOutDir: false, target: "es2022", minify: true, lib: { entry, formats: ["es"], fileName: () => `${name}.js` } },
+        build: {
+          outDir,
+          emptyOutDir: false,
+          target: "es2022",
+          modulePreload: false,
+          rollupOptions: { input: entry, preserveEntrySignatures: "strict", output: { entryFileNames: `${name}.js` } },
+        },
       });
     },
   };

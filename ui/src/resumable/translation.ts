@@ -28,6 +28,8 @@ export class Translation {
   readonly items = new Map<string, "pending" | "done">();
 
   #number = 0;
+  /** The last id of this connection: a frame without one of its own comes with that of the frame before. */
+  #heard: string | null = null;
   /** Events of a state that no id covers yet. */
   #uncovered = new Map<string, number>();
   #again = new Map<string, number>();
@@ -43,6 +45,7 @@ export class Translation {
 
   /** Takes in that another connection begins. */
   reattached(): void {
+    this.#heard = null;
     this.#again = this.#uncovered;
     this.#uncovered = new Map();
   }
@@ -53,7 +56,8 @@ export class Translation {
       this.end = (parse(frame.data) as { status?: string } | null)?.status ?? "completed";
       return "";
     }
-    const isCovered = frame.id !== null && frame.id !== this.cursor;
+    const isCovered = frame.id !== null && frame.id !== this.#heard;
+    this.#heard = frame.id;
     if (isCovered && !this.#advance(frame.id as string)) return "";
     this.isNumbered ??= frame.id !== null;
     const event = parse(frame.data);
