@@ -8,10 +8,14 @@ import { AnotherTurn, Translation, write } from "./translation";
 /** Attempts to send a request at all: the page should hear soon that the server cannot be reached. */
 const FIRST_ATTEMPTS = 3;
 const STOP_ATTEMPTS = 4;
+/** How often the store is asked again for what it lacks of a turn that is gone. */
+const LOOKS = 3;
 /** How long a stop waits for the server to say which turn it is. */
 const STOP_LIMIT = 10_000;
 /** The server keeps a turn for two minutes after its end. */
 const KEPT = 110_000;
+/** The turn is not kept, or, after a crash, not up to where the page has it. */
+const GONE = new Set([404, 422]);
 const FAILED = write(JSON.stringify({ type: "error", code: "stream.error", allow_retry: true }));
 
 export class Turn {
@@ -117,7 +121,7 @@ export class Turn {
           brokenSince = Date.now();
         } catch (error) {
           if (signal.aborted || translation.isNumbered === false) throw error;
-          if (error instanceof AnotherTurn || (error instanceof Refused && error.status === 404)) {
+          if (error instanceof AnotherTurn || (error instanceof Refused && GONE.has(error.status))) {
             yield* this.#lost(brokenSince);
             return;
           }
@@ -172,7 +176,14 @@ export class Turn {
   /** Nothing is kept of the turn any more: what is stored is all that there is. */
   async *#lost(brokenSince: number): AsyncGenerator<string> {
     this.#isOver = true;
-    const stored = await lostItems(this.send, this.request, this.#translation, this.#connection.signal);
+    const { signal } = this.#connection;
+    let stored = await lostItems(this.send, this.request, this.#translation, signal);
+    // A server that has just come back may still be storing what was there when it died.
+    for (let looks = 0; !stored.isFinished && looks < LOOKS; looks += 1) {
+      await pause(looks, this.limits, signal);
+      const more = await lostItems(this.send, this.request, this.#translation, signal);
+      stored = { ...more, frames: stored.frames + more.frames };
+    }
     if (stored.frames !== "") yield stored.frames;
     // A turn that ended well is kept for a while: one that is gone sooner was cut off with its server.
     const mayBeWhole = stored.isFinished && Date.now() - brokenSince >= KEPT;

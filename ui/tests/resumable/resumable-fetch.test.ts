@@ -138,24 +138,37 @@ test.each([500, 503, 429])("the answer %d is tried again, and then given up", as
   expect(asked).toHaveLength(4);
 });
 
-test.each([401, 403, 422])("the answer %d is final", async (status) => {
+test.each([400, 401, 403])("the answer %d is final", async (status) => {
   const { fetch, asked } = serverOf(({ type }) => (type === "threads.create" ? stream(numbered(EVENTS), { cut: 600 }) : json({}, status)));
   const text = await textOf(resumableFetch({ fetch }), message());
   expect(text.endsWith(ERROR)).toBe(true);
   expect(asked).toHaveLength(2);
 });
 
-test("of a turn that is gone, the page gets what is stored, and an error", async () => {
+test.each([404, 422])("of a turn that is gone (%d), the page gets what is stored, and an error", async (status) => {
   const kept = { type: "assistant_message", id: "msg_2", content: [{ type: "output_text", text: "Grü" }] };
   const { fetch, asked } = serverOf(({ type }) => {
     if (type === "threads.create") return stream(numbered(EVENTS), { cut: numbered(EVENTS.slice(0, 5)).length });
     if (type === "items.list") return json({ data: [kept, { type: "user_message", id: "msg_1", content: [] }, { type: "assistant_message", id: "msg_0" }], has_more: false });
-    return json({ error: { code: "turn_not_found" } }, 404);
+    return json({ error: { code: "turn_not_found" } }, status);
   });
   const text = await textOf(resumableFetch({ fetch }), message());
   expect(text.endsWith(plain([{ type: "thread.item.done", item: kept }]) + ERROR)).toBe(true);
   expect(text).not.toContain("msg_0");
   expect(asked.map(({ type }) => type)).toEqual(["threads.create", "turns.resume", "items.list"]);
+});
+
+test("what a server that has just come back stores later is waited for", async () => {
+  const kept = { type: "assistant_message", id: "msg_2", content: [{ type: "output_text", text: "Grü" }] };
+  let looks = 0;
+  const { fetch } = serverOf(({ type }) => {
+    if (type === "threads.create") return stream(numbered(EVENTS), { cut: numbered(EVENTS.slice(0, 5)).length });
+    if (type !== "items.list") return json({}, 404);
+    looks += 1;
+    return json({ data: [...(looks > 2 ? [kept] : []), { type: "user_message", id: "msg_1", content: [] }] });
+  });
+  const text = await textOf(resumableFetch({ fetch }), message());
+  expect(text.endsWith(plain([{ type: "thread.item.done", item: kept }]) + ERROR)).toBe(true);
 });
 
 test("after a long time offline a turn that is gone may have ended well", async () => {
