@@ -100,6 +100,19 @@ test("a server that does not number its events is left alone", async () => {
   expect(await textOf(resumableFetch({ fetch: whole.fetch }), message())).toBe(plain(EVENTS));
 });
 
+test("a stream that cannot be asked for again outlives a change of network", async () => {
+  const { fetch } = serverOf(({ init }) => stream(plain(EVENTS), { open: true, signal: init.signal ?? null }));
+  const reader = (await resumableFetch({ fetch })(URL, message())).body?.getReader();
+  let text = "";
+  while (text.length < plain(EVENTS).length) text += new TextDecoder().decode((await reader?.read())?.value);
+  window.dispatchEvent(new Event("online"));
+  const settled = vi.fn();
+  reader?.read().then(settled, settled);
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(settled).not.toHaveBeenCalled();
+  await reader?.cancel();
+});
+
 test("a refusal is the page's", async () => {
   const { fetch, asked } = serverOf(() => json({ error: { code: "thread_busy" } }, 409));
   const response = await resumableFetch({ fetch })(URL, message());
@@ -193,6 +206,29 @@ test("after a long time offline a turn that is gone may have ended well", async 
   expect(got.endsWith(plain([{ type: "thread.item.done", item: kept }]))).toBe(true);
 });
 
+test("attempts count while the browser is online, and begin anew when something arrives", async () => {
+  const often = cutting(EVENTS, Array<number>(8).fill(420));
+  expect(await textOf(resumableFetch({ fetch: often.fetch, attempts: 1 }), message())).toBe(plain(EVENTS));
+  expect(often.asked.length).toBeGreaterThan(2);
+
+  let away = 3;
+  const { fetch } = serverOf(({ type, params }) => {
+    if (type === "threads.create") return stream(numbered(EVENTS), { cut: 900 });
+    away -= 1;
+    const from = Number(String(params["after"]).split(":")[1]);
+    return away > 0 ? null : stream(numbered(EVENTS.slice(from), from + 1) + end());
+  });
+  const online = vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+  let text: string | null = null;
+  void resumableFetch({ fetch, attempts: 1 })(URL, message()).then(async (response) => (text = await response.text()));
+  await until(() => {
+    window.dispatchEvent(new Event("online"));
+    return text !== null;
+  });
+  online.mockRestore();
+  expect(text).toBe(plain(EVENTS));
+});
+
 test("a browser that stays offline gets an error in the end", async () => {
   const { fetch, asked } = serverOf(({ type }) => (type === "threads.create" ? stream(numbered(EVENTS), { cut: 600 }) : null));
   const online = vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
@@ -203,7 +239,7 @@ test("a browser that stays offline gets an error in the end", async () => {
 });
 
 test("another turn's events are not taken for this one's", async () => {
-  const foreign = numbered(EVENTS).replaceAll("turn_1", "turn_2");
+  const foreign = numbered(EVENTS, 50).replaceAll("turn_1", "turn_2");
   const { fetch } = serverOf(({ type }) => {
     if (type === "threads.create") return stream(numbered(EVENTS), { cut: 600 });
     return type === "turns.resume" ? stream(foreign) : json({ data: [] });
