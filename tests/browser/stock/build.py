@@ -30,9 +30,9 @@ def build_page(version: str, target: Path) -> None:
     _run(version, "vite/bin/vite.js", "build", "--mode", "development", "--config", str(config), **variables)
 
 
-def check_types(version: str) -> str:
-    """Returns what the compiler finds wrong in the application with the types of a version of React."""
-    return _run(version, "typescript/bin/tsc", "-p", ".", check=False)
+def check_types(version: str, project: Path | None = None) -> str:
+    """Returns what the compiler finds wrong with the types of a version of React: in the application, or elsewhere."""
+    return _run(version, "typescript/bin/tsc", "-p", str(project or FOLDER / version), check=False)
 
 
 def _run(version: str, script: str, *arguments: str, check: bool = True, **variables: str) -> str:

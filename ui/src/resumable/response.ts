@@ -54,8 +54,11 @@ export async function answerOf(turn: Turn, signal: AbortSignal | undefined, depa
       void leave();
     },
   });
-  const { status, statusText, headers } = response;
-  return new Response(body, { status, statusText, headers });
+  const { status, statusText, headers, url } = response;
+  const answer = new Response(body, { status, statusText, headers });
+  // One that is made by hand has none.
+  Object.defineProperty(answer, "url", { value: url });
+  return answer;
 }
 
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, onAbort: () => void): Promise<T> {

@@ -43,7 +43,9 @@ const textOf = (fetch: typeof globalThis.fetch, init: RequestInit): Promise<stri
 test("an answer in one piece is that of an ordinary request", async () => {
   const { fetch, asked } = cutting(EVENTS, []);
   const wrapped = resumableFetch({ fetch });
-  expect(await textOf(wrapped, message())).toBe(plain(EVENTS));
+  const response = await wrapped(URL, message());
+  expect(await soon(response.text())).toBe(plain(EVENTS));
+  expect([response.status, response.headers.get("content-type"), response.url]).toEqual([200, "text/event-stream; charset=utf-8", ""]);
   expect(asked).toHaveLength(1);
   expect(asked[0]?.metadata).toEqual({ resumable: true, idempotency_key: expect.stringMatching(/^[0-9a-f]{32}$/) as string });
   expect(asked[0]?.init.headers).toEqual(message().headers);
