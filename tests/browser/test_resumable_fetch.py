@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.stock.server import page_routes
+from tests.browser.stock.server import hold, page_routes, release
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.live_server import ServerProcess, live_server, server_process
 
@@ -48,10 +48,11 @@ def proxy(server: ServerProcess) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def chat(open_page: OpenPage, proxy: CuttingProxy) -> Iterator[ChatPage]:
+def chat(open_page: OpenPage, proxy: CuttingProxy, server: ServerProcess) -> Iterator[ChatPage]:
     opened = open_page(f"{proxy.url}/client")
     load(opened.page, longestPause=200)
     yield opened
+    release(server.url)
     # That connections break is what these tests are about.
     opened.errors[:] = [error for error in opened.errors if "Failed to load resource" not in error]
 
@@ -137,26 +138,30 @@ def test_a_tool_of_the_page_goes_on_over_broken_connections(
 def test_a_server_that_is_away_for_a_while(
     chat: ChatPage, proxy: CuttingProxy, server: ServerProcess
 ) -> None:
+    hold(server.url)
     send(chat.page, "long 30")
-    until_streamed(chat.page, "Line 4 of 30")
+    until_streamed(chat.page, "Line 11 of 30")
     proxy.take_down()
     # Two attempts at least find nobody there.
     chat.page.evaluate("until(() => performance.getEntriesByType('resource').length > 4)")
     proxy.bring_up()
+    release(server.url)
     got = result(chat.page)
     assert (got["state"], got["complaints"], got["errors"]) == ("idle", [], [])
     assert got["streamed"] == got["stored"] == stored_answer(server, got["threadId"])
 
 
 def test_offline_and_back(chat: ChatPage, proxy: CuttingProxy, server: ServerProcess) -> None:
+    hold(server.url)
     send(chat.page, "long 30")
-    until_streamed(chat.page, "Line 4 of 30")
+    until_streamed(chat.page, "Line 11 of 30")
     chat.page.context.set_offline(True)
     proxy.take_down()
     chat.page.wait_for_function("!navigator.onLine")
     proxy.bring_up()
     before = proxy.streams
     chat.page.context.set_offline(False)
+    release(server.url)
     got = result(chat.page)
     assert proxy.streams == before + 1
     assert (got["state"], got["complaints"], got["errors"]) == ("idle", [], [])
@@ -167,9 +172,11 @@ def test_a_connection_that_is_dead_without_a_word(
     chat: ChatPage, proxy: CuttingProxy, server: ServerProcess
 ) -> None:
     """The browser says that it is online again; nothing says whether the old connection lives."""
+    hold(server.url)
     send(chat.page, "long 30")
-    until_streamed(chat.page, "Line 4 of 30")
+    until_streamed(chat.page, "Line 11 of 30")
     chat.page.evaluate("dispatchEvent(new Event('online'))")
+    release(server.url)
     got = result(chat.page)
     assert proxy.streams == 2
     assert (got["state"], got["complaints"], got["errors"]) == ("idle", [], [])
@@ -212,13 +219,15 @@ def test_a_reload_does_not_stop_the_answer_and_the_page_hears_of_its_end(
 ) -> None:
     # As a page would that tidies up: it must not count as a stop.
     chat.page.evaluate("addEventListener('pagehide', () => client.abort.abort())")
+    hold(server.url)
     send(chat.page, "long 50")
-    until_streamed(chat.page, "Line 5 of 50")
+    until_streamed(chat.page, "Line 11 of 50")
     thread_id = chat.page.evaluate("client.threadId")
     chat.page.reload()
     load(chat.page)
     thread = chat.page.evaluate("id => client.ask('threads.get_by_id', { thread_id: id })", thread_id)
     assert thread["active_turn"]["id"]
+    release(server.url)
     chat.page.evaluate("until(() => updates.some(update => !update.running))")
     updates = chat.page.evaluate("updates")
     assert {update["threadId"] for update in updates} == {thread_id}

@@ -15,12 +15,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from chatkit.demo import GuideServer
 from chatkit.store import MemoryStore
 from chatkit.web import create_app, single_user, ui_routes
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.browser.stock.build import FOLDER, VERSIONS, build_page, check_types
+from tests.browser.stock.server import HeldServer, hold, release
 from tests.support.live_server import live_server
 
 STOCK = "https://cdn.platform.openai.com/deployments/chatkit/chatkit.js"
@@ -50,9 +50,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         target = tmp_path_factory.mktemp(version)
         build_page(version, target)
         routes += page_routes(version, target)
-    server = GuideServer(MemoryStore(), delay=0.002)
+    server = HeldServer(MemoryStore(), delay=0.001)
+    routes += server.routes()
     with live_server(create_app(server, context=single_user(), routes=routes)) as live:
         yield live.url
+
+
+@pytest.fixture(autouse=True)
+def _released(url: str) -> Iterator[None]:
+    """Lets go what a test that failed has left held."""
+    yield
+    release(url)
 
 
 @dataclass
@@ -105,11 +113,13 @@ def test_an_answer_streams_and_events_come_once(open_page: OpenPage, url: str, n
     expect(chat.element.get_by_role("heading", name="Welcome")).to_be_visible()
     assert page.events == [("ready", None)]
 
-    chat.send("long 200")
-    expect(chat.answers.last).to_contain_text("Line 3 of 200")
-    assert "response.end" not in page.names
+    hold(url)
+    chat.send("long 30")
+    expect(chat.answers.last).to_contain_text("Line 11 of 30")
+    assert page.names == ["ready", "response.start", "thread.change"]
+    release(url)
     page.until("response.end")
-    assert chat.text().count("of 200") == 200
+    assert chat.text().count("of 30") == 30
     names = page.names
     assert names == ["ready", "response.start", "thread.change", "response.end"]
     assert dict(page.events)["thread.change"]["threadId"].startswith("thr_")
@@ -125,17 +135,19 @@ def test_a_tool_of_the_page_runs_once(page: StockPage) -> None:
     assert "error" not in page.names
 
 
-def test_new_options_leave_thread_draft_and_stream_alone(page: StockPage) -> None:
+def test_new_options_leave_thread_draft_and_stream_alone(page: StockPage, url: str) -> None:
     chat = page.chat
-    chat.send("long 300")
+    hold(url)
+    chat.send("long 30")
     chat.input.fill("a draft")
-    expect(chat.answers.last).to_contain_text("Line 3 of 300")
+    expect(chat.answers.last).to_contain_text("Line 11 of 30")
     page.run("look({ theme: 'dark', header: { title: { text: 'Another look' } } })")
     expect(chat.element.get_by_role("heading", name="Another look")).to_be_visible()
     assert chat.element.evaluate("e => getComputedStyle(e).colorScheme") == "dark"
     expect(chat.input).to_have_value("a draft")
+    release(url)
     page.until("response.end")
-    assert chat.text().count("of 300") == 300
+    assert chat.text().count("of 30") == 30
     assert page.names == ["ready", "response.start", "thread.change", "response.end"]
     # Options are replaced, not merged: what is left out is gone.
     page.run("look({})")
