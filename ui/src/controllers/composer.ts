@@ -211,7 +211,7 @@ export class Composer {
       const told = asError(error);
       this.host.onError(told);
       const failed = this.host.translate("attachment.failed", { name: entry.name });
-      this.#change(key, { state: "failed", error: told instanceof ServerError ? told.message : failed });
+      this.#change(key, { state: "failed", error: (told instanceof ServerError ? told.words : null) ?? failed });
       this.host.announce(failed);
     } finally {
       this.#uploads.delete(key);

@@ -32,6 +32,7 @@ export class ComposerView extends ShellView {
   #suggestions: Suggestions | null = null;
   #dictation: Dictation | null = null;
   #focusesLock = false;
+  #listening: AbortController | null = null;
 
   focusInput(): void {
     this.#input()?.focus({ preventScroll: true });
@@ -45,12 +46,20 @@ export class ComposerView extends ShellView {
       () => this.#additions(),
     );
     this.#dictation = new Dictation(this.app, () => this.requestUpdate(), (text) => this.#insert(text));
+    // Files may be dropped anywhere on the element.
+    const { signal } = (this.#listening = new AbortController());
+    const element = this.shadow.host as HTMLElement;
+    element.addEventListener("dragenter", this.#dragOver, { signal });
+    element.addEventListener("dragover", this.#dragOver, { signal });
+    element.addEventListener("dragleave", this.#dragLeave, { signal });
+    element.addEventListener("drop", this.#drop, { signal });
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#suggestions?.close();
     this.#dictation?.cancel();
+    this.#listening?.abort();
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
@@ -75,8 +84,7 @@ export class ComposerView extends ShellView {
     const { placeholder } = this.app.options.composer ?? {};
     const prompt = composer.tool?.placeholderOverride ?? placeholder ?? this.t("composer.placeholder");
     const suggestions = this.#suggestions;
-    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}
-      @dragenter=${this.#dragOver} @dragover=${this.#dragOver} @dragleave=${this.#dragLeave} @drop=${this.#drop}>
+    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}>
       ${composer.complaints.length > 0
         ? html`<div class="complaints" part="error" role="alert">${icon("alert")}<div>${composer.complaints.map((text) => html`<div dir="auto">${text}</div>`)}</div>
             <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => composer.dismissComplaints()}>${icon("close")}</button></div>`
@@ -248,7 +256,9 @@ export class ComposerView extends ShellView {
   };
 
   readonly #dragLeave = (event: DragEvent): void => {
-    if (!this.contains(event.relatedTarget as Node | null)) this.isDroppedOn = false;
+    const to = event.relatedTarget as Node | null;
+    const { host } = this.shadow;
+    if (to !== host && !this.shadow.contains(to) && !host.contains(to)) this.isDroppedOn = false;
   };
 
   readonly #drop = (event: DragEvent): void => {
