@@ -36,7 +36,14 @@ def browser() -> Iterator[Browser]:
         pytest.skip("there is no Chromium; install it, or name it in CHATKIT_TEST_CHROMIUM")
     if not ui_is_built():
         pytest.skip("the user interface is not built; run scripts/ui")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    options = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        # A microphone that beeps, and that nobody has to allow.
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=options)
         try:

@@ -48,7 +48,7 @@ export class Dictation {
       recorder.start();
       this.#enter("recording");
     } catch (error) {
-      this.app.onError(asError(error));
+      this.#fail(error, "composer.noMicrophone");
       this.#enter("idle");
     }
   }
@@ -60,10 +60,15 @@ export class Dictation {
       const { text } = await this.app.client.call("input.transcribe", params);
       this.onText(text);
     } catch (error) {
-      this.app.onError(asError(error));
+      this.#fail(error, "composer.notTranscribed");
     } finally {
       this.#enter("idle");
     }
+  }
+
+  #fail(error: unknown, key: string): void {
+    this.app.onError(asError(error));
+    this.app.composer.complain(this.app.translate(key));
   }
 
   #enter(phase: Dictation["phase"]): void {
