@@ -1,9 +1,10 @@
 import { defineConfig } from "vitest/config";
 import { loader } from "./loader.ts";
+import { minifyCss } from "./minify.ts";
 
 export default defineConfig({
   base: "./",
-  plugins: [loader()],
+  plugins: [minifyCss(), loader()],
   build: {
     outDir: "../src/chatkit/web/static",
     emptyOutDir: true,
