@@ -1,9 +1,10 @@
 import { defineConfig } from "vitest/config";
 import { loader, standalone } from "./loader.ts";
+import { minifyCss } from "./minify.ts";
 
 export default defineConfig({
   base: "./",
-  plugins: [loader(), standalone("resumable-fetch")],
+  plugins: [minifyCss(), loader(), standalone("resumable-fetch")],
   build: {
     outDir: "../src/chatkit/web/static",
     emptyOutDir: true,

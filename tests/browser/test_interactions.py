@@ -34,7 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
         yield running
 
 
-def opened(open_page: OpenPage, server: Scripted, options: str = "{}", query: str = "", **more: Any) -> ChatPage:
+def opened(
+    open_page: OpenPage, server: Scripted, options: str = "{}", query: str = "", **more: Any
+) -> ChatPage:
     chat = open_page(server.url + query, **more)
     chat.page.evaluate(f"apply({options})")
     expect(chat.input).to_be_visible()
@@ -297,9 +299,7 @@ def test_locked_and_closed_threads(open_page: OpenPage, server: Scripted) -> Non
     chat.send("close")
     expect(lock).to_contain_text("Closed by your own command")
     chat.page.reload()
-    chat.page.evaluate(
-        "apply({ initialThread: null })"
-    )
+    chat.page.evaluate("apply({ initialThread: null })")
     thread_id = server.faults.requests[-1]["params"].get("thread_id")
     chat.page.evaluate("id => chat.setThreadId(id)", thread_id)
     expect(lock).to_contain_text("Closed by your own command")
@@ -382,7 +382,9 @@ def test_another_answer_to_an_older_message_takes_away_what_followed(
         chat.send(text)
         chat.until_idle()
     chat.element.locator(".turn").first.hover()
-    server.faults.answer("threads.retry_after_item", 500, {"error": {"code": "internal_error", "message": ""}})
+    server.faults.answer(
+        "threads.retry_after_item", 500, {"error": {"code": "internal_error", "message": ""}}
+    )
     again = chat.element.get_by_role("button", name="Answer again")
     again.first.click()
     expect(chat.element.get_by_role("alert")).to_contain_text("The server has a problem")
@@ -462,7 +464,9 @@ def test_a_tool_can_be_stopped(open_page: OpenPage, server: Scripted) -> None:
     chat.until_idle()
     thread_id = chat.page.evaluate("seen.find(([name]) => name === 'thread.change')[1].threadId")
     chat.page.reload()
-    chat.page.evaluate(f"apply({TOOL.replace('{ onClientTool', f'{{ initialThread: {thread_id!r}, onClientTool', 1)})")
+    chat.page.evaluate(
+        f"apply({TOOL.replace('{ onClientTool', f'{{ initialThread: {thread_id!r}, onClientTool', 1)})"
+    )
     expect(chat.bubbles).to_have_text(["page-tool"])
     chat.send("say on")
     chat.until_idle()
@@ -498,7 +502,9 @@ def test_effects_links_and_entities(open_page: OpenPage, server: Scripted) -> No
 
 def test_each_event_comes_once(open_page: OpenPage, server: Scripted) -> None:
     chat = opened(
-        open_page, server, "{ composer: { tools: [{ id: 'web', label: 'Web', icon: 'globe', pinned: true }] } }"
+        open_page,
+        server,
+        "{ composer: { tools: [{ id: 'web', label: 'Web', icon: 'globe', pinned: true }] } }",
     )
     chat.page.evaluate("until(([name]) => name === 'ready')")
     chat.element.get_by_role("button", name="Web").click()

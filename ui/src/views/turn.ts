@@ -71,7 +71,7 @@ export class TurnView extends ShellView {
         return html`${item.content.map((part) => html`<ck-markdown part="markdown" exportparts=${MARKDOWN_PARTS} .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
       case "widget":
         void loadWidgets();
-        return html`<ck-widget part="widget" .widget=${item.widget} .itemId=${item.id} .host=${this.host}></ck-widget>`;
+        return html`<ck-widget part="widget" .widget=${item.widget} .itemId=${item.id} .active=${isPending} .host=${this.host}></ck-widget>`;
       case "generated_image":
         return html`<ck-generated-image part="generated-image" .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
       case "workflow":
