@@ -111,12 +111,12 @@ class _FaultMiddleware:
         kind = request["type"]
         faults = self._faults
         faults.requests.append(request)
-        if gate := faults._gates.pop(kind, None):  # noqa: SLF001 -- both are this module's
+        if gate := faults._gates.pop(kind, None):
             await asyncio.to_thread(gate.wait, 20)
-        if answer := faults._answers.pop(kind, None):  # noqa: SLF001
+        if answer := faults._answers.pop(kind, None):
             await answer(scope, receive, send)
             return
-        left = faults._cuts.pop(kind, None)  # noqa: SLF001
+        left = faults._cuts.pop(kind, None)
         given = False
 
         async def again() -> Message:

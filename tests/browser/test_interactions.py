@@ -480,7 +480,8 @@ def test_effects_links_and_entities(open_page: OpenPage, server: Scripted) -> No
         server,
         """{ entities: { onClick: e => calls.push(["click", e.id]),
               onRequestPreview: async e => { calls.push(["preview", e.id]);
-                return { preview: { type: "Basic", children: [{ type: "Text", value: "Order 7 costs " + e.data.total }] } }; } } }""",
+                return { preview: { type: "Basic",
+                  children: [{ type: "Text", value: "Order 7 costs " + e.data.total }] } }; } } }""",
     )
     chat.send("shine")
     chat.until_idle()
@@ -540,7 +541,8 @@ def test_each_event_comes_once(open_page: OpenPage, server: Scripted) -> None:
     chat.send("say more")
     expect(chat.element.get_by_role("alert")).to_be_visible()
     errors = chat.page.evaluate(
-        "new Promise(resolve => { chat.addEventListener('chatkit.error', e => resolve(e.detail.error instanceof Error), "
+        "new Promise(resolve => {"
+        " chat.addEventListener('chatkit.error', e => resolve(e.detail.error instanceof Error), "
         "{ once: true }); chat.sendCustomAction({ type: 'none' }).catch(() => 0); })"
     )
     assert errors is True
