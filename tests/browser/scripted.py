@@ -48,6 +48,7 @@ _PAGE = """<!doctype html><html lang="en"><head><title>Test</title>
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:"
 )
+_WEBM = bytes.fromhex("1a45dfa3")
 _OWN = """
 document.body.style.setProperty("margin", "0");
 const chat = document.getElementById("chat");
@@ -176,7 +177,7 @@ class _ScriptedServer(GuideServer):
                     yield event
 
     async def transcribe(self, audio_input: AudioInput, context: Any) -> TranscriptionResult:
-        return TranscriptionResult(text=f"{audio_input.media_type} {len(audio_input.data) > 500}")
+        return TranscriptionResult(text="heard" if audio_input.data.startswith(_WEBM) else "nothing")
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Any
