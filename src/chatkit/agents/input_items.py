@@ -11,16 +11,24 @@ from agents import TResponseInputItem
 from openai.types.responses import ResponseInputContentParam
 from pydantic import BaseModel
 
+from chatkit.item_texts import (
+    GENERATED_IMAGE,
+    answer_text,
+    answers_text,
+    hidden_text,
+    message_text,
+    quote_text,
+    task_text,
+    widget_text,
+)
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
-    CustomTask,
     EndOfTurnItem,
     GeneratedImageItem,
     HiddenContextItem,
     SDKHiddenContextItem,
-    StructuredInput,
     StructuredInputItem,
     TaskItem,
     ThreadItem,
@@ -198,7 +206,7 @@ class ThreadItemConverter:
         if item.image is None or not item.image.url:
             return None
         return _message(
-            {"type": "input_text", "text": "The assistant generated this image."},
+            _text(GENERATED_IMAGE),
             {"type": "input_image", "detail": "auto", "image_url": item.image.url},
         )
 
@@ -213,24 +221,21 @@ class ThreadItemConverter:
                 f"The hidden context {item.id} is no text. Give hidden_context_to_input= to ThreadItemConverter, or "
                 "override it, to say what of it the model is to know."
             )
-        return _hidden(item.content)
+        return _message(_text(hidden_text(item.content)))
 
     async def sdk_hidden_context_to_input(self, item: SDKHiddenContextItem) -> InputItems:
         """Returns the context that this package keeps."""
-        return _hidden(item.content)
+        return _message(_text(hidden_text(item.content)))
 
     async def task_to_input(self, item: TaskItem) -> InputItems:
         """Returns what was done, for tasks of the application's own; nothing for others."""
-        return _task(item)
+        done = task_text(item.task)
+        return None if done is None else _message(_text(done))
 
     async def structured_input_to_input(self, item: StructuredInputItem) -> InputItems:
         """Returns the questions with their answers."""
-        lines = "\n".join(f"- {question.question}: {_answer(question)}" for question in item.inputs)
-        return _message(
-            _text(
-                f"The user was asked questions (status: {item.status}):\n<questions>\n{lines}\n</questions>"
-            )
-        )
+        answers = f"<questions>\n{answers_text(item)}\n</questions>"
+        return _message(_text(f"The user was asked questions (status: {item.status}):\n{answers}"))
 
     async def workflow_to_input(self, item: WorkflowItem) -> InputItems:
         """Returns what was done, task by task."""
@@ -246,8 +251,7 @@ class ThreadItemConverter:
 
     async def widget_to_input(self, item: WidgetItem) -> InputItems:
         """Returns the widget as the JSON that the page got."""
-        shown = item.widget.model_dump_json(exclude_none=True)
-        return _message(_text(f"The user was shown this widget (id: {item.id}): {shown}"))
+        return _message(_text(widget_text(item)))
 
     async def user_message_to_input(self, item: UserMessageItem, is_last_message: bool = True) -> InputItems:
         """Returns the message with its attachments; then what it quotes, then what it mentions.
@@ -256,28 +260,21 @@ class ThreadItemConverter:
             item: The message.
             is_last_message: Whether it is the newest item. What older messages quoted is left out.
         """
-        words: list[str] = []
-        tags: dict[str, UserMessageTagContent] = {}
-        for part in item.content:
-            if isinstance(part, UserMessageTagContent):
-                words.append(f"@{part.text}")
-                tags.setdefault(part.id, part)
-            else:
-                words.append(part.text)
+        text, tags = message_text(item)
         attachments = [
             await _content(self.attachment_to_message_content(attachment)) for attachment in item.attachments
         ]
-        converted = [_message(_text("".join(words)), *attachments)]
+        converted = [_message(_text(text), *attachments)]
         if item.quoted_text and is_last_message:
-            converted.append(_message(_text(f"The user quotes this, and means it:\n{item.quoted_text}")))
+            converted.append(_message(_text(quote_text(item.quoted_text))))
         if tags:
-            mentioned = [await _content(self.tag_to_message_content(tag)) for tag in tags.values()]
+            mentioned = [await _content(self.tag_to_message_content(tag)) for tag in tags]
             converted.append(_message(_text(_MENTIONS), *mentioned))
         return converted
 
     async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
         """Returns the answer's text; nothing where there is none."""
-        text = "\n".join(part.text for part in item.content if part.text)
+        text = answer_text(item)
         if not text:
             return None
         # A plain string: parts of an output would need an id that the API knows, and without one the SDK cannot
@@ -323,25 +320,6 @@ def _text(text: str) -> dict[str, Any]:
 
 def _message(*content: dict[str, Any]) -> TResponseInputItem:
     return cast("TResponseInputItem", {"type": "message", "role": "user", "content": [*content]})
-
-
-def _hidden(text: str) -> TResponseInputItem:
-    return _message(_text(f"Context for you, which the user does not see:\n<context>\n{text}\n</context>"))
-
-
-def _task(item: TaskItem) -> TResponseInputItem | None:
-    task = item.task
-    if not isinstance(task, CustomTask) or not (task.title or task.content):
-        return None
-    done = ": ".join(part for part in (task.title, task.content) if part)
-    return _message(_text(f"The user was shown that this was done:\n<task>\n{done}\n</task>"))
-
-
-def _answer(question: StructuredInput) -> str:
-    answer = question.answer
-    if answer is None:
-        return "not answered"
-    return "skipped" if answer.skipped else ", ".join(answer.values)
 
 
 _DEFAULT_CONVERTER = ThreadItemConverter()

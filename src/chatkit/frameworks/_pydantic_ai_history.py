@@ -18,15 +18,25 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from chatkit.item_texts import (
+    GENERATED_IMAGE,
+    answer_text,
+    answers_text,
+    hidden_text,
+    message_text,
+    quote_text,
+    task_text,
+    widget_text,
+)
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
-    CustomTask,
     GeneratedImageItem,
     HiddenContextItem,
     SDKHiddenContextItem,
     StructuredInputItem,
+    Task,
     TaskItem,
     ThreadItem,
     UserMessageItem,
@@ -63,7 +73,7 @@ async def to_message_history(
                 content = await _said(item, attachment_to_content, tag_to_content)
                 messages.append(_request(*content))
             case AssistantMessageItem():
-                if text := "\n".join(part.text for part in item.content if part.text):
+                if text := answer_text(item):
                     messages.append(ModelResponse(parts=[TextPart(text)]))
             case ClientToolCallItem():
                 messages += _tool_call(item)
@@ -78,17 +88,10 @@ def _request(*content: UserContent) -> ModelRequest:
 
 
 async def _said(item: UserMessageItem, attachment_to_content: Any, tag_to_content: Any) -> list[UserContent]:
-    words: list[str] = []
-    tags: dict[str, UserMessageTagContent] = {}
-    for part in item.content:
-        if isinstance(part, UserMessageTagContent):
-            words.append(f"@{part.text}")
-            tags.setdefault(part.id, part)
-        else:
-            words.append(part.text)
-    content: list[UserContent] = ["".join(words)]
+    text, tags = message_text(item)
+    content: list[UserContent] = [text]
     if item.quoted_text:
-        content.append(f"The user quotes this, and means it:\n{item.quoted_text}")
+        content.append(quote_text(item.quoted_text))
     for attachment in item.attachments:
         if attachment_to_content is None:
             raise NotImplementedError(
@@ -97,7 +100,7 @@ async def _said(item: UserMessageItem, attachment_to_content: Any, tag_to_conten
             )
         content.append(await _settled(attachment_to_content(attachment)))
     if tag_to_content is not None:
-        content += [await _settled(tag_to_content(tag)) for tag in tags.values()]
+        content += [await _settled(tag_to_content(tag)) for tag in tags]
     return content
 
 
@@ -122,15 +125,13 @@ def _shown(item: ThreadItem) -> list[list[UserContent]]:
                     f"The hidden context {item.id} is no text. Leave it out of what you give to "
                     "to_message_history(), or turn it into a text."
                 )
-            return [[f"Context for you, which the user does not see:\n<context>\n{item.content}\n</context>"]]
+            return [[hidden_text(item.content)]]
         case WidgetItem():
-            shown = item.widget.model_dump_json(exclude_none=True)
-            return [[f"The user was shown this widget (id: {item.id}): {shown}"]]
+            return [[widget_text(item)]]
         case GeneratedImageItem():
             return [] if item.image is None else [_image(item.image.url)]
         case StructuredInputItem():
-            lines = "\n".join(f"- {question.question}: {_answer(question)}" for question in item.inputs)
-            return [[f"The user was asked questions (status: {item.status}):\n{lines}"]]
+            return [[f"The user was asked questions (status: {item.status}):\n{answers_text(item)}"]]
         case TaskItem():
             return [_done(item.task)]
         case WorkflowItem():
@@ -143,18 +144,9 @@ def _image(url: str) -> list[UserContent]:
     if not url:
         return []
     image = BinaryContent.from_data_uri(url) if url.startswith("data:") else ImageUrl(url=url)
-    return ["The assistant generated this image.", image]
+    return [GENERATED_IMAGE, image]
 
 
-def _done(task: Any) -> list[UserContent]:
-    if not isinstance(task, CustomTask) or not (task.title or task.content):
-        return []
-    done = ": ".join(part for part in (task.title, task.content) if part)
-    return [f"The user was shown that this was done:\n<task>\n{done}\n</task>"]
-
-
-def _answer(question: Any) -> str:
-    answer = question.answer
-    if answer is None:
-        return "not answered"
-    return "skipped" if answer.skipped else ", ".join(answer.values)
+def _done(task: Task) -> list[UserContent]:
+    done = task_text(task)
+    return [] if done is None else [done]
