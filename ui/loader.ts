@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Plugin } from "vite";
+import { build, type Plugin } from "vite";
 
 /** The build's output that matters here, whatever bundler made it. */
 interface Output {
@@ -55,6 +55,35 @@ export function loader(): Plugin {
       this.emitFile({ type: "asset", fileName: "assets/icon.svg", source: source("icon.svg") });
       const html = source("index.html").replace("@PAGE_JS@", entry("page")).replace("@PAGE_CSS@", style);
       this.emitFile({ type: "asset", fileName: "index.html", source: html });
+    },
+  };
+}
+
+/**
+ * Builds a module that pages import by its name: one file, whatever else is built, with nothing to load behind it.
+ */
+export function standalone(name: string): Plugin {
+  let outDir = "";
+  return {
+    name: `chatkit-${name}`,
+    apply: "build",
+    configResolved(config) {
+      outDir = config.build.outDir;
+    },
+    async closeBundle() {
+      const entry = fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
+      await build({
+        configFile: false,
+        publicDir: false,
+        logLevel: "warn",
+        build: {
+          outDir,
+          emptyOutDir: false,
+          target: "es2022",
+          modulePreload: false,
+          rollupOptions: { input: entry, preserveEntrySignatures: "strict", output: { entryFileNames: `${name}.js` } },
+        },
+      });
     },
   };
 }

@@ -97,6 +97,10 @@ class Client:
                 while self.end is None:
                     try:
                         await self._read(await self._connect())
+                        if self.end == "failed" and self.retryable and not self.thread_id:
+                            # Nothing was stored: sent again under its key, it is the same message.
+                            self.refusals.append("failed before it began")
+                            self.end, self.retryable, self._turn_id, self._seq = None, False, "", 0
                     except Broken:
                         self.reconnects += 1
                         await asyncio.sleep(_PAUSE * random.random())
@@ -242,7 +246,9 @@ class Client:
         if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
             return "text that was shown is gone"
         if self.end == "completed":
-            return "complete" if texts == [whole] and list(self.texts.values()) == [whole] else "wrong text"
+            if texts == [whole] and list(self.texts.values()) == [whole]:
+                return "complete"
+            return f"wrong text: done {_short(self.done)}, shown {_short(self.texts)}"
         if any(not whole.startswith(text) for text in texts) or len(texts) > 1:
             return "wrong partial text"
         if self.end == "interrupted":

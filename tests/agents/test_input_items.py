@@ -19,6 +19,7 @@ from chatkit.types import (
     GeneratedImage,
     GeneratedImageItem,
     HiddenContextItem,
+    Page,
     SDKHiddenContextItem,
     SearchTask,
     StructuredInputAnswer,
@@ -53,6 +54,18 @@ def user(*content: Any) -> dict[str, Any]:
 
 def texts(items: Any) -> list[str]:
     return [part.get("text", part["type"]) for item in items for part in item["content"]]
+
+
+async def test_items_come_in_any_order_that_can_be_walked_and_nothing_else_does() -> None:
+    items = [said("Hi"), said("there")]
+    expected = ["there", "Hi"]
+    assert texts(await simple_to_agent_input(reversed(items))) == expected
+    assert texts(await simple_to_agent_input(item for item in items[::-1])) == expected
+    page: Any = Page[Any](data=items, has_more=False, after=None)
+    wrong: list[Any] = [page, [page], "Hi"]
+    for given in wrong:
+        with pytest.raises(TypeError, match="of a page give its data"):
+            await simple_to_agent_input(given)
 
 
 async def test_one_item_a_list_or_none() -> None:

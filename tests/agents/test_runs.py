@@ -194,6 +194,34 @@ async def test_a_widget_generator_that_nobody_awaits_belongs_to_the_run(in_threa
     )
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_tool_shows_the_versions_of_a_widget(in_thread: bool) -> None:
+    async def versions() -> AsyncGenerator[Card, None]:
+        for number in range(3):
+            yield Card(children=[], background=str(number))
+
+    def show(ctx: Context) -> str:
+        ctx.context.stream_widget(versions())
+        return "shown"
+
+    async def show_and_wait(ctx: Context) -> str:
+        await ctx.context.stream_widget(versions())
+        return "shown"
+
+    # Without a function for failures, an error of the tool is one of the run.
+    tool = function_tool(
+        show if in_thread else show_and_wait, name_override="show", failure_error_function=None
+    )
+    model = ScriptedModel([ModelToolCall("show"), "There"])
+    loop = asyncio.get_running_loop()
+    problems: list[Any] = []
+    loop.set_exception_handler(lambda _, problem: problems.append(problem))
+    events = await events_of(await AgentServer(model, tools=[tool]).create())
+    assert problems == []
+    done = [event["item"] for event in events if event["type"] == "thread.item.done"]
+    assert [item["widget"]["background"] for item in done if item["type"] == "widget"] == ["2"]
+
+
 async def test_an_error_of_a_widget_that_nobody_awaits_ends_the_turn(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

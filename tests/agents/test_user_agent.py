@@ -59,7 +59,7 @@ async def test_nothing_leaks_from_a_turn_that_is_stopped() -> None:
                 yield event
 
     app = scripted_model_app(["One two three"], before_each_event=hang)
-    async with http_model(app, "responses") as model, asyncio.timeout(20):
+    async with http_model(app, "responses") as model, asyncio.timeout(60):
         server = Watching(model)
         result = await server.create()
         reading = asyncio.create_task(events_of(result))

@@ -179,6 +179,38 @@ def status_for_host(url: str, *hosts: str) -> int:
     return answer.status
 
 
+def status_for_upload(url: str, origin: str) -> int:
+    content = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhi\r\n--x--\r\n'
+    # What a page may send anywhere without asking first.
+    headers = {"Origin": origin, "Content-Type": "multipart/form-data; boundary=x"}
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    try:
+        connection.request("POST", f"{address.path}/files", content, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_pages_of_foreign_origins_post_no_files_to_the_only_user(folder: Path) -> None:
+    allowed = "https://app.example.com"
+    with serving("app:Mine", "--port", "0", "--cors", allowed, folder=folder) as server:
+        port = urlsplit(server.url).port
+        own = f"http://127.0.0.1:{port}"
+        for origin in (own, f"http://localhost:{port}", "http://localhost:5173", "http://[::1]:80", allowed):
+            assert status_for_upload(server.url, origin) == 200
+        evil = "https://evil.example"
+        for origin in (
+            evil,
+            "null",
+            "",
+            f"{allowed}.evil.example",
+            "http://[",
+            "https://localhost.evil.example",
+        ):
+            assert status_for_upload(server.url, origin) == 400
+
+
 def test_pages_under_foreign_names_do_not_reach_the_only_user(folder: Path) -> None:
     with serving("app:Mine", "--port", "0", folder=folder) as server:
         port = urlsplit(server.url).port

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -16,9 +18,12 @@ from starlette.routing import Route
 from chatkit.demo.assistant import AssistantServer, first_model, make_assistant
 from chatkit.demo.titles import first_words, tidied
 from chatkit.errors import ConfigurationError
+from chatkit.files import LocalFileStore
+from chatkit.files.simple import lift_files
 from chatkit.store import MemoryStore
-from chatkit.testing import ModelText, ScriptedModel
-from chatkit.types import HiddenContextItem, ThreadMetadata
+from chatkit.testing import ModelText, ScriptedModel, scripted_model_app
+from chatkit.types import AttachmentCreateParams, HiddenContextItem, ThreadMetadata
+from tests.files.page import PNG
 from tests.support.live_server import live_server
 
 USER = {"user_id": "ada"}
@@ -270,6 +275,47 @@ async def test_errors_of_the_model_are_explained(
     (logged,) = [record for record in caplog.records if record.name.startswith("chatkit")]
     assert "sk-secret" in logged.getMessage()
     assert logged.exc_info is None
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+async def test_a_model_that_takes_no_pictures_answers_without_them(
+    status: int, api: Any, tmp_path: Path
+) -> None:
+    model = scripted_model_app(["I saw the text only.", "Hello."])
+    asked: list[str] = []
+
+    async def refuse_pictures(request: Request, answer: Any) -> Any:
+        body = (await request.body()).decode()
+        asked.append(body)
+        if "image_url" in body:
+            return JSONResponse({"error": {"message": "no vision"}}, status, {"x-should-retry": "false"})
+        return await answer(request)
+
+    model.add_middleware(BaseHTTPMiddleware, dispatch=refuse_pictures)
+    with live_server(model) as endpoint:
+        server = make_assistant(MemoryStore(), name="m", api=api, base_url=f"{endpoint.url}/v1")
+        server.attachment_store = lift_files(LocalFileStore(tmp_path, base_url="http://x", secret="s"))
+        ids: list[str] = []
+        for name, kind, content in (("a.png", "image/png", PNG), ("b.txt", "text/plain", b"Dear diary")):
+            path = tmp_path / name
+            path.write_bytes(content)
+            params = AttachmentCreateParams(name=name, size=len(content), mime_type=kind)
+            ids.append(json.loads((await server.upload_attachment(params, path, USER)).json)["id"])
+        thread = ThreadMetadata(id="thr_1", title="Titled")
+        await server.store.save_thread(thread, USER)
+        given = message("What is this?", attachments=ids)
+        events = await ask(server, "threads.add_user_message", thread_id=thread.id, input=given)
+        later = await ask(server, "threads.add_user_message", thread_id=thread.id, input=message("Hello"))
+        await server.close()
+    (notice,) = [event for event in events if event["type"] == "notice"]
+    assert notice["level"] == "warning"
+    assert events[-1]["item"]["content"][0]["text"] == "I saw the text only."
+    assert "Dear diary" in asked[1]
+    assert "a.png was attached; it cannot be read here" in asked[1]
+    assert later[-1]["item"]["content"][0]["text"] == "Hello."
+    assert not [event for event in later if event["type"] == "notice"], "it was told already"
+    assert len(asked) == 4
 
 
 def test_an_endpoint_without_models() -> None:

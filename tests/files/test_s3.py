@@ -103,6 +103,31 @@ async def test_a_bucket_that_cannot_be_used() -> None:
         assert "wrong" not in caught.value.public_message
 
 
+async def test_a_bucket_that_fails_is_given_up_soon_and_in_one_line() -> None:
+    asked = 0
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(fail, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    files = S3FileStore("bucket", endpoint=endpoint, access_key_id="a", secret_access_key="b")
+    with pytest.raises(StoreUnavailableError, match="503") as raised:
+        await files.read("atc_1")
+    # The driver by itself asks eleven times, and goes on for minutes where nothing answers.
+    assert asked == 6
+    assert "retry_timeout: 20s" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    server.close()
+    await server.wait_closed()
+
+
 async def test_announced_files_have_notes_beside_them_until_they_are_claimed() -> None:
     store = bucket_of(s3_server(), prefix="tenant/files/")
     await store.upload("atc_noted", PNG, METADATA)

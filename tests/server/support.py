@@ -75,7 +75,7 @@ class ScriptedServer(ChatKitServer[Any]):
 
     async def items(self, thread_id: str, context: Any = None) -> list[Any]:
         """Returns what is stored, hidden items too."""
-        page = await self._store().load_thread_items(thread_id, None, 1000, "asc", context or ADA)
+        page = await self._chatkit_store().load_thread_items(thread_id, None, 1000, "asc", context or ADA)
         return page.data
 
 

@@ -135,7 +135,7 @@ async def test_enqueue_answers_in_order(store: Any) -> None:
     assert texts(await server.items(thread_id)) == ["answer to a", "answer to b", "answer to c"]
     assert all(kinds(each)[:2] == ["thread.item.done", "stream_options"] for each in found)
     # Each turn began with the thread as the one before it had left it.
-    thread = await server._store().load_thread(thread_id, {"user_id": "ada"})
+    thread = await server._chatkit_store().load_thread(thread_id, {"user_id": "ada"})
     assert thread.metadata == {"a": [], "b": ["a"], "c": ["a", "b"]}
 
 
@@ -223,7 +223,7 @@ async def test_an_interrupting_message_sees_the_thread_as_it_was_left() -> None:
     await drain(await server.say(thread_id, "b"))
     await drain(first)
     assert seen == [{}, {"n": 1}]
-    thread = await server._store().load_thread(thread_id, {"user_id": "ada"})
+    thread = await server._chatkit_store().load_thread(thread_id, {"user_id": "ada"})
     assert thread.metadata == {"n": 1, "m": 2}
 
 

@@ -232,7 +232,7 @@ async def test_a_hidden_item_leaves_in_no_event() -> None:
 async def press(server: ScriptedServer, kind: str = "threads.custom_action") -> Any:
     thread_id = await server.new_thread()
     widget = WidgetItem(id="wid_1", thread_id=thread_id, widget=Card(children=[Text(value="Hi")]))
-    await server._store().add_thread_item(thread_id, widget, {"user_id": "ada"})
+    await server._chatkit_store().add_thread_item(thread_id, widget, {"user_id": "ada"})
     async with asyncio.timeout(10):
         return await answer(
             await server.send(

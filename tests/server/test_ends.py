@@ -241,7 +241,7 @@ async def test_the_reader_is_forgotten(store: Any) -> None:
     result = await server.create()
     await until_waiting(result, gate)
     thread_id = result.thread_id
-    turn = next(iter(server._turns()._running.values()))
+    turn = next(iter(server._chatkit_turns()._running.values()))
     del result
     gc.collect()
     async with asyncio.timeout(LIMIT):
@@ -262,7 +262,7 @@ async def test_a_stream_that_nobody_reads_counts_as_disconnected(
 
     server = ScriptedServer(long, store, on_disconnect=policy)
     result = await server.create()
-    turn = server._turns()._running.get(result.turn_id)
+    turn = server._chatkit_turns()._running.get(result.turn_id)
     if turn is not None:
         async with asyncio.timeout(LIMIT):
             await turn.finished.wait()
@@ -335,7 +335,7 @@ async def test_a_handler_that_ignores_every_cancellation(
             await result.aclose()
         else:
             if end != "shutdown":
-                next(iter(server._turns()._running.values())).request_stop()
+                next(iter(server._chatkit_turns()._running.values())).request_stop()
             await server.shutdown()
     assert texts(await server.items(result.thread_id)) == ["Partial"]
     assert not [
@@ -559,7 +559,7 @@ class Deciding(ScriptedServer):
         for item in pending:
             if item.type == "widget":
                 changed = item.model_copy(update={"copy_text": "kept"})
-                await self._store().add_thread_item(thread.id, changed, context)
+                await self._chatkit_store().add_thread_item(thread.id, changed, context)
 
     async def handle_stream_cancelled(self, thread: Any, pending_items: Any, context: Any) -> None:
         await self.keep(thread, pending_items, context)
@@ -618,7 +618,7 @@ async def test_edits_of_the_thread_survive_every_end() -> None:
     server = ScriptedServer(script)
     result = await server.create()
     assert kinds(await events(result))[-2:] == ["thread.updated", "error"]
-    stored = await server._store().load_thread(result.thread_id, {"user_id": "ada"})
+    stored = await server._chatkit_store().load_thread(result.thread_id, {"user_id": "ada"})
     assert stored.metadata == {"seen": True}
 
 
@@ -647,7 +647,7 @@ async def test_a_continuing_turn_finishes_without_its_reader(store: Any) -> None
 
     server = ScriptedServer(script, store, on_disconnect="continue")
     result = await server.create()
-    turn = server._turns()._running[result.turn_id]
+    turn = server._chatkit_turns()._running[result.turn_id]
     await read(result.json_events, 4)
     async with asyncio.timeout(LIMIT):
         await result.aclose()
@@ -672,7 +672,7 @@ async def test_a_turn_waits_for_a_reader_that_lags() -> None:
     for _ in range(1000):
         await asyncio.sleep(0)
     assert 256 <= made <= 256 + 2 * 64
-    kept = server._turns().log._turns[result.turn_id]  # type: ignore[attr-defined] # the log in memory
+    kept = server._chatkit_turns().log._turns[result.turn_id]  # type: ignore[attr-defined] # the log in memory
     assert kept.size < 400 * 1024
     await drain(result)
     assert made == 10_000

@@ -239,7 +239,7 @@ async def test_fault_11_what_a_store_returns_is_not_changed() -> None:
 
     server = Server(hello, Store())
     thread_id = await server.new_thread()
-    thread = await server._store().load_thread(thread_id, ADA)
+    thread = await server._chatkit_store().load_thread(thread_id, ADA)
     page = Page[Any](data=[hidden, widget], has_more=False)
     before = (thread.model_copy(deep=True), page.model_copy(deep=True), widget.model_copy(deep=True))
     for kind, params in (

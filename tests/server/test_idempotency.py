@@ -69,6 +69,8 @@ async def test_the_same_message_is_replayed_from_the_store_later(
         yield done("Two", "msg_2")
 
     server = ScriptedServer(script, store)
+    # A log that others share tells its server of it as a turn ends.
+    monkeypatch.setattr(server._chatkit_turns().log, "_retention", -1.0)
     if create:
         thread_id = (first := await server.create(metadata=KEY)).thread_id
     else:
@@ -77,7 +79,6 @@ async def test_the_same_message_is_replayed_from_the_store_later(
     known = await events(first)
     server.script = silent
     await drain(await server.say(thread_id, "Next"))
-    monkeypatch.setattr(server._turns().log, "_retention", -1.0)
     again = await (server.create(metadata=KEY) if create else server.say(thread_id, metadata=KEY))
     found = await events(again)
     assert kinds(found) == [
@@ -188,7 +189,7 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     server = ScriptedServer(hello, store)
     first = await server.create(metadata=RESUMABLE_KEY)
     assert b'"status":"completed"' in (await drain(first))[-1]
-    log = server._turns().log
+    log = server._chatkit_turns().log
 
     async def forgotten(turn_id: str) -> None:
         return None

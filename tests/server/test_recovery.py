@@ -82,7 +82,7 @@ async def crashed(
         added_event(item_json(own(workflow()))),
         b'{"type": "of a later version"}',
     ]
-    page = await server._store().load_thread_items(thread_id, None, 1, "desc", ADA)
+    page = await server._chatkit_store().load_thread_items(thread_id, None, 1, "desc", ADA)
     info = TurnInfo(
         "turn_dead",
         thread_id,
@@ -143,7 +143,7 @@ async def test_the_owners_next_request_finalises_and_no_other(kind: str, params:
 async def test_a_thread_that_is_gone_is_settled(store: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
     server, log, thread_id = await crashed(store)
-    await server._store().delete_thread(thread_id, ADA)
+    await server._chatkit_store().delete_thread(thread_id, ADA)
     assert await server.recover() == 1
     assert log.settled == ["turn_dead"]
 
@@ -196,7 +196,7 @@ class Rerunning(ScriptedServer):
 
 async def test_a_turn_is_run_again_from_its_message_for_the_readers_that_it_has(store: Any) -> None:
     server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
-    await server._store().add_thread_item(thread_id, message("Whole", "msg_0"), ADA)
+    await server._chatkit_store().add_thread_item(thread_id, message("Whole", "msg_0"), ADA)
     asked: list[Any] = []
 
     async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
@@ -245,7 +245,7 @@ async def test_a_turn_whose_context_cannot_be_made_again_is_finalised(
 async def test_a_turn_that_a_newer_message_follows_is_not_run_again(store: Any) -> None:
     server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
     user = (await server.items(thread_id))[0]
-    await server._store().add_thread_item(thread_id, user.model_copy(update={"id": "msg_newer"}), ADA)
+    await server._chatkit_store().add_thread_item(thread_id, user.model_copy(update={"id": "msg_newer"}), ADA)
     server.script = silent
     assert await server.recover() == 1
     assert log.settled == ["turn_dead"]

@@ -96,7 +96,7 @@ async def play(store: FailingStore, kind: str, *, resumable: bool) -> tuple[str,
     store.armed = False
     if found is None:
         assert await state(server, store, thread_id) == before
-    assert server._turns()._running == {}
+    assert server._chatkit_turns()._running == {}
     return thread_id, found, await server.items(thread_id)
 
 
@@ -150,7 +150,7 @@ async def check_for_good(store: FailingStore, kind: str) -> str:
         return "refused"
     found = await events(result)
     store.armed = False
-    assert server._turns()._running == {}
+    assert server._chatkit_turns()._running == {}
     check_stored(found, await server.items(result.thread_id))
     return "error" if found[-1]["type"] == "error" else "completed"
 

@@ -356,6 +356,43 @@ async def test_an_issuer_that_cannot_be_reached_or_does_not_answer(issuer: Issue
         await made_of(issuer.context(jwks_url=address), issuer.token())
 
 
+async def test_an_issuer_that_does_not_answer_is_waited_for_once(issuer: Issuer) -> None:
+    asked = 0
+    may_answer = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await may_answer.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    issuer.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+    # Nothing is known: all that came at once give up together.
+    context = issuer.context(timeout=0.3)
+    made = await asyncio.gather(
+        *(made_of(context, issuer.token()) for _ in range(20)), return_exceptions=True
+    )
+    assert {type(each) for each in made} == {AuthenticationUnavailableError}
+    assert asked == 1
+    # Keys are known: those who come while they are looked for do not wait.
+    issuer.address = None
+    context = issuer.context(timeout=30, cache_seconds=0)
+    await made_of(context, issuer.token())
+    context._keys._next_try = 0  # pyright: ignore[reportPrivateUsage] -- the pause is over
+    issuer.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+    first = asyncio.create_task(made_of(context, issuer.token()))
+    async with asyncio.timeout(5):
+        while asked == 1:
+            await asyncio.sleep(0)
+        assert (await made_of(context, issuer.token(sub="bob")))["user_id"] == "bob"
+    assert not first.done()
+    may_answer.set()
+    assert (await first)["user_id"] == "alice"
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_discovery_document_that_is_not_to_be_trusted(issuer: Issuer) -> None:
     issuer.claimed = "https://another.example.com"
     with pytest.raises(AuthenticationUnavailableError):

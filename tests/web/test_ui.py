@@ -145,6 +145,20 @@ def test_the_element_alone() -> None:
         assert own.get("/").status_code == 404
 
 
+def test_the_module_for_pages_of_the_stock_element(page: TestClient) -> None:
+    answer = page.get("/resumable-fetch.js")
+    assert answer.status_code == 200
+    # A module of another origin is loaded with CORS, and browsers run no script of another type.
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert len(gzip.compress(answer.content)) <= 6 * 1024
+    assert not re.search(r"\bimport\b", answer.text), "it has to be one file"
+    assert re.search(r"export\s*\{\w+ as resumableFetch\}", answer.text)
+    with client(routes=ui_routes(path="/static/")) as own:
+        assert own.get("/static/resumable-fetch.js").content == answer.content
+
+
 def test_without_ui_there_is_none() -> None:
     with client() as plain:
         assert plain.get("/").status_code == plain.get("/chatkit.js").status_code == 404

@@ -240,6 +240,12 @@ def test_schemas_that_are_none() -> None:
         ('{"type":"Card","a":{{ x }}}', {"x": True}, "'{{ value | tojson }}'"),
         ('{"type":"Text"}', {}, "does not render to a widget"),
         ('{"type":"Card","a":{{ x }}}', {}, "'x' is undefined. Give the value to build()"),
+        ('{"type":"Card","a":{{ x | tojson }}}', {}, "'x' is undefined. Give the value to build()"),
+        (
+            '{"type":"Card","a":{{ x | tojson }}}',
+            {"x": {"y": object()}},
+            "cannot be rendered: Unable to serialize",
+        ),
         ('{"type":"Card","a":{{ x + 1 }}}', {"x": "a"}, "cannot be rendered"),
     ],
 )

@@ -313,7 +313,8 @@ class AgentContext(BaseModel, Generic[TContext]):
         task.add_done_callback(partial(self._widget_done, running))
         belongings = current_belongings.get()
         if belongings is not None:
-            belongings.add(self._widgets, self._stop_widgets)
+            # By what is this context's alone and has a hash: neither models nor sets have one.
+            belongings.add(self._inbox, self._stop_widgets)
         return running
 
     def _run_widget_elsewhere(

@@ -19,12 +19,14 @@ class Inbox:
 
     Attributes:
         lock: Held while the state that entries tell of is changed, so that they are in the order of the changes.
+        readers: Those of runs that have the same context; the first one takes what tools send.
     """
 
-    __slots__ = ("_entries", "_loop", "_room", "_thread", "_waiter", "lock")
+    __slots__ = ("_entries", "_loop", "_room", "_thread", "_waiter", "lock", "readers")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.readers: list[Any] = []
         self._entries: deque[Any] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -84,11 +86,15 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def wait(self) -> None:
-        """Waits until somebody wakes the reader. Only where nothing is left to take."""
+    def make_room(self) -> None:
+        """Lets the run go on that waits for room."""
         room = self._room
         if room is not None and not room.done():
             room.set_result(None)
+
+    async def wait(self) -> None:
+        """Waits until somebody wakes the reader. Only where nothing is left to take."""
+        self.make_room()
         loop = self._loop or asyncio.get_running_loop()
         self._waiter = loop.create_future()
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from agents import TResponseInputItem
 from openai.types.responses import ResponseInputContentParam
+from pydantic import BaseModel
 
 from chatkit.types import (
     AssistantMessageItem,
@@ -114,7 +115,7 @@ class ThreadItemConverter:
             setattr(self, "user_message_to_input", convert_message)  # noqa: B010
 
     async def to_agent_input(
-        self, thread_items: Sequence[ThreadItem] | ThreadItem | None
+        self, thread_items: Iterable[ThreadItem] | ThreadItem | None
     ) -> list[TResponseInputItem]:
         """Returns the input for a run.
 
@@ -123,10 +124,12 @@ class ThreadItemConverter:
 
         Raises:
             NotImplementedError: There is an attachment, a tag or hidden context that the application has to convert.
+            TypeError: There is something else than an item.
         """
         if thread_items is None:
             return []
-        items = list(thread_items) if isinstance(thread_items, Sequence) else [thread_items]
+        # Models can be iterated over too: what comes out are their fields.
+        items = [thread_items] if isinstance(thread_items, BaseModel) else list(thread_items)
         converted: list[TResponseInputItem] = []
         for item in items:
             made = await self._convert(item, is_last=item is items[-1])
@@ -160,6 +163,11 @@ class ThreadItemConverter:
                 return await _settled(self.sdk_hidden_context_to_input(item))
             case EndOfTurnItem():
                 return await _settled(self.end_of_turn_to_input(item))
+            case _:  # pyright: ignore[reportUnnecessaryComparison] -- of callers that no checker looks at
+                name = type(cast("object", item)).__name__
+                raise TypeError(
+                    f"Input is made of items of a thread, not of a {name}: of a page give its data."
+                )
 
     # One method per kind.
 
@@ -340,7 +348,7 @@ _DEFAULT_CONVERTER = ThreadItemConverter()
 
 
 async def simple_to_agent_input(
-    thread_items: Sequence[ThreadItem] | ThreadItem | None,
+    thread_items: Iterable[ThreadItem] | ThreadItem | None,
 ) -> list[TResponseInputItem]:
     """Returns items of a thread as input for a run, by the defaults of :class:`ThreadItemConverter`.
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from chatkit.agents.context import AgentContext, ClientToolCall, OfWorkflow
 from chatkit.agents.conversion import Conversion, matters
+from chatkit.agents.inbox import Inbox
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.server.lifetime import current_belongings
 from chatkit.types import (
@@ -79,6 +80,8 @@ class _Run:
         self._context = context
         self._result = result
         self._conversion = Conversion(context, converter)
+        self._inbox = context._inbox
+        self._task: asyncio.Task[Any] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._produced: dict[str, None] = {}
@@ -99,8 +102,7 @@ class _Run:
         """Yields the events."""
         context = self._context
         try:
-            context._bind()
-            await self._take_up_workflow()
+            await self._begin()
             async for event in self._merged():
                 yield event
             if self._error is not None:
@@ -110,7 +112,8 @@ class _Run:
                     for item_id in (*self._produced, *self._conversion.tool_calls):
                         yield ThreadItemRemovedEvent(item_id=item_id)
                 raise self._error
-            await self._keep_open_workflow()
+            if self._leads:
+                await self._keep_open_workflow()
             if context.client_tool_call is not None:
                 yield ThreadItemDoneEvent(item=self._for_the_page(context.client_tool_call))
         finally:
@@ -118,14 +121,48 @@ class _Run:
             if on_end is not None:
                 on_end()
 
+    @property
+    def _leads(self) -> bool:
+        readers = self._context._inbox.readers
+        return bool(readers) and readers[0] is self
+
+    async def _begin(self) -> None:
+        """Takes the context's inbox, unless another run is read with the same context: what tools send is the other's.
+
+        A tool may run another agent with its context and send what that one says. Read from the same inbox, it would
+        be sent again and again.
+        """
+        context, readers = self._context, self._context._inbox.readers
+        self._task = asyncio.current_task()
+        for other in list(readers):
+            if other._task is None or other._task.get_loop() is not asyncio.get_running_loop():
+                readers.remove(other)
+        if not readers or readers[0]._task is self._task:
+            # What this task has read before waits, or was left early: nobody is in the middle of reading it.
+            if readers:
+                readers[0]._step_aside()
+            readers.insert(0, self)
+            context._bind()
+            await self._take_up_workflow()
+        else:
+            readers.append(self)
+            self._inbox = _new_inbox()
+
+    def _step_aside(self) -> None:
+        inbox = self._context._inbox
+        self._inbox = _new_inbox()
+        for entry in [inbox.take() for _ in range(len(inbox))]:
+            (inbox if isinstance(entry, OfWorkflow | BaseModel) else self._inbox).put(entry)
+        inbox.make_room()
+
     async def _merged(self) -> AsyncIterator[ThreadStreamEvent]:
-        context, inbox = self._context, self._context._inbox
+        context = self._context
         convert = self._conversion.convert
         pump = self._pump = asyncio.get_running_loop().create_task(self._read_ahead())
-        pump.add_done_callback(lambda _: inbox.wake())
+        pump.add_done_callback(lambda _: self._inbox.wake())
         while True:
-            while inbox:
-                entry = inbox.take()
+            while self._inbox:
+                entry = self._inbox.take()
                 if isinstance(entry, OfWorkflow):
                     for event in self._conversion.end_own_workflow():
                         yield event
@@ -137,9 +174,14 @@ class _Run:
                     continue
                 for event in await convert(entry):
                     yield self._noted(event)
-            if pump.done() and not inbox and (self._error is not None or not context._widgets_are_running()):
+            if self._leads and self._inbox is not context._inbox:
+                # The other run is over, this one's tools may send more.
+                self._inbox.make_room()
+                self._inbox = context._inbox
+                continue
+            if pump.done() and not self._inbox and (self._error is not None or not self._waits_for_widgets()):
                 return
-            await inbox.wait()
+            await self._inbox.wait()
 
     def _noted(self, event: Any) -> ThreadStreamEvent:
         if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
@@ -148,12 +190,11 @@ class _Run:
         return event
 
     async def _read_ahead(self) -> None:
-        inbox = self._context._inbox
         try:
             async for event in self._result.stream_events():
                 if matters(event):
-                    inbox.put(event)
-                    await inbox.wait_for_room()
+                    self._inbox.put(event)
+                    await self._inbox.wait_for_room()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 -- raised where the events are read, behind them
@@ -161,7 +202,7 @@ class _Run:
 
     async def _close(self) -> None:
         """Stops the run if it is not over, and waits until nothing of it is left."""
-        await self._context._stop_widgets()
+        await self._leave()
         pump = self._pump
         if pump is not None and pump.done():
             return
@@ -172,6 +213,18 @@ class _Run:
             pump.cancel()
             await _settle([pump])
         await _settle(_tasks_of(self._result))
+
+    def _waits_for_widgets(self) -> bool:
+        return self._leads and self._context._widgets_are_running()
+
+    async def _leave(self) -> None:
+        led, readers = self._leads, self._context._inbox.readers
+        if self in readers:
+            readers.remove(self)
+        if readers:
+            readers[0]._inbox.wake()
+        elif led:
+            await self._context._stop_widgets()
 
     async def _take_up_workflow(self) -> None:
         """Continues the workflow that was open when the page was asked to carry out a tool."""
@@ -204,6 +257,12 @@ class _Run:
             name=call.name,
             arguments=call.arguments,
         )
+
+
+def _new_inbox() -> Inbox:
+    inbox = Inbox()
+    inbox.bind()
+    return inbox
 
 
 def _tasks_of(result: RunResultStreaming) -> list[asyncio.Task[Any]]:

@@ -1,10 +1,12 @@
-"""Refuses pages that reach this machine's own server under another name."""
+"""Refuses pages of others that reach this machine's own server, under another name or across origins."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 __all__ = ["LocalHosts", "is_loopback"]
 
@@ -13,16 +15,20 @@ class LocalHosts:
     """ASGI middleware for a server without sign-in that only this machine reaches.
 
     A page on the web can give its own name the address 127.0.0.1 (DNS rebinding). Its requests are of the same
-    origin to the browser, and only the Host header tells that they are not this server's.
+    origin to the browser, and only the Host header tells that they are not this server's. And any page may post a
+    form, with a file in it, without asking first; it cannot read the answer, but the file is there.
 
     Args:
-        application: Gets the requests with a Host header of this machine; the others are answered with 400.
+        application: Gets the requests with a Host header of this machine, and of this machine's pages; the others are
+            answered with 400.
         name: What the user listens on, which is allowed too.
+        origins: Of other pages that may use the chat; ``"*"`` for all.
     """
 
-    def __init__(self, application: Any, name: str) -> None:
+    def __init__(self, application: Any, name: str, origins: Sequence[str] = ()) -> None:
         self._application = application
         self._name = name.lower()
+        self._origins = {origin.rstrip("/").lower() for origin in origins}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in {"http", "websocket"} or self._is_allowed(scope):
@@ -37,10 +43,19 @@ class LocalHosts:
 
     def _is_allowed(self, scope: Any) -> bool:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1:
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        return len(hosts) == 1 and self._is_ours(_without_port(hosts[0])) and all(map(self._may, origins))
+
+    def _is_ours(self, host: str) -> bool:
+        return host.lower() in {"localhost", self._name} or is_loopback(host)
+
+    def _may(self, origin: str) -> bool:
+        if self._origins & {"*", origin.lower()}:
+            return True
+        try:
+            return self._is_ours(urlsplit(origin).hostname or "")
+        except ValueError:
             return False
-        name = _without_port(hosts[0]).lower()
-        return name in {"localhost", self._name} or is_loopback(name)
 
 
 def is_loopback(address: str) -> bool:
@@ -62,7 +77,8 @@ _REFUSAL = json.dumps(
         "error": {
             "code": "bad_request",
             "message": "This server has no sign-in and answers under the names of its own machine only: localhost, "
-            "127.0.0.1, [::1]. To serve it under another name, give --context or another --host.",
+            "127.0.0.1, [::1]. To serve it under another name, give --context or another --host; for pages from "
+            "elsewhere, give their origin with --cors.",
         }
     }
 ).encode()

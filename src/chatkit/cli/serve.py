@@ -232,7 +232,9 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         drain_seconds=settings.drain_seconds,
         ui=_page(settings, target.server) if ui_is_built() else False,
     )
-    return LocalHosts(application, settings.host) if settings.own_machine_only else application
+    if not settings.own_machine_only:
+        return application
+    return LocalHosts(application, settings.host, settings.cors)
 
 
 def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:

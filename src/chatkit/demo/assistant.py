@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, Literal
 
 from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
-from chatkit.demo.attachments import read_newest, to_model_content
+from chatkit.demo.attachments import read_newest, texts_among, to_model_content
 from chatkit.demo.titles import first_words, tidied
 from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
 from chatkit.server import ChatKitServer
@@ -17,6 +18,8 @@ from chatkit.store import Store
 from chatkit.types import (
     Attachment,
     FeedbackKind,
+    NoticeEvent,
+    ThreadItem,
     ThreadItemUpdatedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
@@ -59,6 +62,16 @@ _SETTINGS: Final = ModelSettings()
 """None of the SDK's own, which are for its default model; other models refuse some."""
 _ASSISTANT: Final = Agent[Any](name="Assistant", instructions=_INSTRUCTIONS, model_settings=_SETTINGS)
 _TITLER: Final = Agent[Any](name="Titles", instructions=_TITLE_INSTRUCTIONS, model_settings=_SETTINGS)
+
+
+_MAYBE_THE_FILES: Final = (
+    openai.BadRequestError,
+    openai.NotFoundError,
+    openai.UnprocessableEntityError,
+    openai.InternalServerError,
+)
+"""What endpoints answer to pictures for a model that takes none: each something else."""
+_WITHOUT_FILES: Final = "The model takes no such files. It answers without having seen them."
 
 
 class Endpoint:
@@ -114,31 +127,59 @@ class AssistantServer(ChatKitServer[Any]):
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Answers with the thread's newest items as the model's input."""
         page = await self._threads.load_thread_items(thread.id, None, _HISTORY, "desc", context)
+        items = page.data[::-1]
         contents = await read_newest(self.attachment_store, page.data)
-        agent_input = await _converter(contents).to_agent_input(page.data[::-1])
-        agent_context = AgentContext(thread=thread, store=self._threads, request_context=context)
+        texts = texts_among(contents, items)
         title = None
         if thread.title is None and input is not None:
             said = " ".join(part.text for part in input.content)
             title = _Title(thread, said or " ".join(entry.name for entry in input.attachments))
+        # A model that takes no pictures refuses a thread that one is in, now and with each later message.
+        attempts = [contents, texts] if len(texts) < len(contents) else [contents]
         try:
-            result = Runner.run_streamed(
-                _ASSISTANT, agent_input, context=agent_context, run_config=self._run_config()
-            )
-            async for event in stream_agent_response(agent_context, result):
-                yield event
-                if title is not None and not title.begun and isinstance(event, ThreadItemUpdatedEvent):
-                    title.begun = True
-                    self._begin_title(title, context)
+            while attempts:
+                given, has_begun = attempts.pop(0), False
+                try:
+                    async with aclosing(self._run(thread, items, given, context)) as events:
+                        async for event in events:
+                            has_begun = True
+                            yield event
+                            if (
+                                title is not None
+                                and not title.begun
+                                and isinstance(event, ThreadItemUpdatedEvent)
+                            ):
+                                title.begun = True
+                                self._begin_title(title, context)
+                except _MAYBE_THE_FILES as error:
+                    if has_begun or not attempts:
+                        raise
+                    logger.warning(
+                        "The model did not answer with files, so it is asked without: %s", _line(error)
+                    )
+                    if input is not None and input.attachments:
+                        yield NoticeEvent(level="warning", message=_WITHOUT_FILES)
+                else:
+                    break
         except (openai.OpenAIError, AgentsException) as error:
-            logger.warning(
-                "The model did not answer: %s", " ".join(str(error).split()) or type(error).__name__
-            )
+            logger.warning("The model did not answer: %s", _line(error))
             # Without its cause, which is in the line above: a traceback would tell no more.
             raise CustomStreamError(_explanation(error), allow_retry=True) from None
         finally:
             if title is not None:
                 title.turn_runs = False
+
+    async def _run(
+        self, thread: ThreadMetadata, items: Sequence[ThreadItem], contents: Mapping[str, bytes], context: Any
+    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        agent_input = await _converter(contents).to_agent_input(items)
+        agent_context = AgentContext(thread=thread, store=self._threads, request_context=context)
+        result = Runner.run_streamed(
+            _ASSISTANT, agent_input, context=agent_context, run_config=self._run_config()
+        )
+        async with aclosing(stream_agent_response(agent_context, result)) as events:
+            async for event in events:
+                yield event
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Any
@@ -262,6 +303,10 @@ def first_model(base_url: str) -> str:
 
 def _key() -> str:
     return os.environ.get("OPENAI_API_KEY") or _PLACEHOLDER_KEY
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _explanation(error: Exception) -> str:

@@ -11,7 +11,7 @@ from chatkit.files import ManagedFileStore
 from chatkit.files.simple import LiftedFileStore
 from chatkit.types import Attachment, ThreadItem, UserMessageItem
 
-__all__ = ["read_attachment", "read_newest", "to_model_content", "told_of"]
+__all__ = ["read_attachment", "read_newest", "texts_among", "to_model_content", "told_of"]
 
 _TOGETHER: Final = 20 * 1024 * 1024
 """Bytes of files that the model is given with one request at most, the newest."""
@@ -68,6 +68,21 @@ async def read_newest(files: object, items: Sequence[ThreadItem]) -> dict[str, b
                 return found
             found[attachment.id] = content
     return found
+
+
+def texts_among(contents: Mapping[str, bytes], items: Sequence[ThreadItem]) -> dict[str, bytes]:
+    """Returns the files that a model is given as texts, which every model takes.
+
+    Args:
+        contents: What ``read_newest`` found.
+        items: The items whose files they are.
+    """
+    attachments = [entry for item in items if isinstance(item, UserMessageItem) for entry in item.attachments]
+    return {
+        entry.id: contents[entry.id]
+        for entry in attachments
+        if entry.id in contents and _kind(entry) not in _PICTURES and _kind(entry) != "application/pdf"
+    }
 
 
 def to_model_content(attachment: Attachment, contents: Mapping[str, bytes]) -> dict[str, Any]:

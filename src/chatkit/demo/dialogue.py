@@ -64,7 +64,7 @@ _TIP = "Each button sends an action; the server answers by replacing this widget
 
 async def count(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     """Yields a widget with buttons, one of its texts streamed."""
-    item = WidgetItem(id=new_id("message"), widget=_tea(0, tip=""), copy_text="Tea: 0 cups")
+    item = WidgetItem(id=new_id("message"), widget=_tea(0, tip="", streaming=True), copy_text="Tea: 0 cups")
     yield ThreadItemAddedEvent(item=item)
     words = _TIP.split(" ")
     for number, word in enumerate(words, start=1):
@@ -75,7 +75,7 @@ async def count(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
             ),
         )
         await scene.pause()
-    yield ThreadItemDoneEvent(id=item.id)
+    yield ThreadItemDoneEvent(item=item.model_copy(update={"widget": _tea(0, tip=_TIP)}))
 
 
 def counted(action: Count, widget: WidgetItem) -> WidgetItem:
@@ -84,7 +84,7 @@ def counted(action: Count, widget: WidgetItem) -> WidgetItem:
     return widget.model_copy(update={"widget": _tea(cups, tip=_TIP), "copy_text": f"Tea: {_cups(cups)}"})
 
 
-def _tea(cups: int, tip: str) -> DynamicWidgetRoot:
+def _tea(cups: int, tip: str, *, streaming: bool = False) -> DynamicWidgetRoot:
     return DynamicWidgetRoot(
         type="Card",
         children=[
@@ -113,7 +113,7 @@ def _tea(cups: int, tip: str) -> DynamicWidgetRoot:
                 ],
             ),
             DynamicWidgetComponent(
-                type="Text", id="tip", value=tip, size="sm", color="secondary", streaming=True
+                type="Text", id="tip", value=tip, size="sm", color="secondary", streaming=streaming
             ),
         ],
     )

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -47,7 +47,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("S3FileStore needs obstore: pip install 'chatkit-server[s3]'.") from error
 
 if TYPE_CHECKING:
-    from obstore.store import S3Credential
+    from obstore.store import RetryConfig, S3Credential
 
 __all__ = ["S3Credentials", "S3FileStore"]
 
@@ -60,6 +60,9 @@ _LONGEST: Final = 604800
 """Seconds for which S3 takes a presigned URL at most."""
 
 _REMEMBERED: Final = 4096
+
+_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
+"""The driver's own go on for three minutes, and a user waits meanwhile. A request alone may take 30 seconds."""
 
 
 class S3FileStore(ManagedFileStore):
@@ -374,7 +377,7 @@ class S3FileStore(ManagedFileStore):
 
     def _store(self) -> S3Store:
         if self._client is None:
-            options: dict[str, Any] = {"bucket": self.bucket, "region": self.region}
+            options: dict[str, Any] = {"bucket": self.bucket, "region": self.region, "retry_config": _RETRIES}
             if self._endpoint is not None:
                 options |= {"endpoint": self._endpoint, "virtual_hosted_style_request": False}
                 if urlsplit(self._endpoint).scheme == "http":
@@ -416,6 +419,6 @@ class S3FileStore(ManagedFileStore):
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> StoreUnavailableError:
-        # Behind an empty line comes what only the driver's authors can read.
-        reason = str(error).partition("\n\n")[0].strip()
+        # The driver's texts go on with all that it knows, over many lines.
+        reason = str(error).partition("\n")[0].strip()
         return StoreUnavailableError(f"The bucket {self.bucket!r} cannot be used: {reason}")

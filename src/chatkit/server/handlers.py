@@ -42,7 +42,7 @@ class Handlers(ABC, Generic[TContext]):
     attachment_store: AttachmentStore[TContext] | None = None
 
     # Made on first use: a subclass need not call any __init__.
-    _lifts: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
+    _chatkit_lifts: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
 
     @abstractmethod
     def respond(
@@ -56,7 +56,7 @@ class Handlers(ABC, Generic[TContext]):
             context: What was given to :meth:`process`.
         """
 
-    def _action(
+    def _chatkit_action(
         self,
         thread: ThreadMetadata,
         action: Action[str, Any],
@@ -70,7 +70,7 @@ class Handlers(ABC, Generic[TContext]):
         """
         raise UnsupportedOperationError("Override action() to react to actions of widgets.")
 
-    def _sync_action(
+    def _chatkit_sync_action(
         self,
         thread: ThreadMetadata,
         action: Action[str, Any],
@@ -89,8 +89,8 @@ class Handlers(ABC, Generic[TContext]):
         action: Any
         sync_action: Any
     else:
-        action = _action
-        sync_action = _sync_action
+        action = _chatkit_action
+        sync_action = _chatkit_sync_action
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
@@ -121,7 +121,7 @@ class Handlers(ABC, Generic[TContext]):
             pending_items: The unfinished items in the state reached, without empty ones.
             context: The request's context.
         """
-        store = self._store()
+        store = self._chatkit_store()
         for item in pending_items:
             await store.put_thread_item(thread.id, item, context)
         note = SDKHiddenContextItem(
@@ -142,7 +142,7 @@ class Handlers(ABC, Generic[TContext]):
             error: What the handler raised, or ``chatkit.server.Interrupted`` when the process ends.
             context: The request's context.
         """
-        store = self._store()
+        store = self._chatkit_store()
         for item in pending_items:
             await store.put_thread_item(thread.id, item, context)
 
@@ -171,19 +171,19 @@ class Handlers(ABC, Generic[TContext]):
 
     # The stores, as the server uses them.
 
-    def _store(self) -> Store[Any]:
-        return self._lifted()[0]
+    def _chatkit_store(self) -> Store[Any]:
+        return self._chatkit_lifted()[0]
 
-    def _files(self) -> AttachmentStore[Any] | None:
-        return self._lifted()[1]
+    def _chatkit_files(self) -> AttachmentStore[Any] | None:
+        return self._chatkit_lifted()[1]
 
-    def _lifted(self) -> tuple[Store[Any], AttachmentStore[Any] | None]:
+    def _chatkit_lifted(self) -> tuple[Store[Any], AttachmentStore[Any] | None]:
         store, files = self.store, self.attachment_store
-        held = self._lifts
+        held = self._chatkit_lifts
         if held is not None and held[0] is store and held[1] is files:
             return held[2]
         lifted = _lift_stores(store, files)
-        self._lifts = (store, files, lifted)
+        self._chatkit_lifts = (store, files, lifted)
         return lifted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import Token
@@ -16,6 +17,9 @@ from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem, to_wire
 __all__ = ["Recovery"]
 
 logger = logging.getLogger("chatkit.server")
+
+_AT_ONCE: Final = 8
+"""Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
 
 
 class Recovery:
@@ -43,23 +47,26 @@ class Recovery:
                 request in its thread.
             rerun: Begins a turn again, and tells whether it did.
         """
-        settled = 0
-        for turn in await self._log.claim_interrupted():
-            if await self._begun_again(turn, rerun):
-                settled += 1
-                continue
-            takes_owners = store.knows_owners and turn.info.owner is not None
-            context = (
-                OwnerContext(str(turn.info.owner))
-                if takes_owners
-                else context_of(turn.info.owner, turn.info.thread_id)
-            )
-            if context is None:
-                # A log hands out again what nobody settled in time.
-                self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
-                continue
-            settled += await self._finalise(turn, store, context)
-        return settled
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def end(turn: InterruptedTurn) -> bool:
+            async with gate:
+                if await self._begun_again(turn, rerun):
+                    return True
+                takes_owners = store.knows_owners and turn.info.owner is not None
+                context = (
+                    OwnerContext(str(turn.info.owner))
+                    if takes_owners
+                    else context_of(turn.info.owner, turn.info.thread_id)
+                )
+                if context is None:
+                    # A log hands out again what nobody settled in time.
+                    self._orphans.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
+                    return False
+                return await self._finalise(turn, store, context)
+
+        claimed = await self._log.claim_interrupted()
+        return sum(await asyncio.gather(*(end(turn) for turn in claimed)))
 
     async def finalise_orphans(self, thread_id: str, store: Store[Any], context: object) -> None:
         """Finalises turns of a thread that waited for a request, now that there is one.

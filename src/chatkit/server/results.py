@@ -7,12 +7,15 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Final
 
+from chatkit.errors import ErrorCode
 from chatkit.server.turn import Turn
 from chatkit.sse import encode_event
 from chatkit.streams.base import EndState, LogEntry, TurnInfo, TurnReader
+from chatkit.types import ErrorEvent, to_wire
 
 __all__ = ["NonStreamingResult", "StreamingResult", "TurnFeed", "end_frame"]
 
+_INTERRUPTED: Final = to_wire(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted"))
 _UNREAD_LIMIT: Final = 5.0
 """Seconds after which a stream that nobody began to read counts as disconnected."""
 
@@ -64,8 +67,9 @@ class TurnFeed:
                 else:
                     for _, data in entries:
                         yield b"data: " + data + b"\n\n"
-            if self.with_ids and self._reader.end is not None:
-                yield self._end_frame(self._reader.end)
+            last = self._last_frame()
+            if last is not None:
+                yield last
             await self._settle()
         finally:
             await self.leave()
@@ -83,8 +87,9 @@ class TurnFeed:
                     entries = entries + self._reader.ready()  # noqa: PLW2901
                 yield b"".join(map(self._frame, entries))
                 last = clock()
-            if self.with_ids and self._reader.end is not None:
-                yield self._end_frame(self._reader.end)
+            last = self._last_frame()
+            if last is not None:
+                yield last
             await self._settle()
         finally:
             await self.leave()
@@ -131,8 +136,13 @@ class TurnFeed:
             return b"%b%d\ndata: %b\n\n" % (self._id_head, entry.seq, entry.data)
         return b"data: " + entry.data + b"\n\n"
 
-    def _end_frame(self, end: EndState) -> bytes:
-        return end_frame(self.info.id, end, cursor=f"{self.info.id}:{self._last_seq}")
+    def _last_frame(self) -> bytes | None:
+        end = self._reader.end
+        if self.with_ids:
+            # Without an end the turn goes on in another worker, where this reader finds it.
+            cursor = f"{self.info.id}:{self._last_seq}"
+            return None if end is None else end_frame(self.info.id, end, cursor=cursor)
+        return b"data: " + _INTERRUPTED + b"\n\n" if end is None else None
 
 
 def end_frame(turn_id: str, status: EndState, *, cursor: str | None = None) -> bytes:

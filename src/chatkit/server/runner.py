@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from chatkit.errors import (
+    ErrorCode,
     ShuttingDownError,
     StoreError,
     ThreadBusyError,
@@ -21,6 +22,7 @@ from chatkit.server.threads import ThreadEditor, ThreadLocks
 from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
+from chatkit.types import ErrorEvent
 
 __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "Runner"]
 
@@ -103,6 +105,8 @@ class Runner:
                 if reader is None:
                     raise StoreError(f"The log lost turn {turn_id} as it began.")
             except BaseException:
+                # The same message, sent again meanwhile, may be read from this turn.
+                pipeline.accept(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True))
                 await pipeline.writer.close(EndState.FAILED)
                 raise
         except BaseException:

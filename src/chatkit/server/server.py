@@ -96,8 +96,8 @@ class ChatKitServer(Handlers[TContext]):
     file_limits: FileLimits | None = None
 
     # Made on first use: a subclass need not call __init__ of this class.
-    _runner: Runner | None = None
-    _recovered_at: float = -math.inf
+    _chatkit_runner: Runner | None = None
+    _chatkit_recovered_at: float = -math.inf
 
     def __init__(
         self,
@@ -145,10 +145,10 @@ class ChatKitServer(Handlers[TContext]):
             ChatKitError: The server cannot carry it out.
         """
         parsed = parse_request(request)
-        await self._recover_now_and_then()
+        await self._chatkit_recover_now_and_then()
         if is_streaming_req(parsed):
-            return await self._stream(parsed, context)
-        return NonStreamingResult(await self._answer(parsed, context))
+            return await self._chatkit_stream(parsed, context)
+        return NonStreamingResult(await self._chatkit_answer(parsed, context))
 
     async def upload_attachment(
         self, params: AttachmentCreateParams, source: Path, context: TContext
@@ -164,20 +164,20 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The file is not taken, or is not what the page says. Nothing was kept.
             UnsupportedOperationError: The attachment store takes two-phase uploads only.
         """
-        return NonStreamingResult(await self._operations(context).upload_attachment(params, source))
+        return NonStreamingResult(await self._chatkit_operations(context).upload_attachment(params, source))
 
     async def sweep_orphans(self) -> int:
         """Deletes uploaded files that no message came for in time. Returns how many there were.
 
         The applications of ``chatkit.web`` do so now and then.
         """
-        files = self._files()
+        files = self._chatkit_files()
         return 0 if files is None else await files.sweep_orphans()
 
     @property
     def max_upload_bytes(self) -> int | None:
         """Bytes of an uploaded file at most; None for any number."""
-        limits = self._effective_file_limits()
+        limits = self._chatkit_effective_file_limits()
         return None if limits is None else limits.max_bytes
 
     async def recover(self) -> int:
@@ -188,16 +188,18 @@ class ChatKitServer(Handlers[TContext]):
         Returns:
             How many there were.
         """
-        self._recovered_at = time.monotonic()
-        turns = self._turns()
+        self._chatkit_recovered_at = time.monotonic()
+        turns = self._chatkit_turns()
         if turns.shutting_down:
             return 0
-        return await turns.recovery.recover(self._store(), self.recovery_context, self._run_again)
+        return await turns.recovery.recover(
+            self._chatkit_store(), self.recovery_context, self._chatkit_run_again
+        )
 
     @property
     def sweep_seconds(self) -> float:
         """Seconds between two calls of :meth:`recover` that an application had better make."""
-        return self._turns().log.sweep_seconds
+        return self._chatkit_turns().log.sweep_seconds
 
     async def drain(self, seconds: float) -> None:
         """Takes no new turns, gives running ones some time to end, then does what :meth:`shutdown` does.
@@ -205,28 +207,28 @@ class ChatKitServer(Handlers[TContext]):
         Args:
             seconds: How long to wait for running turns at most.
         """
-        await self._turns().drain(seconds)
+        await self._chatkit_turns().drain(seconds)
 
     async def shutdown(self) -> None:
         """Ends all running turns as interrupted, their partial answers stored and their readers told."""
-        await self._turns().shutdown()
+        await self._chatkit_turns().shutdown()
 
     async def close(self) -> None:
         """Shuts down, then releases what log and store hold. The server can be used again afterwards."""
-        turns = self._turns()
+        turns = self._chatkit_turns()
         await turns.shutdown()
         await turns.log.close()
         # A store written for openai-chatkit may have a method of this name that is not async.
-        await settled(self._store().close())
+        await settled(self._chatkit_store().close())
         turns.reopen()
 
     async def check(self) -> None:
         """Raises if requests cannot be served: the store does not answer."""
-        await self._store().check()
+        await self._chatkit_store().check()
 
     def check_workers(self, workers: int) -> None:
         """Raises ConfigurationError if so many workers cannot serve together: their stream log is not shared."""
-        log = self._turns().log
+        log = self._chatkit_turns().log
         if workers > 1 and not log.shared:
             raise ConfigurationError(
                 f"{workers} workers cannot share {type(log).__name__}: a turn could not be resumed or stopped from "
@@ -236,74 +238,84 @@ class ChatKitServer(Handlers[TContext]):
 
     # How it is done.
 
-    def _effective_file_limits(self) -> FileLimits | None:
-        if self.file_limits is None and isinstance(self._files(), LiftedFileStore):
+    def _chatkit_effective_file_limits(self) -> FileLimits | None:
+        if self.file_limits is None and isinstance(self._chatkit_files(), LiftedFileStore):
             return DEFAULT_LIMITS
         return self.file_limits
 
-    def _operations(self, context: TContext) -> Operations:
-        return Operations(self._store(), self._turns(), context, self._files(), self._effective_file_limits())
+    def _chatkit_operations(self, context: TContext) -> Operations:
+        return Operations(
+            self._chatkit_store(),
+            self._chatkit_turns(),
+            context,
+            self._chatkit_files(),
+            self._chatkit_effective_file_limits(),
+        )
 
-    def _turns(self) -> Runner:
-        if self._runner is None:
-            self._runner = Runner(self.stream_log or self._store().stream_log() or MemoryStreamLog(), self)
-        return self._runner
+    def _chatkit_turns(self) -> Runner:
+        if self._chatkit_runner is None:
+            self._chatkit_runner = Runner(
+                self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog(), self
+            )
+        return self._chatkit_runner
 
     def keeps_pending_items(self, *, cancelled: bool) -> bool:
         """Tells whether the hook for stopped or failed turns is the one of this class."""
         name = "handle_stream_cancelled" if cancelled else "handle_stream_error"
         return getattr(type(self), name) is getattr(ChatKitServer, name)
 
-    async def _recover_now_and_then(self) -> None:
+    async def _chatkit_recover_now_and_then(self) -> None:
         # Where nothing else does so in the background.
-        if time.monotonic() - self._recovered_at >= max(self.sweep_seconds, _RECOVER_EVERY):
+        if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_EVERY):
             await self.recover()
 
-    async def _run_again(self, turn: InterruptedTurn) -> bool:
+    async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; tells whether it did."""
         saved = turn.info.context
         if saved is None or turn.info.attempt > self.rerun_on_crash:
             return False
         loaded = self.load_context(json.loads(saved))
         context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
-        plan = await self._planner(context).run_again(turn.info)
-        return plan is not None and await self._turns().begin_again(
+        plan = await self._chatkit_planner(context).run_again(turn.info)
+        return plan is not None and await self._chatkit_turns().begin_again(
             turn,
             plan,
-            store=self._store(),
+            store=self._chatkit_store(),
             context=context,
             persist_item_updates=self.persist_item_updates,
             may_move=turn.info.attempt < self.rerun_on_crash,
         )
 
-    def _saved_context(self, plan: TurnPlan, context: TContext, *, outlives_reader: bool) -> str | None:
+    def _chatkit_saved_context(
+        self, plan: TurnPlan, context: TContext, *, outlives_reader: bool
+    ) -> str | None:
         # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
         if self.rerun_on_crash < 1 or not plan.message or not outlives_reader:
             return None
         data = self.dump_context(context)
         return None if data is None else json.dumps(data)
 
-    def _planner(self, context: TContext) -> Planner:
+    def _chatkit_planner(self, context: TContext) -> Planner:
         return Planner(
             self,
-            self._store(),
+            self._chatkit_store(),
             context,
             handles_actions=type(self).action is not ChatKitServer.action,
-            files=self._files(),
-            limits=self._effective_file_limits(),
+            files=self._chatkit_files(),
+            limits=self._chatkit_effective_file_limits(),
         )
 
-    async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:
-        turns = self._turns()
-        operations = self._operations(context)
+    async def _chatkit_answer(self, request: NonStreamingReq, context: TContext) -> bytes:
+        turns = self._chatkit_turns()
+        operations = self._chatkit_operations(context)
         match request:
             case ThreadsGetByIdReq(params=params):
-                await turns.recovery.finalise_orphans(params.thread_id, self._store(), context)
+                await turns.recovery.finalise_orphans(params.thread_id, self._chatkit_store(), context)
                 return await operations.get_thread(params.thread_id)
             case ThreadsListReq(params=params):
                 return await operations.list_threads(params)
             case ItemsListReq(params=params):
-                await turns.recovery.finalise_orphans(params.thread_id, self._store(), context)
+                await turns.recovery.finalise_orphans(params.thread_id, self._chatkit_store(), context)
                 return await operations.list_items(params)
             case ItemsFeedbackReq(params=params):
                 return await operations.feedback(params, self.add_feedback)
@@ -318,53 +330,59 @@ class ChatKitServer(Handlers[TContext]):
             case InputTranscribeReq(params=params):
                 return await operations.transcribe(params, self.transcribe)
             case TurnsStopReq(params=params):
-                await self._store().load_thread(params.thread_id, context)
+                await self._chatkit_store().load_thread(params.thread_id, context)
                 stopped = await turns.stop(params.thread_id, params.turn_id)
                 return json.dumps({"stopped": stopped}, separators=(",", ":")).encode()
             case _:
                 overridden = type(self).sync_action is not ChatKitServer.sync_action
                 return await operations.sync_action(
-                    request.params, self._planner(context), self.sync_action if overridden else None
+                    request.params, self._chatkit_planner(context), self.sync_action if overridden else None
                 )
 
-    async def _stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
+    async def _chatkit_stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
         if isinstance(request, TurnsResumeReq):
-            return await self._resume(request, context)
-        planner = self._planner(context)
+            return await self._chatkit_resume(request, context)
+        planner = self._chatkit_planner(context)
         if not isinstance(request, ThreadsCreateReq):
-            await self._turns().recovery.finalise_orphans(request.params.thread_id, self._store(), context)
+            await self._chatkit_turns().recovery.finalise_orphans(
+                request.params.thread_id, self._chatkit_store(), context
+            )
         match request:
             case ThreadsCreateReq(params=params):
-                return await self._message(request, lambda: planner.create(params), context)
+                return await self._chatkit_message(request, lambda: planner.create(params), context)
             case ThreadsAddUserMessageReq(params=params):
-                return await self._message(request, lambda: planner.add_user_message(params), context)
+                return await self._chatkit_message(request, lambda: planner.add_user_message(params), context)
             case ThreadsCustomActionReq(params=params):
-                return await self._begin(request, await planner.custom_action(params), context)
+                return await self._chatkit_begin(request, await planner.custom_action(params), context)
             case _:
                 pass
         # Sent twice at once, the second one finds what the first one did.
-        async with self._turns().answering.hold(request.params.thread_id):
+        async with self._chatkit_turns().answering.hold(request.params.thread_id):
             match request:
                 case ThreadsRetryAfterItemReq(params=params):
                     plan = await planner.retry(params)
                     if self.concurrency != "reject":
                         # Whatever still runs in the thread writes behind the item that everything is deleted after.
-                        stopped = await self._turns().stop(params.thread_id, reason="interrupt")
+                        stopped = await self._chatkit_turns().stop(params.thread_id, reason="interrupt")
                         plan = await planner.retry(params) if stopped else plan
                 case ThreadsAddClientToolOutputReq(params=params):
                     plan = await planner.add_client_tool_output(params)
                 case ThreadsAddStructuredInputReq(params=params):
                     plan = await planner.add_structured_input(params)
-            return await self._begin(request, plan, context)
+            return await self._chatkit_begin(request, plan, context)
 
-    async def _begin(self, request: StreamingReq, plan: TurnPlan, context: TContext) -> StreamingResult:
-        return await self._start(plan, context, turn_id=new_id("turn"), resumable=is_resumable(request))
+    async def _chatkit_begin(
+        self, request: StreamingReq, plan: TurnPlan, context: TContext
+    ) -> StreamingResult:
+        return await self._chatkit_start(
+            plan, context, turn_id=new_id("turn"), resumable=is_resumable(request)
+        )
 
-    async def _start(
+    async def _chatkit_start(
         self, plan: TurnPlan, context: TContext, *, turn_id: str, resumable: bool, kept: bool = False
     ) -> StreamingResult:
-        store = self._store()
-        return await self._turns().start(
+        store = self._chatkit_store()
+        return await self._chatkit_turns().start(
             plan,
             turn_id=turn_id,
             store=store,
@@ -375,12 +393,12 @@ class ChatKitServer(Handlers[TContext]):
             on_disconnect=self.on_disconnect,
             concurrency=self.concurrency,
             persist_item_updates=self.persist_item_updates,
-            saved_context=self._saved_context(
+            saved_context=self._chatkit_saved_context(
                 plan, context, outlives_reader=resumable or self.on_disconnect == "continue"
             ),
         )
 
-    async def _message(
+    async def _chatkit_message(
         self,
         request: ThreadsCreateReq | ThreadsAddUserMessageReq,
         make_plan: Callable[[], Awaitable[TurnPlan]],
@@ -388,8 +406,12 @@ class ChatKitServer(Handlers[TContext]):
     ) -> StreamingResult:
         key = idempotency_key(request)
         if key is None:
-            return await self._begin(request, await make_plan(), context)
-        log, owner, mark = self._turns().log, _owner(self._store(), context), fingerprint(request)
+            return await self._chatkit_begin(request, await make_plan(), context)
+        log, owner, mark = (
+            self._chatkit_turns().log,
+            _owner(self._chatkit_store(), context),
+            fingerprint(request),
+        )
         turn_id = new_id("turn")
         plan: TurnPlan | RequestError
         try:
@@ -405,7 +427,7 @@ class ChatKitServer(Handlers[TContext]):
                 raise InvalidRequestError(
                     "This idempotency key was used for another message. Make a new key."
                 )
-            again = await self._sent_before(request, claim, context)
+            again = await self._chatkit_sent_before(request, claim, context)
             if again is not None:
                 return again
         try:
@@ -413,51 +435,53 @@ class ChatKitServer(Handlers[TContext]):
                 raise plan
             if claim.fresh:
                 resumable = is_resumable(request)
-                return await self._start(plan, context, turn_id=turn_id, resumable=resumable, kept=True)
+                return await self._chatkit_start(
+                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
+                )
         except BaseException:
             await log.release_key(owner, key)
             raise
         # The message was deleted since, or its process died before it was stored: it is a new one.
         await log.release_key(owner, key)
-        return await self._message(request, make_plan, context)
+        return await self._chatkit_message(request, make_plan, context)
 
-    async def _sent_before(
+    async def _chatkit_sent_before(
         self, request: StreamingReq, claim: KeyClaim, context: TContext
     ) -> StreamingResult | None:
         """Returns the turn of a message that was sent before; None if nothing of it is left."""
-        turns, resumable = self._turns(), is_resumable(request)
+        turns, resumable = self._chatkit_turns(), is_resumable(request)
         await turns.wait_begun(claim.turn_id)
         info = await turns.log.find(claim.turn_id)
-        if info is not None and not await self._died_unstored(claim, context):
+        if info is not None and not await self._chatkit_died_unstored(claim, context):
             return await turns.attach(info, None, with_ids=resumable)
         # A turn of which nothing is known may have been cut off with its process.
         end = await turns.log.ended(claim.turn_id) or EndState.INTERRUPTED
         created = isinstance(request, ThreadsCreateReq)
         try:
             frames = await replay_from_store(
-                self._store(), claim, context, created=created, end=end if resumable else None
+                self._chatkit_store(), claim, context, created=created, end=end if resumable else None
             )
         except NotFoundError:
             return None
         return StreamingResult(frames)
 
-    async def _died_unstored(self, claim: KeyClaim, context: TContext) -> bool:
+    async def _chatkit_died_unstored(self, claim: KeyClaim, context: TContext) -> bool:
         """Tells whether the worker of a turn died before it had stored the message."""
         if (
-            await self._turns().log.ended(claim.turn_id) is not EndState.INTERRUPTED
+            await self._chatkit_turns().log.ended(claim.turn_id) is not EndState.INTERRUPTED
             or claim.user_item_id is None
         ):
             return False
         try:
-            await self._store().load_item(claim.thread_id, claim.user_item_id, context)
+            await self._chatkit_store().load_item(claim.thread_id, claim.user_item_id, context)
         except NotFoundError:
             return True
         return False
 
-    async def _resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
+    async def _chatkit_resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after
-        turns = self._turns()
-        await self._store().load_thread(thread_id, context)
+        turns = self._chatkit_turns()
+        await self._chatkit_store().load_thread(thread_id, context)
         if after is None:
             info = await turns.log.latest(thread_id)
             seq = None

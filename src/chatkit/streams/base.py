@@ -150,7 +150,7 @@ class TurnWriter(ABC):
         """Appends an event (JSON in UTF-8) and returns its number. Never waits.
 
         Raises:
-            StaleTurnError: Another worker has taken the turn over; raised once, so that the turn ends.
+            StaleTurnError: Another worker has taken the turn over; raised once, and not to who has asked for ``lost``.
         """
 
     @property

@@ -84,7 +84,9 @@ class KeySet:
         Raises:
             AuthenticationUnavailableError: The keys cannot be fetched, and none are known.
         """
-        if self._keys is None or time.monotonic() - self._fetched_at >= self._lifetime:
+        is_old = time.monotonic() - self._fetched_at >= self._lifetime
+        # Where keys are known, one request looks for newer ones, and the others do not wait for it.
+        if self._keys is None or (is_old and not self._lock().locked()):
             await self._refresh(self._fetched_at)
         found = self._known(key_id, algorithm)
         if found is None:
@@ -95,6 +97,9 @@ class KeySet:
             raise AuthenticationUnavailableError
         return found
 
+    def _lock(self) -> asyncio.Lock:
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
     def _known(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         fitting = [key for key in self._keys or () if key.algorithm_name == algorithm]
         if key_id is None:
@@ -103,17 +108,16 @@ class KeySet:
 
     async def _refresh(self, seen: float) -> None:
         """Fetches the keys, unless somebody else has done so since, or a moment ago."""
-        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with lock:
-            now = time.monotonic()
-            if self._fetched_at > seen or now < self._next_try:
+        async with self._lock():
+            if self._fetched_at > seen or time.monotonic() < self._next_try:
                 return
-            self._next_try = now + min(self._pause, _PAUSE_AFTER_FAILURE)
             try:
                 async with asyncio.timeout(self._timeout):
                     self._keys = await self._fetch()
             except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, jwt.PyJWTError) as error:
                 logger.warning("The keys of %s cannot be fetched: %r", self._issuer, error)
+                # From now on: those that waited for this fetch must not wait for one more each.
+                self._next_try = time.monotonic() + min(self._pause, _PAUSE_AFTER_FAILURE)
             else:
                 self._fetched_at = time.monotonic()
                 self._next_try = self._fetched_at + self._pause

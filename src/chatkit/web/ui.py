@@ -24,7 +24,7 @@ __all__ = ["Page", "Prompt", "ui_is_built", "ui_routes"]
 STATIC: Final = Path(__file__).parent / "static"
 
 _ENTRY: Final = "chatkit.js"
-_ENTRIES: Final = (_ENTRY, "resumable-fetch.js")
+_SCRIPTS: Final = (_ENTRY, "resumable-fetch.js")
 _PAGE: Final = "index.html"
 _FOLDERS: Final = ("chunks", "assets")
 _FOREVER: Final = "public, max-age=31536000, immutable"
@@ -86,7 +86,8 @@ def ui_is_built() -> bool:
 def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: Page | None = None) -> list[BaseRoute]:
     """Returns the routes of the element, and of the page if there is to be one.
 
-    A page of the application's own takes the element by ``<script src="/chatkit.js" async></script>``.
+    A page of the application's own takes the element by ``<script src="/chatkit.js" async></script>``; one that keeps
+    another element imports ``resumableFetch`` from ``/resumable-fetch.js``.
 
     Args:
         path: The folder of the routes, beginning and ending with a slash: ``"/assets/chat/"`` puts the element at
@@ -105,11 +106,11 @@ def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: Page | None = No
             "a wheel, or build it in a checkout with scripts/ui."
         )
 
-    def entry(name: str) -> Route:
-        async def named(request: Request) -> Response:
+    def script(name: str) -> Route:
+        async def entry(request: Request) -> Response:
             return _answer(request, _file(name), _ASK_AGAIN)
 
-        return Route(f"{path}{name}", named, methods=["GET"])
+        return Route(f"{path}{name}", entry, methods=["GET"])
 
     def folder(name: str) -> Route:
         async def hashed(request: Request) -> Response:
@@ -120,7 +121,7 @@ def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: Page | None = No
 
         return Route(f"{path}{name}/{{file}}", hashed, methods=["GET"])
 
-    routes: list[BaseRoute] = [*map(entry, _ENTRIES), *map(folder, _FOLDERS)]
+    routes: list[BaseRoute] = [*map(script, _SCRIPTS), *map(folder, _FOLDERS)]
     if page is not None:
         routes.append(Route(path, _page_endpoint(page, path, chat), methods=["GET"]))
     return routes

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from chatkit.errors import WidgetTemplateError
 
@@ -58,7 +58,7 @@ def render(template: jinja2.Template, values: dict[str, Any], name: str) -> str:
         raise _UndefinedError(f"{problem}: {error}. Give the value to build().") from error
     except jinja2.TemplateError as error:
         raise _RenderingError(f"{problem}: {error}") from error
-    except TypeError as error:
+    except (TypeError, PydanticSerializationError) as error:
         raise _ValueTypeError(f"{problem}: {error}") from error
 
 
@@ -67,5 +67,12 @@ def _environment() -> jinja2.Environment:
     # What comes out is JSON, which `tojson` escapes for; HTML's escapes would be shown as they are.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
     # Times, decimals and models go into a widget as they go over the wire.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": to_jsonable_python}
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _to_json}
     return environment
+
+
+def _to_json(value: object) -> Any:
+    if isinstance(value, jinja2.Undefined):
+        # Raises what any other use of a missing value does, which names it.
+        return str(value)
+    return to_jsonable_python(value)

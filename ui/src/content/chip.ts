@@ -9,7 +9,7 @@ import { readLink } from "./urls";
 export function citationChip({ number, source }: Citation, host: ContentHost): HTMLElement {
   const label = host.translate("sources.citation", { number, title: source.title });
   const inline = source.type === "entity" ? (source.inline_label ?? "") : "";
-  const common = { class: inline ? "cite named" : "cite", "aria-label": label, "data-citation": String(number), dir: "auto" };
+  const common = { class: inline ? "cite named" : "cite", "aria-label": label, "data-citation": String(number), dir: "auto", part: "citation" };
   const link = source.type === "url" ? readLink(source.url) : null;
   const chip =
     link?.kind === "external"

@@ -34,7 +34,7 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   const shown = language || host.translate("code.plain");
   const code = element("code", {}, text);
   if (language) code.dataset["language"] = language;
-  const copy = element("button", { type: "button", class: "copy", "aria-label": host.translate("code.copy") });
+  const copy = element("button", { type: "button", class: "copy", part: "code-copy", "aria-label": host.translate("code.copy") });
   copy.append(iconElement("copy"));
   if (!open) {
     setKey(code, `${language}\n${text}`);
@@ -43,8 +43,8 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   const label = host.translate("code.label", { language: shown });
   return element(
     "figure",
-    { class: "code", dir: "ltr", "aria-label": label },
-    element("figcaption", {}, element("span", {}, shown), copy),
+    { class: "code", part: "code", dir: "ltr", "aria-label": label },
+    element("figcaption", { part: "code-bar" }, element("span", {}, shown), copy),
     element("pre", { tabindex: "0" }, code),
   );
 }

@@ -18,11 +18,11 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
 /** An anchor for addresses that open outside, a button for deep links, bare text for refused ones. */
 export function linkElement(link: Link, host: ContentHost, address: string): HTMLElement {
   if (link.kind === "external") {
-    return element("a", { href: link.href, target: "_blank", rel: "noopener noreferrer nofollow" });
+    return element("a", { href: link.href, target: "_blank", rel: "noopener noreferrer nofollow", part: "link" });
   }
   if (link.kind === "refused") {
     host.onLog("link.refused", { url: address });
     return element("span");
   }
-  return element("button", { type: "button", class: "deep", role: "link", "data-deep": address });
+  return element("button", { type: "button", class: "deep", role: "link", "data-deep": address, part: "link" });
 }

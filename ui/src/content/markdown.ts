@@ -238,7 +238,7 @@ export class CkMarkdown extends LitElement {
   protected override render(): TemplateResult {
     const listed = this.sources && !this.streaming && this.#citations.size > 0;
     return html`${this.#root}${listed
-      ? html`<ck-sources part="sources" .sources=${[...this.#citations.values()].map((one) => one.source)} .host=${this.#host}></ck-sources>`
+      ? html`<ck-sources part="sources" exportparts="sources-toggle, source" .sources=${[...this.#citations.values()].map((one) => one.source)} .host=${this.#host}></ck-sources>`
       : nothing}${this.#preview.render()}`;
   }
 

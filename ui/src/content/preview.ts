@@ -138,13 +138,13 @@ export class PreviewController implements ReactiveController {
     const { source } = this.#current;
     const host = this.#host();
     if (this.#widget) {
-      return html`<div class="preview" popover="manual" role="tooltip">
+      return html`<div class="preview" part="preview" popover="manual" role="tooltip">
         <ck-widget .widget=${this.#widget} .host=${host}></ck-widget>
       </div>`;
     }
     const origin = sourceOrigin(source);
     const date = day(source.timestamp, host.locale);
-    return html`<div class="preview" popover="manual" role="tooltip">
+    return html`<div class="preview" part="preview" popover="manual" role="tooltip">
       <div class="origin"><ck-icon .name=${sourceIcon(source)} .host=${host}></ck-icon><span>${origin}</span></div>
       <div class="title" dir="auto">${source.title}</div>
       ${source.description ? html`<div class="description" dir="auto">${source.description}</div>` : nothing}

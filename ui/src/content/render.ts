@@ -129,7 +129,7 @@ class Renderer {
     const table = element("table", this.#direction, element("thead", {}, row(token.header, "th")));
     if (token.rows.length > 0) table.append(element("tbody", {}, ...token.rows.map((cells) => row(cells, "td"))));
     const label = this.#context.host.translate("table.label");
-    return element("div", { class: "table", role: "group", tabindex: "0", "aria-label": label }, table);
+    return element("div", { class: "table", part: "table", role: "group", tabindex: "0", "aria-label": label }, table);
   }
 
   #math(token: MathToken, parent: Node): void {

@@ -128,12 +128,12 @@ export class CkSources extends LitElement {
       <span class="origin"><ck-icon .name=${sourceIcon(source)} .host=${host}></ck-icon><span>${origin}</span></span>`;
     const link = source.type === "url" ? readLink(source.url) : null;
     if (link?.kind === "external") {
-      return html`<a class="source" href=${link.href} target="_blank" rel="noopener noreferrer nofollow">${inside}</a>`;
+      return html`<a class="source" part="source" href=${link.href} target="_blank" rel="noopener noreferrer nofollow">${inside}</a>`;
     }
     if (source.type === "entity" && source.interactive) {
-      return html`<button type="button" class="source" @click=${() => host.entities?.onClick?.(source)}>${inside}</button>`;
+      return html`<button type="button" class="source" part="source" @click=${() => host.entities?.onClick?.(source)}>${inside}</button>`;
     }
-    return html`<div class="source">${inside}</div>`;
+    return html`<div class="source" part="source">${inside}</div>`;
   }
 
   protected override render(): TemplateResult | typeof nothing {

@@ -7,29 +7,8 @@ import { asError, isAbort, ServerError } from "../protocol/errors";
 import { upload } from "../protocol/uploads";
 import type { InferenceOptions, TagContent, UserContent, WireAttachment } from "../protocol/wire";
 import type { OutgoingMessage } from "./conversation";
-import { localId } from "./ids";
+import { type Draft, type DraftAttachment, Drafts, entryOf, NOTHING, uploaded, withPreview } from "./drafts";
 import { contentOf, textOf, tokenOf } from "./mentions";
-
-export interface DraftAttachment {
-  key: string;
-  name: string;
-  mimeType: string;
-  size: number | null;
-  state: "uploading" | "ready" | "failed";
-  /** From 0 to 1; null where it is not known. */
-  progress: number | null;
-  error: string | null;
-  preview: string | null;
-  file: File | null;
-  attachment: WireAttachment | null;
-}
-
-export interface Draft {
-  text: string;
-  tags: TagContent[];
-  quote: string | null;
-  attachments: DraftAttachment[];
-}
 
 export interface ComposerHost {
   readonly client: ProtocolClient;
@@ -44,27 +23,21 @@ export interface ComposerHost {
   announce(text: string): void;
 }
 
-const NOTHING: Draft = { text: "", tags: [], quote: null, attachments: [] };
-
 export class Composer {
   toolId: string | null = null;
   /** What is wrong with the files that were just picked. */
   complaints: string[] = [];
 
   #modelId: string | null = null;
-  #drafts = new Map<string, Draft>();
+  readonly #drafts: Drafts;
   #uploads = new Map<string, AbortController>();
 
-  constructor(private readonly host: ComposerHost) {}
+  constructor(private readonly host: ComposerHost) {
+    this.#drafts = new Drafts(() => host.endpoint.url);
+  }
 
   get draft(): Draft {
-    const key = this.#key();
-    let draft = this.#drafts.get(key);
-    if (!draft) {
-      draft = { ...NOTHING, ...this.#stored(key) };
-      this.#drafts.set(key, draft);
-    }
-    return draft;
+    return this.#drafts.get(this.#threadId);
   }
 
   get tool(): ToolOption | null {
@@ -94,10 +67,7 @@ export class Composer {
   }
 
   edit(change: Partial<Draft>): void {
-    const key = this.#key();
-    const draft = { ...this.draft, ...change };
-    this.#drafts.set(key, draft);
-    this.#store(key, draft);
+    this.#drafts.set(this.#threadId, { ...this.draft, ...change });
     this.host.onChange();
   }
 
@@ -135,7 +105,7 @@ export class Composer {
     const { tool } = this;
     const message: OutgoingMessage = {
       content: contentOf(text, tags),
-      attachments: attachments.flatMap((entry) => (entry.attachment ? [withPreview(entry)] : [])),
+      attachments: attachments.flatMap((entry) => (entry.attachment ? [withPreview(entry, entry.attachment)] : [])),
       quotedText: quote,
       inference: this.inference,
     };
@@ -143,6 +113,17 @@ export class Composer {
     this.edit({ ...NOTHING });
     if (tool && !tool.persistent) this.selectTool(null);
     return message;
+  }
+
+  /** Puts a message back that was taken and not sent. */
+  restore({ content, attachments, quotedText }: OutgoingMessage): void {
+    this.edit({ ...textOf(content), quote: quotedText, attachments: attachments.map(uploaded) });
+  }
+
+  /** Says what could not be done, where the user looks. */
+  complain(text: string): void {
+    this.complaints = [text];
+    this.host.onChange();
   }
 
   /** Puts content into the composer, in place of what is named. */
@@ -186,15 +167,11 @@ export class Composer {
 
   /** Takes an attachment away; an upload that runs is cancelled, and what the server has of it is deleted. */
   removeAttachment(key: string): void {
-    const entry = this.#entry(key);
+    const entry = this.#drafts.attachment(key);
     if (!entry) return;
     this.#uploads.get(key)?.abort();
     if (entry.file && entry.preview) URL.revokeObjectURL(entry.preview);
-    for (const [place, draft] of this.#drafts) {
-      if (draft.attachments.some((other) => other.key === key)) {
-        this.#drafts.set(place, { ...draft, attachments: draft.attachments.filter((other) => other.key !== key) });
-      }
-    }
+    this.#drafts.change(key, null);
     if (entry.attachment && entry.file) this.#deleteThere(entry.attachment.id);
     this.host.onChange();
   }
@@ -209,7 +186,7 @@ export class Composer {
   }
 
   async #upload(key: string): Promise<void> {
-    const entry = this.#entry(key);
+    const entry = this.#drafts.attachment(key);
     if (!entry?.file) return;
     const abort = new AbortController();
     this.#uploads.set(key, abort);
@@ -234,7 +211,7 @@ export class Composer {
       const told = asError(error);
       this.host.onError(told);
       const failed = this.host.translate("attachment.failed", { name: entry.name });
-      this.#change(key, { state: "failed", error: told instanceof ServerError ? told.message : failed });
+      this.#change(key, { state: "failed", error: (told instanceof ServerError ? told.words : null) ?? failed });
       this.host.announce(failed);
     } finally {
       this.#uploads.delete(key);
@@ -245,83 +222,12 @@ export class Composer {
     this.host.client.call("attachments.delete", { attachment_id: id }).catch((error: unknown) => this.host.onError(asError(error)));
   }
 
-  #entry(key: string): DraftAttachment | null {
-    for (const draft of this.#drafts.values()) {
-      const found = draft.attachments.find((entry) => entry.key === key);
-      if (found) return found;
-    }
-    return null;
-  }
-
   #change(key: string, change: Partial<DraftAttachment>): void {
-    for (const [place, draft] of this.#drafts) {
-      const index = draft.attachments.findIndex((entry) => entry.key === key);
-      const entry = draft.attachments[index];
-      if (!entry) continue;
-      this.#drafts.set(place, { ...draft, attachments: draft.attachments.with(index, { ...entry, ...change }) });
-    }
+    this.#drafts.change(key, change);
     this.host.onChange();
   }
 
-  #key(): string {
+  get #threadId(): string {
     return this.host.threadId ?? "";
   }
-
-  #storageKey(key: string): string {
-    return `chatkit.draft:${this.host.endpoint.url}:${key}`;
-  }
-
-  #stored(key: string): Partial<Draft> {
-    try {
-      const stored = sessionStorage.getItem(this.#storageKey(key));
-      return stored ? (JSON.parse(stored) as Partial<Draft>) : {};
-    } catch {
-      return {};
-    }
-  }
-
-  #store(key: string, { text, tags, quote }: Draft): void {
-    try {
-      if (text || quote) sessionStorage.setItem(this.#storageKey(key), JSON.stringify({ text, tags, quote }));
-      else sessionStorage.removeItem(this.#storageKey(key));
-    } catch {
-      // Storage may be full or forbidden: drafts then last as long as the page.
-    }
-  }
-}
-
-function entryOf(file: File): DraftAttachment {
-  return {
-    key: localId("attachment"),
-    name: file.name,
-    mimeType: file.type,
-    size: file.size,
-    state: "uploading",
-    progress: null,
-    error: null,
-    preview: file.type.startsWith("image/") ? URL.createObjectURL(file) : null,
-    file,
-    attachment: null,
-  };
-}
-
-function uploaded(attachment: Attachment): DraftAttachment {
-  return {
-    key: localId("attachment"),
-    name: attachment.name,
-    mimeType: attachment.mime_type,
-    size: null,
-    state: "ready",
-    progress: 1,
-    error: null,
-    preview: attachment.type === "image" ? attachment.preview_url : null,
-    file: null,
-    attachment,
-  };
-}
-
-/** The picture that the page has is shown until the server's own is there. */
-function withPreview(entry: DraftAttachment): WireAttachment {
-  const attachment = entry.attachment as WireAttachment;
-  return entry.preview ? { ...attachment, preview_url: entry.preview } : attachment;
 }

@@ -1,11 +1,10 @@
 /** One thread on the page: loads it, sends to it, follows its turns. Lives on while another thread is shown. */
 
 import type { ProtocolClient, StreamPart } from "../protocol/client";
-import { asError, ConnectionError, isAbort, ServerError, StreamInterrupted } from "../protocol/errors";
+import { asError, isAbort, ServerError } from "../protocol/errors";
 import type {
   ClientToolCallItem,
   InferenceOptions,
-  Item,
   RequestParams,
   StreamingType,
   StructuredSubmission,
@@ -14,8 +13,14 @@ import type {
   UserMessageItem,
   WireAttachment,
 } from "../protocol/wire";
-import { addOptimistic, EMPTY, type Failure, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState } from "../state/thread";
+import {
+  addOptimistic, EMPTY, type Failure, lastUserMessage, lengthOfAnswer, pendingCall, pruneAfter, reduce, settled, type ThreadState,
+} from "../state/thread";
+import { exclusively } from "./exclusive";
+import { failureOf, interrupted } from "./failures";
 import { idempotencyKey, localId } from "./ids";
+import { Pages } from "./pages";
+import { rememberStop, resultOf, wasStopped } from "./tools";
 
 export type Phase = "idle" | "sending" | "streaming" | "stopping";
 
@@ -35,6 +40,10 @@ export interface ConversationHost {
   onThreadCreated(conversation: Conversation): void;
   onThreadUpdated(conversation: Conversation): void;
   onResponse(phase: "start" | "end", conversation: Conversation): void;
+  /** The thread has changed by this page's doing, so that other tabs that show it are out of date. */
+  onTouched(threadId: string): void;
+  /** A message that was never sent is given up. */
+  onGivenUp(message: OutgoingMessage, conversation: Conversation): void;
   onEffect(name: string, data: Record<string, unknown> | undefined): void;
   onError(error: Error): void;
   onLog(name: string, data?: Record<string, unknown>): void;
@@ -45,9 +54,6 @@ interface Outgoing {
   key: string;
 }
 
-const PAGE = 40;
-/** Whoever scrolls back reads on for a while. */
-const OLDER_PAGE = 120;
 /** How long a stop may take before the connection is cut. */
 const STOP_LIMIT = 5000;
 
@@ -58,16 +64,17 @@ export class Conversation {
   loading = false;
   loaded = false;
   loadError: Error | null = null;
-  hasOlder = false;
   loadingOlder = false;
   /** Feedback given on this page, by the id of an answer's last item. */
   readonly feedback = new Map<string, "positive" | "negative">();
 
-  #older: string | null = null;
+  readonly #pages: Pages;
   #unsent: Outgoing | null = null;
   #streams = new Set<AbortController>();
   #stopWanted = false;
   #stopSent = false;
+  /** How many streams were begun, to know what is out of date. */
+  #requests = 0;
   /** Whether the stream that runs has brought anything yet. */
   #hasHeard = false;
 
@@ -76,10 +83,20 @@ export class Conversation {
     public id: string | null,
   ) {
     this.loaded = id === null;
+    this.#pages = new Pages(host.client);
+  }
+
+  get hasOlder(): boolean {
+    return this.#pages.hasOlder;
   }
 
   get isBusy(): boolean {
     return this.phase !== "idle";
+  }
+
+  /** Whether it is the page that works, and not the server. */
+  get #isRunningTool(): boolean {
+    return this.state.pending.size === 0 && pendingCall(this.state.items) !== null;
   }
 
   get isEmpty(): boolean {
@@ -93,7 +110,7 @@ export class Conversation {
     this.loadError = null;
     this.#changed();
     try {
-      await this.#fetch(this.id);
+      this.state = await this.#pages.newest(this.id, () => this.state);
       this.loaded = true;
     } catch (error) {
       this.loadError = asError(error);
@@ -107,8 +124,20 @@ export class Conversation {
 
   /** Asks the server for what has changed without its telling. */
   async refresh(): Promise<void> {
-    if (this.id === null || this.isBusy) return;
-    await this.#fetch(this.id);
+    if (this.id === null || this.isBusy || this.loading || this.#unsent) return;
+    const asked = this.#requests;
+    try {
+      const fresh = await this.#pages.newest(this.id, () => this.state);
+      // What was sent meanwhile is newer than what was asked for.
+      if (this.isBusy || asked !== this.#requests) return;
+      this.state = fresh;
+      this.loaded = true;
+      this.loadError = null;
+    } catch (error) {
+      if (error instanceof ServerError && error.status === 404) this.state = { ...this.state, failure: failureOf(error) };
+      this.#changed();
+      throw error;
+    }
     this.#changed();
     this.#attach();
   }
@@ -119,10 +148,7 @@ export class Conversation {
     this.loadingOlder = true;
     this.#changed();
     try {
-      const page = await this.host.client.call("items.list", { thread_id: this.id, limit: OLDER_PAGE, order: "desc", after: this.#older });
-      this.state = prepend(this.state, page.data.toReversed());
-      this.#older = page.after ?? page.data.at(-1)?.id ?? null;
-      this.hasOlder = Boolean(page.has_more) && page.data.length > 0;
+      this.state = await this.#pages.older(this.id, () => this.state);
     } catch (error) {
       this.host.onError(asError(error));
     } finally {
@@ -156,6 +182,8 @@ export class Conversation {
       await this.#deliver(this.#unsent);
       return;
     }
+    const call = itemId === undefined ? pendingCall(this.state.items) : null;
+    if (call) return this.#runTool(call);
     const id = itemId ?? lastUserMessage(this.state.items)?.id;
     if (!id || this.id === null) return;
     const before = this.state;
@@ -187,9 +215,10 @@ export class Conversation {
     if (item) this.#apply({ type: "thread.item.replaced", item });
   }
 
+  /** Sends feedback, once of a kind; rejects where the server did not take it. */
   async giveFeedback(itemIds: string[], kind: "positive" | "negative"): Promise<void> {
     const key = itemIds.at(-1);
-    if (this.id === null || key === undefined) return;
+    if (this.id === null || key === undefined || this.feedback.get(key) === kind) return;
     const before = this.feedback.get(key);
     this.feedback.set(key, kind);
     this.#changed();
@@ -200,6 +229,7 @@ export class Conversation {
       else this.feedback.delete(key);
       this.host.onError(asError(error));
       this.#changed();
+      throw error;
     }
   }
 
@@ -234,14 +264,16 @@ export class Conversation {
   }
 
   dismissFailure(): void {
-    if (this.#unsent) this.#dropUnsent();
+    const { message } = this.#unsent ?? {};
+    if (message) this.#dropUnsent();
     this.state = { ...this.state, failure: null };
+    if (message) this.host.onGivenUp(message, this);
     this.#changed();
   }
 
   async #sendStop(): Promise<void> {
     this.#stopSent = true;
-    if (!this.host.client.knowsTurns || this.id === null) {
+    if (!this.host.client.knowsTurns || this.id === null || this.#isRunningTool) {
       this.#cut();
       return;
     }
@@ -263,27 +295,11 @@ export class Conversation {
     this.state = { ...this.state, optimisticId: null, items: this.state.items.filter((item) => item.id !== id) };
   }
 
-  async #fetch(id: string): Promise<void> {
-    const [thread, page] = await Promise.all([
-      this.host.client.call("threads.get_by_id", { thread_id: id }),
-      this.host.client.call("items.list", { thread_id: id, limit: PAGE, order: "desc" }),
-    ]);
-    const { items: _, ...plain } = thread;
-    const fresh = page.data.toReversed();
-    // Older pages that were read stay, as long as they join on to the newest one.
-    const first = fresh[0]?.id;
-    const joint = this.state.items.findIndex((item) => item.id === first);
-    const kept = joint > 0 ? this.state.items.slice(0, joint) : [];
-    this.state = { ...this.state, thread: plain, items: [...kept, ...fresh], pending: new Set() };
-    if (kept.length === 0) {
-      this.#older = page.after ?? page.data.at(-1)?.id ?? null;
-      this.hasOlder = Boolean(page.has_more);
-    }
-  }
-
   #attach(): void {
-    if (this.id === null || !this.state.thread?.active_turn || this.isBusy) return;
-    void this.#run("turns.resume", { thread_id: this.id });
+    if (this.id === null || this.isBusy) return;
+    const call = pendingCall(this.state.items);
+    if (this.state.thread?.active_turn) void this.#run("turns.resume", { thread_id: this.id });
+    else if (call && !wasStopped(call)) void this.#runTool(call);
   }
 
   async #deliver(outgoing: Outgoing): Promise<void> {
@@ -303,8 +319,9 @@ export class Conversation {
   async #run<T extends StreamingType>(
     type: T,
     params: RequestParams[T],
-    { quiet = false, key }: { quiet?: boolean; key?: string } = {},
+    { quiet = false, key, onArrival }: { quiet?: boolean; key?: string; onArrival?: () => void } = {},
   ): Promise<boolean> {
+    this.#requests += 1;
     const abort = new AbortController();
     this.#streams.add(abort);
     this.state = { ...this.state, failure: null };
@@ -319,8 +336,11 @@ export class Conversation {
       for await (const part of this.host.client.stream(type, params, options)) {
         if ("end" in part) ended = part.end;
         else if ("event" in part) {
-          arrived = true;
           this.#take(part.event, calls, quiet);
+          if (!arrived) onArrival?.();
+          // Whoever only reads along changes nothing.
+          if (!arrived && this.id !== null && type !== "turns.resume") this.host.onTouched(this.id);
+          arrived = true;
         } else this.#setReconnecting(part);
       }
       failure = this.#failureOfEnd(ended);
@@ -331,29 +351,52 @@ export class Conversation {
     this.reconnecting = false;
     if (failure && !this.state.failure) this.state = { ...this.state, failure };
     const stopped = this.#stopWanted || ended === "stopped";
-    const pendingCall = [...calls.values()].at(-1);
-    if (pendingCall && !stopped && !this.state.failure) {
-      await this.#runTool(pendingCall);
+    const call = [...calls.values()].at(-1);
+    if (call && !stopped && !this.state.failure) {
+      await this.#runTool(call);
       return arrived;
     }
     if (this.#streams.size === 0) this.#leave();
     else this.#changed();
+    if (arrived && this.id !== null && type !== "turns.resume") this.host.onTouched(this.id);
     return arrived;
   }
 
+  /** Has the page carry out a tool, in one of the tabs that show the thread, and sends what came of it. */
   async #runTool(call: ClientToolCallItem): Promise<void> {
-    this.#changed();
-    let result: unknown;
+    const abort = new AbortController();
+    this.#streams.add(abort);
+    this.#hasHeard = true;
+    this.#enter("streaming");
     try {
-      result = (await this.host.runTool(call.name, call.arguments)) ?? {};
+      await exclusively(`chatkit.tool ${call.id}`, abort.signal, async (hasWaited, release) => {
+        const isOpen = !hasWaited || (await this.#isOpen(call));
+        const result = isOpen ? await resultOf(this.host.runTool(call.name, call.arguments), abort.signal, (error) => this.host.onError(error)) : null;
+        this.#streams.delete(abort);
+        if (this.#stopWanted || abort.signal.aborted) rememberStop(call);
+        else if (result !== null && this.id !== null) {
+          await this.#run("threads.add_client_tool_output", { thread_id: this.id, result: result.value }, { onArrival: release });
+          return;
+        }
+        this.#leave();
+        if (!isOpen) this.#attach();
+      });
     } catch (error) {
-      const told = asError(error);
-      this.host.onError(told);
-      // The assistant can say something sensible about it; a thread that waits for ever cannot.
-      result = { error: told.message };
+      this.#streams.delete(abort);
+      if (isAbort(error)) rememberStop(call);
+      else {
+        this.host.onError(asError(error));
+        this.state = { ...this.state, failure: failureOf(error) };
+      }
+      this.#leave();
     }
-    if (this.#stopWanted || this.id === null) this.#leave();
-    else await this.#run("threads.add_client_tool_output", { thread_id: this.id, result });
+  }
+
+  /** Whether a tool call still waits for its result; takes in what another tab has made of the thread. */
+  async #isOpen(call: ClientToolCallItem): Promise<boolean> {
+    if (this.id === null) return false;
+    this.state = await this.#pages.newest(this.id, () => this.state);
+    return pendingCall(this.state.items)?.id === call.id && !this.state.thread?.active_turn;
   }
 
   #take(event: ThreadEvent, calls: Map<string, ClientToolCallItem>, quiet: boolean): void {
@@ -396,13 +439,9 @@ export class Conversation {
   }
 
   async #failureOf(error: unknown): Promise<Failure | null> {
-    const told = asError(error);
-    if (told instanceof ServerError && told.code === "turn_not_found") return this.#lostTurn();
-    this.host.onError(told);
-    if (told instanceof ServerError) return { message: told.message, code: told.code, allowRetry: true };
-    if (told instanceof StreamInterrupted) return interrupted("interrupted");
-    if (told instanceof ConnectionError) return { message: null, code: "offline", allowRetry: true };
-    return { message: null, code: "unexpected", allowRetry: true };
+    if (error instanceof ServerError && error.code === "turn_not_found") return this.#lostTurn();
+    this.host.onError(asError(error));
+    return failureOf(error);
   }
 
   /** Nothing is kept of the turn any more: what is stored is all that there is, and tells whether it went on without us. */
@@ -411,13 +450,13 @@ export class Conversation {
     const before = this.state;
     if (id === null) return interrupted("interrupted");
     try {
-      await this.#fetch(id);
+      this.state = await this.#pages.newest(id, () => this.state);
     } catch (error) {
       this.host.onError(asError(error));
       return interrupted("interrupted");
     }
     const wasOpen = before.pending.size > 0 || before.items.at(-1)?.type === "user_message";
-    const hasGrown = this.state.items.length > before.items.length || textLength(this.state) > textLength(before);
+    const hasGrown = this.state.items.length > before.items.length || lengthOfAnswer(this.state.items) > lengthOfAnswer(before.items);
     return wasOpen && !hasGrown ? interrupted("interrupted") : null;
   }
 
@@ -446,18 +485,7 @@ export class Conversation {
   }
 }
 
-function textLength(state: ThreadState): number {
-  const last = state.items.findLast((item) => item.type === "assistant_message");
-  return last?.type === "assistant_message" ? last.content.reduce((sum, part) => sum + part.text.length, 0) : 0;
-}
-
-function interrupted(code: string): Failure {
-  return { message: null, code, allowRetry: true };
-}
-
 /** Tells whether a thread takes messages. */
 export function isOpen(state: ThreadState): boolean {
   return (state.thread?.status?.type ?? "active") === "active";
 }
-
-export type { Item };

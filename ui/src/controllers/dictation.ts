@@ -48,22 +48,29 @@ export class Dictation {
       recorder.start();
       this.#enter("recording");
     } catch (error) {
-      this.app.onError(asError(error));
+      this.#fail(error, "composer.noMicrophone");
       this.#enter("idle");
     }
   }
 
   async #transcribe(audio: Blob): Promise<void> {
+    // Stopped before anything was recorded.
+    if (audio.size === 0) return this.#enter("idle");
     this.#enter("transcribing");
     try {
       const params = { audio_base64: base64(new Uint8Array(await audio.arrayBuffer())), mime_type: audio.type };
       const { text } = await this.app.client.call("input.transcribe", params);
       this.onText(text);
     } catch (error) {
-      this.app.onError(asError(error));
+      this.#fail(error, "composer.notTranscribed");
     } finally {
       this.#enter("idle");
     }
+  }
+
+  #fail(error: unknown, key: string): void {
+    this.app.onError(asError(error));
+    this.app.composer.complain(this.app.translate(key));
   }
 
   #enter(phase: Dictation["phase"]): void {

@@ -79,10 +79,16 @@ export class History {
     try {
       const page = await this.client.call("threads.list", { limit: PAGE, order: "desc", ...(after === null ? {} : { after }) });
       if (asked !== this.#asked) return;
-      const known = new Set(after === null ? [] : this.threads.map((thread) => thread.id));
-      this.threads = [...(after === null ? [] : this.threads), ...page.data.filter((thread) => !known.has(thread.id))];
-      this.#after = page.after ?? page.data.at(-1)?.id ?? null;
-      this.hasMore = Boolean(page.has_more);
+      // What was read below the first page stays, so that a list that was scrolled does not jump.
+      const joint = after === null ? this.threads.findIndex((thread) => thread.id === page.data.at(-1)?.id) : -1;
+      const below = joint < 0 ? [] : this.threads.slice(joint + 1);
+      const above = after === null ? [] : this.threads;
+      const known = new Set(above.map((thread) => thread.id));
+      this.threads = [...above, ...page.data.filter((thread) => !known.has(thread.id)), ...below];
+      if (below.length === 0) {
+        this.#after = page.after ?? page.data.at(-1)?.id ?? null;
+        this.hasMore = Boolean(page.has_more);
+      }
       this.loaded = true;
     } catch (error) {
       if (asked === this.#asked) this.error = asError(error);

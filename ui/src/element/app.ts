@@ -1,10 +1,12 @@
 /** Everything behind the element: what is shown, and what the views may ask for. Knows no DOM but the page's clock. */
 
-import type { ChatKitOptions } from "@openai/chatkit";
-import type { WidgetAction, WidgetHost } from "../contracts";
+import type { ChatKitOptions, Entity } from "@openai/chatkit";
+import type { EntityHost, WidgetAction, WidgetHost } from "../contracts";
 import { Composer } from "../controllers/composer";
-import { Conversation, type ConversationHost } from "../controllers/conversation";
+import { Conversation, type ConversationHost, type OutgoingMessage } from "../controllers/conversation";
 import { History } from "../controllers/history";
+import { Tabs } from "../controllers/tabs";
+import { ConnectionError } from "../protocol/errors";
 import { type Endpoint, ProtocolClient } from "../protocol/client";
 import { english, format, isRightToLeft, loadTable, type Table, validLocale } from "../strings";
 import { schemeOf } from "../theme/theme";
@@ -44,6 +46,10 @@ export class App implements ConversationHost {
   /** What views of content see; another object whenever something that they show has changed. */
   content: WidgetHost;
 
+  readonly #tabs = new Tabs(
+    () => this.endpoint.url,
+    (threadId) => this.#touchedElsewhere(threadId),
+  );
   #table: Table = english();
   #tableOf = "en";
   #kept = new Map<string, Conversation>();
@@ -73,6 +79,36 @@ export class App implements ConversationHost {
   }
 
   readonly translate = (key: string, args?: Record<string, string | number>): string => format(this.#table, key, args);
+
+  /** Begins to listen to the page; the element does so while it is in the document. */
+  connect(): void {
+    this.#tabs.open();
+    globalThis.addEventListener("online", this.#cameBack);
+    document.addEventListener("visibilitychange", this.#cameBack);
+  }
+
+  disconnect(): void {
+    this.#tabs.close();
+    globalThis.removeEventListener("online", this.#cameBack);
+    document.removeEventListener("visibilitychange", this.#cameBack);
+  }
+
+  /** Whoever comes back to the page, or to the network, sees what has become of the thread. */
+  readonly #cameBack = (): void => {
+    if (document.visibilityState !== "visible") return;
+    const { conversation } = this;
+    if (conversation.loadError instanceof ConnectionError) void this.reload();
+    else if (conversation.loaded && conversation.id !== null) this.#refresh(conversation);
+  };
+
+  #touchedElsewhere(threadId: string): void {
+    if (this.conversation.id === threadId && this.conversation.loaded) this.#refresh(this.conversation);
+    if (this.view === "history") void this.history.load();
+  }
+
+  #refresh(conversation: Conversation): void {
+    conversation.refresh().catch((error: unknown) => this.onLog("thread.refresh.failed", { message: String(error) }));
+  }
 
   /** Takes options in place of those before. Thread, draft and running streams stay as they are. */
   configure(options: ChatKitOptions): void {
@@ -117,7 +153,7 @@ export class App implements ConversationHost {
     this.emit("chatkit.thread.change", { threadId });
     this.redraw();
     if (known === undefined) await this.#load(this.conversation);
-    else if (known.loaded && !known.isBusy) await known.refresh().catch((error: unknown) => this.onLog("thread.refresh.failed", { message: String(error) }));
+    else if (known.loaded && !known.isBusy) this.#refresh(known);
     else if (!known.loaded) await this.#load(known);
   }
 
@@ -145,6 +181,7 @@ export class App implements ConversationHost {
   }
 
   forget(threadId: string): void {
+    this.onTouched(threadId);
     this.#kept.get(threadId)?.detach();
     this.#kept.delete(threadId);
     if (this.conversation.id !== threadId) return;
@@ -161,6 +198,7 @@ export class App implements ConversationHost {
     for (const conversation of [this.conversation, ...this.#kept.values()]) {
       if (conversation.id === threadId) conversation.rename(title);
     }
+    this.onTouched(threadId);
   }
 
   /** Sends what is in the composer. */
@@ -235,6 +273,16 @@ export class App implements ConversationHost {
     return this.translate("thread.answered", { text: text.length > 400 ? `${text.slice(0, 400)} …` : text });
   }
 
+  onTouched(threadId: string): void {
+    this.#tabs.tell(threadId);
+  }
+
+  /** What was not sent goes back to where it was written, unless something else is written there by now. */
+  onGivenUp(message: OutgoingMessage, conversation: Conversation): void {
+    if (conversation !== this.conversation || this.composer.draft.text !== "") return;
+    this.composer.restore(message);
+  }
+
   onEffect(name: string, data: Record<string, unknown> | undefined): void {
     this.emit("chatkit.effect", data === undefined ? { name } : { name, data });
   }
@@ -269,7 +317,16 @@ function composerHost(app: App): ConstructorParameters<typeof Composer>[0] {
   };
 }
 
+function entityHost(option: NonNullable<ChatKitOptions["entities"]>): EntityHost {
+  const { onClick, onRequestPreview } = option;
+  return {
+    ...(onClick ? { onClick: (entity: unknown) => onClick(entity as Entity) } : {}),
+    ...(onRequestPreview ? { onRequestPreview: (entity: unknown) => onRequestPreview(entity as Entity) } : {}),
+  };
+}
+
 function contentHost(app: App): WidgetHost {
+  const { entities } = app.options;
   return {
     translate: app.translate,
     get locale() {
@@ -284,6 +341,7 @@ function contentHost(app: App): WidgetHost {
     onDeepLink: (name, data) => app.emit("chatkit.deeplink", data === undefined ? { name } : { name, data }),
     onLog: (name, data) => app.onLog(name, data),
     onAction: (action, source) => act(app, action, source),
+    ...(entities ? { entities: entityHost(entities) } : {}),
   };
 }
 

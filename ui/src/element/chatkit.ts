@@ -4,6 +4,7 @@ import type { Attachment, ChatKitOptions, OpenAIChatKit, ToolChoice, UserMessage
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { state } from "lit/decorators.js";
 import { isOpen } from "../controllers/conversation";
+import { failureKey, failureOf } from "../controllers/failures";
 import { headerIcon, icon } from "../icons/icons";
 import type { UserContent, WireAttachment } from "../protocol/wire";
 import { styles } from "../styles";
@@ -11,7 +12,7 @@ import { loadFonts, schemeOf, sheetOf, variablesOf } from "../theme/theme";
 import "../views/composer";
 import type { ComposerView } from "../views/composer";
 import "../views/history";
-import { loadErrorKey, spinner } from "../views/thread";
+import { spinner } from "../views/thread";
 import type { ThreadView } from "../views/thread";
 import { App, type AppEvents } from "./app";
 import { checkOptions, unknownKeys } from "./options";
@@ -128,7 +129,13 @@ export class ChatKitElement extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#app.connect();
     this.#announceReady();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#app.disconnect();
   }
 
   override attributeChangedCallback(name: string, before: string | null, value: string | null): void {
@@ -206,7 +213,7 @@ export class ChatKitElement extends LitElement {
         : conversation.loading && conversation.isEmpty
           ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
           : conversation.loadError && conversation.isEmpty
-            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(loadErrorKey(conversation.loadError))}</div>
+            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(failureKey(failureOf(conversation.loadError).code, "thread.loadFailed"))}</div>
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
             : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}

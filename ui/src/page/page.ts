@@ -4,16 +4,15 @@ import "./page.css";
 import type { OpenAIChatKit } from "@openai/chatkit";
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
-import type { MenuEntry } from "../views/menu";
-import "../views/menu";
-import { ageOf, History } from "../controllers/history";
+import { History } from "../controllers/history";
 import { icon } from "../icons/icons";
 import { ProtocolClient } from "../protocol/client";
-import type { Thread } from "../protocol/wire";
 import { english, format, isRightToLeft, loadTable } from "../strings";
 import { base } from "../styles/base";
 import { thread as threadStyles } from "../styles/thread";
 import { schemeOf, sheetOf, variablesOf } from "../theme/theme";
+import "../views/threads";
+import type { ThreadListHost } from "../views/threads";
 import { sidebar } from "./styles";
 
 interface PageOptions {
@@ -55,14 +54,29 @@ class Sidebar extends LitElement {
 
   @property({ attribute: false }) chat!: OpenAIChatKit;
   @state() private current: string | null = threadOfAddress();
-  @state() private renaming: string | null = null;
-  @state() private deleting: string | null = null;
   @state() private isOpen = false;
+  @state() private announcement = "";
 
   readonly #client = new ProtocolClient(() => ({ url: page.url }));
   readonly list = new History(this.#client, () => this.requestUpdate(), () => undefined);
   readonly #sheet = new CSSStyleSheet();
   #table = english();
+
+  #opener: HTMLElement | null = null;
+
+  readonly #host: ThreadListHost = {
+    translate: (key, args) => this.t(key, args),
+    open: (threadId) => this.#go(threadId),
+    renamed: (threadId) => {
+      if (threadId === this.current) void this.chat.fetchUpdates().catch(() => undefined);
+    },
+    deleted: (threadId) => {
+      if (threadId === this.current) void this.chat.setThreadId(null);
+    },
+    announce: (text) => {
+      this.announcement = text;
+    },
+  };
 
   readonly t = (key: string, args?: Record<string, string | number>): string => format(this.#table, key, args);
 
@@ -86,9 +100,14 @@ class Sidebar extends LitElement {
   }
 
   toggle(open = !this.isOpen): void {
+    if (open === this.isOpen) return;
     this.isOpen = open;
     this.classList.toggle("open", open);
+    if (open) this.#opener = activeElement();
+    // What lies under the open panel is out of reach, for the keyboard too.
+    (this.chat as HTMLElement).inert = open;
     if (open) void this.updateComplete.then(() => this.renderRoot.querySelector<HTMLElement>(".new")?.focus());
+    else this.#opener?.focus();
   }
 
   protected override createRenderRoot(): HTMLElement | DocumentFragment {
@@ -100,8 +119,6 @@ class Sidebar extends LitElement {
 
   protected override render(): TemplateResult {
     const { list } = this;
-    let age: string | null = null;
-    const now = new Date();
     return html`<div class="shade" @click=${() => this.toggle(false)}></div>
     <nav class="panel" aria-label=${this.t("history.title")} @keydown=${(event: KeyboardEvent) => event.key === "Escape" && this.toggle(false)}>
       <div class="top"><span class="brand">${page.title}</span></div>
@@ -109,60 +126,26 @@ class Sidebar extends LitElement {
       <div class="list">
         ${list.error ? html`<p class="empty">${this.t("history.failed")} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
         ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
-        <ul class="threads">${list.threads.map((thread) => {
-          const own = ageOf(thread.created_at, now);
-          const heading = own === age ? nothing : html`<li class="age">${this.t(`history.${own}`)}</li>`;
-          age = own;
-          return html`${heading}${this.#thread(thread)}`;
-        })}</ul>
+        <ck-threads .host=${this.#host} .list=${list} .threads=${list.threads} .current=${this.current} .strings=${this.#table}></ck-threads>
         ${list.hasMore ? html`<button type="button" class="button ghost more" ?disabled=${list.loading} @click=${() => list.loadMore()}>${this.t("history.more")}</button>` : nothing}
       </div>
+      <div class="visually-hidden" role="status">${this.announcement}</div>
     </nav>`;
-  }
-
-  #thread(thread: Thread): TemplateResult {
-    const title = thread.title || this.t("header.untitled");
-    const isCurrent = thread.id === this.current;
-    if (this.renaming === thread.id) {
-      return html`<li class="thread rename"><form @submit=${(event: Event) => this.#rename(event, thread)} @keydown=${(event: KeyboardEvent) => event.key === "Escape" && (this.renaming = null)}>
-        <input name="title" dir="auto" maxlength="200" required autofocus .value=${thread.title ?? ""} aria-label=${this.t("history.titleLabel")} />
-        <button type="submit" class="icon-button small" aria-label=${this.t("history.save")}>${icon("check")}</button></form></li>`;
-    }
-    if (this.deleting === thread.id) {
-      return html`<li class="thread confirm" role="alertdialog" aria-label=${this.t("history.delete")}><p dir="auto">${this.t("history.confirmDelete", { title })}</p>
-        <div class="row end"><button type="button" class="button ghost small" @click=${() => (this.deleting = null)}>${this.t("history.cancel")}</button>
-        <button type="button" class="button small danger" @click=${() => this.#delete(thread)}>${this.t("history.delete")}</button></div></li>`;
-    }
-    const entries: MenuEntry[] = [
-      { id: "rename", label: this.t("history.rename"), icon: icon("pencil"), select: () => (this.renaming = thread.id) },
-      { id: "delete", label: this.t("history.delete"), icon: icon("trash"), danger: true, select: () => (this.deleting = thread.id) },
-    ];
-    return html`<li class="thread ${isCurrent ? "current" : ""}">
-      <button type="button" class="thread-title" dir="auto" title=${title} aria-current=${isCurrent ? "page" : nothing} @click=${() => this.#go(thread.id)}>${title}</button>
-      <ck-menu .label=${this.t("history.actions", { title })} .entries=${entries} .trigger=${icon("more")} .buttonClass=${"icon-button small"} .alignsEnd=${true}></ck-menu></li>`;
   }
 
   #go(threadId: string | null): void {
     this.toggle(false);
     void this.chat.setThreadId(threadId).then(() => this.chat.focusComposer());
   }
-
-  async #rename(event: Event, thread: Thread): Promise<void> {
-    event.preventDefault();
-    const title = String(new FormData(event.target as HTMLFormElement).get("title") ?? "").trim();
-    this.renaming = null;
-    if (title === "") return;
-    await this.list.rename(thread.id, title).catch(() => undefined);
-    if (thread.id === this.current) await this.chat.fetchUpdates().catch(() => undefined);
-  }
-
-  async #delete(thread: Thread): Promise<void> {
-    this.deleting = null;
-    await this.list.delete(thread.id).catch(() => undefined);
-    if (thread.id === this.current) await this.chat.setThreadId(null);
-  }
 }
 customElements.define("chatkit-sidebar", Sidebar);
+
+/** The element that has the focus, in whatever shadow tree. */
+function activeElement(): HTMLElement | null {
+  let active = document.activeElement;
+  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
+  return active instanceof HTMLElement ? active : null;
+}
 
 async function start(): Promise<void> {
   await customElements.whenDefined("openai-chatkit");
@@ -201,7 +184,13 @@ async function start(): Promise<void> {
   chat.addEventListener("chatkit.response.end", () => void bar.list.load());
   addEventListener("popstate", () => void chat.setThreadId(threadOfAddress()));
   dark.addEventListener("change", configure);
-  narrow.addEventListener("change", configure);
+  narrow.addEventListener("change", () => {
+    bar.toggle(false);
+    configure();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") void bar.list.load();
+  });
   configure();
   await chat.focusComposer();
 }

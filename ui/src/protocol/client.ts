@@ -1,6 +1,6 @@
 /** Speaks the protocol: one POST a request, JSON or a stream of events as the answer. */
 
-import { ConnectionError, errorOfAnswer, isAbort, ServerError, StreamInterrupted } from "./errors";
+import { ConnectionError, errorOfAnswer, isAbort, ServerError, StreamInterrupted, unexpectedAnswer } from "./errors";
 import { SSEDecoder } from "./sse";
 import type { Answers, RequestParams, StreamingType, ThreadEvent, TurnStatus } from "./wire";
 
@@ -30,7 +30,13 @@ export class ProtocolClient {
   /** Sends a request whose answer is JSON. */
   async call<T extends keyof Answers>(type: T, params: RequestParams[T], signal?: AbortSignal): Promise<Answers[T]> {
     const response = await this.#post(type, params, {}, "application/json", signal);
-    return (await response.json()) as Answers[T];
+    try {
+      return (await response.json()) as Answers[T];
+    } catch (error) {
+      if (signal?.aborted || isAbort(error)) throw error;
+      if (error instanceof SyntaxError) throw unexpectedAnswer(response);
+      throw new ConnectionError(error instanceof Error ? error.message : String(error), { cause: error });
+    }
   }
 
   /**
@@ -66,6 +72,8 @@ export class ProtocolClient {
             // The same key makes the second one the same turn, so nothing is said twice.
             response = await this.#post(type, params, metadata, "text/event-stream", signal);
           }
+          // Pages that mock the server may leave the type out.
+          if (/^(text\/html|application\/json)/.test(response.headers.get("content-type") ?? "")) throw unexpectedAnswer(response);
           if (failures > 0) yield { reconnecting: false };
         }
         for await (const frame of frames(response, signal, () => (numbered ? SILENCE : null))) {

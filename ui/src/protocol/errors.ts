@@ -10,13 +10,15 @@ export class ServerError extends Error {
     readonly status: number,
     /** The server's stable code, such as `thread_busy`. */
     readonly code: string,
+    /** What the server itself says of it; null where it gave no words, or a proxy answered. */
+    readonly words: string | null = null,
   ) {
     super(message);
   }
 
   /** Whether the same request may succeed later without any change. */
   get isTemporary(): boolean {
-    return this.status === 429 || this.status >= 500;
+    return this.status === 429 || this.status >= 500 || this.code === "unexpected_answer";
   }
 }
 
@@ -44,7 +46,13 @@ export async function errorOfAnswer(response: Response): Promise<ServerError> {
   } catch {
     // The body is no JSON: a proxy's page, say. The status has to do.
   }
-  return new ServerError(message || `HTTP ${response.status}`, response.status, code);
+  return new ServerError(message || `HTTP ${response.status}`, response.status, code, message || null);
+}
+
+/** The error of an answer that is of success and still none: a proxy's page, a sign-in form. */
+export function unexpectedAnswer(response: Response): ServerError {
+  const type = response.headers.get("content-type") ?? "no content type";
+  return new ServerError(`The server answered with something else than the protocol's (${type}).`, response.status, "unexpected_answer");
 }
 
 export function isAbort(error: unknown): boolean {

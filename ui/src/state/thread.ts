@@ -1,6 +1,6 @@
 /** The state of a thread on the page, and what wire events make of it. Pure. */
 
-import type { Item, Thread, ThreadEvent, UserMessageItem } from "../protocol/wire";
+import type { ClientToolCallItem, Item, Thread, ThreadEvent, UserMessageItem } from "../protocol/wire";
 import { reduceItem, UnfitUpdate } from "./items";
 
 export interface Notice {
@@ -111,6 +111,18 @@ export function settled(state: ThreadState): ThreadState {
 /** The last user message, which a retry of the latest answer begins with. */
 export function lastUserMessage(items: readonly Item[]): UserMessageItem | null {
   return items.findLast((item) => item.type === "user_message") ?? null;
+}
+
+/** The tool call that the thread waits for; null where it waits for none. */
+export function pendingCall(items: readonly Item[]): ClientToolCallItem | null {
+  const last = items.findLast((item) => item.type !== "end_of_turn");
+  return last?.type === "client_tool_call" && last.status === "pending" ? last : null;
+}
+
+/** How many characters the last answer has. */
+export function lengthOfAnswer(items: readonly Item[]): number {
+  const last = items.findLast((item) => item.type === "assistant_message");
+  return last?.type === "assistant_message" ? last.content.reduce((sum, part) => sum + part.text.length, 0) : 0;
 }
 
 function indexOf(items: readonly Item[], id: string): number {

@@ -55,11 +55,7 @@ export const base = css`
   [dir="rtl"] .back .icon { transform: scaleX(-1); }
 
   ck-menu { position: relative; display: inline-flex; }
-  .menu { position: absolute; z-index: 20; min-inline-size: 13em; max-inline-size: min(22em, 88cqi); max-block-size: 20em; overflow-y: auto; padding: 0.3em; background: var(--ck-color-surface-raised); border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); box-shadow: 0 8px 28px rgb(0 0 0 / 14%), 0 1px 3px rgb(0 0 0 / 10%); font-size: 0.9375em; animation: appear 0.12s ease-out; }
-  .menu.down { inset-block-start: calc(100% + 0.3em); }
-  .menu.up { inset-block-end: calc(100% + 0.4em); }
-  .menu.align-start { inset-inline-start: 0; }
-  .menu.align-end { inset-inline-end: 0; }
+  .menu { position: fixed; inset: auto; margin: 0; z-index: 20; color: var(--ck-color-text); min-inline-size: 13em; max-inline-size: min(22em, calc(100vw - 16px)); max-block-size: min(20em, calc(100vh - 16px)); overflow-y: auto; padding: 0.3em; background: var(--ck-color-surface-raised); border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); box-shadow: 0 8px 28px rgb(0 0 0 / 14%), 0 1px 3px rgb(0 0 0 / 10%); font-size: 0.9375em; animation: appear 0.12s ease-out; }
   .menu-entry { display: flex; align-items: center; gap: 0.65em; inline-size: 100%; padding: 0.45em 0.65em; border-radius: calc(var(--ck-radius-md) - 4px); cursor: pointer; }
   .menu-entry .icon, .menu-entry .named-icon { inline-size: 1.15em; block-size: 1.15em; color: var(--ck-color-muted); }
   .menu-entry .named-icon { font-size: 1.15em; inline-size: 1em; block-size: 1em; }

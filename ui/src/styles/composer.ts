@@ -15,7 +15,7 @@ export const composer = css`
   .mirror mark { padding: 0; color: transparent; box-shadow: 0 0 0 0.1em color-mix(in oklab, var(--ck-link) 16%, transparent); }
   .input { position: relative; resize: none; background: transparent; outline: none; overflow-y: auto; block-size: 100%; align-self: stretch; scrollbar-width: none; color: var(--ck-color-text); }
   .input::placeholder { color: var(--ck-color-faint-text); opacity: 1; text-overflow: ellipsis; white-space: nowrap; overflow: hidden; }
-  .suggestions { inset-inline: 0; max-inline-size: none; max-block-size: 16em; }
+  .suggestions { position: absolute; inset-inline: 0; inset-block-end: calc(100% + 0.4em); max-inline-size: none; max-block-size: 16em; }
 
   .toolbar { display: flex; align-items: center; gap: 0.25em; padding-block-start: 0.2em; min-inline-size: 0; }
   .file-input { display: none; }

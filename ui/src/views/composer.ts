@@ -2,10 +2,10 @@
 
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
-import { repeat } from "lit/directives/repeat.js";
-import type { Composer, Draft, DraftAttachment } from "../controllers/composer";
+import type { Composer } from "../controllers/composer";
 import { Dictation } from "../controllers/dictation";
-import { queryAt, segments } from "../controllers/mentions";
+import type { Draft } from "../controllers/drafts";
+import { type Query, queryAt, segments } from "../controllers/mentions";
 import { acceptAttribute } from "../element/options";
 import { icon, namedIcon } from "../icons/icons";
 import { asError } from "../protocol/errors";
@@ -13,6 +13,7 @@ import { define, ShellView } from "./base";
 import "./menu";
 import type { MenuEntry } from "./menu";
 import { type Suggestion, Suggestions } from "./suggestions";
+import { uploadList } from "./uploads";
 
 export class ComposerView extends ShellView {
   @property({ attribute: false }) composer!: Composer;
@@ -30,6 +31,8 @@ export class ComposerView extends ShellView {
 
   #suggestions: Suggestions | null = null;
   #dictation: Dictation | null = null;
+  #focusesLock = false;
+  #listening: AbortController | null = null;
 
   focusInput(): void {
     this.#input()?.focus({ preventScroll: true });
@@ -37,17 +40,36 @@ export class ComposerView extends ShellView {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.#suggestions = new Suggestions(this.app, () => this.requestUpdate());
+    this.#suggestions = new Suggestions(
+      this.app,
+      () => this.requestUpdate(),
+      () => this.#additions(),
+    );
     this.#dictation = new Dictation(this.app, () => this.requestUpdate(), (text) => this.#insert(text));
+    // Files may be dropped anywhere on the element.
+    const { signal } = (this.#listening = new AbortController());
+    const element = this.shadow.host as HTMLElement;
+    element.addEventListener("dragenter", this.#dragOver, { signal });
+    element.addEventListener("dragover", this.#dragOver, { signal });
+    element.addEventListener("dragleave", this.#dragLeave, { signal });
+    element.addEventListener("drop", this.#drop, { signal });
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#suggestions?.close();
     this.#dictation?.cancel();
+    this.#listening?.abort();
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    // The focus would be lost with the field.
+    if (changed.has("lock") && this.lock !== null) this.#focusesLock = this.hasUpdated && this.shadow.activeElement === this.#input();
   }
 
   protected override updated(_changed: PropertyValues): void {
+    if (this.#focusesLock) this.querySelector<HTMLElement>(".lock")?.focus();
+    this.#focusesLock = false;
     const input = this.#input();
     // The draft as it is now: the property may be a frame behind what was typed. And only where it differs: setting it
     // anew would move the caret and end an input method's composition.
@@ -62,16 +84,13 @@ export class ComposerView extends ShellView {
     const { placeholder } = this.app.options.composer ?? {};
     const prompt = composer.tool?.placeholderOverride ?? placeholder ?? this.t("composer.placeholder");
     const suggestions = this.#suggestions;
-    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}
-      @dragenter=${this.#dragOver} @dragover=${this.#dragOver} @dragleave=${this.#dragLeave} @drop=${this.#drop}>
+    return html`<form class="composer ${this.isDroppedOn ? "dropped-on" : ""} ${this.lock === null ? "" : "locked"} ${this.#isPlain ? "plain" : ""}" part="composer" @submit=${this.#submit}>
       ${composer.complaints.length > 0
-        ? html`<div class="complaints" role="alert">${icon("alert")}<div>${composer.complaints.map((text) => html`<div dir="auto">${text}</div>`)}</div>
+        ? html`<div class="complaints" part="error" role="alert">${icon("alert")}<div>${composer.complaints.map((text) => html`<div dir="auto">${text}</div>`)}</div>
             <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => composer.dismissComplaints()}>${icon("close")}</button></div>`
         : nothing}
       ${draft.quote ? this.#quote(draft.quote) : nothing}
-      ${draft.attachments.length > 0
-        ? html`<ul class="uploads">${repeat(draft.attachments, (entry) => entry.key, (entry) => this.#attachment(entry))}</ul>`
-        : nothing}
+      ${uploadList(this.app, composer)}
       ${this.lock === null
         ? html`<div class="field">
             <div class="mirror" aria-hidden="true" dir="auto">${segments(draft.text, draft.tags).map((part) => (part.tag ? html`<mark>${part.text}</mark>` : part.text))}&#8203;</div>
@@ -82,7 +101,7 @@ export class ComposerView extends ShellView {
               @blur=${() => suggestions?.close()}></textarea>
             ${suggestions?.render((entry) => void this.#pick(entry)) ?? nothing}
           </div>`
-        : html`<p class="lock" role="status" dir="auto">${this.lock}</p>`}
+        : html`<p class="lock" part="lock" role="status" tabindex="-1" dir="auto">${this.lock}</p>`}
       ${this.#toolbar()}
       ${this.isDroppedOn ? html`<div class="drop-hint">${icon("paperclip")}${this.t("composer.drop")}</div>` : nothing}
     </form>`;
@@ -176,18 +195,6 @@ export class ComposerView extends ShellView {
       <button type="button" class="icon-button small" aria-label=${this.t("quote.remove")} @click=${() => this.composer.edit({ quote: null })}>${icon("close")}</button></div>`;
   }
 
-  #attachment(entry: DraftAttachment): TemplateResult {
-    const label = this.t(entry.state === "uploading" ? "attachment.cancel" : "attachment.remove", { name: entry.name });
-    const status = entry.error ?? (entry.state === "uploading" ? this.t("attachment.uploading", { name: entry.name }) : entry.size === null ? "" : this.app.formatBytes(entry.size));
-    return html`<li class="upload ${entry.state}" part="attachment" title=${entry.error ?? entry.name}>
-      ${entry.preview ? html`<img class="upload-image" src=${entry.preview} alt="" />` : html`<span class="upload-icon">${icon("file-text")}</span>`}
-      <span class="upload-text"><span class="file-name" dir="auto">${entry.name}</span><span class="upload-status" dir="auto">${entry.state === "uploading" && entry.progress !== null ? percent(entry.progress, this.app.locale) : status}</span></span>
-      ${entry.state === "uploading" ? html`<progress class="upload-bar" aria-label=${status} max="1" .value=${entry.progress ?? 0} ?data-unknown=${entry.progress === null}></progress>` : nothing}
-      ${entry.state === "failed" ? html`<button type="button" class="icon-button small" aria-label=${this.t("attachment.retry", { name: entry.name })} @click=${() => this.composer.retryUpload(entry.key)}>${icon("reload")}</button>` : nothing}
-      <button type="button" class="icon-button small" aria-label=${label} title=${label} @click=${() => this.composer.removeAttachment(entry.key)}>${icon("close")}</button>
-    </li>`;
-  }
-
   #toggleTool(id: string): void {
     this.composer.selectTool(this.composer.toolId === id ? null : id);
     this.focusInput();
@@ -249,7 +256,9 @@ export class ComposerView extends ShellView {
   };
 
   readonly #dragLeave = (event: DragEvent): void => {
-    if (!this.contains(event.relatedTarget as Node | null)) this.isDroppedOn = false;
+    const to = event.relatedTarget as Node | null;
+    const { host } = this.shadow;
+    if (to !== host && !this.shadow.contains(to) && !host.contains(to)) this.isDroppedOn = false;
   };
 
   readonly #drop = (event: DragEvent): void => {
@@ -275,6 +284,11 @@ export class ComposerView extends ShellView {
       this.#suggestions?.close();
       return;
     }
+    if (entry.run) {
+      this.#removeQuery(query);
+      entry.run();
+      return;
+    }
     if (!entry.command) return;
     let selection;
     try {
@@ -286,9 +300,16 @@ export class ComposerView extends ShellView {
       this.#suggestions?.show(selection.commands);
       return;
     }
+    if (selection?.type === "entity") {
+      this.#suggestions?.close();
+      this.#place(this.composer.insertEntity(selection.entity, query.start, query.end));
+    } else this.#removeQuery(query);
+  }
+
+  #removeQuery(query: Query): void {
     this.#suggestions?.close();
-    if (selection?.type === "entity") this.#place(this.composer.insertEntity(selection.entity, query.start, query.end));
-    else this.composer.edit({ text: this.composer.draft.text.slice(0, query.start) + this.composer.draft.text.slice(query.end) });
+    const { text } = this.composer.draft;
+    this.composer.edit({ text: text.slice(0, query.start) + text.slice(query.end) });
   }
 
   #insert(text: string): void {
@@ -321,10 +342,6 @@ export class ComposerView extends ShellView {
   #input(): HTMLTextAreaElement | null {
     return this.querySelector("textarea.input");
   }
-}
-
-function percent(share: number, locale: string): string {
-  return new Intl.NumberFormat(locale, { style: "percent" }).format(share);
 }
 
 define("ck-composer", ComposerView);

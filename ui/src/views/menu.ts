@@ -14,8 +14,14 @@ export interface MenuEntry {
   /** Given for entries of which one is chosen. */
   checked?: boolean | undefined;
   danger?: boolean | undefined;
+  /** Whether choosing it moves the focus elsewhere, so that it does not go back to the button. */
+  keepsFocus?: boolean | undefined;
   select(): void;
 }
+
+/** Between the menu and its button, and the window's edge. */
+const GAP = 6;
+const EDGE = 8;
 
 export class MenuView extends LitElement {
   @property({ attribute: false }) label = "";
@@ -36,12 +42,11 @@ export class MenuView extends LitElement {
   }
 
   protected override render(): TemplateResult {
-    const classes = `menu ${this.opensUp ? "up" : "down"} ${this.alignsEnd ? "align-end" : "align-start"}`;
     return html`
       <button type="button" class=${this.buttonClass} aria-haspopup="menu" aria-expanded=${this.open} aria-label=${this.label}
         title=${this.label} @click=${this.#toggle} @keydown=${this.#triggerKey}>${this.trigger}</button>
       ${this.open
-        ? html`<div class=${classes} part="menu" role="menu" aria-label=${this.label} @keydown=${this.#menuKey}>
+        ? html`<div class="menu" part="menu" popover="manual" role="menu" aria-label=${this.label} @keydown=${this.#menuKey}>
             ${this.entries.map((entry) => this.#entry(entry))}
           </div>`
         : nothing}
@@ -90,23 +95,50 @@ export class MenuView extends LitElement {
     if (!event.composedPath().includes(this)) this.#close(false);
   };
 
+  readonly #moved = (event: Event): void => {
+    if (!event.composedPath().some((target) => target instanceof Element && target.classList.contains("menu"))) this.#close(false);
+  };
+
   async #show(focused: number): Promise<void> {
     this.open = true;
     document.addEventListener("pointerdown", this.#outside, true);
+    document.addEventListener("scroll", this.#moved, true);
+    addEventListener("resize", this.#moved);
     await this.updateComplete;
+    this.#place();
     const chosen = this.entries.findIndex((entry) => entry.checked);
     this.#items().at(chosen >= 0 ? chosen : focused)?.focus();
   }
 
   #close(returnsFocus: boolean): void {
     document.removeEventListener("pointerdown", this.#outside, true);
+    document.removeEventListener("scroll", this.#moved, true);
+    removeEventListener("resize", this.#moved);
     this.open = false;
     if (returnsFocus) this.querySelector("button")?.focus();
   }
 
   #select(entry: MenuEntry): void {
-    this.#close(true);
+    this.#close(!entry.keepsFocus);
     entry.select();
+  }
+
+  /** Puts the menu beside its button, above everything and inside the window: lists that scroll would cut it off. */
+  #place(): void {
+    const menu = this.querySelector<HTMLElement>(".menu");
+    const button = this.querySelector("button");
+    if (!menu || !button) return;
+    menu.showPopover();
+    const { left, right, top, bottom } = button.getBoundingClientRect();
+    const { width, height } = menu.getBoundingClientRect();
+    const isRightToLeft = getComputedStyle(this).direction === "rtl";
+    const x = this.alignsEnd !== isRightToLeft ? right - width : left;
+    const above = top - height - GAP;
+    const below = bottom + GAP;
+    const fitsBelow = below + height <= innerHeight - EDGE;
+    const y = (this.opensUp && above >= EDGE) || (!fitsBelow && above >= EDGE) ? above : below;
+    menu.style.setProperty("left", `${Math.max(EDGE, Math.min(x, innerWidth - width - EDGE))}px`);
+    menu.style.setProperty("top", `${Math.max(EDGE, Math.min(y, innerHeight - height - EDGE))}px`);
   }
 
   #items(): HTMLButtonElement[] {

@@ -7,15 +7,18 @@ import type { App } from "../element/app";
 import { namedIcon } from "../icons/icons";
 import type { Query } from "../controllers/mentions";
 import { asError } from "../protocol/errors";
+import type { MenuEntry } from "./menu";
 
 export interface Suggestion {
   id: string;
   label: string;
   description: string | null;
-  icon: string | null;
+  icon: TemplateResult | typeof nothing;
   group: string | null;
   entity: Entity | null;
   command: Command | null;
+  /** Given for what the composer does itself. */
+  run: (() => void) | null;
 }
 
 /** Asks the page for suggestions; answers that come too late are dropped. */
@@ -30,6 +33,8 @@ export class Suggestions {
   constructor(
     private readonly app: App,
     private readonly onChange: () => void,
+    /** What the composer offers of its own. */
+    private readonly ownEntries: () => MenuEntry[],
   ) {}
 
   get isOpen(): boolean {
@@ -76,7 +81,11 @@ export class Suggestions {
     let found: Suggestion[] = [];
     try {
       if (query.sign === "@") found = ((await this.app.options.entities?.onTagSearch?.(query.text)) ?? []).map(ofEntity);
-      else found = ((await this.app.options.commands?.onSearch?.(query.text)) ?? []).map(ofCommand);
+      else {
+        const wanted = query.text.toLocaleLowerCase(this.app.locale);
+        found = this.ownEntries().filter((entry) => entry.label.toLocaleLowerCase(this.app.locale).includes(wanted)).map(ofEntry);
+        found.push(...((await this.app.options.commands?.onSearch?.(query.text)) ?? []).map(ofCommand));
+      }
     } catch (error) {
       this.app.onError(asError(error));
     }
@@ -89,7 +98,7 @@ export class Suggestions {
   render(pick: (suggestion: Suggestion) => void): TemplateResult | typeof nothing {
     if (!this.isOpen) return nothing;
     let group: string | null = null;
-    return html`<div class="menu up suggestions" part="menu" role="listbox" id="suggestions" aria-label=${this.app.translate("composer.suggestions")}>
+    return html`<div class="menu suggestions" part="menu" role="listbox" id="suggestions" aria-label=${this.app.translate("composer.suggestions")}>
       ${repeat(
         this.entries,
         (entry) => entry.id,
@@ -98,7 +107,7 @@ export class Suggestions {
           group = entry.group;
           return html`${heading}<div class="menu-entry ${index === this.active ? "active" : ""}" role="option" id="suggestion-${index}"
             aria-selected=${index === this.active} @pointerdown=${(event: Event) => event.preventDefault()} @click=${() => pick(entry)}>
-            ${entry.icon ? namedIcon(entry.icon) : nothing}
+            ${entry.icon}
             <span class="menu-text"><span class="menu-label">${entry.label}</span>
             ${entry.description ? html`<span class="menu-description">${entry.description}</span>` : nothing}</span></div>`;
         },
@@ -108,10 +117,15 @@ export class Suggestions {
 }
 
 function ofEntity(entity: Entity): Suggestion {
-  return { id: entity.id, label: entity.title, description: null, icon: entity.icon ?? null, group: entity.group ?? null, entity, command: null };
+  return { id: entity.id, label: entity.title, description: null, icon: namedIcon(entity.icon), group: entity.group ?? null, entity, command: null, run: null };
 }
 
 function ofCommand(command: Command): Suggestion {
-  const { id, label, description = null, icon = null, group = null } = command;
-  return { id, label, description, icon, group, entity: null, command };
+  const { id, label, description = null, group = null } = command;
+  return { id, label, description, icon: namedIcon(command.icon), group, entity: null, command, run: null };
+}
+
+function ofEntry(entry: MenuEntry): Suggestion {
+  const { id, label, description = null } = entry;
+  return { id: `own ${id}`, label, description, icon: entry.icon ?? nothing, group: null, entity: null, command: null, run: () => entry.select() };
 }

@@ -4,8 +4,8 @@ import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Conversation } from "../controllers/conversation";
+import { failureKey } from "../controllers/failures";
 import { icon, namedIcon } from "../icons/icons";
-import { ServerError } from "../protocol/errors";
 import type { Notice, ThreadState } from "../state/thread";
 import { TurnGrouping } from "../state/turns";
 import { define, ShellView } from "./base";
@@ -138,9 +138,8 @@ export class ThreadView extends ShellView {
   #failure(): TemplateResult | typeof nothing {
     const { failure } = this.threadState;
     if (!failure || this.conversation.isBusy) return nothing;
-    const known = ["interrupted", "failed", "offline"].includes(failure.code) ? (failure.code === "offline" ? "failure.offline" : "failure.interrupted") : "failure.generic";
     return html`<div class="notice danger" part="error" role="alert">${icon("alert")}
-      <div class="notice-text" dir="auto">${failure.message ?? this.t(known)}</div>
+      <div class="notice-text" dir="auto">${failure.message ?? this.t(failureKey(failure.code))}</div>
       ${failure.allowRetry ? html`<button type="button" class="button small" @click=${() => this.conversation.retry()}>${icon("reload")}${this.t("failure.retry")}</button>` : nothing}
       <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => this.conversation.dismissFailure()}>${icon("close")}</button>
     </div>`;
@@ -237,10 +236,6 @@ export class ThreadView extends ShellView {
 
 export function spinner(): TemplateResult {
   return html`<span class="spinner" aria-hidden="true"></span>`;
-}
-
-export function loadErrorKey(error: Error): string {
-  return error instanceof ServerError && error.status === 404 ? "thread.notFound" : "thread.loadFailed";
 }
 
 function selectedText(): string {

@@ -68,16 +68,16 @@ export class TurnView extends ShellView {
     const isPending = this.pending?.has(item.id) ?? false;
     switch (item.type) {
       case "assistant_message":
-        return html`${item.content.map((part) => html`<ck-markdown .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
+        return html`${item.content.map((part) => html`<ck-markdown part="markdown" exportparts=${MARKDOWN_PARTS} .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
       case "widget":
         void loadWidgets();
-        return html`<ck-widget .widget=${item.widget} .itemId=${item.id} .host=${this.host}></ck-widget>`;
+        return html`<ck-widget part="widget" .widget=${item.widget} .itemId=${item.id} .active=${isPending} .host=${this.host}></ck-widget>`;
       case "generated_image":
-        return html`<ck-generated-image .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
+        return html`<ck-generated-image part="generated-image" .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
       case "workflow":
-        return html`<ck-workflow .workflow=${item.workflow} .active=${isPending} .host=${this.host}></ck-workflow>`;
+        return html`<ck-workflow part="workflow" exportparts="workflow-toggle, workflow-tasks" .workflow=${item.workflow} .active=${isPending} .host=${this.host}></ck-workflow>`;
       case "task":
-        return html`<ck-task .task=${item.task} .active=${isPending} .host=${this.host}></ck-task>`;
+        return html`<ck-task part="task" .task=${item.task} .active=${isPending} .host=${this.host}></ck-task>`;
       case "structured_input":
         return html`<ck-questions .app=${this.app} .item=${item} .isDisabled=${this.isBusy}></ck-questions>`;
       default:
@@ -114,8 +114,10 @@ export class TurnView extends ShellView {
 
   #giveFeedback(kind: "positive" | "negative"): void {
     const ids = this.group.answer.filter((item) => item.type !== "end_of_turn").map((item) => item.id);
-    void this.app.conversation.giveFeedback(ids, kind);
-    this.app.announce(this.t("action.feedbackThanks"));
+    this.app.conversation.giveFeedback(ids, kind).then(
+      () => this.app.announce(this.t("action.feedbackThanks")),
+      () => this.app.announce(this.t("failure.generic")),
+    );
   }
 
   async #copy(text: string): Promise<void> {
@@ -132,6 +134,9 @@ export class TurnView extends ShellView {
     }, 2000);
   }
 }
+
+/** Parts of views inside views have to be passed on, to be styled by the page. */
+const MARKDOWN_PARTS = "code, code-bar, code-copy, table, link, citation, sources, sources-toggle, source, preview";
 
 let widgets: Promise<unknown> | null = null;
 

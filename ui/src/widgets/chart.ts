@@ -129,7 +129,7 @@ export class CkChart extends LitElement {
         max-inline-size: 80%;
         padding: calc(${token.space} * 2) calc(${token.space} * 2.5);
         border: 1px solid ${token.border};
-        border-radius: ${token.radiusControl};
+        border-radius: calc(${token.radius} * 0.75);
         background: ${token.raised};
         box-shadow: ${token.shadow};
         font-size: 0.78rem;

@@ -9,6 +9,8 @@ import { childrenOf, keysOf, type WidgetNode } from "./types";
 
 export interface WidgetContext {
   readonly host: WidgetHost;
+  /** More may come: what the widget marks as streaming shows that it grows. */
+  readonly active: boolean;
   /** Path of keys from the root to the node, unique in the widget. */
   readonly path: string;
   /** Path of the nearest form; controls and labels of one form share it. */

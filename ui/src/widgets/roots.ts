@@ -85,6 +85,13 @@ export function renderCard(node: WidgetNode, context: WidgetContext): Shown {
   </form>`;
 }
 
+function focusEntry(entry: Element | undefined): void {
+  if (!(entry instanceof HTMLElement)) return;
+  const inside = entry.querySelector<HTMLElement>("button, input, textarea, a[href]");
+  if (!inside) entry.tabIndex = -1;
+  (inside ?? entry).focus({ preventScroll: true });
+}
+
 /** How many items a list shows before "Show more" when its limit is `auto`. */
 const AUTO_LIMIT = 5;
 
@@ -106,7 +113,16 @@ export function renderListView(node: WidgetNode, context: WidgetContext): Shown 
     </ul>
     ${all
       ? nothing
-      : html`<button type="button" class="more" @click=${() => context.toggle(context.path, true)}>
+      : html`<button
+          type="button"
+          class="more"
+          @click=${(event: Event) => {
+            const list = (event.currentTarget as Element).parentElement?.querySelector("ul");
+            context.toggle(context.path, true);
+            // The button goes: whoever pressed it goes on with what it brought.
+            setTimeout(() => focusEntry(list?.children[shown.length]));
+          }}
+        >
           ${translate("widget.showMore", { count: children.length - shown.length })}<ck-icon name="chevron-down"></ck-icon>
         </button>`}
   </div>`;

@@ -30,14 +30,14 @@ function textStyles(node: WidgetNode): Styles {
   return styles;
 }
 
-function textClasses(node: WidgetNode, kind: string, size: string): string {
+function textClasses(node: WidgetNode, kind: string, size: string, growing = false): string {
   const weight = typeof node["weight"] === "string" ? `weight-${oneOf(node["weight"], WEIGHTS, "normal")}` : "";
   const flags = [
     node["truncate"] === true ? "truncate" : "",
     typeof node["maxLines"] === "number" && node["truncate"] !== true ? "clamp" : "",
     node["italic"] === true ? "italic" : "",
     node["lineThrough"] === true ? "struck" : "",
-    node["streaming"] === true ? "streaming" : "",
+    growing && node["streaming"] === true ? "streaming" : "",
   ];
   return [kind, `${kind}-${size}`, weight, ...flags].filter(Boolean).join(" ");
 }
@@ -69,7 +69,7 @@ function editableText(node: WidgetNode, editable: Dict, context: WidgetContext):
 
 export function renderText(node: WidgetNode, context: WidgetContext): Shown {
   if (isDict(node["editable"])) return editableText(node, node["editable"], context);
-  const classes = textClasses(node, "text", oneOf(node["size"], TEXT_SIZES, "md"));
+  const classes = textClasses(node, "text", oneOf(node["size"], TEXT_SIZES, "md"), context.active);
   return html`<div class=${classes} style=${styled(textStyles(node))} dir="auto">${text(node["value"])}</div>`;
 }
 
@@ -84,7 +84,7 @@ export function renderCaption(node: WidgetNode): Shown {
 }
 
 export function renderMarkdown(node: WidgetNode, context: WidgetContext): Shown {
-  return html`<ck-markdown .text=${text(node["value"])} .streaming=${node["streaming"] === true} .host=${context.host}></ck-markdown>`;
+  return html`<ck-markdown .text=${text(node["value"])} .streaming=${context.active && node["streaming"] === true} .host=${context.host}></ck-markdown>`;
 }
 
 export function renderBadge(node: WidgetNode): Shown {

@@ -16,7 +16,7 @@ import { renderBox, renderDivider, renderForm, renderImage, renderSpacer, render
 import { renderBasic, renderCard, renderListView, renderListViewItem } from "./roots";
 import { renderBadge, renderCaption, renderIcon, renderLabel, renderMarkdown, renderText, renderTitle } from "./texts";
 import { childrenOf, isNode, text, type WidgetNode } from "./types";
-import { widgetStyles } from "./widgetStyles";
+import { widgetStyles } from "./styles";
 
 type Shown = TemplateResult | typeof nothing;
 type Renderer = (node: WidgetNode, context: WidgetContext) => Shown;
@@ -84,6 +84,7 @@ export class CkWidget extends LitElement {
     widget: { attribute: false },
     itemId: { attribute: false },
     disabled: { type: Boolean },
+    active: { type: Boolean },
     host: { attribute: false },
     failed: { state: true },
   };
@@ -94,6 +95,8 @@ export class CkWidget extends LitElement {
   declare itemId: string | null;
   /** Nothing can be used, as in a thread that is locked. */
   declare disabled: boolean;
+  /** The item still streams in; once it is done no text grows any more, whatever the widget says. */
+  declare active: boolean;
   declare host: WidgetHost | null;
   declare failed: boolean;
 
@@ -109,6 +112,7 @@ export class CkWidget extends LitElement {
     this.widget = null;
     this.itemId = null;
     this.disabled = false;
+    this.active = false;
     this.host = null;
     this.failed = false;
   }
@@ -142,6 +146,7 @@ export class CkWidget extends LitElement {
   #context(root: WidgetNode): WidgetContext {
     return {
       host: this.#host,
+      active: this.active,
       path: root.type,
       form: "",
       labelled: this.#labelled,

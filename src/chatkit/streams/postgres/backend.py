@@ -114,7 +114,7 @@ class PostgresBackend(Backend):
         # What happened before somebody listened for it has to be looked for.
         changed = cursors.keys() - self._followed
         self._followed = set(cursors)
-        changed |= await self._listener.wait(0.0 if changed else limit, cursors.keys(), on_stop)
+        changed |= await self._listener.wait(0.0 if changed else limit, self._followed, on_stop)
         if not changed:
             return {}
         try:

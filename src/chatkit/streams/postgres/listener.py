@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -28,10 +29,15 @@ class Listener:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Any = None
+        # What an event loop ended without closing is ended when nobody refers to it any more.
+        self._held: list[Any] = []
+        weakref.finalize(self, _abandon, self._held).atexit = False
         self._changed: set[str] = set()
+        self._followed: Set[str] = frozenset()
         self._stops: list[str] = []
         self._news = asyncio.Event()
         self._lost = False
+        self._end_listener: Callable[[object], None] = lambda _: None
 
     async def wait(self, limit: float, followed: Set[str], on_stop: Callable[[str], None]) -> set[str]:
         """Returns which of the followed turns changed, once one did, ``wake`` was called or the time is over.
@@ -39,6 +45,7 @@ class Listener:
         Raises:
             ChatKitError: The connection cannot be made, or was lost.
         """
+        self._followed = followed
         fresh = self._connection is None
         if fresh:
             await self._connect()
@@ -65,12 +72,17 @@ class Listener:
     async def close(self) -> None:
         """Closes the connection."""
         connection, self._connection = self._connection, None
+        self._lost = False
         if connection is not None:
-            connection.remove_termination_listener(self._on_end)
-            with suppress(Exception):
-                async with asyncio.timeout(2):
-                    await connection.close()
-            connection.terminate()
+            connection.remove_termination_listener(self._end_listener)
+            try:
+                with suppress(Exception):
+                    async with asyncio.timeout(2):
+                        await connection.close()
+            finally:
+                # The end of the event loop may cut that short.
+                connection.terminate()
+                self._held.clear()
 
     async def _connect(self) -> None:
         settings = self._database.settings
@@ -78,26 +90,59 @@ class Listener:
         try:
             # Makes the schema, if nobody has so far.
             await self._database.migrate()
-            connection = await cast("Any", asyncpg).connect(
-                settings.connection_string, timeout=settings.connect_timeout, statement_cache_size=0
-            )
+            connection = await self._open(settings.connection_string, settings.connect_timeout)
             try:
-                connection.add_termination_listener(self._on_end)
-                await connection.add_listener(_CHANNEL, self._on_notification)
+                self._held.append(connection)
+                # The connection must not keep alive who has to end it.
+                me: weakref.ref[Any] = weakref.ref(self)
+                self._end_listener = lambda _: _call(me, Listener._on_end)
+                connection.add_termination_listener(self._end_listener)
+
+                def on_notification(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+                    _call(me, Listener._on_notification, payload)
+
+                await connection.add_listener(_CHANNEL, on_notification)
             except BaseException:
                 connection.terminate()
+                self._held.clear()
                 raise
         except (OSError, TimeoutError, cast("Any", asyncpg).PostgresError, asyncpg.InterfaceError) as error:
             raise translated(error, self._database.place, committing=False, limit=None) from error
         self._connection = connection
 
-    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+    async def _open(self, connection_string: str, limit: float) -> Any:
+        opening = asyncio.ensure_future(
+            cast("Any", asyncpg).connect(connection_string, timeout=limit, statement_cache_size=0)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The driver leaves a connection open that is cancelled while it is made, as by the end of a short turn.
+            with suppress(Exception):
+                (await opening).terminate()
+            raise
+
+    def _on_notification(self, payload: str) -> None:
         if payload.startswith(_STOP):
             self._stops.append(payload.removeprefix(_STOP))
-        else:
-            self._changed.update(payload.split(" "))
-        self._news.set()
+            self._news.set()
+        elif self._followed and (changed := self._followed & set(payload.split(" "))):
+            self._changed |= changed
+            self._news.set()
 
-    def _on_end(self, _connection: object) -> None:
+    def _on_end(self) -> None:
         self._lost = True
         self._news.set()
+
+
+def _call(reference: weakref.ref[Any], method: Callable[..., None], *arguments: object) -> None:
+    listener = reference()
+    if listener is not None:
+        method(listener, *arguments)
+
+
+def _abandon(connections: list[Any]) -> None:
+    for connection in connections:
+        # The farewell is sent at once; what asyncio does afterwards needs the loop.
+        with suppress(RuntimeError, OSError, asyncpg.InterfaceError):
+            connection.terminate()

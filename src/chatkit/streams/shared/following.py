@@ -227,10 +227,10 @@ class Follower:
         self._local_turns += 1
         self._run()
 
-    def end_turn(self) -> None:
-        """Listens no more after the last turn."""
+    async def end_turn(self) -> None:
+        """Listens no more after the last turn, and returns when nothing is left of that."""
         self._local_turns -= 1
-        self._rest()
+        await self.gone()
 
     def doubt(self, reader: RemoteReader) -> bool:
         """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for three leases."""

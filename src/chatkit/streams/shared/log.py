@@ -36,6 +36,8 @@ __all__ = ["LEASE", "SharedStreamLog"]
 
 LEASE: Final = 10.0
 """Seconds for which turns are their worker's without renewal."""
+_SWEEP: Final = 2.0
+"""Seconds between two looks for turns whose worker died."""
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
 
@@ -53,7 +55,8 @@ class _SharedTurnWriter(TurnWriter):
 
     @property
     def lost(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
-        """Whether another worker has taken the turn over."""
+        """Whether another worker has taken the turn over; whoever asks has been told, and may say last words here."""
+        self._told = self._told or self._turn.lost
         return self._turn.lost
 
     def append(self, data: bytes) -> int:
@@ -140,7 +143,7 @@ class _Session:
         self.follower.begin_turn()
 
     async def end_turn(self) -> None:
-        self.follower.end_turn()
+        await self.follower.end_turn()
 
     def _stop(self, turn_id: str) -> None:
         turn = self.sender.turns.get(turn_id)
@@ -179,7 +182,6 @@ class SharedStreamLog(MemoryStreamLog):
     """
 
     shared: ClassVar[bool] = True
-    sweep_seconds: float = 2.0
 
     def __init__(
         self,
@@ -191,6 +193,7 @@ class SharedStreamLog(MemoryStreamLog):
     ) -> None:
         super().__init__(window=window, retention=retention, lag_limit=lag_limit)
         self.lease = lease
+        self.sweep_seconds = min(_SWEEP, lease / 5)
         self._token = new_id("log")
         self._claims: dict[str, str] = {}
         self._lock = Lock()

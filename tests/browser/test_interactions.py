@@ -1,0 +1,579 @@
+"""What users do with the element beyond sending a message: typing, files, threads, feedback, tools."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from chatkit.types import ThreadMetadata
+from tests.browser.chat_page import ChatPage
+from tests.browser.conftest import OpenPage
+from tests.browser.scripted import Scripted, scripted_server
+
+PASTE = """(target, [name, type, size]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(size).fill(65)], name, { type }));
+  const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+  target.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    with scripted_server(tmp_path_factory.mktemp("files")) as running:
+        yield running
+
+
+def opened(
+    open_page: OpenPage, server: Scripted, options: str = "{}", query: str = "", **more: Any
+) -> ChatPage:
+    chat = open_page(server.url + query, **more)
+    chat.page.evaluate(f"apply({options})")
+    expect(chat.input).to_be_visible()
+    return chat
+
+
+def drag(chat: ChatPage, file: Path, *kinds: str) -> None:
+    """Drags a file of the disk over the middle of the element."""
+    session = chat.page.context.new_cdp_session(chat.page)
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in kinds:
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 500, "y": 200, "data": data})
+
+
+def told(text: str) -> dict[str, Any]:
+    return json.loads(text.strip())
+
+
+def events(chat: ChatPage, *names: str) -> list[Any]:
+    return [entry for entry in chat.page.evaluate("seen") if not names or entry[0] in names]
+
+
+def test_dictation_writes_what_the_server_heard(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server, "{ composer: { dictation: { enabled: true } } }")
+    chat.input.fill("Note:")
+    chat.element.get_by_role("button", name="Dictate").click()
+    stop = chat.element.get_by_role("button", name="Stop dictating")
+    expect(stop).to_have_attribute("aria-pressed", "true")
+    # The recording needs something in it.
+    chat.page.evaluate("new Promise(resolve => setTimeout(resolve, 400))")
+    stop.click()
+    expect(chat.input).to_have_value("Note: heard")
+    expect(chat.input).to_be_focused()
+    expect(chat.element.get_by_role("button", name="Dictate")).to_be_visible()
+
+
+def test_dictation_says_what_is_wrong(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server, "{ composer: { dictation: { enabled: true } } }", "?mute")
+    chat.element.get_by_role("button", name="Dictate").click()
+    expect(chat.element.get_by_role("alert")).to_contain_text("The microphone cannot be used")
+    assert len(events(chat, "error")) == 1
+    chat.errors.clear()
+
+
+def test_commands_by_slash(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(
+        open_page,
+        server,
+        """{ composer: { tools: [{ id: "web", label: "Search the web", icon: "globe" }] },
+             commands: { enabled: true,
+               onSearch: async q => [{ id: "ask", label: "Ask a colleague", description: "Who knows it" },
+                 { id: "clear", label: "Clear" }].filter(c => c.label.toLowerCase().includes(q)),
+               onSelect: async c => {
+                 calls.push(c.id);
+                 if (c.id === "ask") return { type: "menu", commands: [{ id: "ada", label: "Ada" }] };
+                 if (c.id === "ada") return { type: "entity", entity: { id: "ada", title: "Ada" } };
+               } } }""",
+    )
+    options = chat.element.get_by_role("option")
+    chat.input.press_sequentially("/")
+    # What the composer does itself is among them.
+    expect(options).to_have_text([re.compile("Search the web"), re.compile("Ask a colleague"), "Clear"])
+    chat.input.press("Escape")
+    expect(options).to_have_count(0)
+    expect(chat.input).to_have_value("/")
+
+    chat.input.press_sequentially("as")
+    expect(options).to_have_text([re.compile("Ask a colleague")])
+    chat.input.press("Enter")
+    expect(options).to_have_text(["Ada"])
+    chat.input.press("Tab")
+    expect(chat.input).to_have_value("@Ada ")
+
+    chat.input.fill("")
+    chat.input.press_sequentially("/web")
+    expect(options).to_have_count(1)
+    chat.input.press("Enter")
+    expect(chat.element.get_by_role("button", name="Remove Search the web")).to_be_visible()
+    chat.input.press_sequentially("/cl")
+    expect(options).to_have_text(["Clear"])
+    options.click()
+    expect(chat.input).to_have_value("")
+    assert chat.page.evaluate("calls") == ["ask", "ada", "clear"]
+
+
+def test_mentions_by_keyboard(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(
+        open_page,
+        server,
+        """{ entities: { showComposerMenu: true, onTagSearch: async q => ["Ada", "Alan", "Grace"].map(title =>
+              ({ id: title, title, interactive: true })).filter(e => e.title.toLowerCase().includes(q)),
+              onClick: e => calls.push(e) } }""",
+    )
+    chat.element.get_by_role("button", name="Mention").click()
+    options = chat.element.get_by_role("option")
+    expect(options).to_have_count(3)
+    expect(chat.input).to_be_focused()
+    active = "e => e.getRootNode().getElementById(e.getAttribute('aria-activedescendant')).innerText"
+    assert chat.input.evaluate(active) == "Ada"
+    chat.input.press("ArrowUp")
+    assert chat.input.evaluate(active) == "Grace"
+    chat.input.press("ArrowDown")
+    chat.input.press("ArrowDown")
+    assert chat.input.evaluate(active) == "Alan"
+    chat.input.press("Enter")
+    expect(chat.input).to_have_value("@Alan ")
+    chat.input.press_sequentially("and @zz")
+    expect(options).to_have_count(0)
+    chat.input.press("Enter")
+    chat.until_idle()
+    chat.bubbles.get_by_role("button", name="Alan").click()
+    assert chat.page.evaluate("calls[0].id") == "Alan"
+
+
+def test_an_input_method_composes(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.input.focus()
+    session = chat.page.context.new_cdp_session(chat.page)
+    session.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
+    expect(chat.input).to_have_value("にほ")
+    # As a browser tells the Enter that accepts a suggestion.
+    session.send(
+        "Input.dispatchKeyEvent",
+        {"type": "rawKeyDown", "key": "Process", "code": "Enter", "windowsVirtualKeyCode": 229},
+    )
+    expect(chat.bubbles).to_have_count(0)
+    # Drawing anew must not end the composition.
+    chat.page.evaluate("apply({ theme: 'dark' })")
+    session.send("Input.imeSetComposition", {"text": "日本", "selectionStart": 2, "selectionEnd": 2})
+    session.send("Input.insertText", {"text": "日本"})
+    expect(chat.input).to_have_value("日本")
+    chat.input.press("Shift+Enter")
+    chat.input.press_sequentially("two")
+    expect(chat.input).to_have_value("日本\ntwo")
+    chat.input.press("Enter")
+    expect(chat.bubbles).to_have_text(["日本\ntwo"])
+
+
+def test_files_come_by_drop_and_paste(open_page: OpenPage, server: Scripted, tmp_path: Path) -> None:
+    chat = opened(
+        open_page,
+        server,
+        "{ composer: { attachments: { enabled: true, accept: { 'text/plain': ['.txt'] } } } }",
+    )
+    hint = chat.element.get_by_text("Drop files to attach them")
+    (tmp_path / "a.txt").write_text("dropped")
+    (tmp_path / "b.exe").write_text("dropped")
+    drag(chat, tmp_path / "a.txt", "dragEnter", "dragOver")
+    expect(hint).to_be_visible()
+    chat.element.locator("form.composer").dispatch_event("dragleave", {"bubbles": True, "composed": True})
+    expect(hint).to_have_count(0)
+    drag(chat, tmp_path / "a.txt", "dragEnter", "dragOver", "drop")
+    expect(chat.element.locator(".upload.ready")).to_contain_text("a.txt")
+    expect(hint).to_have_count(0)
+    drag(chat, tmp_path / "b.exe", "dragEnter", "dragOver", "drop")
+    expect(chat.element.get_by_role("alert")).to_contain_text("Files like b.exe are not taken here")
+    chat.element.get_by_role("alert").get_by_role("button", name="Dismiss").click()
+    expect(chat.element.get_by_role("alert")).to_have_count(0)
+
+    assert chat.input.evaluate(PASTE, ["c.txt", "text/plain", 10])
+    expect(chat.element.locator(".upload.ready")).to_have_count(2)
+    chat.input.fill("echo")
+    chat.input.press("Enter")
+    chat.until_idle()
+    assert told(chat.text())["attachments"] == ["a.txt", "c.txt"]
+
+
+def test_an_upload_is_watched_cancelled_and_tried_again(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server, "{ composer: { attachments: { enabled: true } } }")
+    session = chat.page.context.new_cdp_session(chat.page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 60_000}
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", slow)
+    chat.input.evaluate(PASTE, ["slow.txt", "text/plain", 150_000])
+    expect(chat.element.locator(".upload-status")).to_have_text(re.compile(r"[1-9]\d? ?%"))
+    expect(chat.send_button).to_be_disabled()
+    chat.element.get_by_role("button", name="Cancel the upload of slow.txt").click()
+    expect(chat.element.locator(".upload")).to_have_count(0)
+    session.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+
+    deleted = server.faults.count("attachments.delete")
+    # The server's own limit, which the page has not been told.
+    chat.input.evaluate(PASTE, ["huge.txt", "text/plain", 250_000])
+    failed = chat.element.locator(".upload.failed")
+    expect(failed.locator(".upload-status")).to_contain_text(re.compile("200,?000|195|200"))
+    expect(chat.send_button).to_be_disabled()
+    chat.element.get_by_role("button", name="Remove huge.txt").click()
+
+    server.faults.answer("attachments.create", 500, "<h1>no</h1>", "text/html")
+    chat.input.evaluate(PASTE, ["again.txt", "text/plain", 10])
+    expect(failed.locator(".upload-status")).to_have_text("again.txt could not be uploaded")
+    chat.element.get_by_role("button", name="Try again to upload again.txt").click()
+    expect(chat.element.locator(".upload.ready")).to_have_count(1)
+    expect(chat.send_button).to_be_enabled()
+    assert deleted >= 1
+    chat.errors.clear()
+
+
+def test_selected_text_is_quoted(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.send("say Tea is best when it is hot.")
+    chat.until_idle()
+    words = chat.answers.last.locator("p")
+    box = words.bounding_box()
+    assert box is not None
+    chat.page.mouse.move(box["x"] + 2, box["y"] + 10)
+    chat.page.mouse.down()
+    chat.page.mouse.move(box["x"] + 60, box["y"] + 10, steps=4)
+    chat.page.mouse.up()
+    chat.element.locator(".quote-button").click()
+    quote = chat.element.locator("form.composer .quote")
+    expect(quote).to_contain_text("Tea")
+    expect(chat.input).to_be_focused()
+    chat.element.get_by_role("button", name="Remove the quote").click()
+    expect(quote).to_have_count(0)
+
+    words.dblclick(position={"x": 10, "y": 10})
+    chat.element.locator(".quote-button").click()
+    chat.input.fill("echo")
+    chat.input.press("Enter")
+    chat.until_idle()
+    assert told(chat.text())["quoted"] == "Tea"
+
+
+def test_the_address_carries_the_thread(open_page: OpenPage, server: Scripted) -> None:
+    chat = open_page(server.page)
+    for text in ("say one", "say two"):
+        chat.send(text)
+        chat.until_idle()
+        expect(chat.page).to_have_url(re.compile("thread=thr_"))
+        chat.input.fill(f"draft of {text}")
+        chat.sidebar.get_by_role("button", name="New conversation", exact=True).first.click()
+        expect(chat.bubbles).to_have_count(0)
+        expect(chat.input).to_have_value("")
+    assert "thread=" not in chat.page.url
+    chat.page.go_back()
+    expect(chat.bubbles).to_have_text(["say two"])
+    chat.page.go_back()
+    chat.page.go_back()
+    expect(chat.bubbles).to_have_text(["say one"])
+    expect(chat.input).to_have_value("draft of say one")
+    chat.page.go_forward()
+    expect(chat.bubbles).to_have_count(0)
+    chat.page.go_forward()
+    expect(chat.bubbles).to_have_text(["say two"])
+    chat.page.reload()
+    expect(chat.bubbles).to_have_text(["say two"])
+    expect(chat.input).to_have_value("draft of say two")
+
+
+def test_locked_and_closed_threads(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.send("lock")
+    lock = chat.element.locator(".lock")
+    expect(lock).to_contain_text("Locked by your own command")
+    expect(lock).to_be_focused()
+    expect(chat.input).to_have_count(0)
+    chat.element.get_by_role("button", name="Unlock").click()
+    expect(chat.input).to_be_visible()
+    chat.send("close")
+    expect(lock).to_contain_text("Closed by your own command")
+    chat.page.reload()
+    chat.page.evaluate("apply({ initialThread: null })")
+    thread_id = server.faults.requests[-1]["params"].get("thread_id")
+    chat.page.evaluate("id => chat.setThreadId(id)", thread_id)
+    expect(lock).to_contain_text("Closed by your own command")
+    chat.page.evaluate("chat.sendUserMessage({ text: 'still?' })")
+    expect(chat.element.get_by_role("alert")).to_be_visible()
+    chat.errors.clear()
+
+
+def test_two_hundred_threads_page_by_page(open_page: OpenPage, server: Scripted) -> None:
+    async def fill() -> None:
+        now = datetime.now(UTC) - timedelta(days=30)
+        for number in range(200):
+            thread = ThreadMetadata(
+                id=f"thr_old{number:03}", title=f"Old {number:03}", created_at=now + timedelta(minutes=number)
+            )
+            await server.store.save_thread(thread, {"user_id": "local"})
+
+    # In a thread, for Playwright has an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, fill()).result()
+    chat = opened(open_page, server)
+    chat.element.get_by_role("button", name="Conversations").click()
+    rows = chat.element.locator("[data-thread]")
+    expect(rows.first).to_be_visible()
+    assert rows.count() < 100
+    last = chat.element.get_by_role("button", name="Old 000", exact=True)
+    for _ in range(20):
+        if last.count():
+            break
+        before = rows.count()
+        rows.last.scroll_into_view_if_needed()
+        expect(rows.nth(before)).to_be_attached()
+    expect(last).to_be_attached()
+    ids = rows.evaluate_all("rows => rows.map(row => row.dataset.thread)")
+    assert len(ids) == len(set(ids)) >= 200
+    last.click()
+    expect(chat.element.get_by_role("heading", name="Old 000")).to_be_visible()
+
+    # The sidebar keeps what was read when an answer has come.
+    side = open_page(server.page)
+    more = side.sidebar.get_by_role("button", name="Show more")
+    more.click()
+    rows = side.sidebar.locator("[data-thread]")
+    expect(rows.nth(40)).to_be_attached()
+    side.send("help me")
+    side.until_idle()
+    expect(side.sidebar.get_by_role("button", name="help me", exact=True)).to_be_visible()
+    assert rows.count() > 40
+
+
+def test_feedback_is_sent_once(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server, "{ threadItemActions: { feedback: true } }")
+    chat.send("say yes")
+    chat.until_idle()
+    server.feedback.clear()
+    good = chat.element.get_by_role("button", name="Good answer")
+    good.click()
+    expect(good).to_have_attribute("aria-pressed", "true")
+    expect(chat.element.get_by_text("Thank you for the feedback")).to_be_attached()
+    good.click()
+    bad = chat.element.get_by_role("button", name="Bad answer")
+    server.faults.answer("items.feedback", 500, {})
+    bad.click()
+    # What was not taken is not shown.
+    expect(good).to_have_attribute("aria-pressed", "true")
+    expect(bad).to_have_attribute("aria-pressed", "false")
+    bad.click()
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    expect(good).to_have_attribute("aria-pressed", "false")
+    assert [kind for _, kind in server.feedback] == ["positive", "negative"]
+    assert all(len(ids) == 1 and ids[0].startswith("msg_") for ids, _ in server.feedback)
+    chat.errors.clear()
+
+
+def test_another_answer_to_an_older_message_takes_away_what_followed(
+    open_page: OpenPage, server: Scripted
+) -> None:
+    chat = opened(open_page, server, "{ threadItemActions: { retry: true } }")
+    for text in ("say one", "say two", "say three"):
+        chat.send(text)
+        chat.until_idle()
+    chat.element.locator(".turn").first.hover()
+    server.faults.answer(
+        "threads.retry_after_item", 500, {"error": {"code": "internal_error", "message": ""}}
+    )
+    again = chat.element.get_by_role("button", name="Answer again")
+    again.first.click()
+    expect(chat.element.get_by_role("alert")).to_contain_text("The server has a problem")
+    # Nothing was taken away there, so nothing is here.
+    expect(chat.bubbles).to_have_count(3)
+    again.first.click()
+    expect(chat.bubbles).to_have_text(["say one"])
+    chat.until_idle()
+    expect(chat.answers).to_have_count(1)
+    chat.page.evaluate("chat.fetchUpdates()")
+    expect(chat.bubbles).to_have_text(["say one"])
+    chat.errors.clear()
+
+
+@pytest.mark.parametrize("way", ["answered", "skipped"])
+def test_questions_after_a_reload(open_page: OpenPage, server: Scripted, way: str) -> None:
+    chat = open_page(server.page)
+    chat.send("questions")
+    chat.until_idle()
+    expect(chat.element.get_by_role("button", name="Skip")).to_be_enabled()
+    chat.page.reload()
+    if way == "answered":
+        chat.element.get_by_text("Tea", exact=True).click()
+        chat.element.get_by_role("button", name="Submit").click()
+    else:
+        chat.element.get_by_role("button", name="Skip").click()
+    answered = chat.answers.locator(".answered")
+    expect(answered).to_contain_text("Tea" if way == "answered" else "Skipped")
+    chat.until_idle()
+    chat.page.reload()
+    expect(answered).to_contain_text("Tea" if way == "answered" else "Skipped")
+    expect(chat.element.get_by_role("button", name="Submit")).to_have_count(0)
+
+
+TOOL = """{ onClientTool: call => { calls.push(call); return window.held
+  ? new Promise(resolve => { window.answerTool = resolve; }) : { sum: call.params.a + call.params.b }; } }"""
+
+
+def test_a_tool_call_that_waits_is_carried_out_after_a_reload(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.page.evaluate(f"window.held = true; apply({TOOL})")
+    chat.send("page-tool")
+    chat.page.wait_for_function("window.answerTool !== undefined")
+    expect(chat.element.get_by_text("Running add")).to_be_visible()
+    thread_id = chat.page.evaluate("seen.find(([name]) => name === 'thread.change')[1].threadId")
+    outputs = server.faults.count("threads.add_client_tool_output")
+
+    # Another tab sees that it is being done, and does not do it too.
+    other = chat.page.context.new_page()
+    other.goto(server.url)
+    options = TOOL.replace("{ onClientTool", f"{{ initialThread: '{thread_id}', onClientTool", 1)
+    other.evaluate(f"apply({options})")
+    expect(other.get_by_text("Running add")).to_be_visible()
+    assert other.evaluate("calls") == []
+
+    # Its tab goes before it is done: now the other one does it.
+    chat.page.close()
+    expect(other.locator("openai-chatkit").get_by_role("button", name="Send message")).to_be_visible()
+    assert other.evaluate("calls") == [{"name": "add", "params": {"a": 2, "b": 3}}]
+    assert server.faults.count("threads.add_client_tool_output") == outputs + 1
+    assert server.faults.requests[-1]["type"] != "threads.add_client_tool_output" or (
+        server.faults.requests[-1]["params"]["result"] == {"sum": 5}
+    )
+    other.reload()
+    other.evaluate(f"apply({options})")
+    expect(other.locator(".user .bubble")).to_have_text(["page-tool"])
+    expect(other.locator("openai-chatkit").get_by_role("button", name="Send message")).to_be_visible()
+    assert other.evaluate("calls") == []
+
+
+def test_a_tool_can_be_stopped(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.page.evaluate(f"window.held = true; apply({TOOL})")
+    chat.send("page-tool")
+    chat.page.wait_for_function("window.answerTool !== undefined")
+    chat.stop_button.click()
+    chat.until_idle()
+    thread_id = chat.page.evaluate("seen.find(([name]) => name === 'thread.change')[1].threadId")
+    chat.page.reload()
+    chat.page.evaluate(
+        f"apply({TOOL.replace('{ onClientTool', f'{{ initialThread: {thread_id!r}, onClientTool', 1)})"
+    )
+    expect(chat.bubbles).to_have_text(["page-tool"])
+    chat.send("say on")
+    chat.until_idle()
+    assert chat.page.evaluate("calls") == []
+    expect(chat.answers.last).to_contain_text("on")
+
+
+def test_effects_links_and_entities(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(
+        open_page,
+        server,
+        """{ entities: { onClick: e => calls.push(["click", e.id]),
+              onRequestPreview: async e => { calls.push(["preview", e.id]);
+                return { preview: { type: "Basic",
+                  children: [{ type: "Text", value: "Order 7 costs " + e.data.total }] } }; } } }""",
+    )
+    chat.send("shine")
+    chat.until_idle()
+    assert events(chat, "effect") == [["effect", {"name": "shine", "data": {"colour": "gold"}}]]
+    chat.send("say Look at [your order](/orders/7?tab=items) or [us](https://example.com/).")
+    chat.until_idle()
+    chat.element.get_by_role("link", name="your order").click()
+    assert events(chat, "deeplink") == [
+        ["deeplink", {"name": "orders/7", "data": {"tab": "items", "url": "/orders/7?tab=items"}}]
+    ]
+    chat.send("entity")
+    chat.until_idle()
+    chip = chat.answers.last.locator("[data-citation]")
+    chip.hover()
+    expect(chat.element.get_by_text("Order 7 costs 12")).to_be_visible()
+    chip.click()
+    assert chat.page.evaluate("calls") == [["preview", "ord_7"], ["click", "ord_7"]]
+
+
+def test_each_event_comes_once(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(
+        open_page,
+        server,
+        "{ composer: { tools: [{ id: 'web', label: 'Web', icon: 'globe', pinned: true }] } }",
+    )
+    chat.page.evaluate("until(([name]) => name === 'ready')")
+    chat.element.get_by_role("button", name="Web").click()
+    chat.send("say hi")
+    chat.until_idle()
+    thread_id = chat.page.evaluate("seen.find(([name]) => name === 'thread.change')[1].threadId")
+    assert events(chat) == [
+        ["ready", None],
+        ["tool.change", {"toolId": "web"}],
+        ["tool.change", {"toolId": None}],
+        ["response.start", None],
+        ["thread.change", {"threadId": thread_id}],
+        ["response.end", None],
+    ]
+    chat.page.reload()
+    chat.page.evaluate("id => apply({ initialThread: id })", thread_id)
+    expect(chat.bubbles).to_have_text(["say hi"])
+    chat.page.evaluate("chat.showHistory()")
+    chat.page.evaluate("chat.showHistory()")
+    expect(chat.element.get_by_role("heading", name="Conversations")).to_be_visible()
+    chat.page.evaluate("chat.hideHistory()")
+    chat.page.evaluate("until(([name]) => name === 'ready')")
+    found = events(chat)
+    assert found.pop(next(i for i, entry in enumerate(found) if entry[0] == "ready")) == ["ready", None]
+    assert found == [
+        ["thread.change", {"threadId": thread_id}],
+        ["thread.load.start", {"threadId": thread_id}],
+        ["thread.load.end", {"threadId": thread_id}],
+        ["history.open", None],
+        ["history.close", None],
+    ]
+    server.faults.answer("threads.add_user_message", 500, {})
+    chat.send("say more")
+    expect(chat.element.get_by_role("alert")).to_be_visible()
+    errors = chat.page.evaluate(
+        "new Promise(resolve => {"
+        " chat.addEventListener('chatkit.error', e => resolve(e.detail.error instanceof Error), "
+        "{ once: true }); chat.sendCustomAction({ type: 'none' }).catch(() => 0); })"
+    )
+    assert errors is True
+    chat.errors.clear()
+
+
+def test_fetch_updates_brings_what_the_server_changed(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.send("say old")
+    chat.until_idle()
+    thread_id = chat.page.evaluate("seen.find(([name]) => name === 'thread.change')[1].threadId")
+    rename = {"type": "threads.update", "params": {"thread_id": thread_id, "title": "Renamed there"}}
+    assert chat.page.request.post(server.url.replace("/page", "/chatkit"), data=rename).ok
+    chat.page.evaluate("chat.fetchUpdates()")
+    expect(chat.element.get_by_role("heading", name="Renamed there")).to_be_visible()
+
+
+def test_what_a_page_answers_itself(open_page: OpenPage, server: Scripted) -> None:
+    """A server of another make: no numbers, no end mark, no content type."""
+
+    def answer(route: Route) -> None:
+        body = (
+            'data: {"type":"thread.created","thread":{"id":"thr_x","created_at":"2026-01-01T00:00:00Z"}}\n\n'
+            'data: {"type":"thread.item.done","item":{"type":"assistant_message","id":"m","thread_id":"thr_x",'
+            '"created_at":"2026-01-01T00:00:00Z","content":[{"type":"output_text","text":"Hello","annotations":[]}]}}\n\n'
+        )
+        route.fulfill(status=200, headers={"content-type": "text/event-stream"}, body=body)
+
+    chat = open_page(server.url)
+    chat.page.route("**/elsewhere", answer)
+    chat.page.evaluate("apply({ api: { url: '/elsewhere', domainKey: '' } })")
+    chat.send("hi")
+    expect(chat.answers).to_contain_text("Hello")
+    chat.errors.clear()

@@ -1,0 +1,184 @@
+"""Workers that share a store and a log: what one of them runs, any other can follow, stop and wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatkit.errors import ThreadBusyError
+from chatkit.ids import new_id
+from chatkit.store import PostgresStore, SQLiteStore
+from chatkit.streams.postgres import PostgresStreamLog
+from chatkit.streams.redis import RedisStreamLog
+from tests.server.support import (
+    LIMIT,
+    ScriptedServer,
+    added,
+    decode,
+    delta,
+    done,
+    drain,
+    read,
+    texts,
+)
+
+Make = Callable[..., ScriptedServer]
+RESUMABLE = {"resumable": True}
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Returns what makes workers."""
+    if request.param == "redis":
+        url, prefix, path = (
+            request.getfixturevalue("redis_url"),
+            new_id("test") + ":",
+            str(tmp_path / "chat.db"),
+        )
+        return lambda script=greet, **options: ScriptedServer(
+            script, SQLiteStore(path), stream_log=RedisStreamLog(url, prefix=prefix), **options
+        )
+    database = request.getfixturevalue("postgres_database")
+    return lambda script=greet, **options: ScriptedServer(
+        script, PostgresStore(database), stream_log=PostgresStreamLog(database), **options
+    )
+
+
+async def greet(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    yield done("Hello!", "msg_2")
+
+
+class Telling:
+    """A handler that shows a text and goes on when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("One")
+        yield delta(" two")
+        await self.go_on.wait()
+        yield delta(" three")
+        yield done("One two three")
+
+
+@pytest.fixture
+def telling() -> Telling:
+    return Telling()
+
+
+async def begun(server: ScriptedServer) -> tuple[str, list[bytes], Any]:
+    """Begins a turn and returns its thread, the frames up to its second word, and the stream."""
+    result = await server.create(metadata=RESUMABLE)
+    frames = await read(result.json_events, 5)
+    assert b" two" in frames[-1]
+    # Until the other workers can know of it.
+    await server._chatkit_turns()._running[result.turn_id].writer.flush()
+    return result.thread_id, frames, result
+
+
+async def closed(*servers: ScriptedServer) -> None:
+    for server in servers:
+        await server.close()
+
+
+async def test_a_turn_is_resumed_in_another_worker_exactly_once_from_every_cursor(
+    make: Make, telling: Telling
+) -> None:
+    first, second = make(telling), make()
+    thread_id, frames, result = await begun(first)
+    assert (await second.ask("threads.get_by_id", thread_id=thread_id))["active_turn"]["id"] == result.turn_id
+    cursors = [frame.split(b"\n")[0].removeprefix(b"id: ").decode() for frame in frames]
+    readers = [await second.send("turns.resume", thread_id=thread_id, after=cursor) for cursor in cursors]
+    reading = [asyncio.ensure_future(drain(reader)) for reader in readers]
+    telling.go_on.set()
+    rest = await drain(result.json_events)
+    for number, got in enumerate(reading, 1):
+        assert await got == frames[number:] + rest
+    await closed(first, second)
+
+
+async def test_a_stop_from_another_worker_returns_when_the_partial_text_is_stored(
+    make: Make, telling: Telling
+) -> None:
+    first, second, third = make(telling), make(), make()
+    thread_id, _, result = await begun(first)
+    stopped, again = await asyncio.gather(
+        second.ask("turns.stop", thread_id=thread_id),
+        third.ask("turns.stop", thread_id=thread_id, turn_id=result.turn_id),
+    )
+    assert result.turn_id in stopped["stopped"] + again["stopped"]
+    assert texts(await second.items(thread_id)) == ["One two"]
+    assert (await second.ask("turns.stop", thread_id=thread_id))["stopped"] == []
+    assert b'"status":"stopped"' in (await drain(result.json_events))[-1]
+    await closed(first, second, third)
+
+
+async def test_a_stop_that_names_another_turn_stops_nothing(make: Make, telling: Telling) -> None:
+    first, second = make(telling), make()
+    thread_id, _, result = await begun(first)
+    assert (await second.ask("turns.stop", thread_id=thread_id, turn_id="turn_earlier"))["stopped"] == []
+    telling.go_on.set()
+    assert b'"status":"completed"' in (await drain(result.json_events))[-1]
+    await closed(first, second)
+
+
+async def test_a_busy_thread_is_busy_for_all_workers(make: Make, telling: Telling) -> None:
+    first, second = make(telling), make(concurrency="reject")
+    thread_id, _, result = await begun(first)
+    with pytest.raises(ThreadBusyError):
+        await second.say(thread_id)
+    telling.go_on.set()
+    await drain(result.json_events)
+    assert texts(decode_items(await drain(await second.say(thread_id, metadata=RESUMABLE)))) == ["Hello!"]
+    await closed(first, second)
+
+
+def decode_items(frames: list[bytes]) -> list[Any]:
+    """Returns the assistant's messages among the items that were done."""
+    from pydantic import TypeAdapter
+
+    from chatkit.types import ThreadItem
+
+    items = [event["item"] for event in decode(frames) if event["type"] == "thread.item.done"]
+    return [TypeAdapter(ThreadItem).validate_python(item) for item in items]
+
+
+async def test_a_message_waits_for_the_turn_of_another_worker(make: Make, telling: Telling) -> None:
+    first, second = make(telling), make(concurrency="enqueue")
+    thread_id, _, result = await begun(first)
+    queued = asyncio.ensure_future(drain(await second.say(thread_id, metadata=RESUMABLE)))
+    await asyncio.sleep(0)
+    assert not queued.done()
+    telling.go_on.set()
+    await drain(result.json_events)
+    await queued
+    assert texts(await second.items(thread_id)) == ["One two three", "Hello!"]
+    await closed(first, second)
+
+
+async def test_a_message_interrupts_the_turn_of_another_worker(make: Make, telling: Telling) -> None:
+    first, second = make(telling), make(concurrency="interrupt")
+    thread_id, _, result = await begun(first)
+    async with asyncio.timeout(LIMIT):
+        await drain(await second.say(thread_id, metadata=RESUMABLE))
+    assert texts(await second.items(thread_id)) == ["One two", "Hello!"]
+    assert b'"status":"stopped"' in (await drain(result.json_events))[-1]
+    await closed(first, second)
+
+
+async def test_a_message_that_is_sent_again_to_another_worker_is_the_same_turn(
+    make: Make, telling: Telling
+) -> None:
+    key = {"idempotency_key": "k1", "resumable": True}
+    first, second = make(telling), make()
+    result = await first.create(metadata=key)
+    again = await second.create(metadata=key)
+    assert again.turn_id == result.turn_id
+    telling.go_on.set()
+    assert decode(await drain(again)) == decode(await drain(result))
+    await closed(first, second)
