@@ -356,7 +356,7 @@ def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str
 
 def test_times_that_are_none(folder: Path) -> None:
     for arguments, environment in (
-        (["--lease", "2.9"], {}),
+        (["--lease", "0.9"], {}),
         (["--drain-seconds", "-1"], {}),
         (["--drain-seconds", "nan"], {}),
         ([], {"CHATKIT_LEASE": "soon"}),
