@@ -112,7 +112,6 @@ def test_nginx_accepts_the_configuration(tmp_path_factory: pytest.TempPathFactor
 async def test_an_answer_is_resumed_on_another_worker(page: Page) -> None:
     async with page.stream(resumable(message("long 60"))) as (first, frames):
         await page.read(frames, 5)
-    assert page.text.count("\n") == 5, "events come as they are made, not all at once"
     async with page.resume_elsewhere(first) as (_, frames):
         rest = [frame async for frame in frames]
     assert rest[-1].data["status"] == "completed"
@@ -120,6 +119,9 @@ async def test_an_answer_is_resumed_on_another_worker(page: Page) -> None:
     assert [line.split()[1] for line in page.text.splitlines()] == [str(number) for number in range(1, 61)]
     ids = [int(frame.id.rpartition(":")[2]) for frame in page.frames if not frame.event]
     assert ids == list(range(1, len(ids) + 1)), "each event once, in order"
+    # A proxy that holds them back to compress them passes on many at once.
+    arrivals = {frame.at for frame in page.frames if frame.text}
+    assert len(arrivals) > 15, "events come as they are made"
 
 
 async def test_an_answer_is_stopped_from_another_worker(page: Page) -> None:

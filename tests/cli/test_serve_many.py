@@ -220,6 +220,29 @@ async def test_turns_may_end_when_the_workers_are_asked_to(folder: Path, postgre
         assert await asyncio.to_thread(server.process.wait, 10) == 0
 
 
+async def test_workers_are_replaced_one_by_one_without_an_end_of_turns(
+    folder: Path, postgres_database: str
+) -> None:
+    arguments = command(["--db", postgres_database], "--drain-seconds", "30")
+    with serving(*arguments, folder=folder) as server:
+        async with two_workers(server) as (first, second):
+            async with first.stream(resumable(message("30"))) as frames:
+                await read_until(frames, "3")
+                server.process.send_signal(signal.SIGHUP)
+                rest = [frame async for frame in frames]
+            assert rest[-1].data["status"] == "completed"
+            old = {first.pid, second.pid}
+        async with asyncio.timeout(40):
+            found: set[int] = set()
+            while len(found) < 2 or found & old:
+                found = set()
+                for _ in range(8):
+                    async with connected(server.url) as connection:
+                        found.add(await connection.identify())
+        server.process.terminate()
+        assert await asyncio.to_thread(server.process.wait, 10) == 0
+
+
 async def test_turns_get_no_more_time_than_they_are_given(folder: Path, postgres_database: str) -> None:
     arguments = ["app:Counting", "--port", "0", "--context", "app:worker", "--db", postgres_database]
     with serving(*arguments, folder=folder, CHATKIT_DRAIN_SECONDS="1") as server:
@@ -333,7 +356,7 @@ def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str
 
 def test_times_that_are_none(folder: Path) -> None:
     for arguments, environment in (
-        (["--lease", "2.9"], {}),
+        (["--lease", "0.9"], {}),
         (["--drain-seconds", "-1"], {}),
         (["--drain-seconds", "nan"], {}),
         ([], {"CHATKIT_LEASE": "soon"}),

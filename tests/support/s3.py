@@ -107,7 +107,6 @@ def _launch(folder: Path, server: S3Server) -> tuple[subprocess.Popen[bytes], in
         f"-dir={data}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
-        f"-bucket={server.bucket}",
         "-admin.ui=false",
         "-webdav=false",
         "-master.telemetry=false",
@@ -115,11 +114,13 @@ def _launch(folder: Path, server: S3Server) -> tuple[subprocess.Popen[bytes], in
         "-s3.port.lance=0",
         *options,
     ]
+    # The variables are those that deploy/compose.yaml sets.
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(data),
         "AWS_ACCESS_KEY_ID": server.access_key_id,
         "AWS_SECRET_ACCESS_KEY": server.secret_access_key,
+        "S3_BUCKET": server.bucket,
     }
     with (folder / "log").open("wb") as log:
 

