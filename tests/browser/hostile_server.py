@@ -214,7 +214,8 @@ def _events(texts: list[str]) -> list[Wire]:
 
 
 def hostile_routes(texts: list[str], group: int) -> list[Route]:
-    """Returns the route ``/chatkit``; the message ``n`` is answered with the n-th group of texts.
+    """Returns the route ``/chatkit``; the message ``n`` is answered with the n-th group of texts, ``-1`` with a
+    thread that has none and allows no images.
 
     Args:
         texts: What is put into the fields.
@@ -230,7 +231,8 @@ def hostile_routes(texts: list[str], group: int) -> list[Route]:
         if kind != "threads.create":
             return JSONResponse({"error": {"code": texts[0], "message": texts[0]}}, status_code=400)
         number = int(params["input"]["content"][0]["text"])
-        events = _events(texts[number * group :][:group])
+        some = texts[number * group :][:group]
+        events = _events(some) if number >= 0 else [{"type": "thread.created", "thread": _thread("")}]
         body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
         return Response(body, media_type="text/event-stream")
 

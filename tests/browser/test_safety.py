@@ -32,7 +32,7 @@ _RUN = """async ([texts, group]) => {
   const FORBIDDEN = new Set(("SCRIPT IFRAME OBJECT EMBED BASE META LINK STYLE TEMPLATE PORTAL FRAME APPLET AUDIO VIDEO "
     + "SOURCE FOREIGNOBJECT ANIMATE SET USE MARQUEE").split(" "));
   const ADDRESSES = new Set("href src xlink:href action formaction data srcset poster background".split(" "));
-  const EVENTS = "mouseover mouseenter pointerover focus blur toggle beforetoggle animationstart load error".split(" ");
+  const EVENTS = "mouseover focus blur toggle beforetoggle animationstart load error".split(" ");
   function* all(root) {
     for (const element of root.querySelectorAll("*")) {
       yield element;
@@ -41,8 +41,8 @@ _RUN = """async ([texts, group]) => {
   }
   const dangers = new Set();
   let elements = 0;
-  const look = (text) => {
-    for (const element of all(chat.shadowRoot)) {
+  const look = (text, within = chat.shadowRoot) => {
+    for (const element of all(within)) {
       elements += 1;
       const name = element.nodeName.toUpperCase();
       if (FORBIDDEN.has(name)) dangers.add(`${name} by ${text}`);
@@ -58,33 +58,35 @@ _RUN = """async ([texts, group]) => {
   };
   const frame = () => new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
   const until = async found => { while (!found()) await frame(); };
-  const options = x => ({
+  const options = (some, x = some.join(" ")) => ({
     header: { title: { text: x }, leftAction: { icon: "home", onClick() {} } }, frameTitle: x,
-    startScreen: { greeting: x, prompts: [{ label: x, prompt: x, icon: x }] },
+    startScreen: { greeting: x, prompts: some.map(x => ({ label: x, prompt: x, icon: x })) },
     composer: { placeholder: x, attachments: { enabled: true, accept: { [x]: [x] } },
-      tools: [{ id: "t", label: x, icon: x, shortLabel: x, placeholderOverride: x, pinned: true },
-        { id: "u", label: x, icon: x }],
-      models: [{ id: "m", label: x, description: x, default: true }, { id: "n", label: x, description: x }] },
-    disclaimer: { text: x, highContrast: true }, threadItemActions: { feedback: true, retry: true },
+      tools: some.map((x, n) => (
+        { id: `t${n}`, label: x, icon: x, shortLabel: x, placeholderOverride: x, pinned: n < 2 })),
+      models: some.map((x, n) => ({ id: `m${n}`, label: x, description: x, default: n === 0 })) },
+    threadItemActions: { feedback: true, retry: true },
     history: { enabled: true, showDelete: true, showRename: true }, entities: { onClick() {} },
   });
+  const groups = [];
+  for (let at = 0; at < texts.length; at += group) groups.push(texts.slice(at, at + group));
   document.addEventListener("submit", event => event.preventDefault());
   const shown = selector => [...all(chat.shadowRoot)].filter(element => element.matches(selector));
-  for (const text of texts) {
+  for (const some of groups) {
     // Options come from the page; what they hold often does not.
-    await apply(options(text));
-    await chat.setComposerValue({ text, reply: text, selectedToolId: "t", content: [{ type: "input_text", text },
-      { type: "input_tag", id: text, text, data: {}, group: text, interactive: true }] });
+    await apply(options(some));
+    await chat.setComposerValue({ reply: some.join(" "), selectedToolId: "t0", content: some.flatMap(text => [
+      { type: "input_text", text },
+      { type: "input_tag", id: text, text, data: {}, group: text, interactive: true }]) });
     await frame();
     for (const button of shown("[aria-haspopup=menu]")) button.click();
     await frame();
-    look(text);
+    look(some);
     for (const button of shown("[aria-haspopup=menu][aria-expanded=true]")) button.click();
   }
   const empty = { text: "", reply: "", selectedToolId: null };
-  for (let number = 0; number * group < texts.length; number += 1) {
-    const some = texts.slice(number * group, (number + 1) * group);
-    await apply({ ...options(some.at(-1)), onClientTool: () => ({}) });
+  for (const [number, some] of groups.entries()) {
+    await apply(options(some.slice(-1)));
     await chat.setComposerValue(empty);
     await chat.setThreadId(null);
     seen.length = 0;
@@ -95,17 +97,27 @@ _RUN = """async ([texts, group]) => {
     for (const summary of shown("summary")) summary.click();
     for (const cite of shown("[data-citation], .cite")) cite.dispatchEvent(new Event("pointerover", { bubbles: true }));
     await frame();
-    look(JSON.stringify(some));
+    await frame();
+    look(some);
     const turns = shown(".turn").length;
     if (turns < some.length) dangers.add(`only ${turns} turns are shown by ${some}`);
   }
+  // Where no thread says which images may be shown, the page's own text may show any: so with a thread.
+  await chat.setThreadId(null);
+  seen.length = 0;
+  await chat.sendUserMessage({ text: "-1" });
+  await until(() => seen.some(([name]) => name === "response.end"));
+  for (const text of texts) {
+    await apply({ disclaimer: { text, highContrast: true } });
+    await frame();
+    look(text, chat.shadowRoot.querySelector(".disclaimer"));
+  }
+  await apply(options(texts.slice(0, 1)));
   await chat.showHistory();
   await until(() => shown(".thread-title").length >= texts.length);
   look("history");
   await chat.hideHistory();
-  // Highlighting and formulas come later.
-  await new Promise(resolve => setTimeout(resolve, 300));
-  look("late");
+  await chat.setThreadId(null);
   return { ran, dangers: [...dangers].slice(0, 40), elements };
 }"""
 
@@ -143,7 +155,7 @@ def test_hostile_texts_do_nothing(open_page: OpenPage, url: str, page: str) -> N
     assert len(texts) >= 150
     chat.page.set_default_timeout(60_000)
     told: dict[str, Any] = chat.page.evaluate(_RUN, [texts, GROUP])
-    assert told["ran"] == []
+    assert told["ran"] == [], "\n".join(sorted(set(told["ran"])))
     assert told["dangers"] == []
     assert told["elements"] > 20_000
     assert asked == []

@@ -59,12 +59,13 @@ function copyAllowed(from: Node, to: Node, config: Config): void {
 }
 
 /**
- * Renames style and handler attributes in tags: even where they are parsed to be thrown away, browsers report them to
- * the page's policy. What this misses is still thrown away.
+ * Takes out style sheets and renames style and handler attributes: even where they are parsed to be thrown away,
+ * browsers report them to the page's policy. What this misses is still thrown away.
  */
 function withoutReported(markup: string): string {
   const rename = (tag: string): string => tag.replace(/([\s/"'])(style|on\w+)(?=\s*=)/gi, "$1data-x");
-  return markup.replace(/<[a-z](?:"[^"]*"|'[^']*'|[^'">])*(?:>|$)/gi, rename).replace(/<[a-z][^>]*(?:>|$)/gi, rename);
+  const plain = markup.replace(/<style\b[\s\S]*?(?:<\/style\s*>|$)/gi, " ");
+  return plain.replace(/<[a-z](?:"[^"]*"|'[^']*'|[^'">])*(?:>|$)/gi, rename).replace(/<[a-z][^>]*(?:>|$)/gi, rename);
 }
 
 function clean(markup: string, config: Config): DocumentFragment {
