@@ -81,6 +81,7 @@ const prose = css`
     padding-inline-start: 1.6em;
   }
   li + li,
+  :is(ul, ol) + :is(ul, ol),
   li > ul,
   li > ol {
     margin-block-start: 0.3em;
@@ -174,6 +175,10 @@ const code = css`
   code {
     font-family: ${token.mono};
     font-size: 0.875em;
+  }
+  pre > code,
+  .piece {
+    display: block;
   }
   :not(pre) > code {
     padding: 0.15em 0.35em;
@@ -307,6 +312,15 @@ const table = css`
   tr + tr td,
   tbody tr td {
     border-block-start: 1px solid ${token.border};
+  }
+  table.large {
+    display: block;
+  }
+  table.large > :is(thead, tbody) {
+    display: table;
+    inline-size: 100%;
+    table-layout: fixed;
+    border-collapse: collapse;
   }
   .align-center {
     text-align: center;
