@@ -20,6 +20,8 @@ export interface Block {
   readonly openCode: string | null;
   /** Entries at the beginning of a list or table that are the same in every later state of it. */
   readonly settled: number;
+  /** Number of the growing block that they are of; another text has another one. */
+  readonly series: number;
 }
 
 export interface Blocks {
@@ -91,6 +93,7 @@ export class BlockLexer {
   #links: Links = {};
   #fence: Fence | null = null;
   #growth: Growth | null = null;
+  #series = 0;
 
   /** The link definitions seen so far, by label. */
   get links(): Links {
@@ -157,7 +160,7 @@ export class BlockLexer {
       if (token.type !== "space") {
         const index = this.#stable.length + tail.length;
         const isFirst = streaming && place === settled;
-        if (isFirst) this.#growth = isLarge(token) ? settle(token, text, start, this.#growth?.start === start ? this.#growth : null) : null;
+        if (isFirst) this.#grow(token, text, start);
         const block = this.#block(token, index, start, stable, streaming && place === last, text);
         if (stable) this.#stable.push(block);
         else tail.push(block);
@@ -167,6 +170,12 @@ export class BlockLexer {
     if (!streaming) this.#growth = null;
     this.#tail = tail;
     return redefined;
+  }
+
+  #grow(token: Token, text: string, start: number): void {
+    const before = this.#growth?.start === start ? this.#growth : null;
+    if (!before) this.#series += 1;
+    this.#growth = isLarge(token) ? settle(token, text, start, before) : null;
   }
 
   /** Lexes what follows the settled part of a large block; the first token is the whole block. */
@@ -196,7 +205,7 @@ export class BlockLexer {
     const { raw } = token;
     const growth = this.#growth?.start === start ? this.#growth : null;
     const settled = growth?.settled ?? 0;
-    const block: Block = { index, start, end: start + raw.length, raw, tokens: [token], stable, openCode: null, settled };
+    const block: Block = { index, start, end: start + raw.length, raw, tokens: [token], stable, openCode: null, settled, series: this.#series };
     if (!last) return block;
     if (growth) return { ...block, tokens: [this.#mendGrown(token, text, growth)] };
     if (token.type === "code") {

@@ -176,7 +176,7 @@ export class CkMarkdown extends LitElement {
       const element = document.createElement("div");
       element.className = "block";
       this.#chunk().append(element);
-      shown = { element, raw: "", signature: "", settled: 0, base: 0 };
+      shown = { element, raw: "", signature: "", settled: 0, base: 0, series: 0 };
       this.#shown[block.index] = shown;
     }
     const kind = block.tokens[0]?.type ?? "";
@@ -186,6 +186,7 @@ export class CkMarkdown extends LitElement {
     shown.raw = block.raw;
     shown.settled = citations.length === 0 ? block.settled : 0;
     shown.base = 0;
+    shown.series = block.series;
     shown.signature = block.openCode === null ? signature : "open";
   }
 
@@ -193,7 +194,7 @@ export class CkMarkdown extends LitElement {
   #growBlock(shown: Shown, block: Block, citations: readonly PlacedCitation[]): boolean {
     const [token] = block.tokens;
     const entries = entriesOf(token);
-    if (!token || !entries || shown.settled === 0 || shown.signature === "stale" || citations.length > 0) return false;
+    if (!token || !entries || shown.settled === 0 || block.settled === 0 || shown.series !== block.series || shown.signature === "stale" || citations.length > 0) return false;
     const rest = withEntries(token, entries.slice(shown.settled) as Parameters<typeof withEntries>[1]);
     const fragment = renderTokens([rest], { host: this.#host, citations: this.#citations, openCode: null });
     this.#placeFormulas(fragment);

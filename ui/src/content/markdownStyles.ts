@@ -313,14 +313,19 @@ const table = css`
   tbody tr td {
     border-block-start: 1px solid ${token.border};
   }
-  table.large {
+  /* Sections of large blocks that are out of sight cost nothing; they keep the height that they had. */
+  :is(ul, ol, tbody).done,
+  .piece.done {
+    content-visibility: auto;
+    contain-intrinsic-block-size: auto 100rem;
+  }
+  table.large,
+  table.large > :is(thead, tbody) {
     display: block;
   }
-  table.large > :is(thead, tbody) {
-    display: table;
-    inline-size: 100%;
-    table-layout: fixed;
-    border-collapse: collapse;
+  table.large tr {
+    display: grid;
+    grid-template-columns: var(--columns);
   }
   .align-center {
     text-align: center;

@@ -13,35 +13,23 @@ export interface Sections {
   settled: number;
   /** The first entry of the last section. */
   base: number;
+  /** Which growing block they belong to. */
+  series: number;
 }
 
 /** The part that grows: the last list or table body of a block; null where the block holds something else. */
 function lastSection(container: Element, type: string): HTMLElement | null {
-  if (type === "table") return container.querySelector("table")?.tBodies.item(container.querySelector("table")!.tBodies.length - 1) ?? null;
+  if (type === "table") return container.querySelector<HTMLElement>("tbody:last-child");
   const last = container.lastElementChild;
   return last instanceof HTMLElement && ["UL", "OL"].includes(last.nodeName) ? last : null;
 }
 
-/** Sections of a table are laid out on their own: they keep the widths that its columns had when it became large. */
-function keepWidths(section: HTMLElement): void {
-  const table = section.closest("table")!;
-  const head = table.tHead?.rows[0];
-  if (!head) return;
-  if (!table.classList.contains("large")) {
-    const total = head.getBoundingClientRect().width;
-    const shares = [...head.cells].map((cell) => (total > 0 ? cell.getBoundingClientRect().width / total : 1 / head.cells.length));
-    table.classList.add("large");
-    table.style.setProperty("min-inline-size", `${head.cells.length * 5}em`);
-    for (const [place, cell] of [...head.cells].entries()) cell.style.setProperty("inline-size", `${shares[place]! * 100}%`);
-    for (const body of table.tBodies) copyWidths(head, body);
-  }
-  copyWidths(head, section);
-}
-
-function copyWidths(head: HTMLTableRowElement, section: Element): void {
-  const first = section.firstElementChild;
-  if (!(first instanceof HTMLTableRowElement)) return;
-  for (const [place, cell] of [...first.cells].entries()) cell.style.setProperty("inline-size", head.cells[place]?.style.getPropertyValue("inline-size") ?? "");
+/** Rows that are laid out on their own keep the widths that the columns had when the table became large. */
+function keepWidths(table: HTMLTableElement): void {
+  const cells = [...table.querySelectorAll("thead th")];
+  table.style.setProperty("--columns", cells.map((cell) => `minmax(5em, ${Math.round(cell.getBoundingClientRect().width)}fr)`).join(" "));
+  table.style.setProperty("min-inline-size", `${cells.length * 5}em`);
+  table.classList.add("large");
 }
 
 function nextSection(section: HTMLElement, token: Tokens.List | Tokens.Table, sections: Sections): HTMLElement {
@@ -50,6 +38,7 @@ function nextSection(section: HTMLElement, token: Tokens.List | Tokens.Table, se
   const next = section.cloneNode(false) as HTMLElement;
   if (token.type === "list" && token.ordered) next.setAttribute("start", String(Number(token.start || 1) + sections.settled));
   section.after(next);
+  section.classList.add("done");
   sections.base = sections.settled;
   return next;
 }
@@ -65,10 +54,12 @@ function nextSection(section: HTMLElement, token: Tokens.List | Tokens.Table, se
 export function growSections(container: Element, sections: Sections, token: Tokens.List | Tokens.Table, fresh: ParentNode): boolean {
   let section = lastSection(container, token.type);
   if (!section || section.childNodes.length < sections.settled - sections.base) return false;
-  const isNew = sections.settled - sections.base >= SECTION;
-  if (isNew) section = nextSection(section, token, sections);
+  if (sections.settled - sections.base >= SECTION) {
+    const table = section.closest("table");
+    if (table && !table.classList.contains("large")) keepWidths(table);
+    section = nextSection(section, token, sections);
+  }
   const source = token.type === "table" ? fresh.querySelector("tbody") : fresh.firstElementChild;
   morphChildren(section, source ?? document.createDocumentFragment(), sections.settled - sections.base);
-  if (token.type === "table" && (isNew || section.closest("table")!.classList.contains("large"))) keepWidths(section);
   return true;
 }
