@@ -30,6 +30,15 @@ function paint(code: HTMLElement, language: string): void {
   );
 }
 
+function paintSoon(code: HTMLElement, language: string): void {
+  if (pending.has(code) || !knownLanguage(language)) return;
+  const timer = setTimeout(() => {
+    pending.delete(code);
+    if (code.isConnected && (code.textContent ?? "").length < STREAMED) paint(code, language);
+  }, PAUSE);
+  pending.set(code, timer);
+}
+
 /** Builds the block; `open` says that code is still being appended, by `growCode`. */
 export function codeBlock(text: string, info: string, open: boolean, host: ContentHost): HTMLElement {
   const language = /^[\w+#.-]{1,24}/.exec(info.trim())?.[0] ?? "";
@@ -38,7 +47,8 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   if (language) code.dataset["language"] = language;
   const copy = element("button", { type: "button", class: "copy", "aria-label": host.translate("code.copy") });
   copy.append(iconElement("copy"));
-  if (!open) {
+  if (open) paintSoon(code, language);
+  else {
     setKey(code, `${language}\n${text}`);
     if (knownLanguage(language)) paint(code, language);
   }
@@ -78,14 +88,7 @@ export function growCode(container: Element, text: string): boolean {
   const added = text.slice(before.length);
   if (added === "") return true;
   append(code, added, before);
-  const language = code.dataset["language"] ?? "";
-  if (!pending.has(code) && text.length < STREAMED && knownLanguage(language)) {
-    const timer = setTimeout(() => {
-      pending.delete(code);
-      if (code.isConnected) paint(code, language);
-    }, PAUSE);
-    pending.set(code, timer);
-  }
+  if (text.length < STREAMED) paintSoon(code, code.dataset["language"] ?? "");
   return true;
 }
 

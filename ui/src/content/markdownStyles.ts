@@ -302,7 +302,7 @@ const table = css`
     padding: calc(${token.space} * 2) calc(${token.space} * 3.5);
     text-align: start;
     vertical-align: top;
-    min-inline-size: 5em;
+    min-inline-size: 6.5em;
   }
   th {
     background: ${token.sunken};

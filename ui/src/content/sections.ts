@@ -27,8 +27,8 @@ function lastSection(container: Element, type: string): HTMLElement | null {
 /** Rows that are laid out on their own keep the widths that the columns had when the table became large. */
 function keepWidths(table: HTMLTableElement): void {
   const cells = [...table.querySelectorAll("thead th")];
-  table.style.setProperty("--columns", cells.map((cell) => `minmax(5em, ${Math.round(cell.getBoundingClientRect().width)}fr)`).join(" "));
-  table.style.setProperty("min-inline-size", `${cells.length * 5}em`);
+  table.style.setProperty("--columns", cells.map((cell) => `minmax(6.5em, ${Math.round(cell.getBoundingClientRect().width)}fr)`).join(" "));
+  table.style.setProperty("min-inline-size", `${cells.length * 6.5}em`);
   table.classList.add("large");
 }
 
