@@ -20,7 +20,15 @@ STATIC = ROOT / "src" / "chatkit" / "web" / "static"
 STAMP = STATIC / "build.txt"
 
 # What the build is made from. Without git's help, for an sdist has no history.
-_INPUTS = ("package.json", "package-lock.json", "tsconfig.json", "vite.config.ts", "loader.ts", "minify.ts", "src")
+_INPUTS = (
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "vite.config.ts",
+    "loader.ts",
+    "minify.ts",
+    "src",
+)
 _MODULES = SOURCE / "node_modules"
 _INSTALL_SECONDS = 600
 _BUILD_SECONDS = 300

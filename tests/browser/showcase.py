@@ -351,7 +351,7 @@ def _history(chat: ChatPage, variant: Variant) -> None:
 STATES: Final = (
     State("start", lambda chat, variant: expect(chat.element.locator(".prompt").first).to_be_visible()),
     State("answer", _answer),
-    State("streaming", _say("Go on writing", "ck-markdown .block", idle=False)),
+    State("streaming", _say("Go on writing", ".hljs-keyword", idle=False)),
     State("workflow", _say("Which tower is taller?", "ck-task", idle=False)),
     State("form", _say("Plan a trip", "ck-widget form")),
     State("date-picker", _picker),

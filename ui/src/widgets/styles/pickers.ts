@@ -159,9 +159,6 @@ export const pickers = css`
   .step:hover {
     background: ${token.sunken};
   }
-  :host(:dir(rtl)) .step ck-icon {
-    transform: scaleX(-1);
-  }
   .calendar table {
     border-collapse: collapse;
   }
