@@ -18,7 +18,8 @@ from tests.browser.chat_page import ChatPage
 OpenPage = Callable[..., ChatPage]
 
 
-def _chromium() -> str | None:
+def find_chromium() -> str | None:
+    """Returns the path of Chromium, None if there is none; ``CHATKIT_TEST_CHROMIUM`` names another one."""
     given = os.environ.get("CHATKIT_TEST_CHROMIUM")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return given or next((found for name in names if (found := shutil.which(name))), None)
@@ -38,7 +39,7 @@ def browser() -> Iterator[Browser]:
     Playwright has an event loop running in this thread while it is open, so that asynchronous tests of other folders
     could not run: no test outside of a module's own may find it open.
     """
-    path = _chromium()
+    path = find_chromium()
     if path is None:
         pytest.skip("there is no Chromium; install it, or name it in CHATKIT_TEST_CHROMIUM")
     if not ui_is_built():

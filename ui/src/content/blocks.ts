@@ -3,6 +3,7 @@
 import { Marked, Lexer, type Token, type MarkedOptions, type TokensList } from "marked";
 import remend from "remend";
 
+import { type Growth, isLarge, joined, settle } from "./growth";
 import { mathExtensions } from "./math";
 
 /** A piece of the text that is rendered on its own: a paragraph, a list, a code block. */
@@ -17,6 +18,10 @@ export interface Block {
   readonly stable: boolean;
   /** The block is a fence without its end: code only grows. */
   readonly openCode: string | null;
+  /** Entries at the beginning of a list or table that are the same in every later state of it. */
+  readonly settled: number;
+  /** Number of the growing block that they are of; another text has another one. */
+  readonly series: number;
 }
 
 export interface Blocks {
@@ -87,6 +92,8 @@ export class BlockLexer {
   #tail: Block[] = [];
   #links: Links = {};
   #fence: Fence | null = null;
+  #growth: Growth | null = null;
+  #series = 0;
 
   /** The link definitions seen so far, by label. */
   get links(): Links {
@@ -107,6 +114,7 @@ export class BlockLexer {
     }
     if (!appended && !beginsWith(text, this.#text.slice(0, this.#stableEnd))) this.#reset();
     const kept = this.#stable.length;
+    if (!appended) this.#growth = null;
     if (this.#fence && appended && streaming && !closesFence(text, this.#text.length, this.#fence.marker)) {
       return this.#growFence(text, before);
     }
@@ -122,6 +130,7 @@ export class BlockLexer {
     this.#tail = [];
     this.#links = {};
     this.#fence = null;
+    this.#growth = null;
   }
 
   #growFence(text: string, before: number): Blocks {
@@ -134,11 +143,12 @@ export class BlockLexer {
 
   /** Lexes from the last stable block on; returns the index of the first stable block that a new link changes. */
   #lexTail(text: string, streaming: boolean): number {
-    const source = text.slice(this.#stableEnd);
-    const tokens = lex(source, this.#links, streaming);
+    const tokens = this.#lexGrown(text, streaming) ?? lex(text.slice(this.#stableEnd), this.#links, streaming);
     const solid = tokens.map((token, place) => (token.type === "space" ? -1 : place)).filter((place) => place >= 0);
     // The last two may still become something else: a paragraph a heading or a table, a list a longer list.
-    const settled = streaming ? (solid.at(-2) ?? 0) : tokens.length;
+    const last = solid.at(-1) ?? 0;
+    // A large list or table is what it is, and so is all that stands before it.
+    const settled = !streaming ? tokens.length : isLarge(tokens[last]) ? last : (solid.at(-2) ?? 0);
     let offset = this.#stableEnd;
     const tail: Block[] = [];
     this.#fence = null;
@@ -148,22 +158,56 @@ export class BlockLexer {
       offset += token.raw.length;
       const stable = place < settled;
       if (token.type !== "space") {
-        const last = streaming && place === solid.at(-1);
         const index = this.#stable.length + tail.length;
-        const block = this.#block(token, index, start, stable, last);
+        const isFirst = streaming && place === settled;
+        if (isFirst) this.#grow(token, text, start);
+        const block = this.#block(token, index, start, stable, streaming && place === last, text);
         if (stable) this.#stable.push(block);
         else tail.push(block);
       }
       if (stable) this.#stableEnd = offset;
     }
+    if (!streaming) this.#growth = null;
     this.#tail = tail;
     return redefined;
   }
 
-  #block(token: Token, index: number, start: number, stable: boolean, last: boolean): Block {
+  #grow(token: Token, text: string, start: number): void {
+    const before = this.#growth?.start === start ? this.#growth : null;
+    if (!before) this.#series += 1;
+    this.#growth = isLarge(token) ? settle(token, text, start, before) : null;
+  }
+
+  /** Lexes what follows the settled part of a large block; the first token is the whole block. */
+  #lexGrown(text: string, streaming: boolean): TokensList | null {
+    const growth = this.#growth;
+    if (!growth || growth.start !== this.#stableEnd) return null;
+    const tokens = lex(growth.head + text.slice(growth.from), this.#links, streaming);
+    const whole = joined(growth, tokens[0]);
+    if (whole === null) {
+      this.#growth = null;
+      return null;
+    }
+    tokens[0] = { ...whole, raw: text.slice(growth.start, growth.from + whole.raw.length - growth.head.length) } as Token;
+    return tokens;
+  }
+
+  /** The large block with its last entries closed. */
+  #mendGrown(token: Token, text: string, growth: Growth): Token {
+    const part = growth.head + text.slice(growth.from);
+    const mended = mendTail(part);
+    if (mended === part) return token;
+    const [first, ...more] = lex(mended, this.#links, true).filter((one) => one.type !== "space");
+    return (more.length === 0 ? joined(growth, first) : null) ?? token;
+  }
+
+  #block(token: Token, index: number, start: number, stable: boolean, last: boolean, text: string): Block {
     const { raw } = token;
-    const block: Block = { index, start, end: start + raw.length, raw, tokens: [token], stable, openCode: null };
+    const growth = this.#growth?.start === start ? this.#growth : null;
+    const settled = growth?.settled ?? 0;
+    const block: Block = { index, start, end: start + raw.length, raw, tokens: [token], stable, openCode: null, settled, series: this.#series };
     if (!last) return block;
+    if (growth) return { ...block, tokens: [this.#mendGrown(token, text, growth)] };
     if (token.type === "code") {
       const fence = openFence(raw, start);
       if (!fence || closesFence(raw, fence.codeStart - start, fence.marker)) return block;

@@ -9,6 +9,8 @@ import { morphChildren, setKey } from "./morph";
 /** Code that streams in is highlighted again while it is shorter than this; beyond, only when it is complete. */
 const STREAMED = 20_000;
 const PAUSE = 150;
+/** Length of the pieces of code beyond that. */
+const PIECE = 4000;
 
 const pending = new WeakMap<Element, ReturnType<typeof setTimeout>>();
 
@@ -28,6 +30,15 @@ function paint(code: HTMLElement, language: string): void {
   );
 }
 
+function paintSoon(code: HTMLElement, language: string): void {
+  if (pending.has(code) || !knownLanguage(language)) return;
+  const timer = setTimeout(() => {
+    pending.delete(code);
+    if (code.isConnected && (code.textContent ?? "").length < STREAMED) paint(code, language);
+  }, PAUSE);
+  pending.set(code, timer);
+}
+
 /** Builds the block; `open` says that code is still being appended, by `growCode`. */
 export function codeBlock(text: string, info: string, open: boolean, host: ContentHost): HTMLElement {
   const language = /^[\w+#.-]{1,24}/.exec(info.trim())?.[0] ?? "";
@@ -36,7 +47,8 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   if (language) code.dataset["language"] = language;
   const copy = element("button", { type: "button", class: "copy", part: "code-copy", "aria-label": host.translate("code.copy") });
   copy.append(iconElement("copy"));
-  if (!open) {
+  if (open) paintSoon(code, language);
+  else {
     setKey(code, `${language}\n${text}`);
     if (knownLanguage(language)) paint(code, language);
   }
@@ -49,6 +61,25 @@ export function codeBlock(text: string, info: string, open: boolean, host: Conte
   );
 }
 
+/** Code that is too long to be laid out anew for each line stands in pieces, of which only the last one changes. */
+function append(code: HTMLElement, added: string, before: string): void {
+  const last = code.lastChild;
+  const cut = before.endsWith("\n") ? 0 : added.indexOf("\n") + 1;
+  const isFull = (last?.textContent?.length ?? 0) > PIECE;
+  if (before.length + added.length < STREAMED || (!isFull && last)) appendText(last ?? code, added);
+  else if (cut === 0 && !before.endsWith("\n")) appendText(last ?? code, added);
+  else {
+    if (cut > 0) appendText(last ?? code, added.slice(0, cut));
+    if (cut < added.length) code.append(element("span", { class: "piece" }, added.slice(cut)));
+  }
+}
+
+function appendText(to: Node, added: string): void {
+  const last = to.nodeType === Node.TEXT_NODE ? to : to.lastChild;
+  if (last?.nodeType === Node.TEXT_NODE) (last as Text).appendData(added);
+  else to.appendChild(document.createTextNode(added));
+}
+
 /** Appends to the code of an open block; false where the block holds something else. */
 export function growCode(container: Element, text: string): boolean {
   const code = container.querySelector<HTMLElement>("figure.code code");
@@ -56,16 +87,8 @@ export function growCode(container: Element, text: string): boolean {
   if (!code || !text.startsWith(before)) return false;
   const added = text.slice(before.length);
   if (added === "") return true;
-  if (code.lastChild?.nodeType === Node.TEXT_NODE) (code.lastChild as Text).appendData(added);
-  else code.append(added);
-  const language = code.dataset["language"] ?? "";
-  if (!pending.has(code) && text.length < STREAMED && knownLanguage(language)) {
-    const timer = setTimeout(() => {
-      pending.delete(code);
-      if (code.isConnected) paint(code, language);
-    }, PAUSE);
-    pending.set(code, timer);
-  }
+  append(code, added, before);
+  if (text.length < STREAMED) paintSoon(code, code.dataset["language"] ?? "");
   return true;
 }
 

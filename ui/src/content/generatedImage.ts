@@ -146,12 +146,13 @@ export class CkGeneratedImage extends LitElement {
     }
     if (source === null) return html`<figure aria-busy="true"><div class="empty"></div>${this.#bar()}</figure>`;
     const sharp = this.active ? `blur(${Math.round(14 * (1 - (this.progress ?? 0.5)))}px)` : "none";
+    // Larger than its frame while it is blurred, or its edges would fade.
     const picture = html`<img
       src=${source}
       alt=${translate("generated.alt")}
       decoding="async"
       referrerpolicy="no-referrer"
-      style=${styled({ filter: sharp })}
+      style=${styled({ filter: sharp, scale: this.active ? "1.08" : "none" })}
       @error=${() => {
         this.failed = true;
       }}

@@ -38,10 +38,16 @@ export function isKnownIcon(name: string): boolean {
   return Object.hasOwn(icons, name);
 }
 
+/** Where text runs from right to left, forward is to the left. */
+function turning(name: string, svg: SVGSVGElement): SVGSVGElement {
+  if (/^(?:lucide:)?(?:chevrons?|arrow)-(?:left|right)$/.test(name)) svg.setAttribute("class", "turns");
+  return svg;
+}
+
 /** Draws a known icon; a dot for others. */
 export function iconElement(name: string): SVGSVGElement {
   const known = isKnownIcon(name);
-  return draw(icons[known ? name : "dot"]!, known ? filledIcons.has(name) : true);
+  return turning(name, draw(icons[known ? name : "dot"]!, known ? filledIcons.has(name) : true));
 }
 
 /** `lucide:arrow-up` as the set names it, `ArrowUp`; null for other names. */
@@ -69,6 +75,9 @@ export class CkIcon extends LitElement {
       inline-size: 1em;
       block-size: 1em;
       vertical-align: -0.125em;
+    }
+    :host(:dir(rtl)) .turns {
+      scale: -1 1;
     }
     .cut {
       fill: none;
@@ -99,7 +108,7 @@ export class CkIcon extends LitElement {
     const lucide = lucideName(name);
     const found = lucide ? lucideIcon(lucide).catch(() => null) : Promise.resolve(null);
     void found.then((svg) => {
-      if (svg && this.name === name) this.renderRoot.querySelector("svg")?.replaceWith(svg);
+      if (svg && this.name === name) this.renderRoot.querySelector("svg")?.replaceWith(turning(name, svg));
       else if (!svg) {
         unknown.add(name);
         this.host?.onLog("icon.unknown", { name });

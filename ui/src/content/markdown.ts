@@ -1,6 +1,7 @@
 /** `<ck-markdown>`: markdown of a model, possibly still streaming in, with citations. */
 
 import { LitElement, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import type { Tokens } from "marked";
 
 import type { ContentHost } from "../contracts";
 import { beginsWith, type Block, BlockLexer, lexOnce, mendTail } from "./blocks";
@@ -8,15 +9,17 @@ import { type Annotation, type Citation, numberSources, placeCitations, type Pla
 import { copyCode, growCode } from "./code";
 import { renderFormula, renderedFormula } from "./formula";
 import { markdownStyles } from "./markdownStyles";
+import { entriesOf, withEntries } from "./growth";
 import { morphChildren } from "./morph";
 import { PreviewController } from "./preview";
 import { renderTokens } from "./render";
+import { growSections, type Sections } from "./sections";
 import "./sources";
 import { defaultHost } from "./strings";
 import { base } from "./tokens";
 import { readLink } from "./urls";
 
-interface Shown {
+interface Shown extends Sections {
   readonly element: HTMLElement;
   raw: string;
   signature: string;
@@ -167,12 +170,13 @@ export class CkMarkdown extends LitElement {
     const signature = `${block.stable || !this.streaming} ${citations.map((one) => `${one.number}@${one.position}`).join(" ")}`;
     if (shown && block.openCode !== null && shown.signature === "open" && growCode(shown.element, block.openCode)) return;
     if (shown && shown.raw === block.raw && shown.signature === signature && block.openCode === null) return;
+    if (shown && this.#growBlock(shown, block, citations)) return;
     const fragment = this.#render(block, citations);
     if (!shown) {
       const element = document.createElement("div");
       element.className = "block";
       this.#chunk().append(element);
-      shown = { element, raw: "", signature: "" };
+      shown = { element, raw: "", signature: "", settled: 0, base: 0, series: 0 };
       this.#shown[block.index] = shown;
     }
     const kind = block.tokens[0]?.type ?? "";
@@ -180,7 +184,25 @@ export class CkMarkdown extends LitElement {
     this.#placeFormulas(fragment);
     morphChildren(shown.element, fragment);
     shown.raw = block.raw;
+    shown.settled = citations.length === 0 ? block.settled : 0;
+    shown.base = 0;
+    shown.series = block.series;
     shown.signature = block.openCode === null ? signature : "open";
+  }
+
+  /** Renders of a large list or table only what may have changed; false where all of it has to be. */
+  #growBlock(shown: Shown, block: Block, citations: readonly PlacedCitation[]): boolean {
+    const [token] = block.tokens;
+    const entries = entriesOf(token);
+    if (!token || !entries || shown.settled === 0 || block.settled === 0 || shown.series !== block.series || shown.signature === "stale" || citations.length > 0) return false;
+    const rest = withEntries(token, entries.slice(shown.settled) as Parameters<typeof withEntries>[1]);
+    const fragment = renderTokens([rest], { host: this.#host, citations: this.#citations, openCode: null });
+    this.#placeFormulas(fragment);
+    if (!growSections(shown.element, shown, token as Tokens.List | Tokens.Table, fragment)) return false;
+    shown.raw = block.raw;
+    shown.settled = Math.max(shown.settled, block.settled);
+    shown.signature = `${block.stable || !this.streaming} `;
+    return true;
   }
 
   #render(block: Block, citations: readonly PlacedCitation[]): DocumentFragment {

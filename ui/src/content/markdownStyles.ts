@@ -81,6 +81,7 @@ const prose = css`
     padding-inline-start: 1.6em;
   }
   li + li,
+  :is(ul, ol) + :is(ul, ol),
   li > ul,
   li > ol {
     margin-block-start: 0.3em;
@@ -174,6 +175,10 @@ const code = css`
   code {
     font-family: ${token.mono};
     font-size: 0.875em;
+  }
+  pre > code,
+  .piece {
+    display: block;
   }
   :not(pre) > code {
     padding: 0.15em 0.35em;
@@ -297,7 +302,7 @@ const table = css`
     padding: calc(${token.space} * 2) calc(${token.space} * 3.5);
     text-align: start;
     vertical-align: top;
-    min-inline-size: 5em;
+    min-inline-size: 6.5em;
   }
   th {
     background: ${token.sunken};
@@ -307,6 +312,20 @@ const table = css`
   tr + tr td,
   tbody tr td {
     border-block-start: 1px solid ${token.border};
+  }
+  /* Sections of large blocks that are out of sight cost nothing; they keep the height that they had. */
+  :is(ul, ol, tbody).done,
+  .piece.done {
+    content-visibility: auto;
+    contain-intrinsic-block-size: auto 100rem;
+  }
+  table.large,
+  table.large > :is(thead, tbody) {
+    display: block;
+  }
+  table.large tr {
+    display: grid;
+    grid-template-columns: var(--columns);
   }
   .align-center {
     text-align: center;

@@ -38,14 +38,20 @@ function morphNode(from: Node, to: Node): void {
   morphChildren(from, to);
 }
 
-/** Gives `from` the children of `to`, keeping every node that is already right. */
-export function morphChildren(from: Node, to: Node): void {
+/** Gives `from` the children of `to`, after the first `kept` of its own, keeping every node that is already right. */
+export function morphChildren(from: Node, to: Node, kept = 0): void {
   const next = [...to.childNodes];
-  for (const [place, child] of next.entries()) {
-    const current = from.childNodes[place];
+  let current = kept === 0 ? from.firstChild : (from.childNodes[kept] ?? null);
+  for (const child of next) {
+    const following: ChildNode | null = current?.nextSibling ?? null;
     if (!current) from.appendChild(child);
     else if (sameKind(current, child)) morphNode(current, child);
     else from.replaceChild(child, current);
+    current = following;
   }
-  while (from.childNodes.length > next.length) from.lastChild!.remove();
+  while (current) {
+    const following: ChildNode | null = current.nextSibling;
+    current.remove();
+    current = following;
+  }
 }

@@ -21,7 +21,7 @@ export function sourceIcon(source: Source): string {
 export function sourceOrigin(source: Source): string {
   if (source.type === "url") return source.attribution || hostOf(source.url);
   if (source.type === "file") return source.filename;
-  return source.label || source.group || "";
+  return source.label || source.group || source.description || "";
 }
 
 function day(timestamp: string | null | undefined, locale: string): string {

@@ -58,14 +58,19 @@ function copyAllowed(from: Node, to: Node, config: Config): void {
   }
 }
 
-/** Takes style attributes out of tags: even where they are parsed to be thrown away, browsers report them. */
-function withoutStyles(markup: string): string {
-  return markup.replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(/[\s/"']style\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]*)/gi, " "));
+/**
+ * Takes out style sheets and renames style and handler attributes: even where they are parsed to be thrown away,
+ * browsers report them to the page's policy. What this misses is still thrown away.
+ */
+function withoutReported(markup: string): string {
+  const rename = (tag: string): string => tag.replace(/([\s/"'])(style|on\w+)(?=\s*=)/gi, "$1data-x");
+  const plain = markup.replace(/<style\b[\s\S]*?(?:<\/style\s*>|$)/gi, " ");
+  return plain.replace(/<[a-z](?:"[^"]*"|'[^']*'|[^'">])*(?:>|$)/gi, rename).replace(/<[a-z][^>]*(?:>|$)/gi, rename);
 }
 
 function clean(markup: string, config: Config): DocumentFragment {
   purifier ??= createDOMPurify(window);
-  const purified = purifier.sanitize(withoutStyles(markup), config) as unknown as DocumentFragment;
+  const purified = purifier.sanitize(withoutReported(markup), config) as unknown as DocumentFragment;
   const fragment = document.createDocumentFragment();
   copyAllowed(purified, fragment, config);
   return fragment;

@@ -94,6 +94,8 @@ export class CkSources extends LitElement {
       }
       .title {
         font-weight: 500;
+        text-align: match-parent;
+        text-align: -webkit-match-parent;
       }
       .origin {
         display: flex;

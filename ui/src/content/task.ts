@@ -56,6 +56,7 @@ export class CkTask extends LitElement {
       .title {
         overflow-wrap: anywhere;
         text-align: match-parent;
+        text-align: -webkit-match-parent;
       }
       .loading .title {
         color: ${token.muted};

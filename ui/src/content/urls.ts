@@ -45,6 +45,15 @@ export function readLink(address: string): Link {
   return { kind: "deep", name, data: { ...Object.fromEntries(deep.searchParams), url: squeezed } };
 }
 
+/** The address of an attachment's preview, which the application's own store gave; null for what is no picture's. */
+export function readPreview(address: string): string | null {
+  if (/^data:image\/(?:png|jpeg|webp|gif|avif);/i.test(address)) return address;
+  const url = parse(address);
+  if (!url || url.username || url.password) return null;
+  const isOwn = url.protocol === "blob:" && url.origin === globalThis.location?.origin;
+  return isOwn || url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
+}
+
 /** The host of an address for display, without `www.`; the address itself where it has none. */
 export function hostOf(address: string): string {
   return parse(address)?.host.replace(/^www\./, "") ?? address;

@@ -3,6 +3,7 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
+import { readPreview } from "../content/urls";
 import type { ContentHost } from "../contracts";
 import { icon } from "../icons/icons";
 import type { Item, UserMessageItem, WireAttachment } from "../protocol/wire";
@@ -58,8 +59,9 @@ export class TurnView extends ShellView {
   }
 
   #attachment(entry: WireAttachment): TemplateResult {
-    if (entry.type === "image" && entry.preview_url && /^(https?|blob|data:image\/(png|jpeg|gif|webp)):?/i.test(entry.preview_url)) {
-      return html`<img class="thumbnail" src=${entry.preview_url} alt=${entry.name} title=${entry.name} loading="lazy" decoding="async" />`;
+    const preview = entry.type === "image" ? readPreview(entry.preview_url ?? "") : null;
+    if (preview !== null) {
+      return html`<img class="thumbnail" src=${preview} alt=${entry.name} title=${entry.name} loading="lazy" decoding="async" />`;
     }
     return html`<span class="file-chip" title=${entry.name}>${icon("file-text")}<span class="file-name" dir="auto">${entry.name}</span></span>`;
   }

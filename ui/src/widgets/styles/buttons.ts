@@ -94,6 +94,7 @@ export const buttons = css`
     flex: none;
     align-items: center;
     justify-content: center;
+    inline-size: fit-content;
     max-inline-size: 100%;
     font-weight: 500;
     cursor: pointer;

@@ -33,7 +33,7 @@ export const pickers = css`
     cursor: pointer;
   }
   .picker .value {
-    flex: 1;
+    flex: 1 1 auto;
     overflow: hidden;
     text-overflow: ellipsis;
     white-space: nowrap;
@@ -41,11 +41,17 @@ export const pickers = css`
   .picker .control > ck-icon {
     color: ${token.muted};
   }
+  /* Where there is little room the icon goes, not the end of the date. */
+  .picker .control > ck-icon:first-child {
+    flex-shrink: 1000;
+    min-inline-size: 0;
+    overflow: hidden;
+  }
   .picker .control.variant-solid > ck-icon {
     color: inherit;
   }
   .picker:has(> .clear) > .control {
-    padding-inline-end: calc(var(--gutter) + 1.6em);
+    padding-inline-end: calc(var(--gutter) + 1.05em);
   }
   .clear {
     position: absolute;
@@ -152,9 +158,6 @@ export const pickers = css`
   }
   .step:hover {
     background: ${token.sunken};
-  }
-  :host(:dir(rtl)) .step ck-icon {
-    transform: scaleX(-1);
   }
   .calendar table {
     border-collapse: collapse;

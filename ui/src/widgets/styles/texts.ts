@@ -11,7 +11,9 @@ export const texts = css`
     margin: 0;
     min-inline-size: 0;
     overflow-wrap: anywhere;
+    /* Chromium knows it by the prefix alone. */
     text-align: match-parent;
+    text-align: -webkit-match-parent;
     white-space: pre-line;
   }
   .caption {
