@@ -43,15 +43,19 @@ __all__ = ["Faults", "Scripted", "scripted_server"]
 
 _PAGE = """<!doctype html><html lang="en"><head><title>Test</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"></head>
-<body><openai-chatkit id="chat"></openai-chatkit>
+<body><main><h1 id="heading">Test</h1><openai-chatkit id="chat"></openai-chatkit></main>
 <script src="/own.js"></script><script src="/ui/chatkit.js" async></script></body></html>"""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:"
 )
+_WEBM = bytes.fromhex("1a45dfa3")
 _OWN = """
 document.body.style.setProperty("margin", "0");
 const chat = document.getElementById("chat");
 chat.style.setProperty("height", "100vh");
+const heading = document.getElementById("heading");
+for (const [name, value] of [["position", "absolute"], ["overflow", "hidden"], ["inline-size", "1px"],
+  ["block-size", "1px"], ["margin", "0"]]) heading.style.setProperty(name, value);
 window.seen = [];
 window.calls = [];
 for (const name of ["ready", "error", "effect", "deeplink", "response.start", "response.end", "thread.change",
@@ -176,7 +180,7 @@ class _ScriptedServer(GuideServer):
                     yield event
 
     async def transcribe(self, audio_input: AudioInput, context: Any) -> TranscriptionResult:
-        return TranscriptionResult(text=f"{audio_input.media_type} {len(audio_input.data) > 500}")
+        return TranscriptionResult(text="heard" if audio_input.data.startswith(_WEBM) else "nothing")
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: Any

@@ -66,7 +66,7 @@ def test_dictation_writes_what_the_server_heard(open_page: OpenPage, server: Scr
     # The recording needs something in it.
     chat.page.evaluate("new Promise(resolve => setTimeout(resolve, 400))")
     stop.click()
-    expect(chat.input).to_have_value("Note: audio/webm True")
+    expect(chat.input).to_have_value("Note: heard")
     expect(chat.input).to_be_focused()
     expect(chat.element.get_by_role("button", name="Dictate")).to_be_visible()
 

@@ -54,6 +54,8 @@ export class Dictation {
   }
 
   async #transcribe(audio: Blob): Promise<void> {
+    // Stopped before anything was recorded.
+    if (audio.size === 0) return this.#enter("idle");
     this.#enter("transcribing");
     try {
       const params = { audio_base64: base64(new Uint8Array(await audio.arrayBuffer())), mime_type: audio.type };
