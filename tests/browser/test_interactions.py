@@ -569,3 +569,30 @@ def test_what_a_page_answers_itself(open_page: OpenPage, server: Scripted) -> No
     chat.send("hi")
     expect(chat.answers).to_contain_text("Hello")
     chat.errors.clear()
+
+
+def test_a_page_styles_parts_and_variables(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.send("markdown")
+    chat.until_idle()
+    chat.send("sources")
+    chat.until_idle()
+    parts = ["user-message", "markdown", "code", "code-bar", "code-copy", "table", "link", "citation", "sources-toggle"]
+    chat.page.evaluate(
+        """parts => {
+          const sheet = new CSSStyleSheet();
+          sheet.replaceSync(parts.map(p => `openai-chatkit::part(${p}) { scroll-margin-left: 7px; }`).join("")
+            + "openai-chatkit { --ck-color-user: rgb(1, 2, 3); }");
+          document.adoptedStyleSheets = [sheet];
+        }""",
+        parts,
+    )
+    reached = chat.page.evaluate(
+        """() => {
+          const all = root => [...root.querySelectorAll("*")].flatMap(e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+          return [...new Set(all(chat.shadowRoot).filter(e => getComputedStyle(e).scrollMarginLeft === "7px")
+            .flatMap(e => [...e.part]))];
+        }"""
+    )
+    assert set(parts) <= set(reached)
+    assert chat.bubbles.first.evaluate("b => getComputedStyle(b).backgroundColor") == "rgb(1, 2, 3)"
