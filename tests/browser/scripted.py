@@ -64,6 +64,11 @@ for (const name of ["ready", "error", "effect", "deeplink", "response.start", "r
 window.until = async found => {
   while (!seen.some(found)) await new Promise(resolve => requestAnimationFrame(resolve));
 };
+window.when = async isSo => {
+  while (!isSo()) await new Promise(resolve => requestAnimationFrame(resolve));
+};
+window.everything = root => [...root.querySelectorAll("*")].flatMap(e =>
+  [e, ...(e.shadowRoot ? everything(e.shadowRoot) : [])]);
 window.apply = more => customElements.whenDefined("openai-chatkit").then(() =>
   chat.setOptions({ api: { url: "/chatkit", domainKey: "none" }, ...more }));
 """
@@ -115,12 +120,12 @@ class _FaultMiddleware:
         kind = request["type"]
         faults = self._faults
         faults.requests.append(request)
-        if gate := faults._gates.pop(kind, None):  # noqa: SLF001 -- both are this module's
+        if gate := faults._gates.pop(kind, None):
             await asyncio.to_thread(gate.wait, 20)
-        if answer := faults._answers.pop(kind, None):  # noqa: SLF001
+        if answer := faults._answers.pop(kind, None):
             await answer(scope, receive, send)
             return
-        left = faults._cuts.pop(kind, None)  # noqa: SLF001
+        left = faults._cuts.pop(kind, None)
         given = False
 
         async def again() -> Message:

@@ -38,11 +38,26 @@ HTML = "<!doctype html><title>Sign in</title><h1>Sign in</h1>"
     [
         (500, HTML, "text/html", "The server has a problem"),
         (502, "", "text/plain", "The server has a problem"),
-        (401, {"error": {"code": "unauthenticated", "message": ""}}, "application/json", "You are signed out"),
-        (403, {"error": {"code": "forbidden", "message": "Your plan is over."}}, "application/json", "Your plan is over."),
+        (
+            401,
+            {"error": {"code": "unauthenticated", "message": ""}},
+            "application/json",
+            "You are signed out",
+        ),
+        (
+            403,
+            {"error": {"code": "forbidden", "message": "Your plan is over."}},
+            "application/json",
+            "Your plan is over.",
+        ),
         (200, HTML, "text/html", "The server has a problem"),
         (200, {"data": []}, "application/json", "The server has a problem"),
-        (409, {"error": {"code": "thread_busy", "message": "Wait for the answer."}}, "application/json", "Wait for"),
+        (
+            409,
+            {"error": {"code": "thread_busy", "message": "Wait for the answer."}},
+            "application/json",
+            "Wait for",
+        ),
     ],
 )
 def test_a_message_that_the_server_refuses(
@@ -98,7 +113,9 @@ def test_a_thread_that_does_not_load(
     chat.until_idle()
     thread_id = thread_of(chat)
     chat.page.reload()
-    server.faults.answer("threads.get_by_id", status, body, "text/html" if body == HTML else "application/json")
+    server.faults.answer(
+        "threads.get_by_id", status, body, "text/html" if body == HTML else "application/json"
+    )
     chat.page.evaluate("id => apply({ initialThread: id })", thread_id)
     alert = chat.element.get_by_role("alert")
     expect(alert).to_contain_text(re.compile(words))
