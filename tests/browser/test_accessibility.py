@@ -363,7 +363,8 @@ _OUTSIDE = """root => {
   const frames = ".scroller, .body, .root, html, body, openai-chatkit";
   const isClipped = e => {
     for (let node = e.parentNode; node; node = node.parentNode ?? node.host) {
-      if (node instanceof Element && !node.matches(frames) && getComputedStyle(node).overflowX !== "visible") return true;
+      if (!(node instanceof Element) || node.matches(frames)) continue;
+      if (getComputedStyle(node).overflowX !== "visible") return true;
     }
     return false;
   };
