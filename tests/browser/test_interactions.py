@@ -1,4 +1,4 @@
-"""What users do with threads and answers: addresses, history, feedback, retries, questions, tools; and the events of that."""
+"""What users do with threads and answers: addresses, history, feedback, retries, questions, tools."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def test_locked_and_closed_threads(open_page: OpenPage, server: Scripted) -> Non
     expect(chat.input).to_have_count(0)
     chat.element.get_by_role("button", name="Unlock").click()
     expect(chat.input).to_be_visible()
+    chat.until_idle()
     chat.send("close")
     expect(lock).to_contain_text("Closed by your own command")
     chat.page.reload()
