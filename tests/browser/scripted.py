@@ -43,7 +43,7 @@ __all__ = ["Faults", "Scripted", "scripted_server"]
 
 _PAGE = """<!doctype html><html lang="en"><head><title>Test</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"></head>
-<body><openai-chatkit id="chat"></openai-chatkit>
+<body><main><h1 id="heading">Test</h1><openai-chatkit id="chat"></openai-chatkit></main>
 <script src="/own.js"></script><script src="/ui/chatkit.js" async></script></body></html>"""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:"
@@ -53,6 +53,9 @@ _OWN = """
 document.body.style.setProperty("margin", "0");
 const chat = document.getElementById("chat");
 chat.style.setProperty("height", "100vh");
+const heading = document.getElementById("heading");
+for (const [name, value] of [["position", "absolute"], ["overflow", "hidden"], ["inline-size", "1px"],
+  ["block-size", "1px"], ["margin", "0"]]) heading.style.setProperty(name, value);
 window.seen = [];
 window.calls = [];
 for (const name of ["ready", "error", "effect", "deeplink", "response.start", "response.end", "thread.change",
@@ -61,6 +64,11 @@ for (const name of ["ready", "error", "effect", "deeplink", "response.start", "r
 window.until = async found => {
   while (!seen.some(found)) await new Promise(resolve => requestAnimationFrame(resolve));
 };
+window.when = async isSo => {
+  while (!isSo()) await new Promise(resolve => requestAnimationFrame(resolve));
+};
+window.everything = root => [...root.querySelectorAll("*")].flatMap(e =>
+  [e, ...(e.shadowRoot ? everything(e.shadowRoot) : [])]);
 window.apply = more => customElements.whenDefined("openai-chatkit").then(() =>
   chat.setOptions({ api: { url: "/chatkit", domainKey: "none" }, ...more }));
 """

@@ -8,7 +8,8 @@ import { filledIcons, icons } from "./iconSet";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function draw(node: IconNode, filled: boolean): SVGSVGElement {
+/** Draws an icon of lucide's form; every icon of the element comes from here. */
+export function drawIcon(node: IconNode, filled = false): SVGSVGElement {
   const svg = document.createElementNS(SVG, "svg");
   const attributes: Record<string, string> = {
     viewBox: "0 0 24 24",
@@ -47,7 +48,7 @@ function turning(name: string, svg: SVGSVGElement): SVGSVGElement {
 /** Draws a known icon; a dot for others. */
 export function iconElement(name: string): SVGSVGElement {
   const known = isKnownIcon(name);
-  return turning(name, draw(icons[known ? name : "dot"]!, known ? filledIcons.has(name) : true));
+  return turning(name, drawIcon(icons[known ? name : "dot"]!, known ? filledIcons.has(name) : true));
 }
 
 /** `lucide:arrow-up` as the set names it, `ArrowUp`; null for other names. */
@@ -60,7 +61,7 @@ export function lucideName(name: string): string | null {
 async function lucideIcon(name: string): Promise<SVGSVGElement | null> {
   const { allIcons } = await import("./iconLibrary");
   const node = Object.hasOwn(allIcons, name) ? (allIcons as Record<string, IconNode>)[name] : undefined;
-  return node ? draw(node, false) : null;
+  return node ? drawIcon(node) : null;
 }
 
 const unknown = new Set<string>();

@@ -1,6 +1,7 @@
 /** The icons of the shell and of the header's buttons; others that options name are drawn by `<ck-icon>`. */
 
-import { html, nothing, svg, type TemplateResult } from "lit";
+import { html, noChange, nothing, type TemplateResult } from "lit";
+import { Directive, directive } from "lit/directive.js";
 import {
   ArrowDown, ArrowLeft, ArrowLeftFromLine, ArrowLeftToLine, ArrowRightFromLine, ArrowRightToLine, ArrowUp, AtSign, BookOpen, Bug, Check,
   ChevronDown, ChevronLeft, ChevronRight, ChevronsLeft, ChevronsRight, CircleAlert, CircleEllipsis, Clock, Copy, Ellipsis, EllipsisVertical,
@@ -8,10 +9,11 @@ import {
   PanelLeft, PanelLeftClose, PanelLeftDashed, PanelLeftOpen, PanelRight, PanelRightClose, PanelRightDashed, PanelRightOpen, Paperclip, Pencil,
   Plus, Quote, RefreshCw, Search, Settings, Share, Sparkles, Square, SquarePen, Star, Sun, TextAlignJustify, ThumbsDown, ThumbsUp, Trash2,
   TriangleAlert, WifiOff, X,
+  type IconNode,
 } from "lucide";
-import "../content/icon";
+import { drawIcon } from "../content/icon";
 
-export type IconNode = readonly (readonly [string, Record<string, string | number | undefined>])[];
+type Icon = TemplateResult | typeof nothing;
 
 const SHELL = {
   "arrow-down": ArrowDown, "arrow-up": ArrowUp, "at-sign": AtSign, check: Check, "chevron-down": ChevronDown,
@@ -37,46 +39,33 @@ const HEADER = {
   "book-open": BookOpen, compose: SquarePen, share: Share, "light-mode": Sun, "dark-mode": Moon, close: X,
 } as unknown as Record<string, IconNode>;
 
-function draw(node: IconNode): TemplateResult {
-  return html`<svg class="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.75" stroke-linecap="round"
-    stroke-linejoin="round" aria-hidden="true" focusable="false">${node.map(([tag, attributes]) => shape(tag, attributes))}</svg>`;
-}
+class Drawn extends Directive {
+  #node: IconNode | null = null;
 
-function shape(tag: string, a: Record<string, string | number | undefined>): TemplateResult | typeof nothing {
-  const x = (value: string | number | undefined): string | number | typeof nothing => value ?? nothing;
-  switch (tag) {
-    case "path":
-      return svg`<path d=${x(a["d"])} fill=${x(a["fill"])} />`;
-    case "circle":
-      return svg`<circle cx=${x(a["cx"])} cy=${x(a["cy"])} r=${x(a["r"])} fill=${x(a["fill"])} />`;
-    case "line":
-      return svg`<line x1=${x(a["x1"])} x2=${x(a["x2"])} y1=${x(a["y1"])} y2=${x(a["y2"])} />`;
-    case "rect":
-      return svg`<rect x=${x(a["x"])} y=${x(a["y"])} width=${x(a["width"])} height=${x(a["height"])} rx=${x(a["rx"])} fill=${x(a["fill"])} />`;
-    case "polyline":
-      return svg`<polyline points=${x(a["points"])} />`;
-    case "polygon":
-      return svg`<polygon points=${x(a["points"])} />`;
-    case "ellipse":
-      return svg`<ellipse cx=${x(a["cx"])} cy=${x(a["cy"])} rx=${x(a["rx"])} ry=${x(a["ry"])} />`;
-    default:
-      return nothing;
+  override render(node: IconNode): unknown {
+    // The same picture stays where it is.
+    if (node === this.#node) return noChange;
+    this.#node = node;
+    const svg = drawIcon(node);
+    svg.setAttribute("class", "icon");
+    return svg;
   }
 }
+const drawn = directive(Drawn);
 
 /** An icon of the shell, there at once. */
-export function icon(name: string): TemplateResult | typeof nothing {
+export function icon(name: string): Icon {
   const node = SHELL[name];
-  return node ? draw(node) : nothing;
+  return node ? html`${drawn(node)}` : nothing;
 }
 
 /** An icon of the header's buttons. */
-export function headerIcon(name: string): TemplateResult | typeof nothing {
+export function headerIcon(name: string): Icon {
   const node = Object.hasOwn(HEADER, name) ? HEADER[name] : undefined;
-  return node ? draw(node) : namedIcon(name);
+  return node ? html`${drawn(node)}` : namedIcon(name);
 }
 
 /** An icon that an application named: one of the protocol's, or `lucide:...`. */
-export function namedIcon(name: string | null | undefined): TemplateResult | typeof nothing {
+export function namedIcon(name: string | null | undefined): Icon {
   return name ? html`<ck-icon class="named-icon" .name=${name}></ck-icon>` : nothing;
 }

@@ -157,7 +157,9 @@ async function start(): Promise<void> {
   document.documentElement.lang = locale;
   document.documentElement.dir = isRightToLeft(locale) ? "rtl" : "ltr";
   document.title = page.title;
-  chat.before(bar);
+  const heading = document.querySelector("h1");
+  if (heading) heading.textContent = page.title;
+  (chat.closest("main") ?? chat).before(bar);
 
   const configure = (): void => {
     document.documentElement.dataset["theme"] = scheme();

@@ -18,9 +18,10 @@ export const sidebar = css`
   @media (max-width: 52em) {
     :host { position: fixed; inset-block: 0; inset-inline-start: 0; z-index: 10; visibility: hidden; inline-size: min(19em, 86vw); transform: translateX(-102%); transition: transform 0.2s ease, visibility 0.2s; box-shadow: 0 0 40px rgb(0 0 0 / 20%); border: 0; }
     :host(:dir(rtl)) { transform: translateX(102%); }
-    :host(.open) { visibility: visible; transform: none; }
+    /* Visible at once, for what is hidden takes no focus. */
+    :host(.open) { visibility: visible; transform: none; transition: transform 0.2s ease; }
     :host(.open) .shade { display: block; position: fixed; inset: 0; inline-size: 100vw; inset-inline-start: 0; background: rgb(0 0 0 / 35%); z-index: -1; }
     .panel { background: var(--ck-color-surface-sunken); }
   }
-  @media (prefers-reduced-motion: reduce) { :host { transition: none; } }
+  @media (prefers-reduced-motion: reduce) { :host, :host(.open) { transition: none; } }
 `;

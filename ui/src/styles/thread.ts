@@ -11,7 +11,7 @@ export const thread = css`
   .turn:not(.last) { content-visibility: auto; contain-intrinsic-size: auto 220px; }
   .user { display: flex; flex-direction: column; align-items: flex-end; gap: 0.4em; }
   .bubble { max-inline-size: min(85%, 38em); padding: 0.55em 1em; background: var(--ck-color-user); border-radius: var(--ck-radius-lg); border-end-end-radius: min(var(--ck-radius-lg), 6px); white-space: pre-wrap; }
-  .unsent .bubble { opacity: 0.6; }
+  .unsent .bubble { opacity: 0.75; }
   .quoted { display: flex; gap: 0.5em; margin: 0; max-inline-size: min(85%, 38em); color: var(--ck-color-muted); font-size: 0.875em; }
   .quoted span { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
   .tag, .mirror mark { background: color-mix(in oklab, var(--ck-link) 16%, transparent); color: var(--ck-link); border-radius: 0.35em; padding: 0.05em 0.25em; }

@@ -146,7 +146,7 @@ export class ComposerView extends ShellView {
         : nothing}
       <span class="grow"></span>
       ${models.length > 1 && model
-        ? html`<ck-menu class="models" .label=${this.t("composer.model")} .buttonClass=${"chip-button quiet"} .opensUp=${true} .alignsEnd=${true}
+        ? html`<ck-menu class="models" .label=${`${this.t("composer.model")}: ${model.label}`} .buttonClass=${"chip-button quiet"} .opensUp=${true} .alignsEnd=${true}
             .trigger=${html`<span>${model.label}</span>${icon("chevron-down")}`}
             .entries=${models.map((entry): MenuEntry => ({ id: entry.id, label: entry.label, description: entry.description, disabled: entry.disabled, checked: entry.id === model.id, select: () => composer.selectModel(entry.id) }))}></ck-menu>`
         : nothing}

@@ -8,7 +8,7 @@ import type { UserContent } from "../protocol/wire";
 export function startScreen(app: App): TemplateResult {
   const { greeting, prompts = [] } = app.options.startScreen ?? {};
   return html`<section class="start-screen" part="start-screen">
-    <h1 class="greeting" part="greeting" dir="auto">${greeting ?? app.translate("start.greeting")}</h1>
+    <h2 class="greeting" part="greeting" dir="auto">${greeting ?? app.translate("start.greeting")}</h2>
     ${prompts.length > 0
       ? html`<ul class="prompts">${prompts.map(
           (prompt) => html`<li><button type="button" class="prompt" part="prompt" dir="auto" @click=${() => send(app, prompt.prompt)}>
