@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
@@ -16,6 +19,14 @@ ACCEPTANCE = ROOT / "tests" / "acceptance"
 # whole test.
 settings.register_profile("chatkit", deadline=None, print_blob=True)
 settings.load_profile("chatkit")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the servers here when other processes run the tests (``-n``): these would start a set each."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        running = ExitStack()
+        running.enter_context(servers_of_all())
+        config.add_cleanup(running.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
