@@ -14,38 +14,21 @@ import json
 import statistics
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.reference_package import openai_chatkit_python  # noqa: E402
+
 OTHERS = {"chaos": "benchmarks.chaos.run", "logs": "benchmarks.bench_shared_logs"}
-THEIRS = ROOT / ".cache" / "benchmarks" / "openai-chatkit-1.6.5"
 GOALS = {"first": ("wall", 0.5), "get_by_id": ("cpu", 0.1), "deltas": ("cpu", 0.5)}
 TITLES = {
     "first": "import and first streamed request, fresh process (wall s)",
     "get_by_id": "threads.get_by_id (CPU s each)",
     "deltas": "20,000 deltas in process (CPU s each)",
 }
-
-
-def their_python() -> Path:
-    python = THEIRS / "bin" / "python"
-    if not (THEIRS / "ready").exists():
-        print(f"Installing openai-chatkit 1.6.5 into {THEIRS.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(THEIRS, with_pip=True, clear=True)
-        command = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "openai-chatkit==1.6.5",
-        ]
-        subprocess.run(command, check=True)
-        (THEIRS / "ready").touch()
-    return python
 
 
 def measure(python: Path, workload: str) -> dict[str, Any]:
@@ -101,7 +84,7 @@ def main() -> int:
     unknown = set(options.workloads) - set(GOALS)
     if unknown:
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
-    theirs = their_python()
+    theirs = openai_chatkit_python()
     missed = [name for name in options.workloads if compare(name, options.runs, theirs) > GOALS[name][1]]
     return 1 if options.check and missed else 0
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.support.nginx import nginx
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
 
@@ -141,46 +140,8 @@ def topology(
             worker.start()
         for worker in workers:
             worker.wait_ready()
-        port = stack.enter_context(_nginx(folder, workers))
+        port = stack.enter_context(nginx(folder, [worker.port for worker in workers]))
         yield Topology(port, workers, postgres, redis)
-
-
-@contextmanager
-def _nginx(folder: Path, workers: list[Worker]) -> Iterator[int]:
-    """Runs nginx with the configuration that is shipped, but for names and ports."""
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(program).exists():
-        raise RuntimeError("nginx is not installed: apt-get install nginx-light, or the like.")
-    port = _free_port()
-    site = (ROOT / "deploy" / "nginx.conf").read_text()
-    names = iter(workers)
-    site = re.sub(r"worker\d:8000", lambda _: f"127.0.0.1:{next(names).port}", site)
-    site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    site = site.replace("proxy_pass", "add_header X-Worker $upstream_addr always;\n        proxy_pass")
-    paths = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    account = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(
-        f"{account} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;"
-        f"events {{ worker_connections 4096; }} http {{ access_log off; {paths}\n{site}\n}}"
-    )
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
-    try:
-        deadline = time.monotonic() + _UP
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"nginx did not start: {(folder / 'nginx.log').read_text()}")
-            time.sleep(0.02)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncGenerator
 from typing import Any, cast
@@ -119,4 +120,10 @@ async def test_no_connection_to_the_model_stays_open(api: str) -> None:
                 while app.state.open_streams:
                     await asyncio.sleep(0.01)
             pool: Any = cast("Any", http._transport)._pool
-            assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
+            async with asyncio.timeout(10):
+                while not all(
+                    connection.is_idle() or connection.is_closed() for connection in pool.connections
+                ):
+                    # What the SDK left half read may be part of a cycle.
+                    gc.collect()
+                    await asyncio.sleep(0.01)

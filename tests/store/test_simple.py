@@ -459,7 +459,9 @@ async def test_attachment_of_another_secret_is_not_found(monkeypatch: pytest.Mon
         await store.load_attachment(made.id, ALICE)
 
 
-@pytest.mark.parametrize("attachment_id", ["", "atc_1", "../../etc/passwd", new_id("attachment")])
+@pytest.mark.parametrize(
+    "attachment_id", ["", "atc_1", "../../etc/passwd", pytest.param(new_id("attachment"), id="new")]
+)
 async def test_id_of_other_origin_is_not_found(attachment_id: str) -> None:
     store, _ = lifts(Bucket())
     with pytest.raises(NotFoundError):

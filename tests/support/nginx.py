@@ -53,9 +53,10 @@ def write_configuration(folder: Path, port: int, workers: Sequence[int]) -> Path
     # Its processes have to reach their folders, which the tests own.
     account = "user root;" if os.geteuid() == 0 else ""
     configuration = folder / "nginx.conf"
+    # A client's connection takes two.
     configuration.write_text(
         f"{account} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;\n"
-        f"events {{}}\nhttp {{ access_log off; {folders}\n{site}\n}}\n"
+        f"events {{ worker_connections 4096; }}\nhttp {{ access_log off; {folders}\n{site}\n}}\n"
     )
     return configuration
 

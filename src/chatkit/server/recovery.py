@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from contextvars import Token
 from typing import Any, Final
 
-from chatkit.errors import ErrorCode, NotFoundError, StoreError
+from chatkit.errors import NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
+from chatkit.server.wire import interrupted_event
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
-from chatkit.types import ErrorEvent, ThreadItem, WorkflowItem, to_wire
+from chatkit.types import ThreadItem, WorkflowItem, to_wire
 
 __all__ = ["Recovery"]
 
@@ -128,16 +129,12 @@ class Recovery:
         pipeline.writer = writer
         try:
             await pipeline.announce_closed(await pipeline.stored_of(kept))
-            pipeline.accept(_error())
+            pipeline.accept(interrupted_event())
         finally:
             await writer.close(EndState.INTERRUPTED)
 
 
-def _error() -> ErrorEvent:
-    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
-
-
-_INTERRUPTED: Final = to_wire(_error())
+_INTERRUPTED: Final = to_wire(interrupted_event())
 
 
 def _ignore() -> None:

@@ -7,15 +7,15 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Final
 
-from chatkit.errors import ErrorCode
 from chatkit.server.turn import Turn
+from chatkit.server.wire import interrupted_event
 from chatkit.sse import encode_event
 from chatkit.streams.base import EndState, LogEntry, TurnInfo, TurnReader
-from chatkit.types import ErrorEvent, to_wire
+from chatkit.types import to_wire
 
 __all__ = ["NonStreamingResult", "StreamingResult", "TurnFeed", "end_frame"]
 
-_INTERRUPTED: Final = to_wire(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted"))
+_INTERRUPTED: Final = to_wire(interrupted_event())
 _UNREAD_LIMIT: Final = 5.0
 """Seconds after which a stream that nobody began to read counts as disconnected."""
 

@@ -20,6 +20,7 @@ from chatkit.server.cancellation import HandlerCancellation, put_down, uncancel_
 from chatkit.server.lifetime import Belongings, current_belongings
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.user_agent import override_user_agent
+from chatkit.server.wire import interrupted_event
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.types import ErrorEvent, ThreadItem, ThreadMetadata, ThreadStreamEvent
 
@@ -423,5 +424,5 @@ def _error_event(error: Exception) -> ErrorEvent:
     if isinstance(error, BaseStreamError):
         return ErrorEvent(message=str(getattr(error, "message", error)) or None, allow_retry=allow_retry)
     if isinstance(error, Interrupted):
-        return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
+        return interrupted_event()
     return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)

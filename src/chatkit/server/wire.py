@@ -5,10 +5,12 @@ from __future__ import annotations
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
+from chatkit.errors import ErrorCode
 from chatkit.ids import to_utc
 from chatkit.types import (
     HIDDEN_ITEM_TYPES,
     Attachment,
+    ErrorEvent,
     Page,
     Thread,
     ThreadItem,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attachment_json",
+    "interrupted_event",
     "is_hidden",
     "item_json",
     "item_page_json",
@@ -57,6 +60,11 @@ def text_delta_event(head: bytes, delta: str) -> bytes:
 def update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
     """Returns ``thread.item.updated`` for an item id given as JSON."""
     return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
+
+
+def interrupted_event() -> ErrorEvent:
+    """Returns what tells readers that a turn ended for a reason of the server's own, and may be tried again."""
+    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
 
 
 def is_hidden(item: ThreadItem) -> bool:

@@ -289,9 +289,6 @@ class MemoryStreamLog(StreamLog):
     def _begin(self, turn: MemoryTurn) -> MemoryTurnWriter:
         self._turns[turn.info.id] = turn
         self._by_thread.setdefault(turn.info.thread_id, {})[turn.info.id] = turn
-        return self._writer(turn)
-
-    def _writer(self, turn: MemoryTurn) -> MemoryTurnWriter:
         return MemoryTurnWriter(turn, self._window, self._lag_limit, self._on_closed)
 
     def _on_closed(self, turn: MemoryTurn) -> None:

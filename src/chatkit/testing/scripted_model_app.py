@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -78,13 +78,16 @@ def scripted_model_app(
     async def failed(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": {"message": str(error), "type": "server_error"}}, status_code=500)
 
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)
+
     app = Starlette(
         routes=[
             Route("/v1/responses", responses, methods=["POST"]),
             Route("/v1/chat/completions", completions, methods=["POST"]),
             Route("/v1/models", models),
         ],
-        exception_handlers={AssertionError: failed, RuntimeError: failed},
+        exception_handlers={AssertionError: failed, RuntimeError: failed, ClientDisconnect: gone},
     )
     app.state.requests = script.requests
     app.state.headers = []

@@ -195,8 +195,10 @@ class Lifecycle:
             sweep.cancel()
         if self._drain_seconds > 0:
             logger.info("Running turns have %g s to end; no new ones are taken.", self._drain_seconds)
-            await self._server.drain(self._drain_seconds)
-        await self._end_turns_at_once()
+            with self._hurry(self._drain_seconds):
+                await self._server.drain(self._drain_seconds)
+        else:
+            await self._end_turns_at_once()
 
     async def _end_turns_at_once(self) -> None:
         with self._hurry():
@@ -224,9 +226,9 @@ class Lifecycle:
             )
 
     @contextmanager
-    def _hurry(self) -> Generator[None]:
-        """Lets a store that can wait for others do so for a moment only."""
-        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._stop_waiting)
+    def _hurry(self, delay: float = 0.0) -> Generator[None]:
+        """Lets a store that can wait for others do so for a moment only, after ``delay`` seconds."""
+        timer = asyncio.get_running_loop().call_later(delay + _PATIENCE_SECONDS, self._stop_waiting)
         try:
             yield
         finally:
