@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,9 @@ settings.load_profile("chatkit")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the servers here when other processes run the tests (``-n``): these would start a set each."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background so, and programs that the tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         running = ExitStack()
         running.enter_context(servers_of_all())

@@ -208,6 +208,7 @@ def test_a_thread_that_was_deleted_elsewhere(open_page: OpenPage, server: Script
     # What was read can still be read.
     expect(chat.answers).to_contain_text("here")
     chat.element.get_by_role("button", name="New conversation").click()
+    expect(chat.bubbles).to_have_count(0)
     chat.send("say new")
     chat.until_idle()
     expect(chat.answers).to_have_text(["new"])
@@ -255,4 +256,27 @@ def test_offline_while_a_thread_loads_and_back(open_page: OpenPage, server: Scri
     # Nobody has to press anything.
     expect(chat.bubbles).to_have_text(["say home"])
     expect(chat.element.get_by_role("alert")).to_have_count(0)
+    chat.errors.clear()
+
+
+def test_answers_to_questions_that_did_not_arrive_are_sent_again(
+    open_page: OpenPage, server: Scripted
+) -> None:
+    chat = opened(open_page, server)
+    chat.send("questions")
+    chat.until_idle()
+    form = chat.element.locator("form.questions")
+    server.faults.answer("threads.add_structured_input", 503, "", "text/plain")
+    form.get_by_role("button", name="Skip").click()
+    alert = chat.element.get_by_role("alert")
+    expect(alert).to_contain_text("The server has a problem")
+    alert.get_by_role("button", name="Try again").click()
+    expect(alert).to_have_count(0)
+    chat.until_idle()
+    expect(form).to_have_count(0)
+    assert server.faults.count("threads.retry_after_item") == 0
+    asked = [one for one in server.faults.requests if one["type"] == "threads.add_structured_input"]
+    keys = {one["metadata"]["idempotency_key"] for one in asked}
+    assert len(asked) == 2
+    assert len(keys) == 1
     chat.errors.clear()

@@ -122,6 +122,30 @@ async def test_a_broken_stream_goes_on_behind_the_last_whole_event() -> None:
         assert server.requests[1]["params"] == {"thread_id": "thr_1", "after": "turn_1:2"}
 
 
+async def test_what_a_dead_worker_showed_last_is_gone_at_the_end() -> None:
+    message = {"type": "assistant_message", "thread_id": "thr_1", "created_at": "2026-01-01T00:00:00Z"}
+
+    def item(item_id: str, text: str) -> dict[str, Any]:
+        return {**message, "id": item_id, "content": [{"type": "output_text", "text": text}]}
+
+    async def begun_then_cut(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event(CREATED, "turn_1:1")
+        await reply.event({"type": "thread.item.added", "item": item("msg_1", "Ten")}, "turn_1:2")
+        reply.cut()
+
+    async def run_again(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event({"type": "thread.item.done", "item": item("msg_2", "Tennis")}, "turn_1:900")
+        await reply.turn_end("turn_1:901")
+        await reply.end()
+
+    async with scripted(begun_then_cut, run_again) as server, client(server.url) as chat:
+        async with chat.create_thread("hello") as stream:
+            await stream.until_done()
+        assert [shown.id for shown in stream.items] == ["msg_2"]
+
+
 async def test_a_stream_that_ends_without_its_end_mark_goes_on_too() -> None:
     async def closed_early(request: dict[str, Any], reply: Reply) -> None:
         await reply.begin()

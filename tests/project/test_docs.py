@@ -27,8 +27,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 def test_languages_are_all_known() -> None:
     languages = {match.group(1) for page in PAGES for match in BLOCK.finditer(page.read_text())}
-    # Pages and components are tested with the browser: tests/browser/test_stock_docs.py.
-    assert languages <= {"python", "bash", "json", "text", "html", "tsx"}
+    # Pages, components and styles are tested with the browser: tests/browser/test_{stock,page}_docs.py.
+    assert languages <= {"python", "bash", "json", "text", "html", "tsx", "css"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

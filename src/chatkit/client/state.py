@@ -55,6 +55,15 @@ class TurnState:
             case _:
                 pass
 
+    def drop_pending(self) -> None:
+        """Forgets items that were begun and neither done nor removed: at the end of a turn, the server knows none.
+
+        A worker may have shown them in the moment before it died; another one ended the turn.
+        """
+        self._items = {
+            item_id: entry for item_id, entry in self._items.items() if not isinstance(entry, ItemAccumulator)
+        }
+
     @property
     def items(self) -> list[ThreadItem]:
         """The items that the turn added or changed, in the order of their first appearance."""

@@ -94,6 +94,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         self._cursor: str = (request.params.after or "") if isinstance(request, TurnsResumeReq) else ""
         self._entered = False
         self._received = False
+        self._came_back = False
         self._failures = 0
         self._over = False
 
@@ -158,6 +159,8 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
             self.last_event_id = read.cursor or self.last_event_id
             if read.event is None:
                 self.status = read.status
+                if self._came_back:
+                    self._state.drop_pending()
                 continue
             self._state.apply(read.event)
             return read.event
@@ -269,6 +272,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
                 failure, reason = error, "the server no longer keeps the turn"
                 break
             else:
+                self._came_back = True
                 return
         raise StreamInterrupted(
             f"The answer broke off before its end: {reason}.", last_event_id=self._cursor or None

@@ -15,6 +15,7 @@ import type {
 } from "../protocol/wire";
 import {
   addOptimistic, EMPTY, type Failure, lastUserMessage, lengthOfAnswer, pendingCall, pruneAfter, reduce, settled, type ThreadState,
+  withoutPending,
 } from "../state/thread";
 import { exclusively } from "./exclusive";
 import { failureOf, interrupted } from "./failures";
@@ -70,6 +71,8 @@ export class Conversation {
 
   readonly #pages: Pages;
   #unsent: Outgoing | null = null;
+  /** Sends an answer or an action again that did not arrive. */
+  #resend: (() => Promise<unknown>) | null = null;
   #streams = new Set<AbortController>();
   #stopWanted = false;
   #stopSent = false;
@@ -174,12 +177,16 @@ export class Conversation {
     await this.#deliver({ message, key: idempotencyKey() });
   }
 
-  /** Asks for another answer to a message, or sends a message again that did not arrive. */
+  /** Asks for another answer to a message, or sends again what did not arrive. */
   async retry(itemId?: string): Promise<void> {
     if (this.isBusy) return;
     if (this.#unsent) {
       this.state = { ...this.state, failure: null };
       await this.#deliver(this.#unsent);
+      return;
+    }
+    if (this.#resend) {
+      await this.#resend();
       return;
     }
     const call = itemId === undefined ? pendingCall(this.state.items) : null;
@@ -199,7 +206,7 @@ export class Conversation {
   /** Answers or skips questions. */
   async answer(itemId: string, input: StructuredSubmission): Promise<void> {
     if (this.id === null) return;
-    await this.#run("threads.add_structured_input", { thread_id: this.id, item_id: itemId, input });
+    await this.#run("threads.add_structured_input", { thread_id: this.id, item_id: itemId, input }, { key: idempotencyKey() });
   }
 
   /** Sends an action of a widget or of the page. Rejects where it failed. */
@@ -207,7 +214,7 @@ export class Conversation {
     if (this.id === null) throw new Error("An action needs a thread; there is none yet.");
     const params = { thread_id: this.id, action, ...(itemId === null ? {} : { item_id: itemId }) };
     if (streaming) {
-      await this.#run("threads.custom_action", params, { quiet: true });
+      await this.#run("threads.custom_action", params, { quiet: true, key: idempotencyKey() });
       if (this.state.failure) throw new Error(this.state.failure.message ?? this.state.failure.code);
       return;
     }
@@ -328,8 +335,10 @@ export class Conversation {
     if (this.#streams.size === 1) this.#hasHeard = false;
     if (!quiet) this.#enter("sending");
     const calls = new Map<string, ClientToolCallItem>();
+    this.#resend = null;
     let arrived = false;
     let ended: string | null = null;
+    let cameBack = false;
     let failure: Failure | null = null;
     try {
       const options = { signal: abort.signal, threadId: this.id, ...(key ? { idempotencyKey: key } : {}) };
@@ -341,7 +350,10 @@ export class Conversation {
           // Whoever only reads along changes nothing.
           if (!arrived && this.id !== null && type !== "turns.resume") this.host.onTouched(this.id);
           arrived = true;
-        } else this.#setReconnecting(part);
+        } else {
+          cameBack = true;
+          this.#setReconnecting(part);
+        }
       }
       failure = this.#failureOfEnd(ended);
     } catch (error) {
@@ -349,8 +361,11 @@ export class Conversation {
     }
     this.#streams.delete(abort);
     this.reconnecting = false;
+    if (cameBack && ended !== null && this.#streams.size === 0) this.state = withoutPending(this.state);
     if (failure && !this.state.failure) this.state = { ...this.state, failure };
     const stopped = this.#stopWanted || ended === "stopped";
+    // A message has its own way: its bubble is there already.
+    if (!arrived && key && this.state.failure && !this.#unsent) this.#resend = () => this.#run(type, params, { quiet, key });
     const call = [...calls.values()].at(-1);
     if (call && !stopped && !this.state.failure) {
       await this.#runTool(call);

@@ -108,6 +108,15 @@ export function settled(state: ThreadState): ThreadState {
   return { ...state, pending: new Set(), progress: null, allowCancel: true };
 }
 
+/**
+ * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
+ * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn.
+ */
+export function withoutPending(state: ThreadState): ThreadState {
+  if (state.pending.size === 0) return state;
+  return { ...state, items: state.items.filter((item) => !state.pending.has(item.id)), pending: new Set() };
+}
+
 /** The last user message, which a retry of the latest answer begins with. */
 export function lastUserMessage(items: readonly Item[]): UserMessageItem | null {
   return items.findLast((item) => item.type === "user_message") ?? null;

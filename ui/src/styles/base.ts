@@ -51,7 +51,7 @@ export const base = css`
   .button.danger { background: var(--ck-color-danger); color: var(--ck-color-surface); }
 
   .header { display: flex; align-items: center; gap: 0.25em; padding: 0.5em 0.75em; min-block-size: 3.25em; flex: none; }
-  .title { flex: 1; min-inline-size: 0; margin: 0; padding-inline: 0.35em; font-size: 0.9375em; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: match-parent; }
+  .title { flex: 1; min-inline-size: 0; margin: 0; padding-inline: 0.35em; font-size: 0.9375em; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: match-parent; text-align: -webkit-match-parent; }
   [dir="rtl"] .back .icon { transform: scaleX(-1); }
 
   ck-menu { position: relative; display: inline-flex; }

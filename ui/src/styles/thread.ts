@@ -71,7 +71,7 @@ export const thread = css`
   .questions { border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); padding: 1em; display: flex; flex-direction: column; gap: 1.1em; margin: 0; background: var(--ck-color-surface); }
   .question { border: 0; margin: 0; padding: 0; min-inline-size: 0; display: flex; flex-direction: column; gap: 0.45em; }
   .question-text { font-weight: 600; padding: 0; }
-  .question-text, .hint, .thread-title, .answered dt { text-align: match-parent; }
+  .question-text, .hint, .thread-title, .answered dt, .notice-text, .file-name, .upload-status, .quote > span, .complaints div, .confirm p { text-align: match-parent; text-align: -webkit-match-parent; }
   .hint { color: var(--ck-color-muted); font-size: 0.875em; }
   fieldset .hint { display: block; margin-block-end: 0.45em; }
   .question textarea { resize: vertical; padding: 0.6em 0.8em; border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-sm); background: var(--ck-color-surface); min-block-size: 4em; }

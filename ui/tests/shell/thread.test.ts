@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Item, ThreadEvent, UserMessageItem } from "../../src/protocol/wire";
-import { addOptimistic, EMPTY, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState } from "../../src/state/thread";
+import { addOptimistic, EMPTY, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState, withoutPending } from "../../src/state/thread";
 import { TurnGrouping } from "../../src/state/turns";
 
 const at = "2026-11-23T10:00:00Z";
@@ -64,6 +64,17 @@ test("the next item ends the progress line, and so does the end of the turn", ()
   expect(told.progress?.text).toBe("Looking");
   expect(reduce(told, { type: "thread.item.added", item: answer("a") }).progress).toBeNull();
   expect(settled(told).progress).toBeNull();
+});
+
+test("what was begun and never done can be taken away", () => {
+  const state = run([
+    { type: "thread.item.done", item: answer("a") },
+    { type: "thread.item.added", item: answer("b") },
+  ]);
+  expect(withoutPending(state).items.map((item) => item.id)).toEqual(["a"]);
+  expect(withoutPending(state).pending.size).toBe(0);
+  const whole = run([{ type: "thread.item.done", item: answer("a") }]);
+  expect(withoutPending(whole)).toBe(whole);
 });
 
 test("an error says whether it can be retried", () => {
