@@ -150,6 +150,9 @@ class Client:
                 if name == "turn.end":
                     self.end = json.loads(data)["status"]
                     self.ended_at = self.ended_at or asyncio.get_running_loop().time()
+                    if self._replays:
+                        # As a page does: what was begun and never done, only a worker that died knew of.
+                        self.texts = {item_id: self.texts[item_id] for item_id in self.done}
                     return
                 if event_id is None:
                     snapshot.append(data)
