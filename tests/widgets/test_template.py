@@ -247,6 +247,12 @@ def test_schemas_that_are_none() -> None:
             "cannot be rendered: Unable to serialize",
         ),
         ('{"type":"Card","a":{{ x + 1 }}}', {"x": "a"}, "cannot be rendered"),
+        ('{"type":"Card","a":{{ 1 / x }}}', {"x": 0}, "cannot be rendered: division by zero"),
+        (
+            "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+            {},
+            "cannot be rendered: maximum recursion",
+        ),
     ],
 )
 def test_messages_say_what_to_do(source: str, data: Any, told: str) -> None:

@@ -101,17 +101,18 @@ def api_keys(owners: Mapping[str, str], *, header: str = "authorization") -> Con
     """
     # Looked up by digest: how long that takes says nothing of how much of a key was guessed.
     by_digest = {_digest(key): owner for key, owner in owners.items()}
+    is_bearer = header.lower() == "authorization"
+    # No registered scheme has a header of its own; clients that read this one find the name in it.
+    scheme = f'ApiKey realm="chatkit", header="{header}"'
 
     def context(request: Request) -> dict[str, str]:
-        if header.lower() == "authorization":
-            key = bearer_token(request)
-        else:
-            key = request.headers.get(header, "")
-            if not key:
-                raise AuthenticationError(f"Send a key in the header {header!r}.", scheme=_SCHEME)
+        key = bearer_token(request) if is_bearer else request.headers.get(header, "")
+        if not key:
+            raise AuthenticationError(f"Send a key in the header {header!r}.", scheme=scheme)
         owner = by_digest.get(_digest(key))
         if owner is None:
-            raise refusal("The key is not valid.")
+            description = "The key is not valid."
+            raise refusal(description) if is_bearer else AuthenticationError(description, scheme=scheme)
         return {"user_id": owner}
 
     return context

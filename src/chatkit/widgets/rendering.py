@@ -33,6 +33,14 @@ class _ValueTypeError(WidgetTemplateError, TypeError):
     """A value of a type that the template cannot do with what it does."""
 
 
+class _DivisionError(WidgetTemplateError, ZeroDivisionError):
+    """A template that divides by a value that is zero."""
+
+
+class _EndlessError(WidgetTemplateError, RecursionError):
+    """A template whose macros call one another without an end."""
+
+
 def compile_template(source: str, name: str) -> jinja2.Template:
     """Returns the template, compiled.
 
@@ -60,6 +68,10 @@ def render(template: jinja2.Template, values: dict[str, Any], name: str) -> str:
         raise _RenderingError(f"{problem}: {error}") from error
     except (TypeError, PydanticSerializationError) as error:
         raise _ValueTypeError(f"{problem}: {error}") from error
+    except ZeroDivisionError as error:
+        raise _DivisionError(f"{problem}: {error}") from error
+    except RecursionError as error:
+        raise _EndlessError(f"{problem}: {error}") from error
 
 
 @cache
