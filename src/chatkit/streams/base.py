@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from chatkit.errors import InvalidRequestError
 from chatkit.ids import utc_now
 
 __all__ = [
+    "JUMP",
     "EndState",
     "EventId",
     "InterruptedTurn",
@@ -30,6 +31,10 @@ __all__ = [
     "TurnReader",
     "TurnWriter",
 ]
+
+JUMP: Final = 1 << 20
+"""How far the numbers of a claimed turn's last events are from the saved ones: its dead worker may have sent events to
+readers of its own that it could not save any more, and no reader may take the one for the other."""
 
 
 class EndState(StrEnum):

@@ -16,6 +16,7 @@ from typing import Final
 
 from chatkit.errors import InvalidRequestError
 from chatkit.streams.base import (
+    JUMP,
     EndState,
     InterruptedTurn,
     KeyClaim,
@@ -232,14 +233,6 @@ class _MemoryReader(TurnReader):
         self._turn.news.wake()
 
 
-def _numbered(entries: list[LogEntry]) -> list[LogEntry]:
-    """Returns the entries behind the snapshot that a log of a window begins with."""
-    if not entries or entries[0].seq == 1:
-        return entries
-    covered = next((index for index, entry in enumerate(entries) if entry.seq), len(entries))
-    return entries[covered + 1 :]
-
-
 class MemoryStreamLog(StreamLog):
     """Keeps turns in the memory of this process.
 
@@ -277,14 +270,10 @@ class MemoryStreamLog(StreamLog):
         self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter | None:
         self._forget_old()
-        kept = MemoryTurn(turn.info, snapshot, on_stop)
-        for entry in _numbered(turn.entries):
-            kept.entries.append(entry)
-            kept.size += len(entry.data)
-            while kept.size > self._window:
-                kept.drop_oldest()
-        kept.last_seq = turn.entries[-1].seq if turn.entries else 0
-        return self._begin(kept)
+        taken = MemoryTurn(turn.info, snapshot, on_stop)
+        # Every reader gets the state: what the dead process could not save may be among what it has.
+        taken.last_seq = JUMP + (turn.entries[-1].seq if turn.entries else 0)
+        return self._begin(taken)
 
     def _begin(self, turn: MemoryTurn) -> MemoryTurnWriter:
         self._turns[turn.info.id] = turn

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit._sqlite import Database
 from chatkit.errors import StaleTurnError
 from chatkit.streams.base import (
+    JUMP,
     EndState,
     InterruptedTurn,
     KeyClaim,
@@ -285,9 +286,11 @@ def _info(row: tuple[Any, ...]) -> TurnInfo:
 
 def _entries(chunks: Iterable[tuple[int, bytes]]) -> list[LogEntry]:
     entries: list[LogEntry] = []
+    last_seq = 0
     for first_seq, events in chunks:
         for seq, data in enumerate(events.split(SEPARATOR), first_seq):
             # A save that was repeated after it had been cut off may overlap the one before.
-            if seq == len(entries) + 1:
+            if seq in {last_seq + 1, last_seq + JUMP + 1}:
                 entries.append(LogEntry(seq, data))
+                last_seq = seq
     return entries

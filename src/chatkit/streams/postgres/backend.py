@@ -10,11 +10,10 @@ from typing import Any, Final, TypeVar
 from chatkit._postgres import Database, Transaction
 from chatkit._sql import load_queries
 from chatkit.ids import new_id
-from chatkit.streams.base import EndState, KeyClaim, TurnInfo
+from chatkit.streams.base import JUMP, EndState, KeyClaim, TurnInfo
 from chatkit.streams.memory import KEY_RETENTION
 from chatkit.streams.postgres.listener import Listener
 from chatkit.streams.shared.backend import (
-    JUMP,
     SEPARATOR,
     Backend,
     Chunk,

@@ -18,10 +18,9 @@ from redis.backoff import NoBackoff
 from chatkit._sql import load_queries
 from chatkit.errors import ChatKitError, ConfigurationError, StoreError, StoreUnavailableError
 from chatkit.ids import new_id
-from chatkit.streams.base import EndState, KeyClaim, TurnInfo
+from chatkit.streams.base import JUMP, EndState, KeyClaim, TurnInfo
 from chatkit.streams.memory import KEY_RETENTION
 from chatkit.streams.shared.backend import (
-    JUMP,
     SEPARATOR,
     Backend,
     Chunk,

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from chatkit.streams.base import EndState, KeyClaim, LogEntry, StatePart, TurnInfo
 
 __all__ = [
-    "JUMP",
     "SEPARATOR",
     "Backend",
     "Chunk",
@@ -26,9 +25,6 @@ __all__ = [
 
 SEPARATOR: Final = b"\x1e"
 """Stands between events: the one byte that RFC 7464 sets apart because no JSON text holds it."""
-JUMP: Final = 1 << 20
-"""How far the numbers of a claimed turn's last events are from the saved ones: its dead worker may have sent events to
-readers of its own that it could not save any more, and no reader may take the one for the other."""
 _FIELDS: Final = 5
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Final, TypeAlias
 from chatkit.errors import InvalidRequestError, StaleTurnError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.base import (
+    JUMP,
     EndState,
     InterruptedTurn,
     KeyClaim,
@@ -28,7 +29,7 @@ from chatkit.streams.memory import (
     WINDOW,
     MemoryStreamLog,
 )
-from chatkit.streams.shared.backend import JUMP, Backend, TurnRecord, decode_parts
+from chatkit.streams.shared.backend import Backend, TurnRecord, decode_parts
 from chatkit.streams.shared.following import Follower, RemoteReader
 from chatkit.streams.shared.outgoing import CROWD, OutgoingTurn, Sender
 
