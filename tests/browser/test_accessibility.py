@@ -122,6 +122,11 @@ def test_axe_in_every_state_of_the_element(
     expect(chat.answers).to_have_count(1)
     chat.until_idle()
 
+    for text in ("markdown", "workflow", "widget", "sources", "notice", "questions"):
+        chat.send(text)
+        chat.until_idle()
+    audit.check("answers")
+
     chat.send("long 2000")
     expect(chat.answers.last).to_contain_text("Line 30 of")
     chat.element.locator(".scroller").evaluate("s => s.scrollTo(0, 0)")

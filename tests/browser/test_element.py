@@ -276,33 +276,3 @@ def test_class_name_of_react_18_becomes_the_class(open_page: OpenPage, url: str)
         "chat.classList.add('own'); chat.setAttribute('classname', 'a b'); chat.setAttribute('classname', 'b c')"
     )
     assert chat.page.evaluate("[...chat.classList].sort()") == ["b", "c", "own"]
-
-
-def test_axe_finds_nothing(open_page: OpenPage, url: str) -> None:
-    axe = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
-    if not axe.is_file():
-        pytest.skip("axe-core is not installed; run scripts/ui check")
-    for theme in ("light", "dark"):
-        # The policy of the page forbids what the test has to add.
-        chat = open_page(url, bypass_csp=True)
-        chat.page.evaluate(
-            "theme => apply({ theme, threadItemActions: { feedback: true, retry: true } })", theme
-        )
-        expect(chat.input).to_be_visible()
-        chat.page.evaluate(axe.read_text(encoding="utf-8"))
-        found = [chat.page.evaluate(_AXE)]
-        for command in ("markdown", "workflow", "widget", "sources", "notice", "error", "questions"):
-            chat.send(command)
-            chat.until_idle()
-            found.append(chat.page.evaluate(_AXE))
-        chat.page.evaluate("chat.showHistory()")
-        expect(chat.element.locator(".thread").first).to_be_visible()
-        found.append(chat.page.evaluate(_AXE))
-        problems = sorted({problem for state in found for problem in state})
-        assert not problems, "\n".join(problems)
-
-
-_AXE = """async () => {
-  const { violations } = await axe.run("#chat", { resultTypes: ["violations"] });
-  return violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.flat().join(' ')}`));
-}"""
