@@ -127,7 +127,7 @@ export class CkSources extends LitElement {
     const origin = sourceOrigin(source);
     const inside = html`<span class="number" aria-hidden="true">${number}</span>
       <span class="title" dir="auto">${source.title || origin}</span>
-      <span class="origin"><ck-icon .name=${sourceIcon(source)} .host=${host}></ck-icon><span>${origin}</span></span>`;
+      <span class="origin"><ck-icon .name=${sourceIcon(source)} .host=${host}></ck-icon><span dir="auto">${origin}</span></span>`;
     const link = source.type === "url" ? readLink(source.url) : null;
     if (link?.kind === "external") {
       return html`<a class="source" part="source" href=${link.href} target="_blank" rel="noopener noreferrer nofollow">${inside}</a>`;

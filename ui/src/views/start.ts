@@ -11,8 +11,8 @@ export function startScreen(app: App): TemplateResult {
     <h2 class="greeting" part="greeting" dir="auto">${greeting ?? app.translate("start.greeting")}</h2>
     ${prompts.length > 0
       ? html`<ul class="prompts">${prompts.map(
-          (prompt) => html`<li><button type="button" class="prompt" part="prompt" dir="auto" @click=${() => send(app, prompt.prompt)}>
-            ${prompt.icon ? namedIcon(prompt.icon) : nothing}<span>${prompt.label}</span></button></li>`,
+          (prompt) => html`<li><button type="button" class="prompt" part="prompt" @click=${() => send(app, prompt.prompt)}>
+            ${prompt.icon ? namedIcon(prompt.icon) : nothing}<span dir="auto">${prompt.label}</span></button></li>`,
         )}</ul>`
       : nothing}
   </section>`;
