@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkit.streams.shared.backend import decode_parts, encode_parts
 from chatkit.streams.snapshot import (
     ItemState,
     TurnState,
@@ -188,6 +189,17 @@ def test_the_state_makes_up_for_the_missed_events(
     for event in turn.events[missed:]:
         reader.apply(event)
     assert reader.shown() == client_of(turn.events).shown()
+
+
+@given(steps)
+def test_a_state_that_was_saved_tells_every_reader_the_same(before: list[tuple[str, str, str]]) -> None:
+    turn = Turn()
+    for step in before:
+        turn.do(*step)
+    saved = decode_parts(encode_parts(turn.state.parts()))
+    for after in range(len(turn.events) + 1):
+        told = [event for part in saved if (event := part.event_for(after)) is not None]
+        assert told == turn.state.events(after)
 
 
 @given(steps)
