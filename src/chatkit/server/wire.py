@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from pydantic import BaseModel
 
 from chatkit.errors import ErrorCode
 from chatkit.ids import to_utc
@@ -38,6 +41,7 @@ __all__ = [
     "visible_items",
 ]
 
+_KINDS = frozenset(get_args(get_args(ThreadItem)[0]))
 _DELTA_HEAD = b'{"type":"thread.item.updated","item_id":'
 _DELTA_MIDDLE = b',"update":{"type":"assistant_message.content_part.text_delta","content_index":%d,"delta":'
 
@@ -95,8 +99,13 @@ def attachment_json(attachment: Attachment) -> bytes:
 
 
 def item_json(item: ThreadItem) -> bytes:
-    """Returns an item without the application's metadata."""
-    return to_wire(_visible_parts(item))
+    """Returns an item without the application's metadata, and without fields of a subclass of the application's."""
+    return to_wire(_visible_parts(item), _kind(type(item)))
+
+
+@cache
+def _kind(item_type: type[BaseModel]) -> type[BaseModel]:
+    return next((cast("type[BaseModel]", kind) for kind in item_type.__mro__ if kind in _KINDS), item_type)
 
 
 def _visible_thread(thread: ThreadMetadata, items: Page[ThreadItem] | None) -> Thread:
