@@ -10,6 +10,7 @@ from chatkit.server import ChatKitServer
 from chatkit.store import MemoryStore
 from chatkit.types import (
     AssistantMessageContent,
+    AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
     SyncCustomActionResponse,
     TextDelta,
@@ -64,6 +65,10 @@ class CostedMessage(AssistantMessageItem):
     cost: str = "kept to ourselves"
 
 
+class CostedDelta(AssistantMessageContentPartTextDelta):
+    cost: str = "kept to ourselves"
+
+
 class CostedWidget(WidgetItem):
     cost: str = "kept to ourselves"
 
@@ -74,6 +79,7 @@ async def test_fields_of_a_subclass_of_an_item_do_not_reach_the_client() -> None
     async def script(thread: Any, input: Any, context: Any) -> AsyncIterator[Any]:
         yield ThreadItemAddedEvent(item=CostedMessage(id="msg_1", content=[]))
         yield ThreadItemUpdatedEvent(id="msg_1", delta=TextDelta(text="Hi"))
+        yield ThreadItemUpdatedEvent(item_id="msg_1", update=CostedDelta(content_index=0, delta="!"))
         yield ThreadItemDoneEvent(id="msg_1")
         yield ThreadItemReplacedEvent(item=CostedMessage(id="msg_1", content=[]))
         yield ThreadItemDoneEvent(item=CostedWidget(id="wid_1", widget=Card(children=[])))

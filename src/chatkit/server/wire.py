@@ -41,7 +41,7 @@ __all__ = [
     "visible_items",
 ]
 
-_KINDS = frozenset(get_args(get_args(ThreadItem)[0]))
+_KINDS = frozenset(get_args(get_args(ThreadItem)[0]) + get_args(get_args(ThreadItemUpdate)[0]))
 _DELTA_HEAD = b'{"type":"thread.item.updated","item_id":'
 _DELTA_MIDDLE = b',"update":{"type":"assistant_message.content_part.text_delta","content_index":%d,"delta":'
 
@@ -63,7 +63,8 @@ def text_delta_event(head: bytes, delta: str) -> bytes:
 
 def update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
     """Returns ``thread.item.updated`` for an item id given as JSON."""
-    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
+    encoded = to_wire(update, _kind(type(update)))
+    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + encoded + b"}"
 
 
 def interrupted_event() -> ErrorEvent:
@@ -104,8 +105,9 @@ def item_json(item: ThreadItem) -> bytes:
 
 
 @cache
-def _kind(item_type: type[BaseModel]) -> type[BaseModel]:
-    return next((cast("type[BaseModel]", kind) for kind in item_type.__mro__ if kind in _KINDS), item_type)
+def _kind(model: type[BaseModel]) -> type[BaseModel]:
+    """Returns the class of the protocol that a class of the application's is derived from."""
+    return next((cast("type[BaseModel]", kind) for kind in model.__mro__ if kind in _KINDS), model)
 
 
 def _visible_thread(thread: ThreadMetadata, items: Page[ThreadItem] | None) -> Thread:
