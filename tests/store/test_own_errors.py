@@ -97,6 +97,17 @@ async def test_a_stopped_answer_is_kept(says: Exception | None) -> None:
     assert [(item.id, item.type) for item in await store.kept()][1:2] == [("msg_1", "assistant_message")]
 
 
+@pytest.mark.parametrize("says", ANSWERS, ids=repr)
+async def test_feedback_on_an_item_that_is_not_there_is_not_found(says: Exception | None) -> None:
+    server = ScriptedServer(store=OwnStore(says))
+    thread_id = await server.new_thread()
+    [message] = await server.items(thread_id)
+    feedback = {"thread_id": thread_id, "kind": "positive"}
+    assert await server.ask("items.feedback", **feedback, item_ids=[message.id]) == {}
+    with pytest.raises(NotFoundError):
+        await server.ask("items.feedback", **feedback, item_ids=[message.id, "msg_never"])
+
+
 async def test_an_error_of_the_stores_own_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     class TellingStore(OwnStore):
         pass

@@ -26,7 +26,7 @@ from chatkit.server.wire import (
     thread_json,
     thread_page_json,
 )
-from chatkit.store.base import plain_metadata
+from chatkit.store.base import find_item, plain_metadata
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,
@@ -175,7 +175,8 @@ class Operations:
         """``items.feedback``."""
         await self._store.load_thread(params.thread_id, self._context)
         for item_id in params.item_ids:
-            await self._store.load_item(params.thread_id, item_id, self._context)
+            if await find_item(self._store, params.thread_id, item_id, self._context) is None:
+                raise NotFoundError(f"Thread {params.thread_id!r} has no item {item_id!r}.")
         await add_feedback(params.thread_id, params.item_ids, params.kind, self._context)
         return _EMPTY
 
