@@ -4,7 +4,7 @@
 
     ChatKitError
     ├── RequestError                      raised by process() before the first byte, nothing was written
-    │   ├── MalformedRequestError    400  not JSON, or not a request of the protocol
+    │   ├── MalformedRequestError    400  not JSON, or not a request of the protocol; also a ValueError
     │   ├── AuthenticationError      401
     │   ├── PermissionDeniedError    403
     │   ├── NotFoundError            404  unknown here, or another owner's
@@ -130,7 +130,7 @@ class RequestError(ChatKitError):
     default_message = "The request cannot be carried out as it is."
 
 
-class MalformedRequestError(RequestError):
+class MalformedRequestError(RequestError, ValueError):
     """The body is not JSON, or not a request of the protocol."""
 
     code = "malformed_request"

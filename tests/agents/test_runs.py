@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import pickle
 import threading
 import warnings
 from collections.abc import AsyncGenerator
@@ -249,6 +250,30 @@ async def test_contexts_share_no_queue() -> None:
     events = await events_of(await server.create())
     assert not [event for event in events if event["type"] == "progress_update"]
     assert copy.deepcopy(first._inbox) is not first._inbox
+    assert len(pickle.loads(pickle.dumps(first._inbox))) == 0
+
+
+async def test_a_cancelled_task_that_a_tool_waits_for_is_no_answer() -> None:
+    """The run raises a CancelledError then, though nobody stopped the turn: it must not pass for a run that ended."""
+
+    @function_tool(failure_error_function=None)
+    async def wait(ctx: Context) -> str:
+        other = asyncio.create_task(asyncio.Event().wait())
+        other.cancel()
+        await other
+        return "ok"
+
+    server = AgentServer(ScriptedModel([["I look", ModelToolCall("wait")], "Found"]), tools=[wait])
+    events: list[dict[str, Any]] = []
+
+    async def read() -> None:
+        async for frame in await server.create():
+            events.append(json.loads(frame.removeprefix(b"data: ")))  # noqa: PERF401 -- what came before the error
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(read())
+    kept = await items_of(server, events[0]["thread"]["id"])
+    assert [item.type for item in kept] == ["user_message", "assistant_message", "sdk_hidden_context"]
 
 
 async def test_a_handoff_and_a_hosted_tool_leave_only_messages() -> None:

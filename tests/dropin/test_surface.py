@@ -71,6 +71,17 @@ def test_nothing_is_missing_or_stricter(module: str) -> None:
     assert [f"{place} {problem}" for place, problem in found if (place, problem) not in ACCEPTED] == []
 
 
+def test_a_star_import_does_not_replace_the_store() -> None:
+    """Sorted imports have chatkit.types behind chatkit.store, and 1.6.5 has no store in its types."""
+    names: dict[str, Any] = {}
+    exec("from chatkit.store import *\nfrom chatkit.types import *", names)
+    import chatkit.store
+    import chatkit.types
+
+    assert names["Store"] is chatkit.store.Store
+    assert chatkit.types.Store is not chatkit.store.Store
+
+
 def test_every_accepted_difference_is_one() -> None:
     assert ACCEPTED.keys() - set(differences(theirs(), ours())) == set()
 

@@ -106,6 +106,19 @@ class WithoutInit(ChatKitServer[Any]):
         yield done("Hello!")
 
 
+def test_a_stream_whose_loop_is_gone_says_so() -> None:
+    """A synchronous view may call asyncio.run(process(...)): there a CancelledError would tell nobody anything."""
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield done("never")
+
+    server = ScriptedServer(script)
+    result = asyncio.run(server.create())
+    with pytest.raises(RuntimeError, match="Read the stream in the same loop"):
+        asyncio.run(drain(result))
+
+
 async def test_a_subclass_that_does_not_call_init(store: Any) -> None:
     server = WithoutInit(store)
     body = json.dumps({"type": "threads.create", "params": {"input": user_input()}})

@@ -68,6 +68,21 @@ async def test_a_stand_in_of_tests_will_do_for_an_agent_context() -> None:
     assert context.generate_id("message") == "message_id"
 
 
+async def test_a_mock_of_the_interface_sees_the_calls_that_1_6_5_makes() -> None:
+    store = AsyncMock(spec=Store)
+    store.generate_thread_id = Mock(return_value="thr_1")
+    store.generate_item_id = Mock(return_value="msg_0")
+    assert isinstance(lift_store(store), AdoptedStore)
+    body = {
+        "type": "threads.create",
+        "params": {"input": {"content": [{"type": "input_text", "text": "Hi"}]}},
+    }
+    result: Any = await Server(store).process(json.dumps(body), ADA)
+    assert [json.loads(frame[6:])["type"] async for frame in result][-1] == "thread.item.done"
+    assert [call.args[1].id for call in store.add_thread_item.await_args_list] == ["msg_0", "msg_1"]
+    assert store.save_thread.await_count == 1
+
+
 async def test_a_server_keeps_threads_in_it() -> None:
     store: Any = OfNoClass()
     server = Server(store)

@@ -33,9 +33,9 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
-    def __deepcopy__(self, memo: object) -> Inbox:
-        # What is copied with a context is nobody's inbox yet.
-        return Inbox()
+    def __reduce__(self) -> tuple[type[Inbox], tuple[()]]:
+        # What is copied or pickled with a context is nobody's inbox yet.
+        return Inbox, ()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:

@@ -84,6 +84,7 @@ class _Run:
         self._task: asyncio.Task[Any] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._is_closing = False
         self._produced: dict[str, None] = {}
 
     def close_with(self, events: AsyncGenerator[ThreadStreamEvent, None]) -> Callable[[], Awaitable[None]]:
@@ -195,13 +196,17 @@ class _Run:
                 if matters(event):
                     self._inbox.put(event)
                     await self._inbox.wait_for_room()
-        except asyncio.CancelledError:
-            raise
+        except asyncio.CancelledError as error:
+            if self._is_closing:
+                raise
+            # Out of a tool: a task that it waited for was cancelled.
+            self._error = error
         except BaseException as error:  # noqa: BLE001 -- raised where the events are read, behind them
             self._error = error
 
     async def _close(self) -> None:
         """Stops the run if it is not over, and waits until nothing of it is left."""
+        self._is_closing = True
         await self._leave()
         pump = self._pump
         if pump is not None and pump.done():

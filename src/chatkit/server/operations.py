@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
+from chatkit.errors import ChatKitError, InvalidRequestError, NotFoundError, UnsupportedOperationError
 from chatkit.files.limits import FileLimits, check_content
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.server.actions import call_action
@@ -25,7 +26,7 @@ from chatkit.server.wire import (
     thread_json,
     thread_page_json,
 )
-from chatkit.store.base import plain_metadata
+from chatkit.store.base import find_item, plain_metadata
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from chatkit.store.base import Store
 
 __all__ = ["DEFAULT_PAGE_SIZE", "Operations"]
+
+logger = logging.getLogger("chatkit.server")
 
 DEFAULT_PAGE_SIZE: Final = 20
 _EMPTY: Final = b"{}"
@@ -140,10 +143,23 @@ class Operations:
         if self._files is not None and not self._store.deletes_files:
             # The files first: where one cannot be deleted, the thread stays and can be deleted again.
             for attachment_id in await self._store.attachment_ids(thread_id, self._context):
-                if not await self._is_of_another_thread(attachment_id, thread_id):
-                    await self._files.delete_attachment(attachment_id, self._context)
+                await self._delete_file(self._files, attachment_id, thread_id)
         await self._store.delete_thread(thread_id, self._context)
         return _EMPTY
+
+    async def _delete_file(self, files: AttachmentStore[Any], attachment_id: str, thread_id: str) -> None:
+        try:
+            if not await self._is_of_another_thread(attachment_id, thread_id):
+                await files.delete_attachment(attachment_id, self._context)
+        except (NotFoundError, FileNotFoundError):
+            # Gone already: stores of applications may say so.
+            pass
+        except (ChatKitError, OSError):
+            raise
+        except Exception:
+            # openai-chatkit leaves files behind, so its applications' stores may do anything here; their threads
+            # can be deleted all the same.
+            logger.exception("The file of attachment %s was not deleted with its thread", attachment_id)
 
     async def _is_of_another_thread(self, attachment_id: str, thread_id: str) -> bool:
         """Tells whether a message of another thread has named the attachment since."""
@@ -159,7 +175,8 @@ class Operations:
         """``items.feedback``."""
         await self._store.load_thread(params.thread_id, self._context)
         for item_id in params.item_ids:
-            await self._store.load_item(params.thread_id, item_id, self._context)
+            if await find_item(self._store, params.thread_id, item_id, self._context) is None:
+                raise NotFoundError(f"Thread {params.thread_id!r} has no item {item_id!r}.")
         await add_feedback(params.thread_id, params.item_ids, params.kind, self._context)
         return _EMPTY
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.errors import InvalidEventError, NotFoundError
+from chatkit.errors import InvalidEventError
 from chatkit.reduce import accumulator
 from chatkit.server.lifetime import current_belongings
 from chatkit.server.storable import check_storable
@@ -26,7 +26,7 @@ from chatkit.server.wire import (
     thread_json,
     update_event,
 )
-from chatkit.store.base import Store, plain_metadata
+from chatkit.store.base import Store, find_item, plain_metadata
 from chatkit.streams.base import LogEntry, TurnWriter
 from chatkit.streams.snapshot import (
     NoState,
@@ -284,10 +284,9 @@ class Pipeline:
         """Returns those of the items that the store has, as it has them: an application's hook decided."""
         found: list[ThreadItem] = []
         for item in items:
-            try:
-                found.append(await self._store.load_item(self.thread.id, item.id, self._context))
-            except NotFoundError:
-                continue
+            stored = await find_item(self._store, self.thread.id, item.id, self._context)
+            if stored is not None:
+                found.append(stored)
         return found
 
     async def announce_closed(self, kept: list[ThreadItem]) -> None:
@@ -364,12 +363,8 @@ class Pipeline:
     async def _stored_elsewhere(self, item_id: str) -> TrackedItem | None:
         """Returns what an earlier turn, or this one, stored under the id."""
         if item_id not in self._elsewhere:
-            try:
-                item = await self._store.load_item(self.thread.id, item_id, self._context)
-            except NotFoundError:
-                self._elsewhere[item_id] = None
-            else:
-                self._elsewhere[item_id] = TrackedItem(item)
+            item = await find_item(self._store, self.thread.id, item_id, self._context)
+            self._elsewhere[item_id] = None if item is None else TrackedItem(item)
         return self._elsewhere[item_id]
 
     # One method per kind of event.

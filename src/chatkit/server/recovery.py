@@ -11,7 +11,7 @@ from typing import Any, Final
 from chatkit.errors import NotFoundError, StoreError
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.wire import interrupted_event
-from chatkit.store.base import Fence, OwnerContext, Store, current_fence, plain_metadata
+from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
 from chatkit.types import ThreadItem, WorkflowItem, to_wire
 
@@ -143,9 +143,8 @@ def _ignore() -> None:
 
 async def _is_stored(store: Store[Any], thread_id: str, item: ThreadItem, context: object) -> bool:
     """Tells whether the store has the item already: done in the moment between the last checkpoint and the crash."""
-    try:
-        stored = await store.load_item(thread_id, item.id, context)
-    except NotFoundError:
+    stored = await find_item(store, thread_id, item.id, context)
+    if stored is None:
         return False
     # A workflow is stored open at a client tool call and goes on after it.
     if isinstance(item, WorkflowItem) and isinstance(stored, WorkflowItem):

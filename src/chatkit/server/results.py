@@ -127,6 +127,11 @@ class TurnFeed:
         if turn is None:
             return
         await asyncio.shield(turn.task)
+        if turn.cancelled is not None and turn.loop.is_closed():
+            raise RuntimeError(
+                "The event loop in which process() ran was closed before its stream was read, which ended the answer. "
+                "Read the stream in the same loop."
+            ) from turn.cancelled
         if turn.cancelled is not None:
             raise turn.cancelled
 

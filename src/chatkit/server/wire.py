@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from pydantic import BaseModel
 
 from chatkit.errors import ErrorCode
 from chatkit.ids import to_utc
@@ -38,6 +41,7 @@ __all__ = [
     "visible_items",
 ]
 
+_KINDS = frozenset(get_args(get_args(ThreadItem)[0]) + get_args(get_args(ThreadItemUpdate)[0]))
 _DELTA_HEAD = b'{"type":"thread.item.updated","item_id":'
 _DELTA_MIDDLE = b',"update":{"type":"assistant_message.content_part.text_delta","content_index":%d,"delta":'
 
@@ -59,7 +63,8 @@ def text_delta_event(head: bytes, delta: str) -> bytes:
 
 def update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
     """Returns ``thread.item.updated`` for an item id given as JSON."""
-    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + to_wire(update) + b"}"
+    encoded = to_wire(update, _kind(type(update)))
+    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + encoded + b"}"
 
 
 def interrupted_event() -> ErrorEvent:
@@ -95,8 +100,14 @@ def attachment_json(attachment: Attachment) -> bytes:
 
 
 def item_json(item: ThreadItem) -> bytes:
-    """Returns an item without the application's metadata."""
-    return to_wire(_visible_parts(item))
+    """Returns an item without the application's metadata, and without fields of a subclass of the application's."""
+    return to_wire(_visible_parts(item), _kind(type(item)))
+
+
+@cache
+def _kind(model: type[BaseModel]) -> type[BaseModel]:
+    """Returns the class of the protocol that a class of the application's is derived from."""
+    return next((cast("type[BaseModel]", kind) for kind in model.__mro__ if kind in _KINDS), model)
 
 
 def _visible_thread(thread: ThreadMetadata, items: Page[ThreadItem] | None) -> Thread:

@@ -6,13 +6,21 @@ each has a working default over the abstract ones, which a good adapter override
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
-from chatkit.errors import ConfigurationError, ConflictError, MissingOwnerError, NotFoundError
+from chatkit.errors import (
+    ChatKitError,
+    ConfigurationError,
+    ConflictError,
+    MissingOwnerError,
+    NotFoundError,
+)
 from chatkit.ids import new_id
 from chatkit.types import Attachment, Page, Thread, ThreadItem, ThreadMetadata, UserMessageItem
 
@@ -27,10 +35,13 @@ __all__ = [
     "StoreItemType",
     "current_fence",
     "default_generate_id",
+    "find_item",
     "owner_from_context",
     "plain_metadata",
     "usual_owner",
 ]
+
+logger = logging.getLogger("chatkit.store")
 
 TContext = TypeVar("TContext")
 
@@ -133,6 +144,40 @@ def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
     return thread.model_copy(deep=True)
 
 
+async def find_item(
+    store: Store[TContext], thread_id: str, item_id: str, context: TContext
+) -> ThreadItem | None:
+    """Returns an item that may not be there, or None.
+
+    ``openai-chatkit`` never loads an item that it has not seen, so stores written for it may do anything then: raise an
+    error of their own, return None. That is taken for "not there", with a warning; what says that the store cannot be
+    used is not.
+
+    Raises:
+        Exception: The store cannot be used: its ``ChatKitError``, or an ``OSError``.
+    """
+    try:
+        # Declared never to be None, but not checked by anybody.
+        return cast("ThreadItem | None", await store.load_item(thread_id, item_id, context))
+    except NotFoundError:
+        return None
+    except (ChatKitError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 -- of the application's own kind
+        _warn_of_own_error(type(store).__qualname__, type(error).__qualname__)
+        return None
+
+
+@cache
+def _warn_of_own_error(store: str, error: str) -> None:
+    logger.warning(
+        "%s.load_item() raised %s, which is taken for an item that is not there. "
+        "Raise chatkit.store.NotFoundError then.",
+        store,
+        error,
+    )
+
+
 class Store(ABC, Generic[TContext]):
     """Keeps threads, items and attachments.
 
@@ -224,9 +269,7 @@ class Store(ABC, Generic[TContext]):
 
     async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         """Saves an item that may be stored already: in its place if it is, else behind all others."""
-        try:
-            await self.load_item(thread_id, item.id, context)
-        except NotFoundError:
+        if await find_item(self, thread_id, item.id, context) is None:
             await self.add_thread_item(thread_id, item, context)
         else:
             await self.save_item(thread_id, item, context)

@@ -129,9 +129,9 @@ from chatkit.types.requests import (
     UserMessageInput,
     is_streaming_req,
 )
-from chatkit.types.stores import (
-    Store,
-)
+
+# Not in __all__: `from chatkit.types import *` must not put it in the place of chatkit.store.Store.
+from chatkit.types.stores import Store as Store
 from chatkit.types.threads import (
     ActiveStatus,
     ClosedStatus,
@@ -220,7 +220,6 @@ __all__ = [
     "SearchTask",
     "Source",
     "SourceBase",
-    "Store",
     "StreamOptions",
     "StreamOptionsEvent",
     "StreamingReq",

@@ -19,6 +19,11 @@ class Model(BaseModel):
     """Base of the protocol's models. Unknown fields of input are ignored."""
 
 
-def to_wire(model: BaseModel) -> bytes:
-    """Returns the model as JSON in UTF-8, without the fields that are None."""
-    return type(model).__pydantic_serializer__.to_json(model, exclude_none=True, by_alias=True)
+def to_wire(model: BaseModel, kind: type[BaseModel] | None = None) -> bytes:
+    """Returns the model as JSON in UTF-8, without the fields that are None.
+
+    Args:
+        model: The model.
+        kind: A base class of its, to leave out the fields that others add to that one.
+    """
+    return (kind or type(model)).__pydantic_serializer__.to_json(model, exclude_none=True, by_alias=True)
