@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chatkit.server.handlers import NEVER_CALLED
 from tests.dropin.compatibility import Surface, compare_parameters, differences
 from tests.support.reference_package import openai_chatkit_python
 
@@ -161,3 +162,18 @@ def test_signatures_that_take_all_calls(there: Any, here: Any) -> None:
 )
 def test_signatures_that_refuse_a_call(there: Any, here: Any) -> None:
     assert list(compare_parameters(there, here)) != []
+
+
+def test_overrides_that_are_never_called_are_those_of_the_package() -> None:
+    program = (
+        "import json; from chatkit.server import ChatKitServer as C; "
+        "print(json.dumps([n for n, v in vars(C).items() if n[0] == '_' and n[1] != '_' and callable(v)]))"
+    )
+    done = subprocess.run(
+        [openai_chatkit_python(), "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert set(json.loads(done.stdout)) == NEVER_CALLED

@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from chatkit.server import ChatKitServer
 from chatkit.store import MemoryStore
 from chatkit.types import (
@@ -28,6 +30,21 @@ def test_private_names_say_whose_they_are() -> None:
     ours = [kind for kind in ChatKitServer.__mro__ if kind.__module__.startswith("chatkit.")]
     names = {name for kind in ours for name in vars(kind) if name.startswith("_") and name[1] != "_"}
     assert {name for name in names if not name.startswith(("_chatkit_", "_abc_"))} == set()
+
+
+def test_what_is_never_called_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Overriding(ScriptedServer):
+        def _process_events(self) -> None:
+            """Called by openai-chatkit."""
+
+        def _helper(self) -> None:
+            """The application's own."""
+
+    assert issubclass(Overriding, ChatKitServer)
+    (record,) = caplog.records
+    assert "Overriding" in record.getMessage()
+    assert "_process_events" in record.getMessage()
+    assert "_helper" not in record.getMessage()
 
 
 class Application(ChatKitServer[Any]):

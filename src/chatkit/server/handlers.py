@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from pydantic import JsonValue
 from typing_extensions import TypeVar
@@ -32,6 +33,30 @@ __all__ = ["Handlers"]
 
 TContext = TypeVar("TContext", default=Any)
 
+logger = logging.getLogger("chatkit.server")
+
+NEVER_CALLED: Final = frozenset(
+    {
+        "_apply_assistant_message_update",
+        "_apply_structured_input_submission",
+        "_build_user_message_item",
+        "_cleanup_pending_client_tool_call",
+        "_get_attachment_store",
+        "_load_full_thread",
+        "_paginate_thread_items_reverse",
+        "_process_events",
+        "_process_new_thread_item_respond",
+        "_process_non_streaming",
+        "_process_streaming",
+        "_process_streaming_impl",
+        "_process_sync_custom_action",
+        "_serialize",
+        "_to_thread_response",
+        "_update_pending_items",
+    }
+)
+"""Private methods of openai-chatkit 1.6.5 that subclasses may have overridden there."""
+
 
 class Handlers(ABC, Generic[TContext]):
     """The overridable half of :class:`chatkit.server.ChatKitServer`."""
@@ -43,6 +68,16 @@ class Handlers(ABC, Generic[TContext]):
 
     # Made on first use: a subclass need not call any __init__.
     _chatkit_lifts: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if found := sorted(NEVER_CALLED & vars(cls).keys()):
+            logger.warning(
+                "%s overrides what openai-chatkit calls and this package does not: %s. The guide to migration names "
+                "what to use instead.",
+                cls.__qualname__,
+                ", ".join(found),
+            )
 
     @abstractmethod
     def respond(
