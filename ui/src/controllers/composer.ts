@@ -115,9 +115,22 @@ export class Composer {
     return message;
   }
 
-  /** Puts a message back that was taken and not sent. */
-  restore({ content, attachments, quotedText }: OutgoingMessage): void {
-    this.edit({ ...textOf(content), quote: quotedText, attachments: attachments.map(uploaded) });
+  /** Puts a message back that was taken and not sent, before what has been written in its thread since. */
+  restore({ content, attachments, quotedText }: OutgoingMessage, threadId: string): void {
+    const { text, tags } = textOf(content);
+    const since = this.#drafts.get(threadId);
+    this.#drafts.set(threadId, {
+      text: [text, since.text].filter(Boolean).join("\n\n"),
+      tags: [...tags, ...since.tags],
+      quote: quotedText ?? since.quote,
+      attachments: [...attachments.map(uploaded), ...since.attachments],
+    });
+    this.host.onChange();
+  }
+
+  /** What was written while a thread was being made belongs to it. */
+  follow(threadId: string): void {
+    this.#drafts.move("", threadId);
   }
 
   /** Says what could not be done, where the user looks. */

@@ -53,6 +53,14 @@ export class Drafts {
     }
   }
 
+  /** Gives a thread the draft of another one, which has none afterwards. */
+  move(from: string, to: string): void {
+    const draft = this.get(from);
+    if (draft.text === "" && draft.quote === null && draft.attachments.length === 0) return;
+    this.set(to, draft);
+    this.set(from, NOTHING);
+  }
+
   /** The attachment of a key, in whatever thread. */
   attachment(key: string): DraftAttachment | null {
     for (const draft of this.#drafts.values()) {

@@ -97,6 +97,7 @@ export class App implements ConversationHost {
   readonly #cameBack = (): void => {
     if (document.visibilityState !== "visible") return;
     const { conversation } = this;
+    if (conversation.olderError) void conversation.loadOlder();
     if (conversation.loadError instanceof ConnectionError) void this.reload();
     else if (conversation.loaded && conversation.id !== null) this.#refresh(conversation);
   };
@@ -146,7 +147,7 @@ export class App implements ConversationHost {
     else if (current.isBusy) {
       // Its thread is being made: it goes on, and is found under its id afterwards.
       this.onLog("thread.left_before_created");
-    }
+    } else current.dismissFailure();
     const known = threadId === null ? undefined : this.#kept.get(threadId);
     this.conversation = known ?? new Conversation(this, threadId);
     this.content = contentHost(this);
@@ -203,7 +204,7 @@ export class App implements ConversationHost {
 
   /** Sends what is in the composer. */
   async submit(): Promise<void> {
-    if (!this.composer.canSend || this.conversation.isBusy) return;
+    if (!this.composer.canSend || this.conversation.isBusy || this.conversation.isOpening) return;
     await this.conversation.send(this.composer.take());
   }
 
@@ -248,8 +249,10 @@ export class App implements ConversationHost {
 
   onThreadCreated(conversation: Conversation): void {
     if (conversation.state.thread) this.history.note(conversation.state.thread);
-    if (conversation === this.conversation) this.emit("chatkit.thread.change", { threadId: conversation.id });
-    else this.#keep(conversation);
+    if (conversation === this.conversation) {
+      if (conversation.id !== null) this.composer.follow(conversation.id);
+      this.emit("chatkit.thread.change", { threadId: conversation.id });
+    } else this.#keep(conversation);
   }
 
   onThreadUpdated(conversation: Conversation): void {
@@ -277,10 +280,9 @@ export class App implements ConversationHost {
     this.#tabs.tell(threadId);
   }
 
-  /** What was not sent goes back to where it was written, unless something else is written there by now. */
+  /** What was not sent goes back to where it was written. */
   onGivenUp(message: OutgoingMessage, conversation: Conversation): void {
-    if (conversation !== this.conversation || this.composer.draft.text !== "") return;
-    this.composer.restore(message);
+    this.composer.restore(message, conversation.id ?? "");
   }
 
   onEffect(name: string, data: Record<string, unknown> | undefined): void {
