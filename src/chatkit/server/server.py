@@ -403,7 +403,10 @@ class ChatKitServer(Handlers[TContext]):
     async def _chatkit_once(
         self,
         request: (
-            ThreadsCreateReq | ThreadsAddUserMessageReq | ThreadsAddStructuredInputReq | ThreadsCustomActionReq
+            ThreadsCreateReq
+            | ThreadsAddUserMessageReq
+            | ThreadsAddStructuredInputReq
+            | ThreadsCustomActionReq
         ),
         make_plan: Callable[[], Awaitable[TurnPlan]],
         context: TContext,
