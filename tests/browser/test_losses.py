@@ -178,10 +178,12 @@ def test_an_action_that_failed_is_tried_again_with_its_widget(open_page: OpenPag
     chat = with_board(open_page, server)
     board(chat, "fail").click()
     alert = chat.element.get_by_role("alert")
+    expect(chat.element.get_by_text("That did not work.")).to_be_visible()
     alert.get_by_role("button", name="Try again").click()
     expect(chat.answers).to_contain_text("It worked.")
     expect(alert).to_have_count(0)
     expect(board(chat, "fail")).to_be_visible()
+    expect(chat.element.get_by_text("That did not work.")).to_have_count(0)
     assert server.actions == ["fail", "fail"]
     assert server.faults.count("threads.retry_after_item") == 0
 
@@ -248,6 +250,26 @@ def test_a_workflow_that_waits_for_the_page_stays_over_a_broken_connection(
     chat.page.evaluate("answer()")
     chat.until_idle()
     expect(chat.element.locator("ck-workflow")).to_be_visible()
+
+
+def test_an_answer_is_waited_for_while_the_browser_is_offline(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server)
+    chat.page.clock.install()
+    server.faults.cut("threads.create", 12_000)
+    chat.send("long 300")
+    expect(chat.answers.last).to_contain_text("Line 3 of")
+    chat.page.context.set_offline(True)
+    progress = chat.element.locator(".progress")
+    expect(progress).to_contain_text("Reconnecting")
+    for _ in range(25):
+        chat.page.clock.run_for(9000)
+    expect(progress).to_contain_text("Reconnecting")
+    expect(chat.element.get_by_role("alert")).to_have_count(0)
+    chat.page.context.set_offline(False)
+    chat.until_idle()
+    numbers = [int(number) for number in re.findall(r"Line (\d+) of", chat.text())]
+    assert numbers == list(range(1, 301))
+    chat.errors.clear()
 
 
 def test_two_stops_have_a_time_each(open_page: OpenPage, server: Scripted) -> None:

@@ -236,11 +236,11 @@ export class Conversation {
   }
 
   /** Sends an action of a widget or of the page. Rejects where it failed. */
-  async act(action: { type: string; payload?: unknown }, itemId: string | null, streaming = true): Promise<void> {
+  async act(action: { type: string; payload?: unknown }, itemId: string | null, streaming = true, onArrival?: () => void): Promise<void> {
     if (this.id === null) throw new Error("An action needs a thread; there is none yet.");
     const params = { thread_id: this.id, action, ...(itemId === null ? {} : { item_id: itemId }) };
     if (streaming) {
-      await this.#run("threads.custom_action", params, { quiet: true, key: idempotencyKey() });
+      await this.#run("threads.custom_action", params, { quiet: true, key: idempotencyKey(), ...(onArrival ? { onArrival } : {}) });
       if (this.state.failure) throw new Error(this.state.failure.message ?? this.state.failure.code);
       return;
     }
@@ -405,7 +405,7 @@ export class Conversation {
     // A message has its own way: its bubble is there already. And another answer would take away the widget that acted.
     if (key && this.state.failure && !this.#unsent && (!arrived || type === "threads.custom_action")) {
       const isKnown = arrived || ended !== null;
-      this.#resend = () => this.#run(type, params, { quiet, key: isKnown ? idempotencyKey() : key });
+      this.#resend = () => this.#run(type, params, { quiet, key: isKnown ? idempotencyKey() : key, ...(onArrival ? { onArrival } : {}) });
     }
     const call = [...calls.values()].at(-1);
     if (call && !stopped && !this.state.failure) {

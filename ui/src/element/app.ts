@@ -1,7 +1,7 @@
 /** Everything behind the element: what is shown, and what the views may ask for. Knows no DOM but the page's clock. */
 
 import type { ChatKitOptions, Entity } from "@openai/chatkit";
-import type { EntityHost, WidgetAction, WidgetHost } from "../contracts";
+import type { ActionSource, EntityHost, WidgetAction, WidgetHost } from "../contracts";
 import { Composer } from "../controllers/composer";
 import { Conversation, type ConversationHost, type OutgoingMessage } from "../controllers/conversation";
 import { History } from "../controllers/history";
@@ -347,7 +347,7 @@ function contentHost(app: App): WidgetHost {
   };
 }
 
-async function act(app: App, action: WidgetAction, source: { itemId: string | null; widget: unknown }): Promise<void> {
+async function act(app: App, action: WidgetAction, source: ActionSource): Promise<void> {
   const sent = { type: action.type, ...(action.payload === undefined ? {} : { payload: action.payload }) };
   if (action.handler === "client") {
     const { onAction } = app.options.widgets ?? {};
@@ -355,5 +355,5 @@ async function act(app: App, action: WidgetAction, source: { itemId: string | nu
     await onAction(sent, { id: source.itemId ?? "", widget: source.widget as never });
     return;
   }
-  await app.conversation.act(sent, source.itemId, action.streaming);
+  await app.conversation.act(sent, source.itemId, action.streaming, source.onArrival);
 }

@@ -83,7 +83,7 @@ export class ChatKitElement extends LitElement {
     this.#requireOptions();
     if (params.newThread) await this.#app.show(null);
     const { conversation } = this.#app;
-    await conversation.opened;
+    if (conversation.isOpening) await conversation.opened;
     if (conversation.isBusy) throw new Error("A message cannot be sent while an answer comes.");
     const content = contentOf(params) ?? [];
     this.#app.hideHistory();

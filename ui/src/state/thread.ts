@@ -77,7 +77,7 @@ export function reduce(state: ThreadState, event: ThreadEvent): ThreadState {
       return {
         ...state,
         progress: null,
-        failure: { message: event.message ?? null, code: event.code, allowRetry: event.allow_retry ?? false },
+        failure: { message: event.message ?? null, code: event.reason === "interrupted" ? "interrupted" : event.code, allowRetry: event.allow_retry ?? false },
       };
     default:
       return state;

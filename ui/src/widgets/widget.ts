@@ -184,7 +184,10 @@ export class CkWidget extends LitElement {
   }
 
   async #perform(action: WidgetAction): Promise<void> {
-    await this.#host.onAction(action, { itemId: this.itemId, widget: this.widget });
+    const onArrival = (): void => {
+      this.failed = false;
+    };
+    await this.#host.onAction(action, { itemId: this.itemId, widget: this.widget, onArrival });
   }
 
   #begin(loading: Loading, path: string): void {
