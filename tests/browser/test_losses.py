@@ -102,6 +102,18 @@ def test_a_message_that_failed_and_another_thread(open_page: OpenPage, server: S
     chat.errors.clear()
 
 
+def test_a_message_to_a_thread_that_is_not_there(open_page: OpenPage, server: Scripted) -> None:
+    chat = opened(open_page, server, "{ initialThread: 'thr_gone' }")
+    expect(chat.element.get_by_role("alert")).to_contain_text("does not exist")
+    chat.send("say hello")
+    expect(chat.element.get_by_role("alert")).to_contain_text("does not exist")
+    chat.element.get_by_role("button", name="New conversation").click()
+    expect(chat.input).to_have_value("say hello")
+    chat.input.press("Enter")
+    expect(chat.answers).to_contain_text("hello")
+    chat.errors.clear()
+
+
 def test_nothing_is_sent_into_a_thread_that_still_loads(open_page: OpenPage, server: Scripted) -> None:
     chat = opened(open_page, server)
     chat.send("say zero")

@@ -128,9 +128,9 @@ export class Composer {
     this.host.onChange();
   }
 
-  /** What was written while a thread was being made belongs to it. */
-  follow(threadId: string): void {
-    this.#drafts.move("", threadId);
+  /** Takes what was written in one thread along to another; a new one has the empty id. */
+  moveDraft(from: string, to: string): void {
+    this.#drafts.move(from, to);
   }
 
   /** Says what could not be done, where the user looks. */

@@ -117,6 +117,11 @@ export class Conversation {
     return this.loading && !this.loaded;
   }
 
+  /** Whether the server has no such thread, or none for this user. */
+  get isGone(): boolean {
+    return this.state.failure?.code === "not_found" || (this.loadError !== null && failureOf(this.loadError).code === "not_found");
+  }
+
   /** Settles when the thread is there, or it is clear that it will not be. */
   get opened(): Promise<unknown> {
     return this.#loading;

@@ -53,10 +53,10 @@ export class Drafts {
     }
   }
 
-  /** Gives a thread the draft of another one, which has none afterwards. */
+  /** Gives a thread that has none the draft of another one. */
   move(from: string, to: string): void {
     const draft = this.get(from);
-    if (draft.text === "" && draft.quote === null && draft.attachments.length === 0) return;
+    if (isEmpty(draft) || !isEmpty(this.get(to))) return;
     this.set(to, draft);
     this.set(from, NOTHING);
   }
@@ -93,6 +93,10 @@ export class Drafts {
       return {};
     }
   }
+}
+
+function isEmpty({ text, quote, attachments }: Draft): boolean {
+  return text === "" && quote === null && attachments.length === 0;
 }
 
 /** A file whose upload begins. */

@@ -143,7 +143,10 @@ export class App implements ConversationHost {
       if (current.loadError) await this.#load(current);
       return;
     }
-    if (current.id !== null) this.#keep(current);
+    if (current.id !== null && current.isGone) {
+      current.dismissFailure();
+      if (threadId === null) this.composer.moveDraft(current.id, "");
+    } else if (current.id !== null) this.#keep(current);
     else if (current.isBusy) {
       // Its thread is being made: it goes on, and is found under its id afterwards.
       this.onLog("thread.left_before_created");
@@ -250,7 +253,8 @@ export class App implements ConversationHost {
   onThreadCreated(conversation: Conversation): void {
     if (conversation.state.thread) this.history.note(conversation.state.thread);
     if (conversation === this.conversation) {
-      if (conversation.id !== null) this.composer.follow(conversation.id);
+      // What was written while the thread was being made belongs to it.
+      if (conversation.id !== null) this.composer.moveDraft("", conversation.id);
       this.emit("chatkit.thread.change", { threadId: conversation.id });
     } else this.#keep(conversation);
   }
