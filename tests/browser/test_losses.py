@@ -284,6 +284,27 @@ def test_an_answer_is_waited_for_while_the_browser_is_offline(open_page: OpenPag
     chat.errors.clear()
 
 
+def test_a_stop_while_the_connection_is_lost_shows_what_is_stored(
+    open_page: OpenPage, server: Scripted
+) -> None:
+    chat = opened(open_page, server)
+    server.faults.cut("threads.create", 3000)
+    gate = server.faults.hold("turns.resume")
+    chat.send("long 2000")
+    expect(chat.element.locator(".progress")).to_contain_text("Reconnecting")
+    chat.stop_button.click()
+    with chat.page.expect_response(
+        lambda response: "items.list" in (response.request.post_data or "")
+    ) as got:
+        expect(chat.send_button).to_be_visible(timeout=10_000)
+    gate.set()
+    stored = next(item for item in got.value.json()["data"] if item["type"] == "assistant_message")
+    lines = stored["content"][0]["text"].count("Line")
+    expect(chat.answers).to_contain_text(f"Line {lines} of 2000")
+    assert chat.text().count("Line") == lines
+    chat.errors.clear()
+
+
 def test_two_stops_have_a_time_each(open_page: OpenPage, server: Scripted) -> None:
     chat = opened(open_page, server)
     chat.page.clock.install()

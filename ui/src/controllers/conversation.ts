@@ -315,6 +315,8 @@ export class Conversation {
       // The message may have arrived, though nothing came back.
       this.host.client.call("turns.stop", { thread_id: this.id }).catch((error: unknown) => this.host.onLog("turns.stop.failed", { message: asError(error).message }));
     }
+    // What came until then is on the server.
+    this.#isStale = true;
     this.#cut();
   }
 
