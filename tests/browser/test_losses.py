@@ -305,6 +305,28 @@ def test_a_stop_while_the_connection_is_lost_shows_what_is_stored(
     chat.errors.clear()
 
 
+def test_what_a_tool_answered_is_sent_again_without_running_it_again(
+    open_page: OpenPage, server: Scripted
+) -> None:
+    chat = opened(
+        open_page, server, "{ onClientTool: ({ params }) => { calls.push(params); return { sum: 5 }; } }"
+    )
+    alert = chat.element.get_by_role("alert")
+    for ways, arrives in enumerate((False, True), 1):
+        if arrives:
+            server.faults.cut("threads.add_client_tool_output", 0)
+        else:
+            server.faults.answer("threads.add_client_tool_output", 503, "", "text/plain")
+        chat.send("page-tool")
+        alert.get_by_role("button", name="Try again").click()
+        expect(chat.answers.last).to_contain_text("add answered")
+        chat.until_idle()
+        expect(alert).to_have_count(0)
+        expect(chat.answers).to_have_count(ways)
+        assert chat.page.evaluate("calls.length") == ways
+    chat.errors.clear()
+
+
 def test_two_stops_have_a_time_each(open_page: OpenPage, server: Scripted) -> None:
     chat = opened(open_page, server)
     chat.page.clock.install()

@@ -76,6 +76,8 @@ export class Conversation {
   #unsent: Outgoing | null = null;
   /** Sends an answer again that did not arrive, or an action that failed. */
   #resend: (() => Promise<unknown>) | null = null;
+  /** What tools of the page have answered, by the id of the call: when it does not arrive, they are not run again. */
+  readonly #results = new Map<string, { value: unknown }>();
   #streams = new Set<AbortController>();
   #stopWanted = false;
   #stopSent = false;
@@ -430,12 +432,15 @@ export class Conversation {
     const abort = new AbortController();
     this.#streams.add(abort);
     this.#hasHeard = true;
+    this.state = { ...this.state, failure: null };
     this.#enter("streaming");
     try {
       await exclusively(`chatkit.tool ${call.id}`, abort.signal, async (hasWaited, release) => {
-        const isOpen = !hasWaited || (await this.#isOpen(call));
-        const result = isOpen ? await resultOf(this.host.runTool(call.name, call.arguments), abort.signal, (error) => this.host.onError(error)) : null;
+        const known = this.#results.get(call.id);
+        const isOpen = (!hasWaited && !known) || (await this.#isOpen(call));
+        const result = isOpen ? (known ?? (await resultOf(this.host.runTool(call.name, call.arguments), abort.signal, (error) => this.host.onError(error)))) : null;
         this.#streams.delete(abort);
+        if (result) this.#results.set(call.id, result);
         if (this.#stopWanted || abort.signal.aborted) rememberStop(call);
         else if (result !== null && this.id !== null) {
           await this.#run("threads.add_client_tool_output", { thread_id: this.id, result: result.value }, { onArrival: release });
