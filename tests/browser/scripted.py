@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatkit.actions import Action
 from chatkit.demo import GuideServer
 from chatkit.files import FileLimits, LocalFileStore
 from chatkit.ids import new_id
@@ -27,16 +29,26 @@ from chatkit.types import (
     AudioInput,
     ClientEffectEvent,
     ClientToolCallItem,
+    CustomTask,
     EntitySource,
     FeedbackKind,
+    ProgressUpdateEvent,
     TextContent,
+    TextDelta,
+    ThreadItemAddedEvent,
     ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     TranscriptionResult,
     UserMessageItem,
+    WidgetComponentUpdated,
+    WidgetItem,
+    Workflow,
+    WorkflowItem,
 )
 from chatkit.web import create_app, single_user, ui_routes
+from chatkit.widgets import DynamicWidgetComponent, DynamicWidgetRoot
 from tests.support.live_server import live_server
 
 __all__ = ["Faults", "Scripted", "scripted_server"]
@@ -150,6 +162,8 @@ class _ScriptedServer(GuideServer):
     """Answers what tests ask for, the rest as the guide does."""
 
     feedback: list[tuple[list[str], str]]
+    actions: list[str]
+    steps: queue.SimpleQueue[threading.Event]
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
@@ -180,9 +194,63 @@ class _ScriptedServer(GuideServer):
                         id=new_id("tool_call"), call_id="call_1", name="add", arguments={"a": 2, "b": 3}
                     )
                 )
+            case "board":
+                yield ThreadItemDoneEvent(item=WidgetItem(id=new_id("message"), widget=_board()))
+            case "plan":
+                steps = Workflow(type="custom", tasks=[CustomTask(title="Ask the page")])
+                yield ThreadItemAddedEvent(item=WorkflowItem(id=new_id("workflow"), workflow=steps))
+                async for event in self._take_long():
+                    yield event
+                yield ThreadItemDoneEvent(
+                    item=ClientToolCallItem(
+                        id=new_id("tool_call"), call_id="call_2", name="ask", arguments={}
+                    )
+                )
             case _:
                 async for event in super().respond(thread, input, context):
                     yield event
+
+    async def action(
+        self, thread: ThreadMetadata, action: Action[str, Any], sender: WidgetItem | None, context: Any
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        if action.type.startswith("guide."):
+            async for event in super().action(thread, action, sender, context):
+                yield event
+            return
+        self.actions.append(action.type)
+        match action.type:
+            case "order":
+                yield _said(f"Order {self.actions.count('order')}")
+            case "change" if sender is not None:
+                component = DynamicWidgetComponent(type="Text", id="text", value="Changed")
+                update = WidgetComponentUpdated(component_id="text", component=component)
+                yield ThreadItemUpdatedEvent(item_id=sender.id, update=update)
+                async for event in self._take_long():
+                    yield event
+            case "fail" if self.actions.count("fail") == 1:
+                raise RuntimeError("The first time it fails.")
+            case "fail":
+                yield _said("It worked.")
+            case "tell":
+                yield ClientEffectEvent(name="told", data={})
+                await self._step()
+                item = AssistantMessageItem(id=new_id("message"), content=[])
+                yield ThreadItemAddedEvent(item=item)
+                for word in ("once ", "and ", "for ", "all"):
+                    yield ThreadItemUpdatedEvent(id=item.id, delta=TextDelta(text=word))
+                await self._step()
+                yield ThreadItemDoneEvent(id=item.id)
+            case _:
+                pass
+
+    async def _take_long(self) -> AsyncIterator[ThreadStreamEvent]:
+        for number in range(20):
+            yield ProgressUpdateEvent(text=f"{number} of 20 {'and on ' * 30}")
+
+    async def _step(self) -> None:
+        gate = threading.Event()
+        self.steps.put(gate)
+        await asyncio.to_thread(gate.wait, 20)
 
     async def transcribe(self, audio_input: AudioInput, context: Any) -> TranscriptionResult:
         return TranscriptionResult(text="heard" if audio_input.data.startswith(_WEBM) else "nothing")
@@ -198,6 +266,15 @@ def _said(text: str, annotations: list[Annotation] | None = None) -> ThreadStrea
     return ThreadItemDoneEvent(item=AssistantMessageItem(id=new_id("message"), content=content))
 
 
+def _board() -> DynamicWidgetRoot:
+    buttons = [
+        DynamicWidgetComponent(type="Button", label=kind, onClickAction={"type": kind})
+        for kind in ("order", "change", "fail", "tell")
+    ]
+    text = DynamicWidgetComponent(type="Text", id="text", value="Choose")
+    return DynamicWidgetRoot(type="Card", children=[text, *buttons])
+
+
 @dataclass
 class Scripted:
     """The running server.
@@ -207,6 +284,8 @@ class Scripted:
         page: The page with the sidebar.
         faults: What goes wrong.
         feedback: What feedback arrived.
+        actions: The actions of ``board`` that were carried out.
+        steps: What the action ``tell`` waits for, twice.
         store: Where threads are.
     """
 
@@ -214,6 +293,8 @@ class Scripted:
     page: str
     faults: Faults
     feedback: list[tuple[list[str], str]]
+    actions: list[str]
+    steps: queue.SimpleQueue[threading.Event]
     store: MemoryStore[Any]
 
 
@@ -234,7 +315,7 @@ def scripted_server(folder: Path) -> Iterator[Scripted]:
     store: MemoryStore[Any] = MemoryStore()
     files = LocalFileStore(folder, secret="not a secret in a test, but long enough")
     server = _ScriptedServer(store, file_store=files, file_limits=FileLimits(max_bytes=200_000))
-    server.feedback = []
+    server.feedback, server.actions, server.steps = [], [], queue.SimpleQueue()
     routes = [Route("/page", page), Route("/own.js", own), *ui_routes(path="/ui/")]
     app = create_app(
         server,
@@ -244,4 +325,6 @@ def scripted_server(folder: Path) -> Iterator[Scripted]:
         middleware=[Middleware(_FaultMiddleware, faults=faults)],
     )
     with live_server(app) as live:
-        yield Scripted(f"{live.url}/page", f"{live.url}/", faults, server.feedback, store)
+        yield Scripted(
+            f"{live.url}/page", f"{live.url}/", faults, server.feedback, server.actions, server.steps, store
+        )

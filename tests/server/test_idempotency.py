@@ -1,4 +1,4 @@
-"""A message that is sent again with its key is the same turn."""
+"""What is sent again with its key is the same turn: a message, an action, answers to questions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from chatkit.errors import ConflictError, InvalidRequestError, ThreadLockedError
-from chatkit.types import HiddenContextItem, LockedStatus, ThreadItemDoneEvent
+from chatkit.types import (
+    HiddenContextItem,
+    LockedStatus,
+    StructuredInputFreeform,
+    StructuredInputItem,
+    ThreadItemDoneEvent,
+)
 from tests.server.support import (
     ADA,
     BOB,
@@ -199,3 +205,54 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     # As after a restart: the turn may have been cut off with its process.
     monkeypatch.setattr(log, "ended", forgotten)
     assert b'"status":"interrupted"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
+
+
+async def test_an_action_that_is_sent_again_is_carried_out_once(store: Any) -> None:
+    class Shop(ScriptedServer):
+        orders = 0
+
+        async def action(self, thread: Any, action: Any, sender: Any, context: Any) -> AsyncIterator[Any]:
+            self.orders += 1
+            yield done(f"Order {self.orders}", f"msg_{self.orders}")
+
+    server = Shop(silent, store)
+    thread_id = await server.new_thread()
+
+    async def order(metadata: Any, payload: Any = None) -> list[bytes]:
+        action = {"type": "order", "payload": payload}
+        return await drain(
+            await server.send("threads.custom_action", ADA, metadata, thread_id=thread_id, action=action)
+        )
+
+    frames = await order(RESUMABLE_KEY)
+    assert await order(RESUMABLE_KEY) == frames
+    assert server.orders == 1
+    with pytest.raises(InvalidRequestError):
+        await order(RESUMABLE_KEY, {"other": True})
+    await order({"idempotency_key": "k2"})
+    await order({})
+    assert server.orders == 3
+
+
+async def test_answers_that_are_sent_again_are_given_once(store: Any) -> None:
+    async def asks(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        question = StructuredInputFreeform(id="q", question="Why?")
+        yield ThreadItemDoneEvent(item=StructuredInputItem(id="asked", inputs=[question]))
+
+    server = ScriptedServer(asks, store)
+    thread_id = (first := await server.create()).thread_id
+    await drain(first)
+    server.script = hello
+    ask = {
+        "thread_id": thread_id,
+        "item_id": "asked",
+        "input": {"status": "answered", "answers": {"q": {"values": ["So"]}}},
+    }
+    results = await asyncio.gather(
+        *(server.send("threads.add_structured_input", ADA, RESUMABLE_KEY, **ask) for _ in range(3))
+    )
+    streams = [await drain(result) for result in results]
+    assert all(stream == streams[0] for stream in streams)
+    assert texts(await server.items(thread_id)) == ["Hello!"]
+    with pytest.raises(ConflictError):
+        await server.ask("threads.add_structured_input", ADA, {"idempotency_key": "k2"}, **ask)

@@ -35,8 +35,16 @@ export interface WidgetAction {
   streaming: boolean;
 }
 
+/** Where an action comes from. */
+export interface ActionSource {
+  itemId: string | null;
+  widget: unknown;
+  /** Called when the server answers to the action, at last where it was tried again after it had failed. */
+  onArrival?(): void;
+}
+
 /** The shell's side of widgets. */
 export interface WidgetHost extends ContentHost {
   /** Carries out an action; resolves when the server or the page is done with it, rejects where it failed. */
-  onAction(action: WidgetAction, source: { itemId: string | null; widget: unknown }): Promise<void>;
+  onAction(action: WidgetAction, source: ActionSource): Promise<void>;
 }

@@ -349,11 +349,11 @@ class ChatKitServer(Handlers[TContext]):
             )
         match request:
             case ThreadsCreateReq(params=params):
-                return await self._chatkit_message(request, lambda: planner.create(params), context)
+                return await self._chatkit_once(request, lambda: planner.create(params), context)
             case ThreadsAddUserMessageReq(params=params):
-                return await self._chatkit_message(request, lambda: planner.add_user_message(params), context)
+                return await self._chatkit_once(request, lambda: planner.add_user_message(params), context)
             case ThreadsCustomActionReq(params=params):
-                return await self._chatkit_begin(request, await planner.custom_action(params), context)
+                return await self._chatkit_once(request, lambda: planner.custom_action(params), context)
             case _:
                 pass
         # Sent twice at once, the second one finds what the first one did.
@@ -368,7 +368,9 @@ class ChatKitServer(Handlers[TContext]):
                 case ThreadsAddClientToolOutputReq(params=params):
                     plan = await planner.add_client_tool_output(params)
                 case ThreadsAddStructuredInputReq(params=params):
-                    plan = await planner.add_structured_input(params)
+                    return await self._chatkit_once(
+                        request, lambda: planner.add_structured_input(params), context
+                    )
             return await self._chatkit_begin(request, plan, context)
 
     async def _chatkit_begin(
@@ -398,9 +400,14 @@ class ChatKitServer(Handlers[TContext]):
             ),
         )
 
-    async def _chatkit_message(
+    async def _chatkit_once(
         self,
-        request: ThreadsCreateReq | ThreadsAddUserMessageReq,
+        request: (
+            ThreadsCreateReq
+            | ThreadsAddUserMessageReq
+            | ThreadsAddStructuredInputReq
+            | ThreadsCustomActionReq
+        ),
         make_plan: Callable[[], Awaitable[TurnPlan]],
         context: TContext,
     ) -> StreamingResult:
@@ -425,7 +432,7 @@ class ChatKitServer(Handlers[TContext]):
         if not claim.fresh:
             if claim.fingerprint != mark:
                 raise InvalidRequestError(
-                    "This idempotency key was used for another message. Make a new key."
+                    "This idempotency key was used for another request. Make a new key."
                 )
             again = await self._chatkit_sent_before(request, claim, context)
             if again is not None:
@@ -443,7 +450,7 @@ class ChatKitServer(Handlers[TContext]):
             raise
         # The message was deleted since, or its process died before it was stored: it is a new one.
         await log.release_key(owner, key)
-        return await self._chatkit_message(request, make_plan, context)
+        return await self._chatkit_once(request, make_plan, context)
 
     async def _chatkit_sent_before(
         self, request: StreamingReq, claim: KeyClaim, context: TContext

@@ -2,7 +2,7 @@
 
 Two request types are additions to the protocol: ``turns.stop`` and ``turns.resume``. Two keys of a request's
 ``metadata`` have a meaning here: ``resumable`` (true: the turn survives a disconnect and its frames carry ids) and
-``idempotency_key`` (a text: a message that is sent again with the same key is the same turn).
+``idempotency_key`` (a text: a message, an action or an answer that is sent again with the same key is the same turn).
 """
 
 from __future__ import annotations

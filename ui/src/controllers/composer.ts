@@ -115,9 +115,22 @@ export class Composer {
     return message;
   }
 
-  /** Puts a message back that was taken and not sent. */
-  restore({ content, attachments, quotedText }: OutgoingMessage): void {
-    this.edit({ ...textOf(content), quote: quotedText, attachments: attachments.map(uploaded) });
+  /** Puts a message back that was taken and not sent, before what has been written in its thread since. */
+  restore({ content, attachments, quotedText }: OutgoingMessage, threadId: string): void {
+    const { text, tags } = textOf(content);
+    const since = this.#drafts.get(threadId);
+    this.#drafts.set(threadId, {
+      text: [text, since.text].filter(Boolean).join("\n\n"),
+      tags: [...tags, ...since.tags],
+      quote: quotedText ?? since.quote,
+      attachments: [...attachments.map(uploaded), ...since.attachments],
+    });
+    this.host.onChange();
+  }
+
+  /** Takes what was written in one thread along to another; a new one has the empty id. */
+  moveDraft(from: string, to: string): void {
+    this.#drafts.move(from, to);
   }
 
   /** Says what could not be done, where the user looks. */

@@ -14,8 +14,8 @@ import type {
   WireAttachment,
 } from "../protocol/wire";
 import {
-  addOptimistic, EMPTY, type Failure, lastUserMessage, lengthOfAnswer, pendingCall, pruneAfter, reduce, settled, type ThreadState,
-  withoutPending,
+  addOptimistic, caughtUp, EMPTY, type Failure, hasGrown, lastUserMessage, pendingCall, pruneAfter, reduce, settled, type ThreadState,
+  without,
 } from "../state/thread";
 import { exclusively } from "./exclusive";
 import { failureOf, interrupted } from "./failures";
@@ -66,16 +66,24 @@ export class Conversation {
   loaded = false;
   loadError: Error | null = null;
   loadingOlder = false;
+  /** Why the page before the oldest item is not there; asked for again only where someone wants it. */
+  olderError: Error | null = null;
   /** Feedback given on this page, by the id of an answer's last item. */
   readonly feedback = new Map<string, "positive" | "negative">();
 
   readonly #pages: Pages;
+  #loading: Promise<void> = Promise.resolve();
   #unsent: Outgoing | null = null;
-  /** Sends an answer or an action again that did not arrive. */
+  /** Sends an answer again that did not arrive, or an action that failed. */
   #resend: (() => Promise<unknown>) | null = null;
+  /** What tools of the page have answered, by the id of the call: when it does not arrive, they are not run again. */
+  readonly #results = new Map<string, { value: unknown }>();
   #streams = new Set<AbortController>();
   #stopWanted = false;
   #stopSent = false;
+  #stopTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the server was to be asked for news while a stream ran. */
+  #isStale = false;
   /** How many streams were begun, to know what is out of date. */
   #requests = 0;
   /** Whether the stream that runs has brought anything yet. */
@@ -106,14 +114,33 @@ export class Conversation {
     return this.state.items.length === 0;
   }
 
+  /** Whether it is loaded for the first time, so that what is sent would stand before what was said. */
+  get isOpening(): boolean {
+    return this.loading && !this.loaded;
+  }
+
+  /** Whether the server has no such thread, or none for this user. */
+  get isGone(): boolean {
+    return this.state.failure?.code === "not_found" || (this.loadError !== null && failureOf(this.loadError).code === "not_found");
+  }
+
+  /** Settles when the thread is there, or it is clear that it will not be. */
+  get opened(): Promise<unknown> {
+    return this.#loading;
+  }
+
   /** Loads the newest items, and attaches to the turn that runs. */
-  async load(): Promise<void> {
-    if (this.id === null || this.loading) return;
+  load(): Promise<void> {
+    if (this.id !== null && !this.loading) this.#loading = this.#load(this.id);
+    return this.#loading;
+  }
+
+  async #load(id: string): Promise<void> {
     this.loading = true;
     this.loadError = null;
     this.#changed();
     try {
-      this.state = await this.#pages.newest(this.id, () => this.state);
+      this.state = await this.#pages.newest(id, () => this.state);
       this.loaded = true;
     } catch (error) {
       this.loadError = asError(error);
@@ -125,15 +152,18 @@ export class Conversation {
     if (this.loadError === null) this.#attach();
   }
 
-  /** Asks the server for what has changed without its telling. */
+  /** Asks the server for what has changed without its telling; while a stream runs, at its end. */
   async refresh(): Promise<void> {
-    if (this.id === null || this.isBusy || this.loading || this.#unsent) return;
+    if (this.id === null || this.loading || this.#unsent) return;
+    // What an action brings comes by its own stream, though nothing shows that it runs.
+    this.#isStale = this.isBusy || this.#streams.size > 0;
+    if (this.#isStale) return;
     const asked = this.#requests;
     try {
       const fresh = await this.#pages.newest(this.id, () => this.state);
       // What was sent meanwhile is newer than what was asked for.
       if (this.isBusy || asked !== this.#requests) return;
-      this.state = fresh;
+      this.state = caughtUp(this.state, fresh);
       this.loaded = true;
       this.loadError = null;
     } catch (error) {
@@ -149,11 +179,13 @@ export class Conversation {
   async loadOlder(): Promise<void> {
     if (this.id === null || !this.hasOlder || this.loadingOlder) return;
     this.loadingOlder = true;
+    this.olderError = null;
     this.#changed();
     try {
       this.state = await this.#pages.older(this.id, () => this.state);
     } catch (error) {
-      this.host.onError(asError(error));
+      this.olderError = asError(error);
+      this.host.onError(this.olderError);
     } finally {
       this.loadingOlder = false;
       this.#changed();
@@ -162,7 +194,7 @@ export class Conversation {
 
   /** Sends a message; the promise resolves when the answer is there, or it is clear that none comes. */
   async send(message: OutgoingMessage): Promise<void> {
-    if (this.#unsent) this.#dropUnsent();
+    if (this.#unsent) this.dismissFailure();
     const bubble: UserMessageItem = {
       type: "user_message",
       id: localId("message"),
@@ -177,18 +209,19 @@ export class Conversation {
     await this.#deliver({ message, key: idempotencyKey() });
   }
 
-  /** Asks for another answer to a message, or sends again what did not arrive. */
+  /** Asks for another answer to a message; without its id, does again what failed last. */
   async retry(itemId?: string): Promise<void> {
     if (this.isBusy) return;
-    if (this.#unsent) {
+    if (itemId === undefined && this.#unsent) {
       this.state = { ...this.state, failure: null };
       await this.#deliver(this.#unsent);
       return;
     }
-    if (this.#resend) {
+    if (itemId === undefined && this.#resend) {
       await this.#resend();
       return;
     }
+    if (this.#unsent) this.dismissFailure();
     const call = itemId === undefined ? pendingCall(this.state.items) : null;
     if (call) return this.#runTool(call);
     const id = itemId ?? lastUserMessage(this.state.items)?.id;
@@ -210,11 +243,11 @@ export class Conversation {
   }
 
   /** Sends an action of a widget or of the page. Rejects where it failed. */
-  async act(action: { type: string; payload?: unknown }, itemId: string | null, streaming = true): Promise<void> {
+  async act(action: { type: string; payload?: unknown }, itemId: string | null, streaming = true, onArrival?: () => void): Promise<void> {
     if (this.id === null) throw new Error("An action needs a thread; there is none yet.");
     const params = { thread_id: this.id, action, ...(itemId === null ? {} : { item_id: itemId }) };
     if (streaming) {
-      await this.#run("threads.custom_action", params, { quiet: true, key: idempotencyKey() });
+      await this.#run("threads.custom_action", params, { quiet: true, key: idempotencyKey(), ...(onArrival ? { onArrival } : {}) });
       if (this.state.failure) throw new Error(this.state.failure.message ?? this.state.failure.code);
       return;
     }
@@ -247,9 +280,8 @@ export class Conversation {
     this.#stopWanted = true;
     this.#stopSent = false;
     this.#changed();
-    setTimeout(() => {
-      if (this.#stopWanted) this.#cut();
-    }, STOP_LIMIT);
+    clearTimeout(this.#stopTimer);
+    this.#stopTimer = setTimeout(() => this.#giveUpWaiting(), STOP_LIMIT);
     // Before the first event it is not known whether the server can stop a turn, and of which thread: that event sends it.
     if (this.#hasHeard) await this.#sendStop();
   }
@@ -273,9 +305,21 @@ export class Conversation {
   dismissFailure(): void {
     const { message } = this.#unsent ?? {};
     if (message) this.#dropUnsent();
+    this.#resend = null;
     this.state = { ...this.state, failure: null };
     if (message) this.host.onGivenUp(message, this);
     this.#changed();
+  }
+
+  /** A stop has taken too long: whatever has not been heard of is cut off here. */
+  #giveUpWaiting(): void {
+    if (!this.#stopSent && this.id !== null && this.host.client.knowsTurns) {
+      // The message may have arrived, though nothing came back.
+      this.host.client.call("turns.stop", { thread_id: this.id }).catch((error: unknown) => this.host.onLog("turns.stop.failed", { message: asError(error).message }));
+    }
+    // What came until then is on the server.
+    this.#isStale = true;
+    this.#cut();
   }
 
   async #sendStop(): Promise<void> {
@@ -303,7 +347,7 @@ export class Conversation {
   }
 
   #attach(): void {
-    if (this.id === null || this.isBusy) return;
+    if (this.id === null || this.isBusy || this.#streams.size > 0) return;
     const call = pendingCall(this.state.items);
     if (this.state.thread?.active_turn) void this.#run("turns.resume", { thread_id: this.id });
     else if (call && !wasStopped(call)) void this.#runTool(call);
@@ -336,6 +380,7 @@ export class Conversation {
     if (!quiet) this.#enter("sending");
     const calls = new Map<string, ClientToolCallItem>();
     this.#resend = null;
+    const unconfirmed = new Set<string>();
     let arrived = false;
     let ended: string | null = null;
     let cameBack = false;
@@ -345,6 +390,7 @@ export class Conversation {
       for await (const part of this.host.client.stream(type, params, options)) {
         if ("end" in part) ended = part.end;
         else if ("event" in part) {
+          follow(unconfirmed, part.event);
           this.#take(part.event, calls, quiet);
           if (!arrived) onArrival?.();
           // Whoever only reads along changes nothing.
@@ -361,11 +407,15 @@ export class Conversation {
     }
     this.#streams.delete(abort);
     this.reconnecting = false;
-    if (cameBack && ended !== null && this.#streams.size === 0) this.state = withoutPending(this.state);
+    // A turn that was completed has left open only what goes on in the next one.
+    if (cameBack && ended !== null && ended !== "completed") this.state = without(this.state, unconfirmed);
     if (failure && !this.state.failure) this.state = { ...this.state, failure };
     const stopped = this.#stopWanted || ended === "stopped";
-    // A message has its own way: its bubble is there already.
-    if (!arrived && key && this.state.failure && !this.#unsent) this.#resend = () => this.#run(type, params, { quiet, key });
+    // A message has its own way: its bubble is there already. And another answer would take away the widget that acted.
+    if (key && this.state.failure && !this.#unsent && (!arrived || type === "threads.custom_action")) {
+      const isKnown = arrived || ended !== null;
+      this.#resend = () => this.#run(type, params, { quiet, key: isKnown ? idempotencyKey() : key, ...(onArrival ? { onArrival } : {}) });
+    }
     const call = [...calls.values()].at(-1);
     if (call && !stopped && !this.state.failure) {
       await this.#runTool(call);
@@ -382,12 +432,15 @@ export class Conversation {
     const abort = new AbortController();
     this.#streams.add(abort);
     this.#hasHeard = true;
+    this.state = { ...this.state, failure: null };
     this.#enter("streaming");
     try {
       await exclusively(`chatkit.tool ${call.id}`, abort.signal, async (hasWaited, release) => {
-        const isOpen = !hasWaited || (await this.#isOpen(call));
-        const result = isOpen ? await resultOf(this.host.runTool(call.name, call.arguments), abort.signal, (error) => this.host.onError(error)) : null;
+        const known = this.#results.get(call.id);
+        const isOpen = (!hasWaited && !known) || (await this.#isOpen(call));
+        const result = isOpen ? (known ?? (await resultOf(this.host.runTool(call.name, call.arguments), abort.signal, (error) => this.host.onError(error)))) : null;
         this.#streams.delete(abort);
+        if (result) this.#results.set(call.id, result);
         if (this.#stopWanted || abort.signal.aborted) rememberStop(call);
         else if (result !== null && this.id !== null) {
           await this.#run("threads.add_client_tool_output", { thread_id: this.id, result: result.value }, { onArrival: release });
@@ -471,8 +524,7 @@ export class Conversation {
       return interrupted("interrupted");
     }
     const wasOpen = before.pending.size > 0 || before.items.at(-1)?.type === "user_message";
-    const hasGrown = this.state.items.length > before.items.length || lengthOfAnswer(this.state.items) > lengthOfAnswer(before.items);
-    return wasOpen && !hasGrown ? interrupted("interrupted") : null;
+    return wasOpen && !hasGrown(before, this.state) ? interrupted("interrupted") : null;
   }
 
   #enter(phase: Phase): void {
@@ -485,19 +537,31 @@ export class Conversation {
   #leave(): void {
     const wasBusy = this.phase !== "idle";
     this.phase = "idle";
+    const isWithdrawn = this.#stopWanted && this.#unsent !== null;
     this.#stopWanted = false;
+    clearTimeout(this.#stopTimer);
     this.state = settled(this.state);
     if (this.state.thread?.active_turn) {
       const { active_turn: _, ...thread } = this.state.thread;
       this.state = { ...this.state, thread };
     }
+    // Stopped before the server had told that it has the message.
+    if (isWithdrawn) this.dismissFailure();
     this.#changed();
     if (wasBusy) this.host.onResponse("end", this);
+    if (isWithdrawn || this.#isStale) this.refresh().catch((error: unknown) => this.host.onLog("thread.refresh.failed", { message: String(error) }));
   }
 
   #changed(): void {
     this.host.onChange(this);
   }
+}
+
+/** Keeps the ids of items that were begun, and that no later event has told to be known. */
+function follow(unconfirmed: Set<string>, event: ThreadEvent): void {
+  if (event.type === "thread.item.added") unconfirmed.add(event.item.id);
+  else if (event.type === "thread.item.done" || event.type === "thread.item.replaced") unconfirmed.delete(event.item.id);
+  else if (event.type === "thread.item.removed") unconfirmed.delete(event.item_id);
 }
 
 /** Tells whether a thread takes messages. */

@@ -53,6 +53,14 @@ export class Drafts {
     }
   }
 
+  /** Gives a thread that has none the draft of another one. */
+  move(from: string, to: string): void {
+    const draft = this.get(from);
+    if (isEmpty(draft) || !isEmpty(this.get(to))) return;
+    this.set(to, draft);
+    this.set(from, NOTHING);
+  }
+
   /** The attachment of a key, in whatever thread. */
   attachment(key: string): DraftAttachment | null {
     for (const draft of this.#drafts.values()) {
@@ -85,6 +93,10 @@ export class Drafts {
       return {};
     }
   }
+}
+
+function isEmpty({ text, quote, attachments }: Draft): boolean {
+  return text === "" && quote === null && attachments.length === 0;
 }
 
 /** A file whose upload begins. */

@@ -1,7 +1,7 @@
 /** Everything behind the element: what is shown, and what the views may ask for. Knows no DOM but the page's clock. */
 
 import type { ChatKitOptions, Entity } from "@openai/chatkit";
-import type { EntityHost, WidgetAction, WidgetHost } from "../contracts";
+import type { ActionSource, EntityHost, WidgetAction, WidgetHost } from "../contracts";
 import { Composer } from "../controllers/composer";
 import { Conversation, type ConversationHost, type OutgoingMessage } from "../controllers/conversation";
 import { History } from "../controllers/history";
@@ -97,6 +97,7 @@ export class App implements ConversationHost {
   readonly #cameBack = (): void => {
     if (document.visibilityState !== "visible") return;
     const { conversation } = this;
+    if (conversation.olderError) void conversation.loadOlder();
     if (conversation.loadError instanceof ConnectionError) void this.reload();
     else if (conversation.loaded && conversation.id !== null) this.#refresh(conversation);
   };
@@ -142,11 +143,14 @@ export class App implements ConversationHost {
       if (current.loadError) await this.#load(current);
       return;
     }
-    if (current.id !== null) this.#keep(current);
+    if (current.id !== null && current.isGone) {
+      current.dismissFailure();
+      if (threadId === null) this.composer.moveDraft(current.id, "");
+    } else if (current.id !== null) this.#keep(current);
     else if (current.isBusy) {
       // Its thread is being made: it goes on, and is found under its id afterwards.
       this.onLog("thread.left_before_created");
-    }
+    } else current.dismissFailure();
     const known = threadId === null ? undefined : this.#kept.get(threadId);
     this.conversation = known ?? new Conversation(this, threadId);
     this.content = contentHost(this);
@@ -203,7 +207,7 @@ export class App implements ConversationHost {
 
   /** Sends what is in the composer. */
   async submit(): Promise<void> {
-    if (!this.composer.canSend || this.conversation.isBusy) return;
+    if (!this.composer.canSend || this.conversation.isBusy || this.conversation.isOpening) return;
     await this.conversation.send(this.composer.take());
   }
 
@@ -248,8 +252,11 @@ export class App implements ConversationHost {
 
   onThreadCreated(conversation: Conversation): void {
     if (conversation.state.thread) this.history.note(conversation.state.thread);
-    if (conversation === this.conversation) this.emit("chatkit.thread.change", { threadId: conversation.id });
-    else this.#keep(conversation);
+    if (conversation === this.conversation) {
+      // What was written while the thread was being made belongs to it.
+      if (conversation.id !== null) this.composer.moveDraft("", conversation.id);
+      this.emit("chatkit.thread.change", { threadId: conversation.id });
+    } else this.#keep(conversation);
   }
 
   onThreadUpdated(conversation: Conversation): void {
@@ -277,10 +284,9 @@ export class App implements ConversationHost {
     this.#tabs.tell(threadId);
   }
 
-  /** What was not sent goes back to where it was written, unless something else is written there by now. */
+  /** What was not sent goes back to where it was written. */
   onGivenUp(message: OutgoingMessage, conversation: Conversation): void {
-    if (conversation !== this.conversation || this.composer.draft.text !== "") return;
-    this.composer.restore(message);
+    this.composer.restore(message, conversation.id ?? "");
   }
 
   onEffect(name: string, data: Record<string, unknown> | undefined): void {
@@ -345,7 +351,7 @@ function contentHost(app: App): WidgetHost {
   };
 }
 
-async function act(app: App, action: WidgetAction, source: { itemId: string | null; widget: unknown }): Promise<void> {
+async function act(app: App, action: WidgetAction, source: ActionSource): Promise<void> {
   const sent = { type: action.type, ...(action.payload === undefined ? {} : { payload: action.payload }) };
   if (action.handler === "client") {
     const { onAction } = app.options.widgets ?? {};
@@ -353,5 +359,5 @@ async function act(app: App, action: WidgetAction, source: { itemId: string | nu
     await onAction(sent, { id: source.itemId ?? "", widget: source.widget as never });
     return;
   }
-  await app.conversation.act(sent, source.itemId, action.streaming);
+  await app.conversation.act(sent, source.itemId, action.streaming, source.onArrival);
 }

@@ -83,6 +83,7 @@ export class ChatKitElement extends LitElement {
     this.#requireOptions();
     if (params.newThread) await this.#app.show(null);
     const { conversation } = this.#app;
+    if (conversation.isOpening) await conversation.opened;
     if (conversation.isBusy) throw new Error("A message cannot be sent while an answer comes.");
     const content = contentOf(params) ?? [];
     this.#app.hideHistory();
@@ -215,7 +216,7 @@ export class ChatKitElement extends LitElement {
           : conversation.loadError && conversation.isEmpty
             ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(failureKey(failureOf(conversation.loadError).code, "thread.loadFailed"))}</div>
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
-            : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
+            : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.olderError !== null} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}
     </div>`;
   }
@@ -227,7 +228,7 @@ export class ChatKitElement extends LitElement {
     const lock = isOpen(conversation.state) ? null : status?.reason || app.translate(status?.type === "closed" ? "composer.closed" : "composer.locked");
     const { disclaimer } = app.options;
     return html`<div class="foot">
-      <ck-composer .app=${app} .composer=${composer} .draft=${composer.draft} .isBusy=${conversation.isBusy} .isStopping=${conversation.phase === "stopping"}
+      <ck-composer .app=${app} .composer=${composer} .draft=${composer.draft} .isBusy=${conversation.isBusy} .isOpening=${conversation.isOpening} .isStopping=${conversation.phase === "stopping"}
         .canStop=${conversation.state.allowCancel} .lock=${lock} .choices=${`${composer.toolId} ${composer.model?.id} ${composer.complaints.length}`} .settings=${app.options} .strings=${app.content}></ck-composer>
       ${disclaimer
         ? html`<div class="disclaimer ${disclaimer.highContrast ? "high" : ""}" part="disclaimer"><ck-markdown .text=${disclaimer.text} .streaming=${false} .annotations=${[]} .host=${app.content}></ck-markdown></div>`

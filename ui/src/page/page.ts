@@ -5,6 +5,7 @@ import type { OpenAIChatKit } from "@openai/chatkit";
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { History } from "../controllers/history";
+import { Tabs } from "../controllers/tabs";
 import { icon } from "../icons/icons";
 import { ProtocolClient } from "../protocol/client";
 import { english, format, isRightToLeft, loadTable } from "../strings";
@@ -60,6 +61,8 @@ class Sidebar extends LitElement {
   readonly #client = new ProtocolClient(() => ({ url: page.url }));
   readonly list = new History(this.#client, () => this.requestUpdate(), () => undefined);
   readonly #sheet = new CSSStyleSheet();
+  /** Elements that show a thread hear of its new title and of its end; this page's own among them. */
+  readonly #tabs = new Tabs(() => page.url, () => undefined);
   #table = english();
 
   #opener: HTMLElement | null = null;
@@ -68,10 +71,12 @@ class Sidebar extends LitElement {
     translate: (key, args) => this.t(key, args),
     open: (threadId) => this.#go(threadId),
     renamed: (threadId) => {
+      this.#tabs.tell(threadId);
       if (threadId === this.current) void this.chat.fetchUpdates().catch(() => undefined);
     },
     deleted: (threadId) => {
       if (threadId === this.current) void this.chat.setThreadId(null);
+      this.#tabs.tell(threadId);
     },
     announce: (text) => {
       this.announcement = text;
@@ -82,6 +87,7 @@ class Sidebar extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.#tabs.open();
     void this.list.load();
     void loadTable(locale).then((table) => {
       this.#table = table;

@@ -14,6 +14,8 @@ export type StreamPart = { event: ThreadEvent } | { end: TurnStatus } | { reconn
 
 const ATTEMPTS = 6;
 const LONGEST_PAUSE = 8000;
+/** How long an answer is waited for while the browser is offline; attempts do not count then. */
+const OFFLINE_LIMIT = 600_000;
 /** Servers send a comment at least every 15 s; a connection that is silent for three times as long is dead. */
 const SILENCE = 45_000;
 
@@ -56,6 +58,7 @@ export class ProtocolClient {
     let cursor: string | null = type === "turns.resume" ? ((params as { after?: string }).after ?? null) : null;
     let numbered = type === "turns.resume";
     let failures = 0;
+    let offlineSince: number | null = null;
     let received = false;
     let response: Response | null = null;
 
@@ -81,6 +84,7 @@ export class ProtocolClient {
           if (frame.id !== null) {
             numbered = this.#knowsTurns = true;
             if (frame.id !== cursor) failures = 0;
+            offlineSince = null;
             cursor = frame.id;
           }
           const parsed = parse(frame.data);
@@ -110,8 +114,10 @@ export class ProtocolClient {
         throw new StreamInterrupted("The answer broke off before its end.", { cause: failure });
       }
       yield { reconnecting: true };
-      await pause(failures, signal);
-      failures += 1;
+      offlineSince = received && globalThis.navigator?.onLine === false ? (offlineSince ?? Date.now()) : null;
+      const waits = offlineSince !== null && Date.now() - offlineSince < OFFLINE_LIMIT;
+      await pause(waits ? ATTEMPTS : failures, signal);
+      failures = waits ? Math.max(failures, 1) : failures + 1;
     }
   }
 

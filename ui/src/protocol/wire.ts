@@ -218,7 +218,7 @@ export type ThreadEvent =
   | { type: "stream_options"; stream_options: { allow_cancel: boolean } }
   | { type: "progress_update"; text: string; icon?: string | null }
   | { type: "client_effect"; name: string; data?: Record<string, unknown> }
-  | { type: "error"; code: string; message?: string | null; allow_retry?: boolean }
+  | { type: "error"; code: string; message?: string | null; allow_retry?: boolean; reason?: string | null }
   | { type: "notice"; level: "info" | "warning" | "danger"; message: string; title?: string | null };
 
 export type TurnStatus = "completed" | "stopped" | "failed" | "interrupted";

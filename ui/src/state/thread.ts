@@ -77,7 +77,7 @@ export function reduce(state: ThreadState, event: ThreadEvent): ThreadState {
       return {
         ...state,
         progress: null,
-        failure: { message: event.message ?? null, code: event.code, allowRetry: event.allow_retry ?? false },
+        failure: { message: event.message ?? null, code: event.reason === "interrupted" ? "interrupted" : event.code, allowRetry: event.allow_retry ?? false },
       };
     default:
       return state;
@@ -112,9 +112,21 @@ export function settled(state: ThreadState): ThreadState {
  * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
  * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn.
  */
-export function withoutPending(state: ThreadState): ThreadState {
-  if (state.pending.size === 0) return state;
-  return { ...state, items: state.items.filter((item) => !state.pending.has(item.id)), pending: new Set() };
+export function without(state: ThreadState, ids: ReadonlySet<string>): ThreadState {
+  if (ids.size === 0) return state;
+  const pending = new Set([...state.pending].filter((id) => !ids.has(id)));
+  return { ...state, items: state.items.filter((item) => !ids.has(item.id)), pending };
+}
+
+/** The state as the server has it; that a connection was lost is over where more has come through after all. */
+export function caughtUp(before: ThreadState, fresh: ThreadState): ThreadState {
+  const wasCutOff = fresh.failure?.code === "interrupted" || fresh.failure?.code === "offline";
+  return wasCutOff && hasGrown(before, fresh) ? { ...fresh, failure: null } : fresh;
+}
+
+/** Whether a later state holds more of the conversation. */
+export function hasGrown(before: ThreadState, after: ThreadState): boolean {
+  return after.items.length > before.items.length || lengthOfAnswer(after.items) > lengthOfAnswer(before.items);
 }
 
 /** The last user message, which a retry of the latest answer begins with. */
@@ -129,7 +141,7 @@ export function pendingCall(items: readonly Item[]): ClientToolCallItem | null {
 }
 
 /** How many characters the last answer has. */
-export function lengthOfAnswer(items: readonly Item[]): number {
+function lengthOfAnswer(items: readonly Item[]): number {
   const last = items.findLast((item) => item.type === "assistant_message");
   return last?.type === "assistant_message" ? last.content.reduce((sum, part) => sum + part.text.length, 0) : 0;
 }

@@ -40,6 +40,7 @@ export const ar: Record<StringKey, string> = {
   "thread.loadFailed": "تعذّر تحميل المحادثة.",
   "thread.notFound": "هذه المحادثة غير موجودة أو ليست لك.",
   "thread.older": "جارٍ تحميل الرسائل السابقة",
+  "thread.olderFailed": "تعذّر تحميل الرسائل السابقة.",
   "thread.jump": "الانتقال إلى أحدث رسالة",
   "thread.you": "قلت",
   "thread.assistant": "قال المساعد",

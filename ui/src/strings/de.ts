@@ -40,6 +40,7 @@ export const de: Record<StringKey, string> = {
   "thread.loadFailed": "Die Unterhaltung konnte nicht geladen werden.",
   "thread.notFound": "Diese Unterhaltung gibt es nicht, oder sie gehört jemand anderem.",
   "thread.older": "Frühere Nachrichten werden geladen",
+  "thread.olderFailed": "Frühere Nachrichten konnten nicht geladen werden.",
   "thread.jump": "Zur neuesten Nachricht",
   "thread.you": "Sie",
   "thread.assistant": "Assistent",

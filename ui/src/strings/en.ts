@@ -40,6 +40,7 @@ export const en = {
   "thread.loadFailed": "The conversation could not be loaded.",
   "thread.notFound": "This conversation does not exist, or is not yours.",
   "thread.older": "Loading earlier messages",
+  "thread.olderFailed": "Earlier messages could not be loaded.",
   "thread.jump": "Jump to the latest message",
   "thread.you": "You said",
   "thread.assistant": "The assistant said",

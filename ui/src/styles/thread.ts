@@ -8,7 +8,8 @@ export const thread = css`
   .older { display: grid; place-items: center; padding: 1em; }
 
   .turn { display: flex; flex-direction: column; gap: calc(var(--ck-gap) * 0.9); padding-block-end: calc(var(--ck-gap) * 1.6); }
-  .turn:not(.last) { content-visibility: auto; contain-intrinsic-size: auto 220px; }
+  /* What is kept from being drawn out of sight is cut off at its edge, where outlines and the first button reach over it. */
+  .turn:not(.last) { content-visibility: auto; contain-intrinsic-size: auto 220px; overflow-clip-margin: 0.75em; }
   .user { display: flex; flex-direction: column; align-items: flex-end; gap: 0.4em; }
   .bubble { max-inline-size: min(85%, 38em); padding: 0.55em 1em; background: var(--ck-color-user); border-radius: var(--ck-radius-lg); border-end-end-radius: min(var(--ck-radius-lg), 6px); white-space: pre-wrap; }
   .unsent .bubble { opacity: 0.75; }

@@ -19,6 +19,8 @@ export class ComposerView extends ShellView {
   @property({ attribute: false }) composer!: Composer;
   @property({ attribute: false }) draft!: Draft;
   @property({ attribute: false }) isBusy = false;
+  /** The thread is being loaded, and takes nothing yet. */
+  @property({ attribute: false }) isOpening = false;
   @property({ attribute: false }) isStopping = false;
   @property({ attribute: false }) canStop = true;
   /** Why nothing can be sent; null where something can. */
@@ -162,7 +164,7 @@ export class ComposerView extends ShellView {
         @click=${() => this.app.conversation.stop()}>${icon("stop")}</button>`;
     }
     return html`<button type="submit" class="send" part="send-button" aria-label=${this.t("composer.send")} title=${this.t("composer.send")}
-      ?disabled=${!this.composer.canSend}>${icon("arrow-up")}</button>`;
+      ?disabled=${!this.composer.canSend || this.isOpening}>${icon("arrow-up")}</button>`;
   }
 
   #microphone(): TemplateResult {

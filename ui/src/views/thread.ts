@@ -3,7 +3,7 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
-import type { Conversation } from "../controllers/conversation";
+import { type Conversation, isOpen } from "../controllers/conversation";
 import { failureKey } from "../controllers/failures";
 import { icon, namedIcon } from "../icons/icons";
 import type { Notice, ThreadState } from "../state/thread";
@@ -89,6 +89,10 @@ export class ThreadView extends ShellView {
         @ck-quote=${(event: CustomEvent<string>) => this.#useQuote(event.detail)}>
         <div class="column" part="messages" aria-busy=${conversation.isBusy || conversation.loading}>
           ${conversation.loadingOlder ? html`<div class="older" role="status">${spinner()}<span class="visually-hidden">${this.t("thread.older")}</span></div>` : nothing}
+          ${conversation.olderError
+            ? html`<div class="older"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${this.t("thread.olderFailed")}</div>
+                <button type="button" class="button small" @click=${() => conversation.loadOlder()}>${icon("reload")}${this.t("failure.retry")}</button></div></div>`
+            : nothing}
           ${repeat(
             groups,
             (group) => group.key,
@@ -96,7 +100,7 @@ export class ThreadView extends ShellView {
               const isLast = index === groups.length - 1;
               return html`<ck-turn class="turn" part="turn" .app=${this.app} .group=${group} .host=${this.app.content} .isLast=${isLast}
                 .isBusy=${isLast && conversation.isBusy} .pending=${isLast ? threadState.pending : null}
-                .isUnsent=${isLast && group.user?.id === threadState.optimisticId && threadState.failure !== null}
+                .isOpen=${isOpen(threadState)} .isUnsent=${isLast && group.user?.id === threadState.optimisticId && threadState.failure !== null}
                 .feedback=${conversation.feedback.get(feedbackKey(group) ?? "")}></ck-turn>`;
             },
           )}
@@ -200,7 +204,9 @@ export class ThreadView extends ShellView {
   /** Asks for older messages while the oldest ones are near. */
   #fill(): void {
     const scroller = this.#scroller();
-    if (!scroller || !this.conversation.hasOlder || this.conversation.loadingOlder || this.conversation.loading) return;
+    const { hasOlder, loadingOlder, olderError, loading } = this.conversation;
+    // What has failed is asked for again by hand, or when the network is back: not each time that something is drawn.
+    if (!scroller || !hasOlder || loadingOlder || olderError || loading) return;
     if (scroller.clientHeight > 0 && scroller.scrollTop < AHEAD) void this.conversation.loadOlder();
   }
 

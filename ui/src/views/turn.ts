@@ -19,6 +19,8 @@ export class TurnView extends ShellView {
   @property({ attribute: false }) isBusy = false;
   @property({ attribute: false }) isLast = false;
   @property({ attribute: false }) isUnsent = false;
+  /** Whether the thread takes messages, and so retries. */
+  @property({ attribute: false }) isOpen = true;
   @property({ attribute: false }) feedback: "positive" | "negative" | undefined;
   @state() private copied = false;
 
@@ -91,7 +93,7 @@ export class TurnView extends ShellView {
     const option = this.app.options.threadItemActions;
     const text = copyText(shown);
     const user = this.group.user;
-    const canRetry = option?.retry && user && !this.isUnsent && this.app.conversation.id !== null;
+    const canRetry = option?.retry && user && !this.isUnsent && this.isOpen && this.app.conversation.id !== null;
     if (!text && !option?.feedback && !canRetry) return nothing;
     return html`<div class="actions" part="actions" role="group">
       ${text

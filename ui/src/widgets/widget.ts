@@ -123,6 +123,8 @@ export class CkWidget extends LitElement {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has("widget") || !isNode(this.widget)) return;
+    // What has changed since does not tell of an action that failed before.
+    if (changed.get("widget")) this.failed = false;
     const labelled = new Set<string>();
     let charts = false;
     walk(this.widget, (node) => {
@@ -182,7 +184,10 @@ export class CkWidget extends LitElement {
   }
 
   async #perform(action: WidgetAction): Promise<void> {
-    await this.#host.onAction(action, { itemId: this.itemId, widget: this.widget });
+    const onArrival = (): void => {
+      this.failed = false;
+    };
+    await this.#host.onAction(action, { itemId: this.itemId, widget: this.widget, onArrival });
   }
 
   #begin(loading: Loading, path: string): void {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Item, ThreadEvent, UserMessageItem } from "../../src/protocol/wire";
-import { addOptimistic, EMPTY, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState, withoutPending } from "../../src/state/thread";
+import { addOptimistic, caughtUp, EMPTY, lastUserMessage, prepend, pruneAfter, reduce, settled, type ThreadState, without } from "../../src/state/thread";
 import { TurnGrouping } from "../../src/state/turns";
 
 const at = "2026-11-23T10:00:00Z";
@@ -71,10 +71,20 @@ test("what was begun and never done can be taken away", () => {
     { type: "thread.item.done", item: answer("a") },
     { type: "thread.item.added", item: answer("b") },
   ]);
-  expect(withoutPending(state).items.map((item) => item.id)).toEqual(["a"]);
-  expect(withoutPending(state).pending.size).toBe(0);
-  const whole = run([{ type: "thread.item.done", item: answer("a") }]);
-  expect(withoutPending(whole)).toBe(whole);
+  const left = without(state, new Set(["b"]));
+  expect(ids(left)).toEqual(["a"]);
+  expect(left.pending.size).toBe(0);
+  expect(without(state, new Set())).toBe(state);
+});
+
+test("a lost connection is over where the answer has come through after all", () => {
+  const cut = { ...EMPTY, items: [user("u"), answer("a", "Half")], failure: { message: null, code: "interrupted", allowRetry: true } };
+  expect(caughtUp(cut, cut).failure).toBe(cut.failure);
+  const whole = { ...cut, items: [user("u"), answer("a", "Half and whole")] };
+  expect(caughtUp(cut, whole).failure).toBeNull();
+  expect(caughtUp(cut, { ...cut, items: [...cut.items, answer("b", "More")] }).failure).toBeNull();
+  const told = { ...cut, failure: { message: "No", code: "custom", allowRetry: false } };
+  expect(caughtUp(told, { ...whole, failure: told.failure }).failure).toBe(told.failure);
 });
 
 test("an error says whether it can be retried", () => {
