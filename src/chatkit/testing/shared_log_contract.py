@@ -10,6 +10,7 @@ Example::
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -327,6 +328,50 @@ class SharedStreamLogContract(ABC):
 
         self._run(scenario, workers=3)
 
+    def test_each_attempt_has_numbers_of_its_own_though_none_of_it_was_saved(self) -> None:
+        async def scenario(dead: StreamLog, *others: StreamLog) -> None:
+            info, writer = await open_turn(dead, turn("thr_a", resumable=True))
+            writer.append(event(1))
+            await patient(writer.flush())
+            await dead.close()
+            numbers = [1]
+            for attempt, log in enumerate(others, 2):
+                found = (await _claimed(log))[0]
+                assert found.entries == entries(1, 1)
+                again = replace(found, info=replace(info, attempt=attempt))
+                mine = await log.take_over(again, snapshot=_Gone(), on_stop=_unasked)
+                assert mine is not None
+                # Its own readers see that; the server does not.
+                numbers.append(mine.append(event(2)))
+                await log.close()
+            assert all(later - earlier > 1000 for earlier, later in itertools.pairwise(numbers)), numbers
+
+        self._run(scenario, workers=4)
+
+    def test_whoever_claims_a_turn_learns_that_it_was_to_stop(self) -> None:
+        async def scenario(dead: StreamLog, other: StreamLog) -> None:
+            infos = [turn("thr_a", resumable=True) for _ in range(2)]
+            for info in infos:
+                _, writer = await open_turn(dead, info)
+                writer.append(event(1))
+                await patient(writer.flush())
+            await dead.close()
+            stopping = asyncio.ensure_future(other.stop(infos[0].id))
+            claimed: list[InterruptedTurn] = []
+            async with asyncio.timeout(20):
+                while len(claimed) < len(infos):
+                    claimed += await other.claim_interrupted()
+                    await asyncio.sleep(_PAUSE)
+            assert {found.info.id: found.stop for found in claimed} == {infos[0].id: True, infos[1].id: False}
+            assert not stopping.done(), "it is acknowledged when the text is saved"
+            for info in infos:
+                assert other.holds_claim(info.id)
+                await other.settle(info.id)
+                assert not other.holds_claim(info.id)
+            await patient(stopping)
+
+        self._run(scenario)
+
     def test_a_claim_that_is_over_gives_no_right_to_a_turn(self) -> None:
         async def scenario(dead: StreamLog, first: StreamLog, second: StreamLog) -> None:
             info, writer = await open_turn(dead, turn("thr_a", resumable=True))
@@ -376,7 +421,11 @@ class SharedStreamLogContract(ABC):
             )
             assert sum(answer.fresh for answer in answers) == 1
             assert len({answer.turn_id for answer in answers}) == 1
-            await logs[0].release_key("ada", "key")
+            bound = next(answer for answer in answers if answer.fresh)
+            others = [claim for claim in claims if claim.turn_id != bound.turn_id]
+            await logs[0].release_key("ada", "key", others[0])
+            assert not (await logs[1].claim_key("ada", "key", others[1])).fresh, "it was not that one's"
+            await logs[0].release_key("ada", "key", bound)
             assert (await logs[1].claim_key("ada", "key", claims[1])).fresh
             assert not (await logs[0].claim_key("ada", "key", claims[0])).fresh
 

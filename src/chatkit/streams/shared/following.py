@@ -232,12 +232,12 @@ class Follower:
         self._local_turns -= 1
         await self.gone()
 
-    def doubt(self, reader: RemoteReader) -> bool:
-        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for three leases."""
+    def doubt(self, reader: RemoteReader, *, leases: float = 3) -> bool:
+        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for so many leases."""
         now = self._loop.time()
         if reader.doubtful_since is None:
             reader.doubtful_since = now
-        if now - reader.doubtful_since > 3 * self._lease:
+        if now - reader.doubtful_since > leases * self._lease:
             reader.give_up()
             return True
         return False
@@ -330,6 +330,7 @@ class Follower:
                 elif standing is Standing.ENDED:
                     reader.lag()
                 elif standing is Standing.DEAD and reader.only_end:
-                    reader.give_up()
+                    # Whoever sweeps next ends the turn, if somebody does.
+                    self.doubt(reader, leases=1)
                 else:
                     self.doubt(reader)
