@@ -182,3 +182,53 @@ async def test_a_message_that_is_sent_again_to_another_worker_is_the_same_turn(
     telling.go_on.set()
     assert decode(await drain(again)) == decode(await drain(result))
     await closed(first, second)
+
+
+async def test_a_message_that_is_sent_again_while_its_worker_makes_room_for_it_is_the_same_turn(
+    make: Make,
+) -> None:
+    """The first worker has bound the key, and waits for an earlier turn to be stopped: nobody knows its own yet."""
+    leaving, left = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_leave(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("One")
+        yield delta(" two")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await left.wait()
+
+    running, first, second = make(slow_to_leave), make(concurrency="interrupt"), make(concurrency="interrupt")
+    thread_id, _, result = await begun(running)
+    key = {"idempotency_key": "k1", "resumable": True}
+    sent = asyncio.ensure_future(first.say(thread_id, metadata=key))
+    async with asyncio.timeout(LIMIT):
+        await leaving.wait()
+        again = asyncio.ensure_future(second.say(thread_id, metadata=key))
+        while not await knows_key(second, again):
+            await asyncio.sleep(0.01)
+        left.set()
+        streams = await asyncio.gather(sent, again)
+    assert len({stream.turn_id for stream in streams}) == 1
+    for stream in (*streams, result):
+        await drain(stream)
+    items = await second.items(thread_id)
+    assert [item.type for item in items].count("user_message") == 2
+    assert texts(items) == ["One two", "Hello!"]
+    await closed(running, first, second)
+
+
+async def knows_key(server: ScriptedServer, sending: asyncio.Future[Any]) -> bool:
+    """Whether the second sending has asked twice for the turn that the key is bound to, or is over."""
+    log = server._chatkit_turns().log
+    if not hasattr(log, "asked"):
+        log.asked = 0
+        ended = log.ended
+
+        async def counted(turn_id: str) -> Any:
+            log.asked += 1
+            return await ended(turn_id)
+
+        log.ended = counted
+    return sending.done() or log.asked >= 4

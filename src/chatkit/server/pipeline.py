@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,6 +54,7 @@ from chatkit.types import (
     ThreadMetadata,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
+    UserMessageItem,
     WorkflowItem,
     to_wire,
 )
@@ -60,6 +62,9 @@ from chatkit.types import (
 __all__ = ["Pipeline"]
 
 logger = logging.getLogger("chatkit.server")
+
+_RECENT: Final = 50
+"""Items of a thread among which those are looked for that a dead worker stored last."""
 
 _EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
@@ -178,11 +183,49 @@ class Pipeline:
         for item_id in [*self._pending, *(self._stored - self._pending.keys())]:
             if item_id == keep:
                 continue
-            if item_id in self._stored:
+            # One that is pending in the log may have been stored in the moment before the worker died.
+            if item_id in self._stored or await self._is_stored(item_id):
                 await self._store.delete_thread_item(self.thread.id, item_id, self._context)
             self._send_removed(item_id, string_json(item_id))
         self._pending.clear()
         self._stored &= {keep} if keep is not None else set()
+
+    async def _is_stored(self, item_id: str) -> bool:
+        try:
+            await self._store.load_item(self.thread.id, item_id, self._context)
+        except NotFoundError:
+            return False
+        return True
+
+    async def unseen_items(self, user_item_id: str | None, since: datetime) -> list[ThreadItem]:
+        """Returns what the turn had stored, oldest first, and had not sent when its worker died.
+
+        Args:
+            user_item_id: The user message that the turn answers, if any.
+            since: When the turn began.
+        """
+        page = await self._store.load_thread_items(self.thread.id, None, _RECENT, "desc", self._context)
+        unseen: list[ThreadItem] = []
+        for item in page.data:
+            if item.id == user_item_id:
+                break
+            if item.id in self._shown:
+                continue
+            if item.created_at < since:
+                break
+            if isinstance(item, UserMessageItem):
+                # What came behind a later message answers that one.
+                unseen.clear()
+            elif not is_hidden(item):
+                unseen.append(item)
+        unseen.reverse()
+        return unseen
+
+    def announce_unseen(self, items: Sequence[ThreadItem]) -> None:
+        """Sends items that are stored already."""
+        for item in items:
+            self._stored.add(item.id)
+            self._send_final(item.id, done_event(item_json(self._own(item))))
 
     def refuse_events(self) -> None:
         """Takes nothing more from the handler, which was left behind: only the error event that tells of it."""

@@ -181,7 +181,9 @@ class Runner:
             token = await store.begin_turn(info.thread_id, info.id, context)
         except BaseException:
             self._forget(turn)
-            await writer.close(EndState.INTERRUPTED)
+            # Whoever has the store within reach keeps what the turn had produced.
+            if not await writer.hand_over():
+                await writer.close(EndState.INTERRUPTED)
             raise
         finally:
             turn.begun.set()

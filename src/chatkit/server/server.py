@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -65,6 +66,9 @@ __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext", default=Any)
 
+_BEGINNING = 5.0
+"""Seconds for which a message that was sent again waits for the worker that got it first to begin its turn."""
+_BEGINNING_PAUSE = 0.1
 _RECOVER_EVERY = 10.0
 """Seconds after which a request looks for turns that another process left behind."""
 
@@ -272,7 +276,7 @@ class ChatKitServer(Handlers[TContext]):
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; tells whether it did."""
         saved = turn.info.context
-        if saved is None or turn.info.attempt > self.rerun_on_crash:
+        if saved is None or turn.stop or turn.info.attempt > self.rerun_on_crash:
             return False
         loaded = self.load_context(json.loads(saved))
         context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
@@ -421,8 +425,21 @@ class ChatKitServer(Handlers[TContext]):
             # The first sending may be what made the thread refuse messages.
             plan = refused
             claim = KeyClaim(turn_id, "", mark, fresh=True)
-        claim = await log.claim_key(owner, key, claim)
-        if not claim.fresh:
+        mine = claim
+        claim = await log.claim_key(owner, key, mine)
+        if claim.fresh:
+            try:
+                if isinstance(plan, RequestError):
+                    raise plan
+                resumable = is_resumable(request)
+                return await self._chatkit_start(
+                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
+                )
+            except BaseException:
+                await log.release_key(owner, key, mine)
+                raise
+        patience = time.monotonic() + _BEGINNING
+        while not claim.fresh:
             if claim.fingerprint != mark:
                 raise InvalidRequestError(
                     "This idempotency key was used for another message. Make a new key."
@@ -430,19 +447,16 @@ class ChatKitServer(Handlers[TContext]):
             again = await self._chatkit_sent_before(request, claim, context)
             if again is not None:
                 return again
-        try:
             if isinstance(plan, RequestError):
+                await log.release_key(owner, key, claim)
                 raise plan
-            if claim.fresh:
-                resumable = is_resumable(request)
-                return await self._chatkit_start(
-                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
-                )
-        except BaseException:
-            await log.release_key(owner, key)
-            raise
-        # The message was deleted since, or its process died before it was stored: it is a new one.
-        await log.release_key(owner, key)
+            if await log.ended(claim.turn_id) is not None or time.monotonic() > patience:
+                # The message was deleted since, or its process died before it was stored: it is a new one.
+                break
+            # Another worker may be about to begin it, and has to stop an earlier turn first.
+            await asyncio.sleep(_BEGINNING_PAUSE)
+            claim = await log.claim_key(owner, key, mine)
+        await log.release_key(owner, key, claim)
         return await self._chatkit_message(request, make_plan, context)
 
     async def _chatkit_sent_before(
