@@ -146,6 +146,36 @@ async def test_what_a_dead_worker_showed_last_is_gone_at_the_end() -> None:
         assert [shown.id for shown in stream.items] == ["msg_2"]
 
 
+async def test_a_workflow_that_waits_for_a_tool_stays_although_the_stream_came_back() -> None:
+    own = {"thread_id": "thr_1", "created_at": "2026-01-01T00:00:00Z"}
+    workflow = {**own, "type": "workflow", "id": "wf_1", "workflow": {"type": "custom", "tasks": []}}
+    call = {
+        **own,
+        "type": "client_tool_call",
+        "id": "call_1",
+        "call_id": "c",
+        "name": "where",
+        "arguments": {},
+    }
+
+    async def begun_then_cut(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event(CREATED, "turn_1:1")
+        await reply.event({"type": "thread.item.added", "item": workflow}, "turn_1:2")
+        reply.cut()
+
+    async def called(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event({"type": "thread.item.done", "item": {**call, "status": "pending"}}, "turn_1:3")
+        await reply.turn_end("turn_1:3")
+        await reply.end()
+
+    async with scripted(begun_then_cut, called) as server, client(server.url) as chat:
+        async with chat.create_thread("hello") as stream:
+            await stream.until_done()
+        assert [shown.id for shown in stream.items] == ["wf_1", "call_1"]
+
+
 async def test_a_stream_that_ends_without_its_end_mark_goes_on_too() -> None:
     async def closed_early(request: dict[str, Any], reply: Reply) -> None:
         await reply.begin()

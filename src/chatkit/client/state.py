@@ -6,6 +6,7 @@ from chatkit.errors import InvalidEventError
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.types import (
     AssistantMessageItem,
+    ClientToolCallItem,
     ErrorEvent,
     Thread,
     ThreadCreatedEvent,
@@ -58,10 +59,17 @@ class TurnState:
     def drop_pending(self) -> None:
         """Forgets items that were begun and neither done nor removed: at the end of a turn, the server knows none.
 
-        A worker may have shown them in the moment before it died; another one ended the turn.
+        A worker may have shown them in the moment before it died; another one ended the turn. A workflow stays that is
+        open at a client tool call, for it goes on when the output has been posted.
         """
+        waits = any(
+            isinstance(entry, ClientToolCallItem) and entry.status == "pending"
+            for entry in self._items.values()
+        )
         self._items = {
-            item_id: entry for item_id, entry in self._items.items() if not isinstance(entry, ItemAccumulator)
+            item_id: entry
+            for item_id, entry in self._items.items()
+            if not isinstance(entry, ItemAccumulator) or (waits and entry.type == "workflow")
         }
 
     @property

@@ -110,11 +110,14 @@ export function settled(state: ThreadState): ThreadState {
 
 /**
  * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
- * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn.
+ * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn. A workflow
+ * stays that is open at a client tool call, for it goes on when the output has been posted.
  */
 export function withoutPending(state: ThreadState): ThreadState {
   if (state.pending.size === 0) return state;
-  return { ...state, items: state.items.filter((item) => !state.pending.has(item.id)), pending: new Set() };
+  const waits = state.items.some((item) => item.type === "client_tool_call" && item.status === "pending");
+  const stays = (item: Item): boolean => !state.pending.has(item.id) || (waits && item.type === "workflow");
+  return { ...state, items: state.items.filter(stays), pending: new Set() };
 }
 
 /** The last user message, which a retry of the latest answer begins with. */
