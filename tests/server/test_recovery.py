@@ -233,6 +233,36 @@ async def test_what_the_dead_worker_had_stored_and_not_told_does_not_stay_beside
     assert texts(await server.items(thread_id)) == ["Whole at last"]
 
 
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_was_stored_and_never_told_goes_too_if_it_can_only_be_the_turns_own(
+    store: Any, alone: bool
+) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    full = server._chatkit_store()
+    await full.add_thread_item(thread_id, message("Stored, and never told", "msg_last"), ADA)
+    await full.add_thread_item(
+        thread_id, HiddenContextItem(id="hidden", thread_id=thread_id, content="Clicked"), ADA
+    )
+    if not alone:
+        other = TurnInfo("turn_action", thread_id, owner="ada")
+        await log.open(other, snapshot=lambda _: [], on_stop=lambda: None)
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Whole at last", "msg_2")
+
+    server.script = again
+    assert await server.recover() == 1
+    events = await resumed(server, thread_id, 6)
+    removed = [event["item_id"] for event in events if event["type"] == "thread.item.removed"]
+    assert ("msg_last" in removed) == alone
+    told = [event["item"]["id"] for event in events if event.get("item")]
+    expected = ["msg_2"] if alone else ["msg_last", "msg_2"]
+    assert told == expected
+    items = [item.id for item in await server.items(thread_id) if item.type == "assistant_message"]
+    assert items == expected
+    assert (await full.load_item(thread_id, "hidden", ADA)).content == "Clicked"
+
+
 async def test_readers_hear_of_what_was_stored_in_the_last_moment(store: Any) -> None:
     server, _, thread_id = await crashed(store, shared=True)
     full = server._chatkit_store()

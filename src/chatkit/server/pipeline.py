@@ -178,8 +178,15 @@ class Pipeline:
             case _:
                 self.state.keep(seq, data)
 
-    async def take_back(self, keep: str | None) -> None:
-        """Removes what an earlier attempt at the turn has stored and shown, but for the item named ``keep``."""
+    async def take_back(self, keep: str, since: datetime, *, alone: bool) -> None:
+        """Removes what earlier attempts at the turn have stored and shown.
+
+        Args:
+            keep: The user message that the turn answers.
+            since: When the first attempt began.
+            alone: Whether what is stored and was not told can only be the turn's own; otherwise it stays, and is told.
+        """
+        unseen = await self.unseen_items(keep, since)
         for item_id in [*self._pending, *(self._stored - self._pending.keys())]:
             if item_id == keep:
                 continue
@@ -188,7 +195,14 @@ class Pipeline:
                 await self._store.delete_thread_item(self.thread.id, item_id, self._context)
             self._send_removed(item_id, string_json(item_id))
         self._pending.clear()
-        self._stored &= {keep} if keep is not None else set()
+        self._stored &= {keep}
+        if not alone:
+            self.announce_unseen(unseen)
+            return
+        for item in unseen:
+            await self._store.delete_thread_item(self.thread.id, item.id, self._context)
+            # The readers of the worker that died may have heard of it.
+            self._send_removed(item.id, string_json(item.id))
 
     async def _is_stored(self, item_id: str) -> bool:
         try:

@@ -280,7 +280,14 @@ class ChatKitServer(Handlers[TContext]):
             return False
         loaded = self.load_context(json.loads(saved))
         context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
-        plan = await self._chatkit_planner(context).run_again(turn.info)
+        log, thread_id = self._chatkit_turns().log, turn.info.thread_id
+        others = {
+            info.id
+            for info in (*await log.active(thread_id), await log.latest(thread_id))
+            if info is not None
+        }
+        alone = others <= {turn.info.id}
+        plan = await self._chatkit_planner(context).run_again(turn.info, alone=alone)
         return plan is not None and await self._chatkit_turns().begin_again(
             turn,
             plan,
