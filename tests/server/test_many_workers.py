@@ -232,3 +232,50 @@ async def knows_key(server: ScriptedServer, sending: asyncio.Future[Any]) -> boo
 
         log.ended = counted
     return sending.done() or log.asked >= 4
+
+
+@pytest.mark.parametrize("waits", ["turns.stop", "enqueue"])
+async def test_who_asks_a_worker_that_leaves_its_turn_to_another_waits_for_that_one(
+    redis_url: str, tmp_path: Path, telling: Telling, waits: str
+) -> None:
+    lease, prefix = 0.5, new_id("test") + ":"
+
+    def made() -> ScriptedServer:
+        log = RedisStreamLog(redis_url, prefix=prefix, lease=lease)
+        server = ScriptedServer(
+            telling,
+            SQLiteStore(str(tmp_path / "chat.db")),
+            stream_log=log,
+            rerun_on_crash=1,
+            concurrency="enqueue",
+        )
+        server.dump_context = server.load_context = lambda context: context
+        return server
+
+    first, second = made(), made()
+    thread_id, _, result = await begun(first)
+    turn = first._chatkit_turns()._running[result.turn_id]
+    # It leaves while somebody waits for it.
+    if waits == "turns.stop":
+        turn.request_stop("shutdown")
+        asking = asyncio.ensure_future(first.ask("turns.stop", thread_id=thread_id))
+    else:
+        queued = await first.say(thread_id, metadata=RESUMABLE)
+        asking = asyncio.ensure_future(drain(queued))
+        turn.request_stop("shutdown")
+    await turn.finished.wait()
+    assert turn.moved
+    async with asyncio.timeout(LIMIT):
+        while not await second.recover():
+            await asyncio.sleep(0.02)
+    if waits == "turns.stop":
+        assert (await asking)["stopped"] == [result.turn_id]
+        assert await second._chatkit_turns().log.active(thread_id) == []
+    else:
+        assert not asking.done()
+        assert texts(await second.items(thread_id)) == []
+        telling.go_on.set()
+        await asking
+        texts_of_both = texts(await second.items(thread_id))
+        assert texts_of_both == ["One two three"], "the later message's answer has the same id"
+    await closed(first, second)

@@ -413,6 +413,30 @@ class SharedStreamLogContract(ABC):
 
         self._run(scenario)
 
+    def test_who_waits_for_a_turn_that_is_handed_over_waits_for_its_next_worker(self) -> None:
+        async def scenario(leaving: StreamLog, other: StreamLog) -> None:
+            _, lasting = await open_turn(other, turn("thr_b"))
+            await asyncio.sleep(1.5 * self.lease)
+            info, writer = await open_turn(leaving, turn("thr_a", resumable=True))
+            waiting = [
+                asyncio.ensure_future(leaving.wait_closed(info.id)),
+                asyncio.ensure_future(leaving.stop(info.id)),
+            ]
+            await asyncio.sleep(0)
+            assert await patient(writer.hand_over())
+            (found,) = await other.claim_interrupted()
+            mine = await other.take_over(found, snapshot=_Gone(), on_stop=_unasked)
+            assert mine is not None
+            mine.append(event(2))
+            await patient(mine.flush())
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in waiting)
+            await patient(mine.close(EndState.INTERRUPTED))
+            assert await patient(asyncio.gather(*waiting)) == [None, True]
+            await patient(lasting.close(EndState.COMPLETED))
+
+        self._run(scenario)
+
     def test_idempotency_keys_hold_across_workers(self) -> None:
         async def scenario(*logs: StreamLog) -> None:
             claims = [KeyClaim(f"turn_{n}", "thr_a", "body", fresh=True) for n in range(len(logs))]

@@ -294,8 +294,14 @@ class SharedStreamLog(MemoryStreamLog):
 
     async def stop(self, turn_id: str) -> bool:
         """Requests a stop and waits for the turn's end; where its worker is dead, until its lease has run out."""
-        if turn_id in self._turns:
-            return await super().stop(turn_id)
+        turn = self._turns.get(turn_id)
+        if turn is not None:
+            if turn.end is not None:
+                return False
+            turn.on_stop()
+            await super().wait_closed(turn_id)
+            if not turn.moved:
+                return True
         session = await self._session()
         if not await session.backend.request_stop(turn_id):
             return False
@@ -303,9 +309,11 @@ class SharedStreamLog(MemoryStreamLog):
         return True
 
     async def wait_closed(self, turn_id: str) -> None:
-        if turn_id in self._turns:
+        turn = self._turns.get(turn_id)
+        if turn is not None:
             await super().wait_closed(turn_id)
-            return
+            if not turn.moved:
+                return
         session = await self._session()
         reader = RemoteReader(turn_id, 0, session.follower, session.backend, only_end=True)
         loaded = await session.backend.load(turn_id, 0)
