@@ -161,13 +161,14 @@ async def test_a_workflow_that_waits_for_a_tool_stays_although_the_stream_came_b
     async def begun_then_cut(request: dict[str, Any], reply: Reply) -> None:
         await reply.begin()
         await reply.event(CREATED, "turn_1:1")
-        await reply.event({"type": "thread.item.added", "item": workflow}, "turn_1:2")
+        await reply.event({"type": "thread.item.added", "item": {**workflow, "id": "wf_0"}}, "turn_1:2")
         reply.cut()
 
     async def called(request: dict[str, Any], reply: Reply) -> None:
         await reply.begin()
-        await reply.event({"type": "thread.item.done", "item": {**call, "status": "pending"}}, "turn_1:3")
-        await reply.turn_end("turn_1:3")
+        await reply.event({"type": "thread.item.added", "item": workflow}, "turn_1:901")
+        await reply.event({"type": "thread.item.done", "item": {**call, "status": "pending"}}, "turn_1:902")
+        await reply.turn_end("turn_1:902")
         await reply.end()
 
     async with scripted(begun_then_cut, called) as server, client(server.url) as chat:

@@ -59,17 +59,23 @@ class TurnState:
     def drop_pending(self) -> None:
         """Forgets items that were begun and neither done nor removed: at the end of a turn, the server knows none.
 
-        A worker may have shown them in the moment before it died; another one ended the turn. A workflow stays that is
-        open at a client tool call, for it goes on when the output has been posted.
+        A worker may have shown them in the moment before it died; another one ended the turn. The workflow stays that
+        is open at a client tool call, the last one, for it goes on when the output has been posted.
         """
         waits = any(
             isinstance(entry, ClientToolCallItem) and entry.status == "pending"
             for entry in self._items.values()
         )
+        workflows = [
+            entry
+            for entry in self._items.values()
+            if isinstance(entry, ItemAccumulator) and entry.type == "workflow"
+        ]
+        last = workflows[-1] if workflows else None
         self._items = {
             item_id: entry
             for item_id, entry in self._items.items()
-            if not isinstance(entry, ItemAccumulator) or (waits and entry.type == "workflow")
+            if not isinstance(entry, ItemAccumulator) or (waits and entry is last)
         }
 
     @property

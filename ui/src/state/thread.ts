@@ -110,13 +110,14 @@ export function settled(state: ThreadState): ThreadState {
 
 /**
  * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
- * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn. A workflow
- * stays that is open at a client tool call, for it goes on when the output has been posted.
+ * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn. The workflow
+ * stays that is open at a client tool call, the last one, for it goes on when the output has been posted.
  */
 export function withoutPending(state: ThreadState): ThreadState {
   if (state.pending.size === 0) return state;
   const waits = state.items.some((item) => item.type === "client_tool_call" && item.status === "pending");
-  const stays = (item: Item): boolean => !state.pending.has(item.id) || (waits && item.type === "workflow");
+  const last = state.items.findLast((item) => item.type === "workflow" && state.pending.has(item.id));
+  const stays = (item: Item): boolean => !state.pending.has(item.id) || (waits && item === last);
   return { ...state, items: state.items.filter(stays), pending: new Set() };
 }
 

@@ -78,6 +78,7 @@ test("what was begun and never done can be taken away", () => {
   const open: Item = { type: "workflow", id: "w", thread_id: "t", created_at: at, workflow: { type: "custom", tasks: [] } };
   const call: Item = { type: "client_tool_call", id: "c", thread_id: "t", created_at: at, status: "pending", call_id: "c", name: "f", arguments: {} };
   const waiting = run([
+    { type: "thread.item.added", item: { ...open, id: "ghost" } },
     { type: "thread.item.added", item: open },
     { type: "thread.item.added", item: answer("b") },
     { type: "thread.item.done", item: call },
