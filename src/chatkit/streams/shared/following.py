@@ -192,6 +192,7 @@ class Follower:
         self._cursors: dict[str, int] = {}
         self._local_turns = 0
         self._task: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._waits = False
         self._checked_at = self._loop.time()
 
@@ -251,6 +252,9 @@ class Follower:
 
     async def gone(self, *, cancel: bool = False) -> None:
         """Waits for the end of the task, if nothing needs it."""
+        if self._resting is not None:
+            # The last reader has left a moment ago.
+            await asyncio.wait({self._resting})
         task = self._task
         if task is None or not (cancel or self._is_idle()):
             return
@@ -269,6 +273,7 @@ class Follower:
     def _rest(self) -> None:
         if self._is_idle() and self._task is not None:
             task, self._task = self._task, None
+            self._resting = task
             task.cancel()
 
     def _wake(self) -> None:
