@@ -186,14 +186,18 @@ class Pipeline:
             since: When the first attempt began.
             alone: Whether what is stored and was not told can only be the turn's own; otherwise it stays, and is told.
         """
+        told = [item_id for item_id in {**self._pending, **dict.fromkeys(self._stored)} if item_id != keep]
+        shown = set(self._shown)
+        # At once: nobody who comes now is to take them for the next attempt's.
+        for item_id in told:
+            self._send_removed(item_id, string_json(item_id))
+        self._shown |= shown
         unseen = await self.unseen_items(keep, since)
-        for item_id in [*self._pending, *(self._stored - self._pending.keys())]:
-            if item_id == keep:
-                continue
+        for item_id in told:
             # One that is pending in the log may have been stored in the moment before the worker died.
             if item_id in self._stored or await self._is_stored(item_id):
                 await self._store.delete_thread_item(self.thread.id, item_id, self._context)
-            self._send_removed(item_id, string_json(item_id))
+        self._shown.difference_update(told)
         self._pending.clear()
         self._stored &= {keep}
         if not alone:
