@@ -122,6 +122,42 @@ async def test_a_broken_stream_goes_on_behind_the_last_whole_event() -> None:
         assert server.requests[1]["params"] == {"thread_id": "thr_1", "after": "turn_1:2"}
 
 
+async def test_an_item_that_came_back_goes_on_growing() -> None:
+    item = {
+        "type": "assistant_message",
+        "id": "msg_1",
+        "thread_id": "thr_1",
+        "created_at": "2026-01-01T00:00:00Z",
+    }
+
+    def told(kind: str, text: str) -> dict[str, Any]:
+        return {"type": kind, "item": item | {"content": [{"type": "output_text", "text": text}]}}
+
+    async def begun_then_cut(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event(CREATED, "turn_1:1")
+        await reply.event(told("thread.item.added", "T"), "turn_1:2")
+        reply.cut()
+
+    async def state_then_more(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event(told("thread.item.replaced", "Ten"), "turn_1:3")
+        update = {
+            "type": "assistant_message.content_part.text_delta",
+            "content_index": 0,
+            "delta": "nis",
+        }
+        await reply.event({"type": "thread.item.updated", "item_id": "msg_1", "update": update}, "turn_1:4")
+        await reply.event(told("thread.item.done", "Tennis"), "turn_1:5")
+        await reply.turn_end("turn_1:5")
+        await reply.end()
+
+    async with scripted(begun_then_cut, state_then_more) as server, client(server.url) as chat:
+        async with chat.create_thread("hello") as stream:
+            seen = [stream.text async for _ in stream]
+        assert seen == ["", "T", "Ten", "Tennis", "Tennis"]
+
+
 async def test_what_a_dead_worker_showed_last_is_gone_at_the_end() -> None:
     message = {"type": "assistant_message", "thread_id": "thr_1", "created_at": "2026-01-01T00:00:00Z"}
 
@@ -144,6 +180,37 @@ async def test_what_a_dead_worker_showed_last_is_gone_at_the_end() -> None:
         async with chat.create_thread("hello") as stream:
             await stream.until_done()
         assert [shown.id for shown in stream.items] == ["msg_2"]
+
+
+async def test_a_workflow_that_waits_for_a_tool_stays_although_the_stream_came_back() -> None:
+    own = {"thread_id": "thr_1", "created_at": "2026-01-01T00:00:00Z"}
+    workflow = {**own, "type": "workflow", "id": "wf_1", "workflow": {"type": "custom", "tasks": []}}
+    call = {
+        **own,
+        "type": "client_tool_call",
+        "id": "call_1",
+        "call_id": "c",
+        "name": "where",
+        "arguments": {},
+    }
+
+    async def begun_then_cut(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event(CREATED, "turn_1:1")
+        await reply.event({"type": "thread.item.added", "item": {**workflow, "id": "wf_0"}}, "turn_1:2")
+        reply.cut()
+
+    async def called(request: dict[str, Any], reply: Reply) -> None:
+        await reply.begin()
+        await reply.event({"type": "thread.item.added", "item": workflow}, "turn_1:901")
+        await reply.event({"type": "thread.item.done", "item": {**call, "status": "pending"}}, "turn_1:902")
+        await reply.turn_end("turn_1:902")
+        await reply.end()
+
+    async with scripted(begun_then_cut, called) as server, client(server.url) as chat:
+        async with chat.create_thread("hello") as stream:
+            await stream.until_done()
+        assert [shown.id for shown in stream.items] == ["wf_1", "call_1"]
 
 
 async def test_a_stream_that_ends_without_its_end_mark_goes_on_too() -> None:

@@ -182,3 +182,100 @@ async def test_a_message_that_is_sent_again_to_another_worker_is_the_same_turn(
     telling.go_on.set()
     assert decode(await drain(again)) == decode(await drain(result))
     await closed(first, second)
+
+
+async def test_a_message_that_is_sent_again_while_its_worker_makes_room_for_it_is_the_same_turn(
+    make: Make,
+) -> None:
+    """The first worker has bound the key, and waits for an earlier turn to be stopped: nobody knows its own yet."""
+    leaving, left = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_leave(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("One")
+        yield delta(" two")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await left.wait()
+
+    running, first, second = make(slow_to_leave), make(concurrency="interrupt"), make(concurrency="interrupt")
+    thread_id, _, result = await begun(running)
+    key = {"idempotency_key": "k1", "resumable": True}
+    sent = asyncio.ensure_future(first.say(thread_id, metadata=key))
+    async with asyncio.timeout(LIMIT):
+        await leaving.wait()
+        again = asyncio.ensure_future(second.say(thread_id, metadata=key))
+        while not await knows_key(second, again):
+            await asyncio.sleep(0.01)
+        left.set()
+        streams = await asyncio.gather(sent, again)
+    assert len({stream.turn_id for stream in streams}) == 1
+    for stream in (*streams, result):
+        await drain(stream)
+    items = await second.items(thread_id)
+    assert [item.type for item in items].count("user_message") == 2
+    assert texts(items) == ["One two", "Hello!"]
+    await closed(running, first, second)
+
+
+async def knows_key(server: ScriptedServer, sending: asyncio.Future[Any]) -> bool:
+    """Whether the second sending has asked twice for the turn that the key is bound to, or is over."""
+    log = server._chatkit_turns().log
+    if not hasattr(log, "asked"):
+        log.asked = 0
+        ended = log.ended
+
+        async def counted(turn_id: str) -> Any:
+            log.asked += 1
+            return await ended(turn_id)
+
+        log.ended = counted
+    return sending.done() or log.asked >= 4
+
+
+@pytest.mark.parametrize("waits", ["turns.stop", "enqueue"])
+async def test_who_asks_a_worker_that_leaves_its_turn_to_another_waits_for_that_one(
+    redis_url: str, tmp_path: Path, telling: Telling, waits: str
+) -> None:
+    lease, prefix = 0.5, new_id("test") + ":"
+
+    def made() -> ScriptedServer:
+        log = RedisStreamLog(redis_url, prefix=prefix, lease=lease)
+        server = ScriptedServer(
+            telling,
+            SQLiteStore(str(tmp_path / "chat.db")),
+            stream_log=log,
+            rerun_on_crash=1,
+            concurrency="enqueue",
+        )
+        server.dump_context = server.load_context = lambda context: context
+        return server
+
+    first, second = made(), made()
+    thread_id, _, result = await begun(first)
+    turn = first._chatkit_turns()._running[result.turn_id]
+    # It leaves while somebody waits for it.
+    if waits == "turns.stop":
+        turn.request_stop("shutdown")
+        asking = asyncio.ensure_future(first.ask("turns.stop", thread_id=thread_id))
+    else:
+        queued = await first.say(thread_id, metadata=RESUMABLE)
+        asking = asyncio.ensure_future(drain(queued))
+        turn.request_stop("shutdown")
+    await turn.finished.wait()
+    assert turn.moved
+    async with asyncio.timeout(LIMIT):
+        while not await second.recover():
+            await asyncio.sleep(0.02)
+    if waits == "turns.stop":
+        assert (await asking)["stopped"] == [result.turn_id]
+        assert await second._chatkit_turns().log.active(thread_id) == []
+    else:
+        assert not asking.done()
+        assert texts(await second.items(thread_id)) == []
+        telling.go_on.set()
+        await asking
+        texts_of_both = texts(await second.items(thread_id))
+        assert texts_of_both == ["One two three"], "the later message's answer has the same id"
+    await closed(first, second)

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import NotFoundError
+from chatkit.errors import NotFoundError, StoreUnavailableError
+from chatkit.ids import utc_now
 from chatkit.server.wire import item_json
+from chatkit.store.base import Fence, current_fence
 from chatkit.streams.base import InterruptedTurn, LogEntry, TurnInfo
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.streams.snapshot import added_event, done_event
-from chatkit.types import CustomTask, Workflow, WorkflowItem, to_wire
+from chatkit.types import CustomTask, HiddenContextItem, Workflow, WorkflowItem, to_wire
 from tests.server.recorded.plain_store import PlainStore
 from tests.server.support import ADA, BOB, ScriptedServer, decode, delta, done, drain, message, silent, texts
 
@@ -212,6 +214,112 @@ async def test_a_turn_is_run_again_from_its_message_for_the_readers_that_it_has(
     assert told[-1]["item"]["content"][0]["text"] == "Whole at last"
     assert asked == [(log.left_behind[0].info.user_item_id, ADA)]
     assert [item.id for item in await server.items(thread_id)][1:] == ["msg_2"]
+
+
+async def test_what_the_dead_worker_had_stored_and_not_told_does_not_stay_beside_the_next_attempt(
+    store: Any,
+) -> None:
+    server, _, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    await server._chatkit_store().add_thread_item(
+        thread_id, message("Partial text, and the end", "msg_1"), ADA
+    )
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Whole at last", "msg_2")
+
+    server.script = again
+    assert await server.recover() == 1
+    await resumed(server, thread_id, 6)
+    assert texts(await server.items(thread_id)) == ["Whole at last"]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_was_stored_and_never_told_goes_too_if_it_can_only_be_the_turns_own(
+    store: Any, alone: bool
+) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    full = server._chatkit_store()
+    await full.add_thread_item(thread_id, message("Stored, and never told", "msg_last"), ADA)
+    await full.add_thread_item(
+        thread_id, HiddenContextItem(id="hidden", thread_id=thread_id, content="Clicked"), ADA
+    )
+    if not alone:
+        other = TurnInfo("turn_action", thread_id, owner="ada")
+        await log.open(other, snapshot=lambda _: [], on_stop=lambda: None)
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Whole at last", "msg_2")
+
+    server.script = again
+    assert await server.recover() == 1
+    events = await resumed(server, thread_id, 6)
+    removed = [event["item_id"] for event in events if event["type"] == "thread.item.removed"]
+    assert ("msg_last" in removed) == alone
+    told = [event["item"]["id"] for event in events if event.get("item")]
+    expected = ["msg_2"] if alone else ["msg_last", "msg_2"]
+    assert told == expected
+    items = [item.id for item in await server.items(thread_id) if item.type == "assistant_message"]
+    assert items == expected
+    assert (await full.load_item(thread_id, "hidden", ADA)).content == "Clicked"
+
+
+async def test_readers_hear_of_what_was_stored_in_the_last_moment(store: Any) -> None:
+    server, _, thread_id = await crashed(store, shared=True)
+    full = server._chatkit_store()
+    await full.add_thread_item(thread_id, message("Stored, and never told", "msg_last"), ADA)
+    hidden = HiddenContextItem(id="hidden", thread_id=thread_id, content="secret")
+    await full.add_thread_item(thread_id, hidden, ADA)
+    newer = (await server.items(thread_id))[0].model_copy(update={"id": "msg_newer", "created_at": utc_now()})
+    await full.add_thread_item(thread_id, newer, ADA)
+    await full.add_thread_item(thread_id, message("Of the newer message", "msg_other"), ADA)
+    assert await server.recover() == 1
+    told = await resumed(server, thread_id, 6)
+    shown = [event["item"]["id"] for event in told if event["type"] == "thread.item.done"]
+    assert sorted(shown) == ["msg_1", "msg_last", "wf"]
+
+
+async def test_a_turn_that_was_to_stop_is_not_run_again(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=Rerunning)
+    log.left_behind[0] = replace(log.left_behind[0], stop=True)
+    await finalised_without_rerun(server, log, thread_id)
+
+
+@pytest.mark.parametrize("kind", [ScriptedServer, Rerunning])
+async def test_a_claim_that_ran_out_meanwhile_is_left_to_others(store: Any, kind: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=kind)
+    log.holds_claim = lambda turn_id: False
+    token = await server._chatkit_store().begin_turn(thread_id, "turn_dead", ADA)
+    assert await server.recover() == 0
+    # Whoever has the turn now may write.
+    current_fence.set(Fence("turn_dead", token))
+    await server._chatkit_store().put_thread_item(thread_id, message("Mine", "msg_mine"), ADA)
+    assert texts(await server.items(thread_id)) == ["Mine"]
+    assert log.settled == []
+
+
+async def test_a_store_that_is_away_as_a_turn_begins_again_costs_no_text(store: Any) -> None:
+    server, log, _ = await crashed(store, shared=True, kind=Rerunning)
+    full, left = server._chatkit_store(), []
+
+    async def away(*args: Any) -> int:
+        raise StoreUnavailableError
+
+    async def take_over(turn: InterruptedTurn, **rest: Any) -> Any:
+        writer = await MemoryStreamLog.take_over(log, turn, **rest)
+        assert writer is not None
+
+        async def hand_over() -> bool:
+            left.append(turn.info.id)
+            return True
+
+        writer.hand_over = hand_over
+        return writer
+
+    log.take_over = take_over
+    full.begin_turn = away
+    assert await server.recover() == 0
+    assert left == ["turn_dead"], "the next one to claim it runs it again"
+    assert log.settled == []
 
 
 async def finalised_without_rerun(server: Any, log: Any, thread_id: str) -> None:

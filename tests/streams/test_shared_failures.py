@@ -243,6 +243,109 @@ async def test_events_that_a_crash_of_the_server_took_are_written_again() -> Non
         await reading.close()
 
 
+@contextmanager
+def old_redis() -> Iterator[tuple[RedisServer, Callable[[], None]]]:
+    """Runs a server that has, after a crash, what it had when the function that comes with it was called."""
+    import redis
+
+    # As with Redis' own settings, where a copy is written now and then; or after a failover to a replica.
+    with redis_server("--save", "", "--appendonly", "no") as server:
+
+        def remember() -> None:
+            with redis.Redis.from_url(server.url) as client:
+                client.save()
+
+        yield server, remember
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.5 * LEASE])
+async def test_turns_that_began_after_what_a_server_remembers_are_written_again(seconds: float) -> None:
+    with old_redis() as (server, remember):
+        writing, reading = (RedisStreamLog(server.url, lease=LEASE, timeout=1) for _ in range(2))
+        _, earlier = await open_turn(writing)
+        await asyncio.to_thread(remember)
+        info, writer = await open_turn(writing)
+        plain, plain_writer = await open_turn(writing, resumable=False)
+        for number in range(1, 6):
+            writer.append(event(number))
+            await writer.flush()
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
+        for number in range(6, 11):
+            writer.append(event(number))
+        # Nobody can have taken over what is not told to a server that is down, however long it is.
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(20):
+            while not await reading_finds(reading, info.id):
+                await asyncio.sleep(0.02)
+        assert not writer.lost
+        assert plain_writer.lost == (seconds > LEASE)
+        writer.append(event(11))
+        for closing in (writer, plain_writer, earlier):
+            await closing.close(EndState.COMPLETED)
+        assert await rest_of(await reader_of(reading, info.id)) == entries(1, 11)
+        assert await reading.find(plain.id) is None
+        await writing.close()
+        await reading.close()
+
+
+async def test_a_turn_whose_end_a_server_forgot_does_not_run_for_ever() -> None:
+    with old_redis() as (server, remember):
+        writing, reading = (RedisStreamLog(server.url, lease=LEASE, timeout=1) for _ in range(2))
+        going, lasting = await open_turn(writing)
+        ended, writer = await open_turn(writing)
+        plain, plain_writer = await open_turn(writing, resumable=False)
+        for appending in (writer, plain_writer):
+            appending.append(event(1))
+            await appending.flush()
+        await asyncio.to_thread(remember)
+        await writer.close(EndState.COMPLETED)
+        await plain_writer.close(EndState.COMPLETED)
+        assert await reading.active("thr_a") == [going]
+        await asyncio.to_thread(server.restart)
+        async with asyncio.timeout(20):
+            left = [ended, plain, going]
+            while left != [going]:
+                for log in (writing, reading):
+                    for found in await log.claim_interrupted():
+                        # Of a turn that nobody can come back to, nobody knows that it ended here.
+                        assert found.info == plain
+                        await log.settle(found.info.id)
+                left = await reading.active("thr_a")
+                await asyncio.sleep(0.1)
+        reader = await reader_of(reading, ended.id)
+        assert await rest_of(reader) == entries(1, 1)
+        assert reader.end is EndState.INTERRUPTED
+        lasting.append(event(1))
+        await lasting.close(EndState.COMPLETED)
+        assert await rest_of(await reader_of(reading, going.id)) == entries(1, 1)
+        await writing.close()
+        await reading.close()
+
+
+async def test_a_turn_that_began_for_the_server_only_does_not_run_for_ever(empty_redis: RedisServer) -> None:
+    writing, reading = (RedisStreamLog(empty_redis.url, lease=LEASE, timeout=0.5) for _ in range(2))
+    going, lasting = await open_turn(writing)
+    empty_redis.pause()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await open_turn(writing)
+    finally:
+        empty_redis.go_on()
+    async with asyncio.timeout(20):
+        # What the server was told while it stood still it does now.
+        while len(await reading.active("thr_a")) == 1:
+            await asyncio.sleep(0.02)
+        while await reading.active("thr_a") != [going]:
+            for log in (writing, reading):
+                for found in await log.claim_interrupted():
+                    await log.settle(found.info.id)
+            await asyncio.sleep(0.1)
+    await lasting.close(EndState.COMPLETED)
+    await writing.close()
+    await reading.close()
+
+
 async def test_a_restart_of_postgres_loses_nothing() -> None:
     with postgres_server() as server:
         writing, reading = (PostgresStreamLog(server.url, lease=LEASE) for _ in range(2))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
@@ -377,6 +378,28 @@ def test_saves_that_overlap_are_read_once_and_nothing_behind_a_gap() -> None:
     assert sqlite_log._entries(chunks) == entries(12)
     assert sqlite_log._entries([*chunks, chunk(14, 15)]) == entries(12)
     assert sqlite_log._entries([]) == []
+
+
+async def test_each_process_that_takes_a_turn_over_has_numbers_of_its_own(database: CountingDatabase) -> None:
+    """The readers of a process that dies at once have seen what it appended, and the file has not."""
+    dead = SQLiteStreamLog(database, worker=dead_worker)
+    writer = await open_turn(dead, "turn_a", resumable=True)
+    append(writer, 2)
+    await writer.flush()
+    numbers = [2]
+    for attempt in (2, 3):
+        log = SQLiteStreamLog(database, worker=dead_worker)
+        (found,) = await log.claim_interrupted()
+        assert found.entries == entries(2)
+        again = replace(found, info=replace(found.info, attempt=attempt))
+        taken = await log.take_over(again, snapshot=lambda _: [], on_stop=lambda: None)
+        assert taken is not None
+        numbers.append(taken.append(event(3)))
+    await taken.flush()
+    assert numbers[1] - numbers[0] > 1000
+    assert numbers[2] - numbers[1] > 1000
+    (found,) = await SQLiteStreamLog(database).claim_interrupted()
+    assert found.entries == [*entries(2), LogEntry(numbers[2], event(3))]
 
 
 async def test_a_save_that_was_cut_off_is_repeated_without_a_double(database: CountingDatabase) -> None:

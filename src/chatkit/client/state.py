@@ -6,6 +6,7 @@ from chatkit.errors import InvalidEventError
 from chatkit.reduce import ItemAccumulator, accumulator
 from chatkit.types import (
     AssistantMessageItem,
+    ClientToolCallItem,
     ErrorEvent,
     Thread,
     ThreadCreatedEvent,
@@ -34,6 +35,7 @@ class TurnState:
         self.thread: Thread | None = None
         self.error: ErrorEvent | None = None
         self._items: dict[str, ThreadItem | ItemAccumulator] = {}
+        self._unconfirmed: set[str] = set()
 
     def apply(self, event: ThreadStreamEvent) -> None:
         """Takes in one event; the cost does not depend on what came before."""
@@ -44,10 +46,17 @@ class TurnState:
                     self._update(pending, event)
             case ThreadItemAddedEvent():
                 self._items[event.item.id] = accumulator(event.item)
-            case ThreadItemDoneEvent() | ThreadItemReplacedEvent():
+                self._unconfirmed.add(event.item.id)
+            case ThreadItemDoneEvent():
                 self._items[event.item.id] = event.item
+                self._unconfirmed.discard(event.item.id)
+            case ThreadItemReplacedEvent():
+                # A stream that came back begins with what is pending as it is now, and goes on with updates.
+                self._items[event.item.id] = accumulator(event.item)
+                self._unconfirmed.discard(event.item.id)
             case ThreadItemRemovedEvent():
                 self._items.pop(event.item_id, None)
+                self._unconfirmed.discard(event.item_id)
             case ThreadCreatedEvent() | ThreadUpdatedEvent():
                 self.thread = event.thread
             case ErrorEvent():
@@ -55,14 +64,27 @@ class TurnState:
             case _:
                 pass
 
-    def drop_pending(self) -> None:
-        """Forgets items that were begun and neither done nor removed: at the end of a turn, the server knows none.
+    def drop_unconfirmed(self) -> None:
+        """Forgets items that were begun, and that no later event has told to be known to the server.
 
-        A worker may have shown them in the moment before it died; another one ended the turn.
+        At the end of a turn these are what a worker showed in the moment before it died; another one ended the turn.
+        The workflow stays that is open at a client tool call, the last one, for it goes on when the output has been
+        posted.
         """
-        self._items = {
-            item_id: entry for item_id, entry in self._items.items() if not isinstance(entry, ItemAccumulator)
-        }
+        waits = any(
+            isinstance(entry, ClientToolCallItem) and entry.status == "pending"
+            for entry in self._items.values()
+        )
+        open_workflow = next(
+            (item_id for item_id in reversed(self._items) if self._is_open_workflow(item_id)), None
+        )
+        for item_id in self._unconfirmed - {open_workflow if waits else None}:
+            del self._items[item_id]
+        self._unconfirmed.clear()
+
+    def _is_open_workflow(self, item_id: str) -> bool:
+        entry = self._items[item_id]
+        return isinstance(entry, ItemAccumulator) and entry.type == "workflow"
 
     @property
     def items(self) -> list[ThreadItem]:

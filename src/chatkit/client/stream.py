@@ -160,7 +160,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
             if read.event is None:
                 self.status = read.status
                 if self._came_back:
-                    self._state.drop_pending()
+                    self._state.drop_unconfirmed()
                 continue
             self._state.apply(read.event)
             return read.event

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,6 +54,7 @@ from chatkit.types import (
     ThreadMetadata,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
+    UserMessageItem,
     WorkflowItem,
     to_wire,
 )
@@ -60,6 +62,9 @@ from chatkit.types import (
 __all__ = ["Pipeline"]
 
 logger = logging.getLogger("chatkit.server")
+
+_RECENT: Final = 50
+"""Items of a thread among which those are looked for that a dead worker stored last."""
 
 _EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
@@ -173,16 +178,68 @@ class Pipeline:
             case _:
                 self.state.keep(seq, data)
 
-    async def take_back(self, keep: str | None) -> None:
-        """Removes what an earlier attempt at the turn has stored and shown, but for the item named ``keep``."""
-        for item_id in [*self._pending, *(self._stored - self._pending.keys())]:
-            if item_id == keep:
-                continue
-            if item_id in self._stored:
-                await self._store.delete_thread_item(self.thread.id, item_id, self._context)
+    async def take_back(self, keep: str, since: datetime, *, alone: bool) -> None:
+        """Removes what earlier attempts at the turn have stored and shown.
+
+        Args:
+            keep: The user message that the turn answers.
+            since: When the first attempt began.
+            alone: Whether what is stored and was not told can only be the turn's own; otherwise it stays, and is told.
+        """
+        told = [item_id for item_id in {**self._pending, **dict.fromkeys(self._stored)} if item_id != keep]
+        shown = set(self._shown)
+        # At once: nobody who comes now is to take them for the next attempt's.
+        for item_id in told:
             self._send_removed(item_id, string_json(item_id))
+        self._shown |= shown
+        unseen = await self.unseen_items(keep, since)
+        for item_id in told:
+            # One that is pending in the log may have been stored in the moment before the worker died.
+            if item_id in self._stored or await self._is_stored(item_id):
+                await self._store.delete_thread_item(self.thread.id, item_id, self._context)
+        self._shown.difference_update(told)
         self._pending.clear()
-        self._stored &= {keep} if keep is not None else set()
+        self._stored &= {keep}
+        if not alone:
+            self.announce_unseen(unseen)
+            return
+        for item in unseen:
+            await self._store.delete_thread_item(self.thread.id, item.id, self._context)
+            # The readers of the worker that died may have heard of it.
+            self._send_removed(item.id, string_json(item.id))
+
+    async def _is_stored(self, item_id: str) -> bool:
+        return await find_item(self._store, self.thread.id, item_id, self._context) is not None
+
+    async def unseen_items(self, user_item_id: str | None, since: datetime) -> list[ThreadItem]:
+        """Returns what the turn had stored, oldest first, and had not sent when its worker died.
+
+        Args:
+            user_item_id: The user message that the turn answers, if any.
+            since: When the turn began.
+        """
+        page = await self._store.load_thread_items(self.thread.id, None, _RECENT, "desc", self._context)
+        unseen: list[ThreadItem] = []
+        for item in page.data:
+            if item.id == user_item_id:
+                break
+            if item.id in self._shown:
+                continue
+            if item.created_at < since:
+                break
+            if isinstance(item, UserMessageItem):
+                # What came behind a later message answers that one.
+                unseen.clear()
+            elif not is_hidden(item):
+                unseen.append(item)
+        unseen.reverse()
+        return unseen
+
+    def announce_unseen(self, items: Sequence[ThreadItem]) -> None:
+        """Sends items that are stored already."""
+        for item in items:
+            self._stored.add(item.id)
+            self._send_final(item.id, done_event(item_json(self._own(item))))
 
     def refuse_events(self) -> None:
         """Takes nothing more from the handler, which was left behind: only the error event that tells of it."""

@@ -195,8 +195,12 @@ class Planner:
             message=True,
         )
 
-    async def run_again(self, info: TurnInfo) -> TurnPlan | None:
+    async def run_again(self, info: TurnInfo, *, alone: bool) -> TurnPlan | None:
         """Plans a turn anew whose worker died.
+
+        Args:
+            info: The turn.
+            alone: Whether no other turn is known that may have stored items behind the message.
 
         Returns:
             None if that would be wrong: the turn answers no message, the message is gone or no longer the newest,
@@ -213,7 +217,7 @@ class Planner:
             return None
 
         async def opening(pipeline: Pipeline) -> None:
-            await pipeline.take_back(keep=item.id)
+            await pipeline.take_back(item.id, info.started_at, alone=alone)
 
         return TurnPlan(
             thread=thread,

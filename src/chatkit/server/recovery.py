@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import Token
+from dataclasses import replace
 from typing import Any, Final
 
 from chatkit.errors import NotFoundError, StoreError
@@ -52,8 +53,12 @@ class Recovery:
 
         async def end(turn: InterruptedTurn) -> bool:
             async with gate:
-                if await self._begun_again(turn, rerun):
-                    return True
+                if not self._log.holds_claim(turn.info.id):
+                    # This process stood still, or had many others to end: somebody else may have begun it again.
+                    return False
+                begun = await self._begun_again(turn, rerun)
+                if begun is not False:
+                    return bool(begun)
                 takes_owners = store.knows_owners and turn.info.owner is not None
                 context = (
                     OwnerContext(str(turn.info.owner))
@@ -84,9 +89,13 @@ class Recovery:
 
     async def _begun_again(
         self, turn: InterruptedTurn, rerun: Callable[[InterruptedTurn], Awaitable[bool]]
-    ) -> bool:
+    ) -> bool | None:
+        """Tells whether it was begun again; None if that, or its end, has to be tried later, here or elsewhere."""
         try:
             return await rerun(turn)
+        except StoreError:
+            logger.exception("Running turn %s again failed; it is tried again later", turn.info.id)
+            return None
         except Exception:
             logger.exception("Turn %s of a worker that died could not be run again", turn.info.id)
             return False
@@ -105,7 +114,8 @@ class Recovery:
             for item in kept:
                 if not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
-            await self._tell_readers(turn, pipeline, kept)
+            unseen = await pipeline.unseen_items(info.user_item_id, info.started_at)
+            await self._tell_readers(turn, pipeline, unseen, await pipeline.stored_of(kept))
             await store.end_turn(info.id, token, context)
         except StoreError:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
@@ -120,15 +130,20 @@ class Recovery:
                 current_fence.reset(fence)
         return True
 
-    async def _tell_readers(self, turn: InterruptedTurn, pipeline: Pipeline, kept: list[ThreadItem]) -> None:
-        """Sends how the turn's items ended, and why, to those who read it in other processes."""
-        writer: TurnWriter | None = await self._log.take_over(turn, snapshot=pipeline.state, on_stop=_ignore)
+    async def _tell_readers(
+        self, turn: InterruptedTurn, pipeline: Pipeline, unseen: list[ThreadItem], kept: list[ThreadItem]
+    ) -> None:
+        """Sends what else was stored, how the turn's items ended, and why, to those who read it in other processes."""
+        # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
+        taken = replace(turn, info=replace(turn.info, attempt=turn.info.attempt + 1))
+        writer: TurnWriter | None = await self._log.take_over(taken, snapshot=pipeline.state, on_stop=_ignore)
         if writer is None:
             await self._log.settle(turn.info.id)
             return
         pipeline.writer = writer
         try:
-            await pipeline.announce_closed(await pipeline.stored_of(kept))
+            pipeline.announce_unseen(unseen)
+            await pipeline.announce_closed(kept)
             pipeline.accept(interrupted_event())
         finally:
             await writer.close(EndState.INTERRUPTED)

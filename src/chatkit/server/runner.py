@@ -181,7 +181,9 @@ class Runner:
             token = await store.begin_turn(info.thread_id, info.id, context)
         except BaseException:
             self._forget(turn)
-            await writer.close(EndState.INTERRUPTED)
+            # Whoever has the store within reach keeps what the turn had produced.
+            if not await writer.hand_over():
+                await writer.close(EndState.INTERRUPTED)
             raise
         finally:
             turn.begun.set()
@@ -256,6 +258,8 @@ class Runner:
         async def wait_for_others() -> None:
             for turn in earlier:
                 await self._wait_finished(turn)
+                if turn.goes_on_elsewhere:
+                    await self.log.wait_closed(turn.info.id)
             for turn_id in elsewhere:
                 await self.log.wait_closed(turn_id)
             await pipeline.reload_thread()
@@ -319,8 +323,10 @@ class Runner:
                 turn.request_stop_from_anywhere()
         for turn in mine:
             await self._wait_finished(turn)
+            if turn.goes_on_elsewhere and reason != "shutdown":
+                elsewhere = [*elsewhere, turn.info.id]
         stopped = [turn_id for turn_id in elsewhere if await self.log.stop(turn_id)]
-        return [turn.info.id for turn in mine] + stopped
+        return list(dict.fromkeys([turn.info.id for turn in mine] + stopped))
 
     async def drain(self, seconds: float) -> None:
         """Takes no new turns, waits for the running ones, and ends those that are not over in time as interrupted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -32,7 +33,7 @@ from chatkit.server.replay import replay_from_store
 from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
 from chatkit.server.turn import TurnPlan
-from chatkit.store.base import Store, usual_owner
+from chatkit.store.base import Store, find_item, usual_owner
 from chatkit.streams.base import EndState, EventId, InterruptedTurn, KeyClaim, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
@@ -65,6 +66,9 @@ __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext", default=Any)
 
+_BEGINNING = 5.0
+"""Seconds for which a message that was sent again waits for the worker that got it first to begin its turn."""
+_BEGINNING_PAUSE = 0.1
 _RECOVER_EVERY = 10.0
 """Seconds after which a request looks for turns that another process left behind."""
 
@@ -272,11 +276,18 @@ class ChatKitServer(Handlers[TContext]):
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; tells whether it did."""
         saved = turn.info.context
-        if saved is None or turn.info.attempt > self.rerun_on_crash:
+        if saved is None or turn.stop or turn.info.attempt > self.rerun_on_crash:
             return False
         loaded = self.load_context(json.loads(saved))
         context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
-        plan = await self._chatkit_planner(context).run_again(turn.info)
+        log, thread_id = self._chatkit_turns().log, turn.info.thread_id
+        others = {
+            info.id
+            for info in (*await log.active(thread_id), await log.latest(thread_id))
+            if info is not None
+        }
+        alone = others <= {turn.info.id}
+        plan = await self._chatkit_planner(context).run_again(turn.info, alone=alone)
         return plan is not None and await self._chatkit_turns().begin_again(
             turn,
             plan,
@@ -428,8 +439,21 @@ class ChatKitServer(Handlers[TContext]):
             # The first sending may be what made the thread refuse messages.
             plan = refused
             claim = KeyClaim(turn_id, "", mark, fresh=True)
-        claim = await log.claim_key(owner, key, claim)
-        if not claim.fresh:
+        mine = claim
+        claim = await log.claim_key(owner, key, mine)
+        if claim.fresh:
+            try:
+                if isinstance(plan, RequestError):
+                    raise plan
+                resumable = is_resumable(request)
+                return await self._chatkit_start(
+                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
+                )
+            except BaseException:
+                await log.release_key(owner, key, mine)
+                raise
+        patience = time.monotonic() + _BEGINNING
+        while not claim.fresh:
             if claim.fingerprint != mark:
                 raise InvalidRequestError(
                     "This idempotency key was used for another request. Make a new key."
@@ -437,19 +461,16 @@ class ChatKitServer(Handlers[TContext]):
             again = await self._chatkit_sent_before(request, claim, context)
             if again is not None:
                 return again
-        try:
             if isinstance(plan, RequestError):
+                await log.release_key(owner, key, claim)
                 raise plan
-            if claim.fresh:
-                resumable = is_resumable(request)
-                return await self._chatkit_start(
-                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
-                )
-        except BaseException:
-            await log.release_key(owner, key)
-            raise
-        # The message was deleted since, or its process died before it was stored: it is a new one.
-        await log.release_key(owner, key)
+            if await log.ended(claim.turn_id) is not None or time.monotonic() > patience:
+                # The message was deleted since, or its process died before it was stored: it is a new one.
+                break
+            # Another worker may be about to begin it, and has to stop an earlier turn first.
+            await asyncio.sleep(_BEGINNING_PAUSE)
+            claim = await log.claim_key(owner, key, mine)
+        await log.release_key(owner, key, claim)
         return await self._chatkit_once(request, make_plan, context)
 
     async def _chatkit_sent_before(
@@ -479,11 +500,8 @@ class ChatKitServer(Handlers[TContext]):
             or claim.user_item_id is None
         ):
             return False
-        try:
-            await self._chatkit_store().load_item(claim.thread_id, claim.user_item_id, context)
-        except NotFoundError:
-            return True
-        return False
+        stored = await find_item(self._chatkit_store(), claim.thread_id, claim.user_item_id, context)
+        return stored is None
 
     async def _chatkit_resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after

@@ -133,6 +133,11 @@ class Turn:
         """The turn's log."""
         return self.pipeline.writer
 
+    @property
+    def goes_on_elsewhere(self) -> bool:
+        """Whether the turn is over here only: another worker has it, or will."""
+        return self.moved or self.lost_lease
+
     def request_stop(self, reason: StopReason = "stop") -> None:
         """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
         if reason == "shutdown":

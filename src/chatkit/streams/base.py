@@ -221,10 +221,18 @@ class InterruptedTurn:
         info: The turn.
         entries: The events that reached the log, oldest first. Where the log keeps a window only, a snapshot (events
             numbered 0, the last one with the number that the snapshot covers) stands for those before it.
+        stop: Whether somebody had asked the turn to stop.
     """
 
     info: TurnInfo
     entries: list[LogEntry]
+    stop: bool = False
+
+    @property
+    def next_base(self) -> int:
+        """Number behind which the events of whoever goes on with the turn begin, by the ``attempt`` of its ``info``."""
+        last_seq = max((entry.seq for entry in self.entries), default=0)
+        return last_seq + JUMP * max(1, self.info.attempt - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,12 +315,16 @@ class StreamLog(ABC):
         return None
 
     @abstractmethod
-    async def release_key(self, owner: str | None, key: str) -> None:
-        """Frees a key whose turn never began."""
+    async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
+        """Frees a key whose turn never began; with ``claim``, only while the key is bound to that."""
 
     async def claim_interrupted(self) -> list[InterruptedTurn]:
         """Returns the turns whose worker died, each to one caller only."""
         return []
+
+    def holds_claim(self, turn_id: str) -> bool:
+        """Whether a claim of this process still stands, as far as it can know without asking; True by default."""
+        return True
 
     async def settle(self, turn_id: str, events: Sequence[bytes] = ()) -> None:
         """Ends a claimed turn as interrupted, after it was finalised; ``take_over`` does so as well.
@@ -326,12 +338,13 @@ class StreamLog(ABC):
     async def take_over(
         self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
     ) -> TurnWriter | None:
-        """Returns a writer that goes on with a claimed turn, whose next event follows the last of its ``entries``.
+        """Returns a writer that goes on with a claimed turn, whose numbers go on far behind its ``entries``.
 
-        Readers of the turn get what is appended, and its end; closing the writer settles the turn.
+        They are ``JUMP`` apart for each attempt before this one, for each may have shown its own readers events that
+        nobody could save. Readers of the turn get what is appended, and its end; closing the writer settles the turn.
 
         Args:
-            turn: The turn as it was claimed, its ``info`` as it is to be from now on.
+            turn: The turn as it was claimed, its ``info`` as it is to be from now on, with an ``attempt`` of its own.
             snapshot: Asked for the state when a reader's cursor is older than the kept window.
             on_stop: Called when a stop of the turn is requested.
 

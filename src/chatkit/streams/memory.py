@@ -16,7 +16,6 @@ from typing import Final
 
 from chatkit.errors import InvalidRequestError
 from chatkit.streams.base import (
-    JUMP,
     EndState,
     InterruptedTurn,
     KeyClaim,
@@ -272,7 +271,7 @@ class MemoryStreamLog(StreamLog):
         self._forget_old()
         taken = MemoryTurn(turn.info, snapshot, on_stop)
         # Every reader gets the state: what the dead process could not save may be among what it has.
-        taken.last_seq = JUMP + (turn.entries[-1].seq if turn.entries else 0)
+        taken.last_seq = turn.next_base
         return self._begin(taken)
 
     def _begin(self, turn: MemoryTurn) -> MemoryTurnWriter:
@@ -367,5 +366,7 @@ class MemoryStreamLog(StreamLog):
     async def ended(self, turn_id: str) -> EndState | None:
         return self._ends.get(turn_id)
 
-    async def release_key(self, owner: str | None, key: str) -> None:
-        self._keys.pop((owner, key), None)
+    async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
+        held = self._keys.get((owner, key))
+        if held is not None and (claim is None or held[0].turn_id == claim.turn_id):
+            del self._keys[owner, key]

@@ -220,13 +220,13 @@ class SQLiteStreamLog(MemoryStreamLog):
 
         return await self._database.write(bind)
 
-    async def release_key(self, owner: str | None, key: str) -> None:
+    async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
         """Frees a key whose turn never began.
 
         Raises:
             StoreError: The database cannot be used.
         """
-        row = {"owner": owner or "", "key": key}
+        row = {"owner": owner or "", "key": key, "turn_id": None if claim is None else claim.turn_id}
         await self._database.write(
             lambda connection: connection.execute(QUERIES["release_key"], row).rowcount
         )
@@ -290,7 +290,8 @@ def _entries(chunks: Iterable[tuple[int, bytes]]) -> list[LogEntry]:
     for first_seq, events in chunks:
         for seq, data in enumerate(events.split(SEPARATOR), first_seq):
             # A save that was repeated after it had been cut off may overlap the one before.
-            if seq in {last_seq + 1, last_seq + JUMP + 1}:
+            # Whoever took the turn over began far behind the one before.
+            if seq == last_seq + 1 or seq > last_seq + JUMP:
                 entries.append(LogEntry(seq, data))
                 last_seq = seq
     return entries

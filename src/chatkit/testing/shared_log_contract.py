@@ -10,11 +10,12 @@ Example::
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from chatkit.errors import InvalidRequestError, StaleTurnError
 from chatkit.streams.base import (
@@ -327,6 +328,49 @@ class SharedStreamLogContract(ABC):
 
         self._run(scenario, workers=3)
 
+    def test_each_attempt_has_numbers_of_its_own_though_none_of_it_was_saved(self) -> None:
+        async def scenario(dead: StreamLog, *others: StreamLog) -> None:
+            info, writer = await open_turn(dead, turn("thr_a", resumable=True))
+            writer.append(event(1))
+            await patient(writer.flush())
+            await dead.close()
+            numbers = [1]
+            for attempt, log in enumerate(others, 2):
+                found = (await _claimed(log))[0]
+                assert found.entries == entries(1, 1)
+                again = replace(found, info=replace(info, attempt=attempt))
+                mine = await log.take_over(again, snapshot=_Gone(), on_stop=_unasked)
+                assert mine is not None
+                # Its own readers see that; the server does not.
+                numbers.append(mine.append(event(2)))
+                await log.close()
+            assert all(later - earlier > 1000 for earlier, later in itertools.pairwise(numbers)), numbers
+
+        self._run(scenario, workers=4)
+
+    def test_whoever_claims_a_turn_learns_that_it_was_to_stop(self) -> None:
+        async def scenario(dead: StreamLog, other: StreamLog) -> None:
+            infos = [turn("thr_a", resumable=True) for _ in range(2)]
+            for info in infos:
+                _, writer = await open_turn(dead, info)
+                writer.append(event(1))
+                await patient(writer.flush())
+            await dead.close()
+            stopping = asyncio.ensure_future(other.stop(infos[0].id))
+            claimed: list[InterruptedTurn] = []
+            async with asyncio.timeout(20):
+                while len(claimed) < len(infos):
+                    claimed += await other.claim_interrupted()
+                    await asyncio.sleep(_PAUSE)
+            assert {found.info.id: found.stop for found in claimed} == {infos[0].id: True, infos[1].id: False}
+            for info in infos:
+                assert other.holds_claim(info.id)
+                await other.settle(info.id)
+                assert not other.holds_claim(info.id)
+            await patient(stopping)
+
+        self._run(scenario)
+
     def test_a_claim_that_is_over_gives_no_right_to_a_turn(self) -> None:
         async def scenario(dead: StreamLog, first: StreamLog, second: StreamLog) -> None:
             info, writer = await open_turn(dead, turn("thr_a", resumable=True))
@@ -368,6 +412,30 @@ class SharedStreamLogContract(ABC):
 
         self._run(scenario)
 
+    def test_who_waits_for_a_turn_that_is_handed_over_waits_for_its_next_worker(self) -> None:
+        async def scenario(leaving: StreamLog, other: StreamLog) -> None:
+            _, lasting = await open_turn(other, turn("thr_b"))
+            await asyncio.sleep(1.5 * self.lease)
+            info, writer = await open_turn(leaving, turn("thr_a", resumable=True))
+            waiting: list[asyncio.Future[Any]] = [
+                asyncio.ensure_future(leaving.wait_closed(info.id)),
+                asyncio.ensure_future(leaving.stop(info.id)),
+            ]
+            await asyncio.sleep(0)
+            assert await patient(writer.hand_over())
+            (found,) = await other.claim_interrupted()
+            mine = await other.take_over(found, snapshot=_Gone(), on_stop=_unasked)
+            assert mine is not None
+            mine.append(event(2))
+            await patient(mine.flush())
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in waiting)
+            await patient(mine.close(EndState.INTERRUPTED))
+            assert await patient(asyncio.gather(*waiting)) == [None, True]
+            await patient(lasting.close(EndState.COMPLETED))
+
+        self._run(scenario)
+
     def test_idempotency_keys_hold_across_workers(self) -> None:
         async def scenario(*logs: StreamLog) -> None:
             claims = [KeyClaim(f"turn_{n}", "thr_a", "body", fresh=True) for n in range(len(logs))]
@@ -376,7 +444,11 @@ class SharedStreamLogContract(ABC):
             )
             assert sum(answer.fresh for answer in answers) == 1
             assert len({answer.turn_id for answer in answers}) == 1
-            await logs[0].release_key("ada", "key")
+            bound = next(answer for answer in answers if answer.fresh)
+            others = [claim for claim in claims if claim.turn_id != bound.turn_id]
+            await logs[0].release_key("ada", "key", others[0])
+            assert not (await logs[1].claim_key("ada", "key", others[1])).fresh, "it was not that one's"
+            await logs[0].release_key("ada", "key", bound)
             assert (await logs[1].claim_key("ada", "key", claims[1])).fresh
             assert not (await logs[0].claim_key("ada", "key", claims[0])).fresh
 

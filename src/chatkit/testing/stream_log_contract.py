@@ -353,7 +353,9 @@ class StreamLogContract(ABC):
             assert await log.claim_key("ada", "another key", other) == other
             assert await log.claim_key("grace", "key", other) == other
             assert await log.claim_key(None, "key", other) == other
-            await log.release_key("ada", "key")
+            await log.release_key("ada", "key", other)
+            assert await log.claim_key("ada", "key", other) == held
+            await log.release_key("ada", "key", held)
             await log.release_key("ada", "key")
             assert await log.claim_key("ada", "key", other) == other
             assert await log.claim_key("grace", "key", mine) == KeyClaim(

@@ -407,8 +407,7 @@ export class Conversation {
     }
     this.#streams.delete(abort);
     this.reconnecting = false;
-    // A turn that was completed has left open only what goes on in the next one.
-    if (cameBack && ended !== null && ended !== "completed") this.state = without(this.state, unconfirmed);
+    if (cameBack && ended !== null) this.state = without(this.state, unconfirmed);
     if (failure && !this.state.failure) this.state = { ...this.state, failure };
     const stopped = this.#stopWanted || ended === "stopped";
     // A message has its own way: its bubble is there already. And another answer would take away the widget that acted.

@@ -110,12 +110,15 @@ export function settled(state: ThreadState): ThreadState {
 
 /**
  * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
- * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn.
+ * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn. The workflow
+ * stays that is open at a client tool call, the last one, for it goes on when the output has been posted.
  */
 export function without(state: ThreadState, ids: ReadonlySet<string>): ThreadState {
   if (ids.size === 0) return state;
-  const pending = new Set([...state.pending].filter((id) => !ids.has(id)));
-  return { ...state, items: state.items.filter((item) => !ids.has(item.id)), pending };
+  const open = pendingCall(state.items) && state.items.findLast((item) => item.type === "workflow" && ids.has(item.id));
+  const goes = (id: string): boolean => ids.has(id) && id !== open?.id;
+  const pending = new Set([...state.pending].filter((id) => !goes(id)));
+  return { ...state, items: state.items.filter((item) => !goes(item.id)), pending };
 }
 
 /** The state as the server has it; that a connection was lost is over where more has come through after all. */

@@ -87,6 +87,18 @@ test("a lost connection is over where the answer has come through after all", ()
   expect(caughtUp(told, { ...whole, failure: told.failure }).failure).toBe(told.failure);
 });
 
+test("the workflow that waits for a tool stays", () => {
+  const open: Item = { type: "workflow", id: "w", thread_id: "t", created_at: at, workflow: { type: "custom", tasks: [] } };
+  const call: Item = { type: "client_tool_call", id: "c", thread_id: "t", created_at: at, status: "pending", call_id: "c", name: "f", arguments: {} };
+  const waiting = run([
+    { type: "thread.item.added", item: { ...open, id: "ghost" } },
+    { type: "thread.item.added", item: open },
+    { type: "thread.item.added", item: answer("b") },
+    { type: "thread.item.done", item: call },
+  ]);
+  expect(ids(without(waiting, new Set(["ghost", "w", "b"])))).toEqual(["w", "c"]);
+});
+
 test("an error says whether it can be retried", () => {
   expect(run([{ type: "error", code: "stream.error", allow_retry: true }]).failure).toEqual({ message: null, code: "stream.error", allowRetry: true });
   expect(run([{ type: "error", code: "custom", message: "No" }]).failure?.allowRetry).toBe(false);

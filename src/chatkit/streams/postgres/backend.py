@@ -136,7 +136,7 @@ class PostgresBackend(Backend):
         rows = await self._rows("turns", thread_id)
         return [TurnRecord(load_info(info), EndState(ended) if ended else None) for info, ended in rows]
 
-    async def claim(self, worker: str, claim: str) -> list[TurnInfo]:
+    async def claim(self, worker: str, claim: str) -> list[tuple[TurnInfo, bool]]:
         if not await self._value("renew", worker, self._lease):
             return []
 
@@ -144,7 +144,10 @@ class PostgresBackend(Backend):
             return await transaction.rows(_SQL["claim"], claim, self._lease)
 
         # Not done twice: what was taken is then lost until the claim runs out.
-        return [load_info(row[0]) for row in await self._database.write(take)]
+        return [(load_info(info), stop) for info, stop in await self._database.write(take)]
+
+    async def held(self, worker: str) -> list[str]:
+        return [turn_id for (turn_id,) in await self._rows("held", worker)]
 
     async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
         await self._rows("renew", worker, self._lease)
@@ -166,8 +169,8 @@ class PostgresBackend(Backend):
         found_mark, found = json.loads(held)
         return None if found_mark == mark else load_claim(found)
 
-    async def release_key(self, owner: str, key: str) -> None:
-        await self._rows("release_key", _key(owner, key))
+    async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
+        await self._rows("release_key", _key(owner, key), None if claim is None else dump_claim(claim))
 
     async def ended(self, turn_id: str) -> EndState | None:
         found = await self._value("ended", turn_id)

@@ -133,7 +133,10 @@ WHERE id IN (
     WHERE t.ended IS NULL AND coalesce(t.claimed_until, w.expires_at, '-infinity') < clock_timestamp()
     FOR UPDATE OF t SKIP LOCKED
 )
-RETURNING info;
+RETURNING info, stop;
+
+-- name: held
+SELECT id FROM chatkit.stream_turns WHERE holder = $1 AND ended IS NULL;
 
 -- name: adopt
 UPDATE chatkit.stream_turns SET holder = $3, claimed_until = NULL, info = $4
@@ -178,7 +181,7 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING claim;
 
 -- name: release_key
-DELETE FROM chatkit.stream_keys WHERE key = $1;
+DELETE FROM chatkit.stream_keys WHERE key = $1 AND ($2::text IS NULL OR claim::json ->> 1 = $2);
 
 -- name: ended
 SELECT ended FROM chatkit.stream_ends WHERE turn_id = $1 AND forget_at > clock_timestamp();

@@ -58,4 +58,5 @@ VALUES (:owner, :key, :fingerprint, :turn_id, :thread_id, :user_item_id, :create
 SELECT turn_id, thread_id, fingerprint, user_item_id FROM stream_keys WHERE owner = :owner AND key = :key;
 
 -- name: release_key
-DELETE FROM stream_keys WHERE owner = :owner AND key = :key;
+DELETE FROM stream_keys
+WHERE owner = :owner AND key = :key AND (:turn_id IS NULL OR turn_id = :turn_id);

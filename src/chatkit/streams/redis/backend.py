@@ -215,8 +215,14 @@ class RedisBackend(Backend):
         answer = await self._call("turns", thread_id)
         return [TurnRecord(load_info(info), EndState(end.decode()) if end else None) for info, end in answer]
 
-    async def claim(self, worker: str, claim: str) -> list[TurnInfo]:
-        return [load_info(info) for info in await self._call("claim", worker, self._lease, claim)]
+    async def claim(self, worker: str, claim: str) -> list[tuple[TurnInfo, bool]]:
+        answer = await self._call("claim", worker, self._lease, claim)
+        return [(load_info(info), bool(stop)) for info, stop in answer]
+
+    async def held(self, worker: str) -> list[str]:
+        return [
+            turn_id.decode() for turn_id in await self._plain("SMEMBERS", f"{self._prefix}worker:{worker}")
+        ]
 
     async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
         epoch = await self._call("adopt", claim, worker, self._lease, info.id, dump_info(info))
@@ -236,8 +242,8 @@ class RedisBackend(Backend):
         held = await self._call("claim_key", _key(owner, key), dump_claim(claim), self._keys)
         return None if held is None else load_claim(held)
 
-    async def release_key(self, owner: str, key: str) -> None:
-        await self._plain("DEL", f"{self._prefix}key:{_key(owner, key)}")
+    async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
+        await self._call("release_key", _key(owner, key), "" if claim is None else dump_claim(claim))
 
     async def ended(self, turn_id: str) -> EndState | None:
         found = await self._plain("GET", f"{self._prefix}end:{turn_id}")

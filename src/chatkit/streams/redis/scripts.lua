@@ -203,11 +203,11 @@ if now - tonumber(redis.call('HGET', p .. 'since', worker)) < lease then
 end
 local answer = {}
 local function take(id, holder)
-  local turn = redis.call('HMGET', p .. 'turn:' .. id, 'h', 'e', 'i')
+  local turn = redis.call('HMGET', p .. 'turn:' .. id, 'h', 'e', 'i', 's')
   if turn[1] and not turn[2] and (not holder or turn[1] == holder) then
     redis.call('HSET', p .. 'turn:' .. id, 'h', claim)
     redis.call('ZADD', p .. 'claims', now + lease, id)
-    answer[#answer + 1] = turn[3]
+    answer[#answer + 1] = {turn[3], turn[4] and 1 or 0}
   elseif not holder then
     redis.call('ZREM', p .. 'claims', id)
   end
@@ -273,3 +273,10 @@ if redis.call('SET', p .. 'key:' .. ARGV[2], ARGV[3], 'NX', 'PX', ARGV[4]) then
   return false
 end
 return redis.call('GET', p .. 'key:' .. ARGV[2])
+
+-- name: release_key
+-- key, value that it must have, or nothing
+if ARGV[3] == '' or redis.call('GET', p .. 'key:' .. ARGV[2]) == ARGV[3] then
+  redis.call('DEL', p .. 'key:' .. ARGV[2])
+end
+return 1

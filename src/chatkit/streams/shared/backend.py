@@ -196,8 +196,8 @@ class Backend(ABC):
         """Returns the turns of a thread in the order in which they began."""
 
     @abstractmethod
-    async def claim(self, worker: str, claim: str) -> list[TurnInfo]:
-        """Takes the turns over whose worker's lease, or whose claim, has run out.
+    async def claim(self, worker: str, claim: str) -> list[tuple[TurnInfo, bool]]:
+        """Takes the turns over whose worker's lease, or whose claim, has run out; tells which were to stop.
 
         A worker whose own lease has not lasted for a whole lease so far takes nothing: the server may have been away,
         and everybody's lease have run out meanwhile.
@@ -206,6 +206,10 @@ class Backend(ABC):
             worker: The worker, whose lease is renewed.
             claim: The new holder of the turns.
         """
+
+    @abstractmethod
+    async def held(self, worker: str) -> list[str]:
+        """Returns the turns that the server takes for running in a worker."""
 
     @abstractmethod
     async def adopt(self, info: TurnInfo, claim: str, worker: str) -> str | None:
@@ -230,8 +234,8 @@ class Backend(ABC):
         """Binds a key; returns what it is bound to if it is bound already."""
 
     @abstractmethod
-    async def release_key(self, owner: str, key: str) -> None:
-        """Frees a key."""
+    async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
+        """Frees a key, if it is bound to ``claim``; None frees it in any case."""
 
     @abstractmethod
     async def ended(self, turn_id: str) -> EndState | None:

@@ -192,6 +192,7 @@ class Follower:
         self._cursors: dict[str, int] = {}
         self._local_turns = 0
         self._task: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._waits = False
         self._checked_at = self._loop.time()
 
@@ -232,12 +233,12 @@ class Follower:
         self._local_turns -= 1
         await self.gone()
 
-    def doubt(self, reader: RemoteReader) -> bool:
-        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for three leases."""
+    def doubt(self, reader: RemoteReader, *, leases: float = 3) -> bool:
+        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for so many leases."""
         now = self._loop.time()
         if reader.doubtful_since is None:
             reader.doubtful_since = now
-        if now - reader.doubtful_since > 3 * self._lease:
+        if now - reader.doubtful_since > leases * self._lease:
             reader.give_up()
             return True
         return False
@@ -251,6 +252,9 @@ class Follower:
 
     async def gone(self, *, cancel: bool = False) -> None:
         """Waits for the end of the task, if nothing needs it."""
+        if self._resting is not None:
+            # The last reader has left a moment ago.
+            await asyncio.wait({self._resting})
         task = self._task
         if task is None or not (cancel or self._is_idle()):
             return
@@ -269,6 +273,7 @@ class Follower:
     def _rest(self) -> None:
         if self._is_idle() and self._task is not None:
             task, self._task = self._task, None
+            self._resting = task
             task.cancel()
 
     def _wake(self) -> None:
@@ -330,6 +335,7 @@ class Follower:
                 elif standing is Standing.ENDED:
                     reader.lag()
                 elif standing is Standing.DEAD and reader.only_end:
-                    reader.give_up()
+                    # Whoever sweeps next ends the turn, if somebody does.
+                    self.doubt(reader, leases=1)
                 else:
                     self.doubt(reader)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
@@ -13,7 +15,6 @@ from typing import ClassVar, Final, TypeAlias
 from chatkit.errors import InvalidRequestError, StaleTurnError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.base import (
-    JUMP,
     EndState,
     InterruptedTurn,
     KeyClaim,
@@ -29,7 +30,7 @@ from chatkit.streams.memory import (
     WINDOW,
     MemoryStreamLog,
 )
-from chatkit.streams.shared.backend import Backend, TurnRecord, decode_parts
+from chatkit.streams.shared.backend import Backend, Save, TurnRecord, decode_parts
 from chatkit.streams.shared.following import Follower, RemoteReader
 from chatkit.streams.shared.outgoing import CROWD, OutgoingTurn, Sender
 
@@ -196,7 +197,8 @@ class SharedStreamLog(MemoryStreamLog):
         self.lease = lease
         self.sweep_seconds = min(_SWEEP, lease / 5)
         self._token = new_id("log")
-        self._claims: dict[str, str] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
+        self._strange: dict[str, float] = {}
         self._lock = Lock()
         self._sessions: _Sessions = {}
         self._process = os.getpid()
@@ -292,8 +294,14 @@ class SharedStreamLog(MemoryStreamLog):
 
     async def stop(self, turn_id: str) -> bool:
         """Requests a stop and waits for the turn's end; where its worker is dead, until its lease has run out."""
-        if turn_id in self._turns:
-            return await super().stop(turn_id)
+        turn = self._turns.get(turn_id)
+        if turn is not None:
+            if turn.end is not None:
+                return False
+            turn.on_stop()
+            await super().wait_closed(turn_id)
+            if not turn.moved:
+                return True
         session = await self._session()
         if not await session.backend.request_stop(turn_id):
             return False
@@ -301,9 +309,11 @@ class SharedStreamLog(MemoryStreamLog):
         return True
 
     async def wait_closed(self, turn_id: str) -> None:
-        if turn_id in self._turns:
+        turn = self._turns.get(turn_id)
+        if turn is not None:
             await super().wait_closed(turn_id)
-            return
+            if not turn.moved:
+                return
         session = await self._session()
         reader = RemoteReader(turn_id, 0, session.follower, session.backend, only_end=True)
         loaded = await session.backend.load(turn_id, 0)
@@ -322,8 +332,8 @@ class SharedStreamLog(MemoryStreamLog):
         held = await (await self._session()).backend.claim_key(owner or "", key, claim)
         return claim if held is None else replace(held, fresh=False)
 
-    async def release_key(self, owner: str | None, key: str) -> None:
-        await (await self._session()).backend.release_key(owner or "", key)
+    async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
+        await (await self._session()).backend.release_key(owner or "", key, claim)
 
     async def ended(self, turn_id: str) -> EndState | None:
         return await super().ended(turn_id) or await (await self._session()).backend.ended(turn_id)
@@ -338,12 +348,37 @@ class SharedStreamLog(MemoryStreamLog):
             StoreUnavailableError: The server cannot be reached.
         """
         backend = (await self._session()).backend
+        await self._end_forgotten(backend)
         claim = f"{self.holder()}/{new_id('claim')}"
-        turns: list[InterruptedTurn] = []
-        for info in await backend.claim(self.holder(), claim):
-            self._claims[info.id] = claim
-            turns.append(InterruptedTurn(info, await _entries(backend, info.id)))
-        return turns
+        until = time.monotonic() + self.lease
+        claimed = await backend.claim(self.holder(), claim)
+        self._claims |= {info.id: (claim, until) for info, _ in claimed}
+        return [InterruptedTurn(info, await _entries(backend, info.id), stop) for info, stop in claimed]
+
+    async def _end_forgotten(self, backend: Backend) -> None:
+        """Ends turns that the server wrongly takes for running here: nobody else would as long as this worker lives.
+
+        A crash or a failover may have taken their ends from a server; or their event loop was closed under them.
+        """
+        held = set(await backend.held(self.holder()))
+        with self._lock:
+            for session, _ in self._sessions.values():
+                held.difference_update(list(session.sender.turns))
+        now = time.monotonic()
+        # One that begins or ends at this moment may be among them.
+        self._strange = {turn_id: self._strange.get(turn_id, now) for turn_id in held}
+        for turn_id in [turn_id for turn_id, since in self._strange.items() if now - since > self.lease]:
+            del self._strange[turn_id]
+            if self._ends.get(turn_id) is None:
+                await backend.release(turn_id, self.holder())
+            elif (loaded := await backend.load(turn_id, 0)) is not None:
+                # Of its last events nobody can be sure.
+                last_seq, plain = loaded.last_seq, not loaded.record.info.resumable
+                end = Save(turn_id, last_seq + 1, last_seq, b"", end=EndState.INTERRUPTED, plain=plain)
+                await backend.save(self.holder(), [end], renew=False)
+
+    def holds_claim(self, turn_id: str) -> bool:
+        return time.monotonic() < self._claims.get(turn_id, ("", -math.inf))[1]
 
     async def take_over(
         self, turn: InterruptedTurn, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
@@ -354,19 +389,19 @@ class SharedStreamLog(MemoryStreamLog):
             StaleTurnError: Another worker has claimed it since.
             StoreUnavailableError: The server cannot be reached.
         """
-        claim = self._claims.pop(turn.info.id, None)
-        if claim is None:
+        claimed = self._claims.pop(turn.info.id, None)
+        if claimed is None:
             raise StaleTurnError(f"Turn {turn.info.id} is not claimed by this worker.")
         session = await self._session()
         try:
-            epoch = await session.backend.adopt(turn.info, claim, self.holder())
+            epoch = await session.backend.adopt(turn.info, claimed[0], self.holder())
         except StoreError:
-            self._claims[turn.info.id] = claim
+            self._claims[turn.info.id] = claimed
             raise
         if epoch is None:
             raise StaleTurnError(f"Turn {turn.info.id} was claimed by another worker.")
         # Readers that are behind get the state: what the dead worker could not save may be among what they have.
-        last_seq = JUMP + max((entry.seq for entry in turn.entries), default=0)
+        last_seq = turn.next_base
         memory = self.open_here(turn.info, snapshot, on_stop)
         memory.turn.last_seq = last_seq
         outgoing = OutgoingTurn(turn.info, memory, snapshot, on_stop, self._window)
@@ -377,9 +412,9 @@ class SharedStreamLog(MemoryStreamLog):
 
     async def settle(self, turn_id: str, events: Sequence[bytes] = ()) -> None:
         """Ends a claimed turn as interrupted, wherever it is read; one that was claimed by another is left alone."""
-        claim = self._claims.pop(turn_id, None)
-        if claim is not None:
-            await (await self._session()).backend.settle(turn_id, claim, events)
+        claimed = self._claims.pop(turn_id, None)
+        if claimed is not None:
+            await (await self._session()).backend.settle(turn_id, claimed[0], events)
 
     async def close(self) -> None:
         """Closes the connections of the running event loop; the log opens them again when it is used."""

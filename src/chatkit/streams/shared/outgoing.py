@@ -433,19 +433,29 @@ class Sender:
         if not saves:
             return
         results = await self._backend.save(self._holder(), saves, renew=renew)
+        silence = now - self._renewed_at
         if renew:
             self._renewed_at = now
         for save in saves:
             turn = self.turns.get(save.turn_id)
             if turn is not None:
-                await self._apply(turn, save, results.get(save.turn_id) or _SAVED)
+                await self._apply(turn, save, results.get(save.turn_id) or _SAVED, silence)
         if frozen:
             self._release_held()
 
-    async def _apply(self, turn: OutgoingTurn, save: Save, result: SaveResult) -> None:
+    async def _ended_elsewhere(self, turn: OutgoingTurn, silence: float) -> bool:
+        """Tells why a server that has its other data does not know a turn.
+
+        Another worker may have ended it, so long ago that it was forgotten; or the server went back to a state before
+        the turn began: a crash, or a failover, took what it had not saved so far.
+        """
+        if turn.info.resumable:
+            return await self._backend.ended(turn.info.id) is not None
+        return silence > self._lease
+
+    async def _apply(self, turn: OutgoingTurn, save: Save, result: SaveResult, silence: float) -> None:
         if result.status is SaveStatus.MISSING:
-            # A server that still has its other data has forgotten the turn because it ended elsewhere.
-            if self._frozen or result.epoch == turn.epoch:
+            if self._frozen or (result.epoch == turn.epoch and await self._ended_elsewhere(turn, silence)):
                 self._lose(turn)
                 return
             _logger.warning("The server has lost turn %s, which is written to it again", turn.info.id)
