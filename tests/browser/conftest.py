@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, sync_playwright
 
 from chatkit.web import ui_is_built
 from tests.browser.chat_page import ChatPage
+from tests.browser.scripted import Scripted, scripted_server
 
 OpenPage = Callable[..., ChatPage]
 
@@ -58,6 +59,13 @@ def browser() -> Iterator[Browser]:
             yield found
         finally:
             found.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    """Returns a server whose answers a test orders by words, and that fails when told to."""
+    with scripted_server(tmp_path_factory.mktemp("files")) as running:
+        yield running
 
 
 @pytest.fixture

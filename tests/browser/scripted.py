@@ -6,12 +6,13 @@ import asyncio
 import json
 import queue
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import expect
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -49,9 +50,10 @@ from chatkit.types import (
 )
 from chatkit.web import create_app, single_user, ui_routes
 from chatkit.widgets import DynamicWidgetComponent, DynamicWidgetRoot
+from tests.browser.chat_page import ChatPage
 from tests.support.live_server import live_server
 
-__all__ = ["Faults", "Scripted", "scripted_server"]
+__all__ = ["Faults", "Scripted", "events", "opened", "scripted_server", "thread_of"]
 
 _PAGE = """<!doctype html><html lang="en"><head><title>Test</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"></head>
@@ -328,3 +330,23 @@ def scripted_server(folder: Path) -> Iterator[Scripted]:
         yield Scripted(
             f"{live.url}/page", f"{live.url}/", faults, server.feedback, server.actions, server.steps, store
         )
+
+
+def opened(
+    open_page: Callable[..., ChatPage], server: Scripted, options: str = "{}", query: str = "", **more: Any
+) -> ChatPage:
+    """Opens the page with the element alone, and sets it up."""
+    chat = open_page(server.url + query, **more)
+    chat.page.evaluate(f"apply({options})")
+    expect(chat.input).to_be_visible()
+    return chat
+
+
+def events(chat: ChatPage, *names: str) -> list[Any]:
+    """Returns the events of the element so far, as name and detail; with names, those of them."""
+    return [entry for entry in chat.page.evaluate("seen") if not names or entry[0] in names]
+
+
+def thread_of(chat: ChatPage) -> str:
+    """Returns the id of the thread that the element shows, as it told it last."""
+    return str(chat.page.evaluate("seen.findLast(([name]) => name === 'thread.change')[1].threadId"))

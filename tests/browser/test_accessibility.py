@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
+from tests.browser.scripted import Scripted
 
 _AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 _RUN = """async () => {
@@ -42,12 +41,6 @@ _OPTIONS = """{ threadItemActions: { feedback: true, retry: true }, disclaimer: 
       { id: "pin", label: "Pinned", icon: "star", pinned: true }],
     models: [{ id: "small", label: "Small", default: true }, { id: "large", label: "Large", description: "Slower" },
       { id: "old", label: "Old", disabled: true }] } }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
-    with scripted_server(tmp_path_factory.mktemp("files")) as running:
-        yield running
 
 
 class Audit:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
+from tests.browser.scripted import Scripted, events, opened
 
 PASTE = """(target, [name, type, size]) => {
   const data = new DataTransfer();
@@ -22,25 +20,6 @@ PASTE = """(target, [name, type, size]) => {
   target.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
-    with scripted_server(tmp_path_factory.mktemp("files")) as running:
-        yield running
-
-
-def opened(
-    open_page: OpenPage, server: Scripted, options: str = "{}", query: str = "", **more: Any
-) -> ChatPage:
-    chat = open_page(server.url + query, **more)
-    chat.page.evaluate(f"apply({options})")
-    expect(chat.input).to_be_visible()
-    return chat
-
-
-def events(chat: ChatPage, *names: str) -> list[Any]:
-    return [entry for entry in chat.page.evaluate("seen") if not names or entry[0] in names]
 
 
 def drag(chat: ChatPage, file: Path, *kinds: str) -> None:

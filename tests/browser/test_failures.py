@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
-    with scripted_server(tmp_path_factory.mktemp("files")) as running:
-        yield running
-
-
-def opened(open_page: OpenPage, server: Scripted, options: str = "{}") -> ChatPage:
-    chat = open_page(server.url)
-    chat.page.evaluate(f"apply({options})")
-    expect(chat.input).to_be_visible()
-    return chat
-
-
-def thread_of(chat: ChatPage) -> str:
-    return str(chat.page.evaluate("seen.findLast(([name]) => name === 'thread.change')[1].threadId"))
-
+from tests.browser.scripted import Scripted, opened, thread_of
 
 HTML = "<!doctype html><title>Sign in</title><h1>Sign in</h1>"
 

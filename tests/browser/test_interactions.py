@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from chatkit.types import ThreadMetadata
-from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
-    with scripted_server(tmp_path_factory.mktemp("files")) as running:
-        yield running
-
-
-def opened(
-    open_page: OpenPage, server: Scripted, options: str = "{}", query: str = "", **more: Any
-) -> ChatPage:
-    chat = open_page(server.url + query, **more)
-    chat.page.evaluate(f"apply({options})")
-    expect(chat.input).to_be_visible()
-    return chat
-
-
-def events(chat: ChatPage, *names: str) -> list[Any]:
-    return [entry for entry in chat.page.evaluate("seen") if not names or entry[0] in names]
+from tests.browser.scripted import Scripted, events, opened
 
 
 def test_the_address_carries_the_thread(open_page: OpenPage, server: Scripted) -> None:

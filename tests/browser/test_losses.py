@@ -10,20 +10,13 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
+from tests.browser.scripted import Scripted, opened, scripted_server, thread_of
 
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
     with scripted_server(tmp_path_factory.mktemp("files")) as running:
         yield running
-
-
-def opened(open_page: OpenPage, server: Scripted, options: str = "{}") -> ChatPage:
-    chat = open_page(server.url)
-    chat.page.evaluate(f"apply({options})")
-    expect(chat.input).to_be_visible()
-    return chat
 
 
 def with_board(open_page: OpenPage, server: Scripted, options: str = "{}") -> ChatPage:
@@ -36,10 +29,6 @@ def with_board(open_page: OpenPage, server: Scripted, options: str = "{}") -> Ch
 
 def board(chat: ChatPage, button: str) -> Locator:
     return chat.element.locator("ck-widget").get_by_role("button", name=button)
-
-
-def thread_of(chat: ChatPage) -> str:
-    return str(chat.page.evaluate("seen.findLast(([name]) => name === 'thread.change')[1].threadId"))
 
 
 def test_what_is_typed_while_a_thread_is_made(open_page: OpenPage, server: Scripted) -> None:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.scripted import Scripted, scripted_server
+from tests.browser.scripted import Scripted
 
 TEXT = (Path(__file__).parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
 STYLES = re.findall(r"^```css\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
-    with scripted_server(tmp_path_factory.mktemp("files")) as running:
-        yield running
 
 
 def test_a_page_styles_the_element(open_page: OpenPage, server: Scripted) -> None:
