@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
     "__main__",
     "_installation",
+    "_tasks",
     "_postgres/database",
     "_sql",
     "_sqlite",

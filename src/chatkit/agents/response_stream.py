@@ -196,6 +196,10 @@ class _Run:
                 if matters(event):
                     self._inbox.put(event)
                     await self._inbox.wait_for_room()
+            loop: asyncio.Task[Any] | None = getattr(self._result, "run_loop_task", None)
+            if not self._is_closing and loop is not None and loop.cancelled():
+                # What older versions say nothing of.
+                raise asyncio.CancelledError
         except asyncio.CancelledError as error:
             if self._is_closing:
                 raise

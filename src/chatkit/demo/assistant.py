@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Literal
 
+from chatkit._tasks import end_tasks
 from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
 from chatkit.demo.attachments import read_newest, texts_among, to_model_content
 from chatkit.demo.titles import first_words, tidied
@@ -213,10 +214,7 @@ class AssistantServer(ChatKitServer[Any]):
         task.add_done_callback(lambda _: self._titles.pop(thread_id))
 
     async def _stop_titles(self) -> None:
-        tasks = list(self._titles.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._titles.values())
 
     async def _make_title(self, title: _Title, context: Any) -> None:
         thread_id = title.thread.id

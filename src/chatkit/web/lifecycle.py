@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from starlette.background import BackgroundTask
 
+from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
@@ -173,11 +174,7 @@ class Lifecycle:
                 logger.info("Deleted %d files that no message came for.", swept)
 
     async def _stop(self) -> None:
-        tasks = {task for task in (self._sweeper, self._watcher) if task is not None}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end_tasks(task for task in (self._sweeper, self._watcher) if task is not None)
         self._sweeper = self._watcher = None
         try:
             await self._close()

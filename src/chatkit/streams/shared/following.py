@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Final
 
+from chatkit._tasks import end_tasks
 from chatkit.errors import ChatKitError, StoreError
 from chatkit.streams.base import EndState, LogEntry, TurnReader
 from chatkit.streams.memory import Waiters
@@ -254,13 +255,12 @@ class Follower:
         """Waits for the end of the task, if nothing needs it."""
         if self._resting is not None:
             # The last reader has left a moment ago.
-            await asyncio.wait({self._resting})
+            await end_tasks({self._resting})
         task = self._task
         if task is None or not (cancel or self._is_idle()):
             return
         self._task = None
-        task.cancel()
-        await asyncio.wait({task})
+        await end_tasks({task})
 
     def _is_idle(self) -> bool:
         return not self._readers and not self._local_turns

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import AbstractEventLoop, Task, TimerHandle, shield, timeout, wait
+from asyncio import AbstractEventLoop, Task, TimerHandle, shield, timeout
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
+from chatkit._tasks import end_tasks
 from chatkit.errors import ChatKitError, StoreUnavailableError
 from chatkit.streams.base import EndState, LogEntry, PortableSource, SnapshotSource, StatePart, TurnInfo
 from chatkit.streams.memory import MemoryTurnWriter, Waiters
@@ -329,8 +330,7 @@ class Sender:
             self._closed = True
             self._cancel_timers()
             if self._task is not None:
-                self._task.cancel()
-                await wait({self._task})
+                await end_tasks({self._task})
 
     async def _until_settled(self, turn: OutgoingTurn) -> None:
         while turn.info.id in self.turns:
