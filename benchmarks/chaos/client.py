@@ -97,7 +97,8 @@ class Client:
                 while self.end is None:
                     try:
                         await self._read(await self._connect())
-                        if self.end == "failed" and self.retryable and not self.thread_id:
+                        unheard = self.end in {"failed", "interrupted"} and not self.thread_id
+                        if unheard and self.retryable:
                             # Nothing was stored: sent again under its key, it is the same message.
                             self.refusals.append("failed before it began")
                             self.end, self.retryable, self._turn_id, self._seq = None, False, "", 0
@@ -246,6 +247,8 @@ class Client:
         texts = list(self.done.values())
         if self.faults:
             return self.faults[0]
+        if self.end in {"completed", "stopped", "interrupted"} and not self.thread_id:
+            return f"{self.end}, and never told of its thread"
         if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
             return "text that was shown is gone"
         if self.end == "completed":

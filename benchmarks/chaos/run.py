@@ -74,7 +74,7 @@ class Run:
         self.say(
             f"  killed: worker {killed.port}; frozen: worker {frozen.port}; untouched: worker {untouched.port}"
         )
-        await self.wait_for(clients, 0.95, lambda client: bool(client.texts))
+        await self.wait_for(clients, self.options.begun, lambda client: bool(client.texts))
         killed.send(signal.SIGKILL)
         self.say("  killed a worker")
         await asyncio.sleep(1)
@@ -213,6 +213,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cuts", type=float, default=0.3, help="share of clients that lose their connection")
     parser.add_argument("--lease", type=float, default=10.0, help="seconds")
     parser.add_argument("--rerun", type=int, default=0, help="reruns of a turn after a crash")
+    parser.add_argument(
+        "--begun",
+        type=float,
+        default=0.95,
+        help="share of clients that see text when the faults of chaos begin",
+    )
     parser.add_argument("--kills", type=int, default=20, help="kills in the scenario of that name")
     parser.add_argument(
         "--drain", type=float, default=30.0, help="seconds to end turns, in the scenario rolling"

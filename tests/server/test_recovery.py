@@ -11,7 +11,7 @@ import pytest
 
 from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import utc_now
-from chatkit.server.wire import item_json
+from chatkit.server.wire import item_json, thread_json
 from chatkit.store.base import Fence, current_fence
 from chatkit.streams.base import InterruptedTurn, LogEntry, TurnInfo
 from chatkit.streams.memory import MemoryStreamLog
@@ -77,6 +77,7 @@ async def crashed(
     head = to_wire(event)[:-1]
     update_json = json.dumps(update).encode()
     entries = [
+        b'{"type":"stream_options","stream_options":{"allow_cancel":true}}',
         done_event(item_json(own(message("Whole", "msg_0")))),
         added_event(item_json(own(message("Partial")))),
         head + b',"update":' + update_json + b"}",
@@ -160,7 +161,7 @@ async def test_readers_elsewhere_hear_how_the_items_ended_and_why(store: Any) ->
     server, log, thread_id = await crashed(store, shared=True)
     assert await server.recover() == 1
     await assert_finalised(server, log, thread_id)
-    told = await resumed(server, thread_id, 6)
+    told = await resumed(server, thread_id, 7)
     assert [(event["type"], event.get("item", event).get("id", event.get("item_id"))) for event in told] == [
         ("thread.item.removed", "msg_empty"),
         ("thread.item.done", "msg_1"),
@@ -174,7 +175,7 @@ async def test_readers_elsewhere_hear_how_the_items_ended_and_why(store: Any) ->
         "interrupted",
     )
     # A reader of the dead process may have got more of it than could be saved.
-    ahead = await resumed(server, thread_id, 9)
+    ahead = await resumed(server, thread_id, 10)
     assert [event["type"] for event in ahead] == [event["type"] for event in told]
     # Whoever has nothing gets the state, with what was done before the crash.
     everything = [event for event in await resumed(server, thread_id, 0) if event.get("item")]
@@ -208,7 +209,7 @@ async def test_a_turn_is_run_again_from_its_message_for_the_readers_that_it_has(
 
     server.script = again
     assert await server.recover() == 1
-    told = await resumed(server, thread_id, 6)
+    told = await resumed(server, thread_id, 7)
     gone = [event["item_id"] for event in told[:-1]]
     assert sorted(gone) == ["msg_0", "msg_1", "msg_empty", "wf"]
     assert told[-1]["item"]["content"][0]["text"] == "Whole at last"
@@ -229,7 +230,7 @@ async def test_what_the_dead_worker_had_stored_and_not_told_does_not_stay_beside
 
     server.script = again
     assert await server.recover() == 1
-    await resumed(server, thread_id, 6)
+    await resumed(server, thread_id, 7)
     assert texts(await server.items(thread_id)) == ["Whole at last"]
 
 
@@ -252,7 +253,7 @@ async def test_what_was_stored_and_never_told_goes_too_if_it_can_only_be_the_tur
 
     server.script = again
     assert await server.recover() == 1
-    events = await resumed(server, thread_id, 6)
+    events = await resumed(server, thread_id, 7)
     removed = [event["item_id"] for event in events if event["type"] == "thread.item.removed"]
     assert ("msg_last" in removed) == alone
     told = [event["item"]["id"] for event in events if event.get("item")]
@@ -273,9 +274,41 @@ async def test_readers_hear_of_what_was_stored_in_the_last_moment(store: Any) ->
     await full.add_thread_item(thread_id, newer, ADA)
     await full.add_thread_item(thread_id, message("Of the newer message", "msg_other"), ADA)
     assert await server.recover() == 1
-    told = await resumed(server, thread_id, 6)
+    told = await resumed(server, thread_id, 7)
     shown = [event["item"]["id"] for event in told if event["type"] == "thread.item.done"]
     assert sorted(shown) == ["msg_1", "msg_last", "wf"]
+
+
+@pytest.mark.parametrize("kind", [ScriptedServer, Rerunning])
+@pytest.mark.parametrize("saved", [0, 1, 2, 3])
+async def test_readers_hear_how_the_turn_opened_though_its_worker_died_before_it_could_be_saved(
+    store: Any, kind: Any, saved: int
+) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=kind)
+    full = server._chatkit_store()
+    question = (await server.items(thread_id))[0]
+    thread = thread_json(await full.load_thread(thread_id, ADA))
+    opening = [b'{"type":"thread.created","thread":' + thread + b"}", done_event(item_json(question))]
+    opening.append(b'{"type":"stream_options","stream_options":{"allow_cancel":true}}')
+    entries = [LogEntry(number, data) for number, data in enumerate(opening[:saved], 1)]
+    log.left_behind[0] = replace(log.left_behind[0], entries=entries)
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Whole at last", "msg_2")
+
+    server.script = again
+    assert await server.recover() == 1
+    told = await resumed(server, thread_id, 0)
+    kinds = [event["type"] for event in told]
+    assert kinds.count("thread.created") == 1
+    assert kinds.count("stream_options") == (kind is Rerunning or saved == 3)
+    assert next(event for event in told if event["type"] == "thread.created")["thread"]["id"] == thread_id
+    shown = [event["item"]["id"] for event in told if event.get("item")]
+    assert shown == ([question.id, "msg_2"] if kind is Rerunning else [question.id])
+    # Nobody hears twice what the log had.
+    behind = {event["type"] for event in await resumed(server, thread_id, saved)}
+    assert ("thread.created" in behind) == (saved == 0)
+    assert ("stream_options" in behind) == (kind is Rerunning and saved < 3)
 
 
 async def test_a_turn_that_was_to_stop_is_not_run_again(store: Any) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,49 @@ async def test_turns_that_began_after_what_a_server_remembers_are_written_again(
         assert await reading.find(plain.id) is None
         await writing.close()
         await reading.close()
+
+
+async def test_who_takes_a_turn_over_that_a_server_forgot_was_taken_over_has_numbers_of_its_own() -> None:
+    with old_redis() as (server, remember):
+        first, second = (RedisStreamLog(server.url, lease=LEASE, timeout=1) for _ in range(2))
+        with child(("redis", server.url, str(LEASE), "chatkit:")) as process:
+            await asyncio.to_thread(read_until, process, 40)
+        await asyncio.to_thread(remember)
+        turn = await claimed(first)
+        writer = await take_over(first, turn, b"first")
+        reader = await reader_of(first, turn.info.id, turn.entries[-1].seq)
+        for number in range(20):
+            writer.append(event(number))
+        cursor = writer.last_seq
+        await read_to(reader, cursor)
+        await asyncio.to_thread(server.restart)
+        again = await claimed(second)
+        assert again.info.attempt == turn.info.attempt
+        writer = await take_over(second, again, b"second")
+        # Fewer than the readers of the first one have seen.
+        writer.append(event(1))
+        await writer.close(EndState.COMPLETED)
+        told = await rest_of(await reader_of(second, turn.info.id, cursor))
+        assert told[-1].seq > cursor, "the reader would take the one's events for the other's"
+        await first.close()
+        await second.close()
+
+
+async def take_over(log: StreamLog, turn: InterruptedTurn, name: bytes) -> TurnWriter:
+    next_attempt = replace(turn, info=replace(turn.info, attempt=turn.info.attempt + 1))
+    writer = await log.take_over(
+        next_attempt, snapshot=lambda _: [b'{"state":"' + name + b'"}'], on_stop=lambda: None
+    )
+    assert writer is not None
+    return writer
+
+
+async def read_to(reader: TurnReader, seq: int) -> None:
+    """Reads up to the event of that number, and stops."""
+    async with asyncio.timeout(20):
+        while (await anext(reader))[-1].seq < seq:
+            pass
+    await reader.aclose()
 
 
 async def test_a_turn_whose_end_a_server_forgot_does_not_run_for_ever() -> None:

@@ -210,6 +210,24 @@ def test_a_reader_that_has_everything_gets_nothing(before: list[tuple[str, str, 
     assert turn.state.events(len(turn.events)) == []
 
 
+def test_whoever_has_not_heard_that_the_thread_was_created_does_so_from_its_latest_state() -> None:
+    state = TurnState()
+    state.thread(1, b'{"type":"thread.created","thread":"first"}')
+    state.thread(4, b'{"type":"thread.updated","thread":"titled"}')
+    for events in (
+        state.events,
+        lambda after: [part.event_for(after) for part in decode_parts(encode_parts(state.parts()))],
+    ):
+        assert events(0) == [b'{"type":"thread.created","thread":"titled"}']
+        assert events(1) == [b'{"type":"thread.updated","thread":"titled"}']
+    assert state.events(4) == []
+    state = TurnState()
+    assert not state.knows_thread
+    state.thread(2, b'{"type":"thread.updated","thread":"titled"}')
+    assert state.knows_thread
+    assert state.events(0) == [b'{"type":"thread.updated","thread":"titled"}']
+
+
 def test_the_state_is_told_in_a_fixed_order() -> None:
     turn = Turn()
     for step, item_id, text in [

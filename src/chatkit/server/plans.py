@@ -195,12 +195,8 @@ class Planner:
             message=True,
         )
 
-    async def run_again(self, info: TurnInfo, *, alone: bool) -> TurnPlan | None:
-        """Plans a turn anew whose worker died.
-
-        Args:
-            info: The turn.
-            alone: Whether no other turn is known that may have stored items behind the message.
+    async def run_again(self, info: TurnInfo) -> TurnPlan | None:
+        """Plans a turn anew whose worker died; its opening sends the stream options only.
 
         Returns:
             None if that would be wrong: the turn answers no message, the message is gone or no longer the newest,
@@ -215,9 +211,10 @@ class Planner:
             return None
         if item is None or item.id != info.user_item_id or thread.status.type != "active":
             return None
+        options = self._options(thread)
 
         async def opening(pipeline: Pipeline) -> None:
-            await pipeline.take_back(item.id, info.started_at, alone=alone)
+            pipeline.accept(options)
 
         return TurnPlan(
             thread=thread,

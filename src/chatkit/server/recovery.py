@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chatkit.errors import NotFoundError, StoreError
-from chatkit.server.pipeline import Pipeline
+from chatkit.server.restored import RestoredPipeline
 from chatkit.server.wire import interrupted_event
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
@@ -108,12 +108,13 @@ class Recovery:
             # Whoever claims the turn next, for this takes too long, writes alone.
             fence = current_fence.set(Fence(info.id, token))
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
-            pipeline = Pipeline(thread=thread, store=store, context=context)
+            pipeline = RestoredPipeline(thread=thread, store=store, context=context)
             pipeline.restore(turn.entries)
             kept = pipeline.pending_items()
             for item in kept:
                 if not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
+            await pipeline.load_opening(info.user_item_id)
             unseen = await pipeline.unseen_items(info.user_item_id, info.started_at)
             await self._tell_readers(turn, pipeline, unseen, await pipeline.stored_of(kept))
             await store.end_turn(info.id, token, context)
@@ -131,7 +132,11 @@ class Recovery:
         return True
 
     async def _tell_readers(
-        self, turn: InterruptedTurn, pipeline: Pipeline, unseen: list[ThreadItem], kept: list[ThreadItem]
+        self,
+        turn: InterruptedTurn,
+        pipeline: RestoredPipeline,
+        unseen: list[ThreadItem],
+        kept: list[ThreadItem],
     ) -> None:
         """Sends what else was stored, how the turn's items ended, and why, to those who read it in other processes."""
         # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
@@ -142,6 +147,7 @@ class Recovery:
             return
         pipeline.writer = writer
         try:
+            pipeline.announce_opening()
             pipeline.announce_unseen(unseen)
             await pipeline.announce_closed(kept)
             pipeline.accept(interrupted_event())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from chatkit.errors import (
     ErrorCode,
@@ -17,12 +17,13 @@ from chatkit.errors import (
 )
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.recovery import Recovery
+from chatkit.server.restored import RestoredPipeline
 from chatkit.server.results import StreamingResult, TurnFeed
 from chatkit.server.threads import ThreadEditor, ThreadLocks
 from chatkit.server.turn import Closing, StopReason, Turn, TurnPlan
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnInfo
-from chatkit.types import ErrorEvent
+from chatkit.types import ErrorEvent, ThreadMetadata
 
 __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "Runner"]
 
@@ -32,6 +33,8 @@ ConcurrencyPolicy: TypeAlias = Literal["allow", "reject", "enqueue", "interrupt"
 """What a message does in a thread in which a turn runs: run beside it, be refused, wait for its end, or end it."""
 DisconnectPolicy: TypeAlias = Literal["stop", "continue"]
 """What happens to a turn that is not resumable when its reader is gone."""
+
+_P = TypeVar("_P", bound=Pipeline)
 
 
 class Runner:
@@ -83,15 +86,17 @@ class Runner:
             user_item_id=plan.user_item_id,
             context=saved_context,
         )
-        turn = self._prepare(
-            info,
-            plan,
-            store=store,
+        pipeline = self._make_pipeline(
+            Pipeline, info, plan.thread, store, context, persist_item_updates=persist_item_updates
+        )
+        turn = Turn(
+            info=info,
+            plan=plan,
+            pipeline=pipeline,
+            closing=self._closing,
             context=context,
-            persist_item_updates=persist_item_updates,
             may_move=saved_context is not None,
         )
-        pipeline = turn.pipeline
         earlier = self._in_thread(thread_id)
         self._running[turn_id] = turn
         try:
@@ -138,6 +143,7 @@ class Runner:
         store: Store[Any],
         context: object,
         persist_item_updates: bool,
+        alone: bool,
         may_move: bool,
     ) -> bool:
         """Runs a claimed turn again, for the readers that it has, and returns once it has begun.
@@ -148,6 +154,7 @@ class Runner:
             store: The full store.
             context: Made of what was saved of the request's context.
             persist_item_updates: As in ``start``.
+            alone: Whether no other turn is known that may have stored items behind the message.
             may_move: Whether it may be run yet another time when this process ends.
 
         Returns:
@@ -156,16 +163,26 @@ class Runner:
         if self._shutting_down:
             return False
         info = replace(interrupted.info, attempt=interrupted.info.attempt + 1)
-        turn = self._prepare(
-            info,
-            plan,
-            store=store,
+        pipeline = self._make_pipeline(
+            RestoredPipeline, info, plan.thread, store, context, persist_item_updates=persist_item_updates
+        )
+        pipeline.restore(interrupted.entries)
+
+        async def opening(_: Pipeline) -> None:
+            if not pipeline.opened:
+                await pipeline.load_opening(info.user_item_id)
+                pipeline.announce_opening()
+                await plan.opening(pipeline)
+            await pipeline.take_back(info.user_item_id, info.started_at, alone=alone)
+
+        turn = Turn(
+            info=info,
+            plan=replace(plan, opening=opening),
+            pipeline=pipeline,
+            closing=self._closing,
             context=context,
-            persist_item_updates=persist_item_updates,
             may_move=may_move,
         )
-        pipeline = turn.pipeline
-        pipeline.restore(interrupted.entries)
         writer = await self.log.take_over(
             replace(interrupted, info=info),
             snapshot=pipeline.state,
@@ -190,31 +207,23 @@ class Runner:
         turn.task = asyncio.create_task(self._run(turn, store, token, None), name=f"chatkit {info.id}")
         return True
 
-    def _prepare(
+    def _make_pipeline(
         self,
+        kind: type[_P],
         info: TurnInfo,
-        plan: TurnPlan,
-        *,
+        thread: ThreadMetadata,
         store: Store[Any],
         context: object,
+        *,
         persist_item_updates: bool,
-        may_move: bool,
-    ) -> Turn:
-        pipeline = Pipeline(
-            thread=plan.thread,
+    ) -> _P:
+        return kind(
+            thread=thread,
             store=store,
             context=context,
             persist_item_updates=persist_item_updates,
             resumable=info.resumable,
             editor=self.editor,
-        )
-        return Turn(
-            info=info,
-            plan=plan,
-            pipeline=pipeline,
-            closing=self._closing,
-            context=context,
-            may_move=may_move,
         )
 
     @property

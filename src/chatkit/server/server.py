@@ -286,14 +286,14 @@ class ChatKitServer(Handlers[TContext]):
             for info in (*await log.active(thread_id), await log.latest(thread_id))
             if info is not None
         }
-        alone = others <= {turn.info.id}
-        plan = await self._chatkit_planner(context).run_again(turn.info, alone=alone)
+        plan = await self._chatkit_planner(context).run_again(turn.info)
         return plan is not None and await self._chatkit_turns().begin_again(
             turn,
             plan,
             store=self._chatkit_store(),
             context=context,
             persist_item_updates=self.persist_item_updates,
+            alone=others <= {turn.info.id},
             may_move=turn.info.attempt < self.rerun_on_crash,
         )
 

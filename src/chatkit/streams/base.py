@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -35,6 +35,11 @@ __all__ = [
 JUMP: Final = 1 << 20
 """How far the numbers of a claimed turn's last events are from the saved ones: its dead worker may have sent events to
 readers of its own that it could not save any more, and no reader may take the one for the other."""
+
+
+_AGING: Final = timedelta(seconds=0.1)
+"""Time from one attempt at a turn to the next, at least: it takes a lease that ran out."""
+_OLDEST: Final = timedelta(days=1)
 
 
 class EndState(StrEnum):
@@ -230,9 +235,14 @@ class InterruptedTurn:
 
     @property
     def next_base(self) -> int:
-        """Number behind which the events of whoever goes on with the turn begin, by the ``attempt`` of its ``info``."""
+        """Number behind which the events of whoever goes on with the turn begin, by the ``attempt`` of its ``info``.
+
+        It grows with the turn's age as well: a log's server that went back to older data, after a crash or a failover,
+        may not know of an attempt whose events readers have.
+        """
         last_seq = max((entry.seq for entry in self.entries), default=0)
-        return last_seq + JUMP * max(1, self.info.attempt - 1)
+        age = min(utc_now() - self.info.started_at, _OLDEST) // _AGING
+        return last_seq + JUMP * max(1, self.info.attempt - 1, age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +350,9 @@ class StreamLog(ABC):
     ) -> TurnWriter | None:
         """Returns a writer that goes on with a claimed turn, whose numbers go on far behind its ``entries``.
 
-        They are ``JUMP`` apart for each attempt before this one, for each may have shown its own readers events that
-        nobody could save. Readers of the turn get what is appended, and its end; closing the writer settles the turn.
+        They are ``JUMP`` apart at least for each attempt before this one, for each may have shown its own readers
+        events that nobody could save; see ``InterruptedTurn.next_base``. Readers of the turn get what is appended, and
+        its end; closing the writer settles the turn.
 
         Args:
             turn: The turn as it was claimed, its ``info`` as it is to be from now on, with an ``attempt`` of its own.

@@ -42,6 +42,8 @@ def removed_event(item_id: bytes) -> bytes:
     return b'{"type":"thread.item.removed","item_id":' + item_id + b"}"
 
 
+_CREATED: Final = b'{"type":"thread.created",'
+_UPDATED: Final = b'{"type":"thread.updated",'
 _ADDED: Final = b'{"type":"thread.item.added",'
 _REPLACED: Final = b'{"type":"thread.item.replaced",'
 _DONE: Final = b'{"type":"thread.item.done",'
@@ -96,7 +98,7 @@ class TurnState:
     """
 
     def __init__(self) -> None:
-        self._thread: tuple[int, bytes] | None = None
+        self._thread: StatePart | None = None
         self._options: tuple[int, bytes] | None = None
         self._progress: tuple[int, bytes] | None = None
         self._items: dict[str, ItemState] = {}
@@ -105,8 +107,20 @@ class TurnState:
         self._updates: dict[str, list[tuple[int, bytes]]] = {}
 
     def thread(self, seq: int, event: bytes) -> None:
-        """Notes ``thread.created`` or ``thread.updated``; only the latest counts."""
-        self._thread = (seq, event)
+        """Notes ``thread.created`` or ``thread.updated``.
+
+        Only the latest counts; but whoever has not heard that the thread was created, does so from it.
+        """
+        kind = _CREATED if event.startswith(_CREATED) else _UPDATED
+        first_seq = seq if kind is _CREATED else 0
+        if self._thread is not None and self._thread.first_seq:
+            first_seq = self._thread.first_seq
+        self._thread = StatePart(first_seq, seq, _CREATED, _UPDATED, event.removeprefix(kind))
+
+    @property
+    def knows_thread(self) -> bool:
+        """Whether the thread was noted."""
+        return self._thread is not None
 
     def options(self, seq: int, event: bytes) -> None:
         """Notes ``stream_options``; only the latest counts."""
@@ -165,7 +179,7 @@ class TurnState:
         reader has them; pending ones as added if the reader has not seen them, else as replaced), updates of items
         that are not pending, what was kept (effects, notices, errors), and the progress line that is showing.
         """
-        events = [event for seq, event in self._before_items() if seq > after]
+        events = [event for part in self._before_items() if (event := part.event_for(after)) is not None]
         events.extend(item.event_for(after) for item in self._items.values() if item.last_seq > after)
         events.extend(event for seq, event in self._behind_items() if seq > after)
         return events
@@ -175,14 +189,16 @@ class TurnState:
     def parts(self) -> list[StatePart]:
         """Returns what makes the events for any cursor, in the same order."""
         return [
-            *(StatePart(0, seq, b"", b"", event) for seq, event in self._before_items()),
+            *self._before_items(),
             *(item.part() for item in self._items.values()),
             *(StatePart(0, seq, b"", b"", event) for seq, event in self._behind_items()),
         ]
 
-    def _before_items(self) -> Iterator[tuple[int, bytes]]:
-        yield from filter(None, (self._thread, self._options))
-        yield from self._removed.values()
+    def _before_items(self) -> Iterator[StatePart]:
+        if self._thread is not None:
+            yield self._thread
+        for seq, event in (*filter(None, [self._options]), *self._removed.values()):
+            yield StatePart(0, seq, b"", b"", event)
 
     def _behind_items(self) -> Iterator[tuple[int, bytes]]:
         for updates in self._updates.values():
