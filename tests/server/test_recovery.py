@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import utc_now
 from chatkit.server.wire import item_json, thread_json
 from chatkit.store.base import Fence, current_fence
-from chatkit.streams.base import InterruptedTurn, LogEntry, TurnInfo
+from chatkit.streams.base import EndState, InterruptedTurn, LogEntry, TurnInfo
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.streams.snapshot import added_event, done_event
 from chatkit.types import CustomTask, HiddenContextItem, Workflow, WorkflowItem, to_wire
@@ -94,6 +95,7 @@ async def crashed(
         user_item_id=page.data[0].id,
         context='{"user_id": "ada"}' if shared else None,
     )
+    await server._chatkit_store().begin_turn(thread_id, info.id, ADA)
     log.left_behind.append(InterruptedTurn(info, [LogEntry(n, data) for n, data in enumerate(entries, 1)]))
     return server, log, thread_id
 
@@ -262,6 +264,48 @@ async def test_what_was_stored_and_never_told_goes_too_if_it_can_only_be_the_tur
     items = [item.id for item in await server.items(thread_id) if item.type == "assistant_message"]
     assert items == expected
     assert (await full.load_item(thread_id, "hidden", ADA)).content == "Clicked"
+
+
+@pytest.mark.parametrize("kind", [ScriptedServer, Rerunning])
+async def test_a_turn_that_only_its_log_takes_for_interrupted_is_as_it_ended(store: Any, kind: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True, kind=kind)
+    full = server._chatkit_store()
+    if await full.begin_turn(thread_id, "other", ADA) == 0:
+        pytest.skip("a store that does not fence cannot know")
+    whole = message("Partial text, and the end", "msg_1")
+    await full.add_thread_item(thread_id, whole, ADA)
+    token = await full.begin_turn(thread_id, "turn_dead", ADA)
+    await full.end_turn("turn_dead", token, ADA)
+
+    async def again(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
+        raise AssertionError("it has been answered")
+        yield
+
+    server.script = again
+    assert await server.recover() == 1
+    stored = await server.items(thread_id)
+    assert texts(stored) == ["Partial text, and the end"]
+    assert [item.id for item in stored][1:] == ["msg_1"], "what it took back stays away"
+    told = await resumed(server, thread_id, 7)
+    assert [event["item"]["id"] for event in told if event["type"] == "thread.item.done"] == ["msg_1"]
+    assert not [event for event in told if event["type"] == "error"]
+    assert (await log.ended("turn_dead")) is EndState.COMPLETED
+    assert not await full.has_turn("turn_dead", ADA)
+
+
+async def test_a_turn_that_never_began_did_not_end_in_order(store: Any) -> None:
+    server, log, thread_id = await crashed(store, shared=True)
+    full = server._chatkit_store()
+    token = await full.begin_turn(thread_id, "turn_dead", ADA)
+    await full.end_turn("turn_dead", token, ADA)
+    # A retry whose worker died before it had deleted the old answer.
+    old = message("Of the attempt before", "msg_old").model_copy(
+        update={"created_at": log.left_behind[0].info.started_at - timedelta(seconds=9)}
+    )
+    await full.add_thread_item(thread_id, old, ADA)
+    assert await server.recover() == 1
+    assert (await resumed(server, thread_id, 7))[-1]["reason"] == "interrupted"
+    assert await log.ended("turn_dead") is EndState.INTERRUPTED
 
 
 async def test_readers_hear_of_what_was_stored_in_the_last_moment(store: Any) -> None:

@@ -22,6 +22,7 @@ class WithDefaults(MemoryStore):
     owner = Store.owner
     begin_turn = Store.begin_turn
     end_turn = Store.end_turn
+    has_turn = Store.has_turn
 
     def _tenant(self, owner: str | None) -> Any:
         return super()._tenant("only")

@@ -37,6 +37,7 @@ SELECT 'alice', 'turn_' || n, 'thr_' || n, n FROM generate_series(1, 5000) AS n;
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
     "end_turn": ("alice", "turn_7", 7),
+    "has_turn": ("alice", "turn_7"),
     "load_thread": ("alice", "thr"),
     "find_thread": ("alice", "thr"),
     "lock_thread": ("alice", "thr"),

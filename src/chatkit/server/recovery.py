@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chatkit.errors import NotFoundError, StoreError
-from chatkit.server.restored import RestoredPipeline
+from chatkit.server.restored import RestoredPipeline, ended_in_order
 from chatkit.server.wire import interrupted_event
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
@@ -104,7 +104,9 @@ class Recovery:
         info = turn.info
         fence: Token[Fence | None] | None = None
         try:
-            token = await store.begin_turn(info.thread_id, info.id, context)
+            # Then it has left what it was to leave, and nothing is to be written.
+            ended = await ended_in_order(store, info, context)
+            token = 0 if ended else await store.begin_turn(info.thread_id, info.id, context)
             # Whoever claims the turn next, for this takes too long, writes alone.
             fence = current_fence.set(Fence(info.id, token))
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
@@ -112,12 +114,14 @@ class Recovery:
             pipeline.restore(turn.entries)
             kept = pipeline.pending_items()
             for item in kept:
-                if not await _is_stored(store, info.thread_id, item, context):
+                if not ended and not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
             await pipeline.load_opening(info.user_item_id)
             unseen = await pipeline.unseen_items(info.user_item_id, info.started_at)
-            await self._tell_readers(turn, pipeline, unseen, await pipeline.stored_of(kept))
-            await store.end_turn(info.id, token, context)
+            stored = await pipeline.stored_of(kept)
+            await self._tell_readers(turn, pipeline, unseen, stored, ended=ended)
+            if not ended:
+                await store.end_turn(info.id, token, context)
         except StoreError:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
             return False
@@ -137,6 +141,8 @@ class Recovery:
         pipeline: RestoredPipeline,
         unseen: list[ThreadItem],
         kept: list[ThreadItem],
+        *,
+        ended: bool,
     ) -> None:
         """Sends what else was stored, how the turn's items ended, and why, to those who read it in other processes."""
         # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
@@ -150,9 +156,10 @@ class Recovery:
             pipeline.announce_opening()
             pipeline.announce_unseen(unseen)
             await pipeline.announce_closed(kept)
-            pipeline.accept(interrupted_event())
+            if not ended:
+                pipeline.accept(interrupted_event())
         finally:
-            await writer.close(EndState.INTERRUPTED)
+            await writer.close(EndState.COMPLETED if ended else EndState.INTERRUPTED)
 
 
 _INTERRUPTED: Final = to_wire(interrupted_event())

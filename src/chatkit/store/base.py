@@ -381,6 +381,10 @@ class Store(ABC, Generic[TContext]):
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
         """Forgets a turn; nothing to do where the store does not fence."""
 
+    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+        """Whether a turn has not ended that was registered; True where the store does not fence, and cannot know."""
+        return True
+
     def stream_log(self) -> StreamLog | None:
         """Returns the log that suits this store, or None for the one in memory. Called once per server."""
         return None

@@ -296,3 +296,8 @@ class MemoryStore(Store[TContext]):
             turn = turns.get(turn_id)
             if turn is not None and turn.token == token:
                 del turns[turn_id]
+
+    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+        owner = self.owner(context)
+        with self._lock:
+            return turn_id in self._tenant(owner).turns

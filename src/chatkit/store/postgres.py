@@ -301,6 +301,12 @@ class PostgresStore(Store[TContext]):
             lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token), repeatable=True
         )
 
+    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+        owner = self.owner(context)
+        return await self.database.read(
+            lambda transaction: transaction.value(_SQL["has_turn"], owner, turn_id)
+        )
+
     def stream_log(self) -> PostgresStreamLog | None:
         """Returns a log in the same database; None behind a pooler that shares sessions, where nobody can listen."""
         from chatkit.streams.postgres import PostgresStreamLog

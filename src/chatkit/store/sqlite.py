@@ -255,6 +255,12 @@ class SQLiteStore(Store[TContext]):
             lambda connection: statements.run(connection, "end_turn", **parameters).rowcount
         )
 
+    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+        parameters = {"owner": self.owner(context), "turn_id": turn_id}
+        return await self.database.read(
+            lambda connection: statements.run(connection, "has_turn", **parameters).fetchone() is not None
+        )
+
     def stream_log(self) -> SQLiteStreamLog:
         """Returns the log that keeps its checkpoints in the same file, always the same object."""
         if self._stream_log is None:

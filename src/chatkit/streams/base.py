@@ -155,6 +155,9 @@ class TurnWriter(ABC):
     lost: bool = False
     """Whether another worker has taken the turn over: nothing that is appended reaches its readers any more."""
 
+    owes_end: bool = False
+    """Whether the turn was closed here and workers elsewhere do not know it yet: one may take it for interrupted."""
+
     @abstractmethod
     def append(self, data: bytes) -> int:
         """Appends an event (JSON in UTF-8) and returns its number. Never waits.

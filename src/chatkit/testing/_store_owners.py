@@ -157,6 +157,7 @@ class OwnerContract(StoreContractBase):
                     attempts += [
                         store.begin_turn(thread.id, "turn", nobody),
                         store.end_turn("turn", 1, nobody),
+                        store.has_turn("turn", nobody),
                     ]
                 await all_raise(ConfigurationError, attempts)
             assert await all_ids(store, thread.id, self.alice) == ["a"]

@@ -57,8 +57,10 @@ class TurnContract(StoreContractBase):
 
         async def scenario(store: Store[Any]) -> None:
             thread = await self.thread(store, [message("a")])
+            assert not await store.has_turn("turn", self.alice)
             token = await store.begin_turn(thread.id, "turn", self.alice)
             assert token > 0
+            assert await store.has_turn("turn", self.alice)
             with writing_as("turn", token):
                 await store.add_thread_item(thread.id, message("b"), self.alice)
                 await store.put_thread_item(thread.id, message("b", "new"), self.alice)
@@ -91,6 +93,7 @@ class TurnContract(StoreContractBase):
             assert new > old
             await self._refuses_every_write(store, thread.id, "turn", old)
             await store.end_turn("turn", old, self.alice)
+            assert await store.has_turn("turn", self.alice)
             with writing_as("turn", new):
                 await store.add_thread_item(thread.id, message("c"), self.alice)
             assert await all_ids(store, thread.id, self.alice) == ["a", "b", "c"]
@@ -104,6 +107,7 @@ class TurnContract(StoreContractBase):
             thread = await self.thread(store, [message("a"), message("b")])
             token = await store.begin_turn(thread.id, "turn", self.alice)
             await store.end_turn("turn", token, self.alice)
+            assert not await store.has_turn("turn", self.alice)
             await self._refuses_every_write(store, thread.id, "turn", token)
             again = await store.begin_turn(thread.id, "turn", self.alice)
             assert again > token
@@ -159,6 +163,8 @@ class TurnContract(StoreContractBase):
                 await store.add_thread_item(thread.id, message("b"), self.alice)
             await self._refuses_every_write(store, thread.id, "turn", foreign)
             await store.end_turn("turn", foreign, self.bob)
+            assert not await store.has_turn("turn", self.bob)
+            assert await store.has_turn("turn", self.alice)
             await store.end_turn("turn", token, self.alice)
             await self._refuses_every_write(store, thread.id, "turn", token)
 

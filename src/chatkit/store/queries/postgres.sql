@@ -18,6 +18,9 @@ RETURNING token;
 -- name: end_turn
 DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3;
 
+-- name: has_turn
+SELECT EXISTS (SELECT 1 FROM chatkit.turns WHERE owner = $1 AND id = $2);
+
 -- name: load_thread
 SELECT coalesce(exact, data::text) FROM chatkit.threads WHERE owner = $1 AND id = $2;
 

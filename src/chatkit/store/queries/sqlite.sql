@@ -16,6 +16,9 @@ ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, token = ex
 -- name: end_turn
 DELETE FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token;
 
+-- name: has_turn
+SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id;
+
 -- name: probe
 -- Another value each time: SQLite writes no page that stays what it is.
 INSERT INTO counters (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1;

@@ -61,6 +61,11 @@ class _SharedTurnWriter(TurnWriter):
         self._told = self._told or self._turn.lost
         return self._turn.lost
 
+    @property
+    def owes_end(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
+        """Whether the server could not be told of the end so far."""
+        return self._turn.end is not None and not self._turn.settled and not self._turn.lost
+
     def append(self, data: bytes) -> int:
         turn = self._turn
         if turn.lost:
