@@ -122,7 +122,7 @@ except ImportError:
     pass
 else:
 
-    class UserInterfaceHook(BuildHookInterface):  # type: ignore[type-arg]
+    class UserInterfaceHook(BuildHookInterface):  # type: ignore[type-arg] -- hatchling's generic base
         """Builds the user interface before anything is packed."""
 
         PLUGIN_NAME = "custom"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import time
-from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +14,6 @@ from typing_extensions import TypeVar
 from chatkit._lifts import settled
 from chatkit.errors import (
     ConfigurationError,
-    InvalidRequestError,
-    NotFoundError,
-    RequestError,
     TurnNotFoundError,
 )
 from chatkit.files.base import AttachmentStore
@@ -27,14 +22,14 @@ from chatkit.files.simple import LiftedFileStore
 from chatkit.ids import new_id
 from chatkit.server.handlers import Handlers
 from chatkit.server.operations import Operations
-from chatkit.server.parsing import fingerprint, idempotency_key, is_resumable, parse_request
+from chatkit.server.parsing import is_resumable, parse_request
 from chatkit.server.plans import Planner
-from chatkit.server.replay import replay_from_store
+from chatkit.server.resends import Resends, owner_of
 from chatkit.server.results import NonStreamingResult, StreamingResult
 from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
 from chatkit.server.turn import TurnPlan
-from chatkit.store.base import Store, find_item, usual_owner
-from chatkit.streams.base import EndState, EventId, InterruptedTurn, KeyClaim, StreamLog
+from chatkit.store.base import Store
+from chatkit.streams.base import EventId, InterruptedTurn, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import (
     AttachmentCreateParams,
@@ -66,9 +61,6 @@ __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext", default=Any)
 
-_BEGINNING = 5.0
-"""Seconds for which a message that was sent again waits for the worker that got it first to begin its turn."""
-_BEGINNING_PAUSE = 0.1
 _RECOVER_EVERY = 10.0
 """Seconds after which a request looks for turns that another process left behind."""
 
@@ -354,17 +346,24 @@ class ChatKitServer(Handlers[TContext]):
         if isinstance(request, TurnsResumeReq):
             return await self._chatkit_resume(request, context)
         planner = self._chatkit_planner(context)
+
+        async def begin(request: StreamingReq, plan: TurnPlan, turn_id: str | None) -> StreamingResult:
+            return await self._chatkit_begin(
+                request, plan, context, turn_id=turn_id, kept=turn_id is not None
+            )
+
+        resends = Resends(self._chatkit_turns(), self._chatkit_store(), context, begin)
         if not isinstance(request, ThreadsCreateReq):
             await self._chatkit_turns().recovery.finalise_orphans(
                 request.params.thread_id, self._chatkit_store(), context
             )
         match request:
             case ThreadsCreateReq(params=params):
-                return await self._chatkit_once(request, lambda: planner.create(params), context)
+                return await resends.once(request, lambda: planner.create(params))
             case ThreadsAddUserMessageReq(params=params):
-                return await self._chatkit_once(request, lambda: planner.add_user_message(params), context)
+                return await resends.once(request, lambda: planner.add_user_message(params))
             case ThreadsCustomActionReq(params=params):
-                return await self._chatkit_once(request, lambda: planner.custom_action(params), context)
+                return await resends.once(request, lambda: planner.custom_action(params))
             case _:
                 pass
         # Sent twice at once, the second one finds what the first one did.
@@ -379,28 +378,25 @@ class ChatKitServer(Handlers[TContext]):
                 case ThreadsAddClientToolOutputReq(params=params):
                     plan = await planner.add_client_tool_output(params)
                 case ThreadsAddStructuredInputReq(params=params):
-                    return await self._chatkit_once(
-                        request, lambda: planner.add_structured_input(params), context
-                    )
+                    return await resends.once(request, lambda: planner.add_structured_input(params))
             return await self._chatkit_begin(request, plan, context)
 
     async def _chatkit_begin(
-        self, request: StreamingReq, plan: TurnPlan, context: TContext
+        self,
+        request: StreamingReq,
+        plan: TurnPlan,
+        context: TContext,
+        *,
+        turn_id: str | None = None,
+        kept: bool = False,
     ) -> StreamingResult:
-        return await self._chatkit_start(
-            plan, context, turn_id=new_id("turn"), resumable=is_resumable(request)
-        )
-
-    async def _chatkit_start(
-        self, plan: TurnPlan, context: TContext, *, turn_id: str, resumable: bool, kept: bool = False
-    ) -> StreamingResult:
-        store = self._chatkit_store()
+        store, resumable = self._chatkit_store(), is_resumable(request)
         return await self._chatkit_turns().start(
             plan,
-            turn_id=turn_id,
+            turn_id=turn_id or new_id("turn"),
             store=store,
             context=context,
-            owner=_owner(store, context),
+            owner=owner_of(store, context),
             resumable=resumable,
             kept=kept,
             on_disconnect=self.on_disconnect,
@@ -410,98 +406,6 @@ class ChatKitServer(Handlers[TContext]):
                 plan, context, outlives_reader=resumable or self.on_disconnect == "continue"
             ),
         )
-
-    async def _chatkit_once(
-        self,
-        request: (
-            ThreadsCreateReq
-            | ThreadsAddUserMessageReq
-            | ThreadsAddStructuredInputReq
-            | ThreadsCustomActionReq
-        ),
-        make_plan: Callable[[], Awaitable[TurnPlan]],
-        context: TContext,
-    ) -> StreamingResult:
-        key = idempotency_key(request)
-        if key is None:
-            return await self._chatkit_begin(request, await make_plan(), context)
-        log, owner, mark = (
-            self._chatkit_turns().log,
-            _owner(self._chatkit_store(), context),
-            fingerprint(request),
-        )
-        turn_id = new_id("turn")
-        plan: TurnPlan | RequestError
-        try:
-            plan = await make_plan()
-            claim = KeyClaim(turn_id, plan.thread.id, mark, fresh=True, user_item_id=plan.user_item_id)
-        except RequestError as refused:
-            # The first sending may be what made the thread refuse messages.
-            plan = refused
-            claim = KeyClaim(turn_id, "", mark, fresh=True)
-        mine = claim
-        claim = await log.claim_key(owner, key, mine)
-        if claim.fresh:
-            try:
-                if isinstance(plan, RequestError):
-                    raise plan
-                resumable = is_resumable(request)
-                return await self._chatkit_start(
-                    plan, context, turn_id=turn_id, resumable=resumable, kept=True
-                )
-            except BaseException:
-                await log.release_key(owner, key, mine)
-                raise
-        patience = time.monotonic() + _BEGINNING
-        while not claim.fresh:
-            if claim.fingerprint != mark:
-                raise InvalidRequestError(
-                    "This idempotency key was used for another request. Make a new key."
-                )
-            again = await self._chatkit_sent_before(request, claim, context)
-            if again is not None:
-                return again
-            if isinstance(plan, RequestError):
-                await log.release_key(owner, key, claim)
-                raise plan
-            if await log.ended(claim.turn_id) is not None or time.monotonic() > patience:
-                # The message was deleted since, or its process died before it was stored: it is a new one.
-                break
-            # Another worker may be about to begin it, and has to stop an earlier turn first.
-            await asyncio.sleep(_BEGINNING_PAUSE)
-            claim = await log.claim_key(owner, key, mine)
-        await log.release_key(owner, key, claim)
-        return await self._chatkit_once(request, make_plan, context)
-
-    async def _chatkit_sent_before(
-        self, request: StreamingReq, claim: KeyClaim, context: TContext
-    ) -> StreamingResult | None:
-        """Returns the turn of a message that was sent before; None if nothing of it is left."""
-        turns, resumable = self._chatkit_turns(), is_resumable(request)
-        await turns.wait_begun(claim.turn_id)
-        info = await turns.log.find(claim.turn_id)
-        if info is not None and not await self._chatkit_died_unstored(claim, context):
-            return await turns.attach(info, None, with_ids=resumable)
-        # A turn of which nothing is known may have been cut off with its process.
-        end = await turns.log.ended(claim.turn_id) or EndState.INTERRUPTED
-        created = isinstance(request, ThreadsCreateReq)
-        try:
-            frames = await replay_from_store(
-                self._chatkit_store(), claim, context, created=created, end=end if resumable else None
-            )
-        except NotFoundError:
-            return None
-        return StreamingResult(frames)
-
-    async def _chatkit_died_unstored(self, claim: KeyClaim, context: TContext) -> bool:
-        """Tells whether the worker of a turn died before it had stored the message."""
-        if (
-            await self._chatkit_turns().log.ended(claim.turn_id) is not EndState.INTERRUPTED
-            or claim.user_item_id is None
-        ):
-            return False
-        stored = await find_item(self._chatkit_store(), claim.thread_id, claim.user_item_id, context)
-        return stored is None
 
     async def _chatkit_resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
         thread_id, after = request.params.thread_id, request.params.after
@@ -516,9 +420,3 @@ class ChatKitServer(Handlers[TContext]):
         if info is None or info.thread_id != thread_id:
             raise TurnNotFoundError
         return await turns.attach(info, seq, with_ids=True)
-
-
-def _owner(store: Store[Any], context: object) -> str | None:
-    """Returns the tenant of a request, as the store sees it; by the usual field where the store knows none."""
-    owner = store.owner(context)
-    return usual_owner(context) or None if owner is None else owner
