@@ -348,6 +348,10 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "Secret-1"}
         (["--stream-log", "mysql://u:Secret-1@db/x"], {}, "redis://host:6379/0"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@127.0.0.1:1/0"}, "127.0.0.1:1/0 cannot be reached"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@h:many/0"}, "no URL of a Redis server"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:Secret-1#Secret-1@h/0"}, "%23 for #"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:7/Secret-1@h/0"}, "%2F for /"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:7?Secret-1@h/0"}, "%3F for ?"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://127.0.0.1:1/first"}, "the number of a database"),
         (
             ["--stream-log", "postgresql://u:Secret-1@127.0.0.1:1/x"],
             {},
