@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,7 +18,8 @@ from chatkit.types import ImageAttachment
 from tests.acceptance.wire import HEADERS, Frame, frames_of, message, resumable, text_of
 from tests.files.page import PNG
 from tests.support.deployment import Deployment, deployment
-from tests.support.nginx import check_configuration, nginx_program, write_configuration
+from tests.support.live_server import server_process
+from tests.support.nginx import check_configuration, nginx, nginx_program, write_configuration
 
 LEASE = 3.0
 USER = {"X-User": "ada"}
@@ -107,6 +109,27 @@ async def page(running: Deployment) -> AsyncIterator[Page]:
 def test_nginx_accepts_the_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     configuration = write_configuration(tmp_path_factory.mktemp("nginx"), 8080, [8001, 8002, 8003])
     assert "test is successful" in check_configuration(nginx_program(), configuration)
+
+
+async def test_clients_do_not_say_where_they_come_from(tmp_path: Path) -> None:
+    """Behind nginx, uvicorn takes the first address of the header for the client's; that has to be nginx's word."""
+    app = tmp_path / "who.py"
+    app.write_text(
+        "from starlette.applications import Starlette\n"
+        "from starlette.responses import JSONResponse\n"
+        "from starlette.routing import Route\n\n\n"
+        "async def who(request):\n"
+        "    return JSONResponse([request.client.host, request.url.scheme])\n\n\n"
+        "app = Starlette(routes=[Route('/who', who)])\n"
+    )
+    trusting = {"FORWARDED_ALLOW_IPS": "*"}
+    with server_process("who:app", folder=tmp_path, environment=trusting) as worker:
+        number = httpx2.URL(worker.url).port or 0
+        with nginx(tmp_path, [number] * 3) as port:
+            async with httpx2.AsyncClient() as http:
+                forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "gopher"}
+                answer = await http.get(f"http://127.0.0.1:{port}/who", headers=forged)
+    assert answer.json() == ["127.0.0.1", "http"]
 
 
 async def test_an_answer_is_resumed_on_another_worker(page: Page) -> None:

@@ -67,6 +67,11 @@ def test_what_is_wrong_with_the_database_is_said_in_one_line(
         f"{postgres_database}_of_nobody": "does not exist",
         f"postgresql://postgres:Secret-1@127.0.0.1:{free}/chat": "cannot be reached: check that it runs",
         "postgresql://postgres:Secret-1@127.0.0.1:none/chat": "Correct the connection string",
+        # Not percent-encoded: the driver takes what is before the mark for a port.
+        **{
+            f"postgresql://postgres:Secret-1{mark}Secret-1@127.0.0.1/chat": "write %23 for # in a password"
+            for mark in "#/?"
+        },
     }.items():
         done = run(*command, folder=tmp_path, CHATKIT_DB=url)
         assert done.returncode == 1
@@ -83,3 +88,14 @@ def test_without_the_driver_the_extra_is_named(command: list[str], tmp_path: Pat
     assert done.returncode == 1
     assert "pip install 'chatkit-server[postgres]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["serve", "--port", "0"]])
+@pytest.mark.parametrize("scheme", ["postgresql+asyncpg://", "mysql://", "sqlite:///", "postgres:/"])
+def test_a_database_of_another_kind_is_no_file(command: list[str], scheme: str, tmp_path: Path) -> None:
+    done = run(*command, folder=tmp_path, CHATKIT_DB=f"{scheme}u:Secret-1@127.0.0.1/chat")
+    assert done.returncode == 1
+    assert "the path of an SQLite file, or postgresql://" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Secret-1" not in done.stderr
+    assert list(tmp_path.iterdir()) == [], "no folder that is called like a password"

@@ -256,6 +256,45 @@ async def test_turns_get_no_more_time_than_they_are_given(folder: Path, postgres
         await asyncio.to_thread(server.process.wait, 5)
 
 
+async def test_a_worker_that_ends_does_not_wait_for_turns_of_others(
+    folder: Path, postgres_database: str
+) -> None:
+    """Whoever reads such a turn goes on elsewhere; the worker neither keeps them nor calls that a fault."""
+    options = ["app:Counting", "--port", "0", "--context", "app:worker", "--db", postgres_database]
+    options += ["--drain-seconds", "60", "--log-level", "info"]
+    with serving(*options, folder=folder) as first, serving(*options, folder=folder) as second:
+        async with (
+            connected(first.url) as runs,
+            connected(second.url) as reads,
+            runs.stream(resumable(message("600"))) as frames,
+        ):
+            thread_id, after, _ = await read_until(frames, "3")
+            resume = {"type": "turns.resume", "params": {"thread_id": thread_id, "after": after}}
+            async with reads.stream(resume) as others:
+                _, after, _ = await read_until(others, "6")
+                second.process.terminate()
+                rest = [frame async for frame in others]
+            assert not [frame for frame in rest if frame.event or frame.data.get("type") == "error"]
+            after = rest[-1].id if rest else after
+            await asyncio.to_thread(second.process.wait, 10)
+            assert second.process.stderr is not None
+            log = second.process.stderr.read()
+            assert "Traceback" not in log
+            assert "running task" not in log
+            assert "Running turns have 60 s to end" in log, "our own messages follow --log-level"
+            resume["params"] = {"thread_id": thread_id, "after": after}
+            async with connected(first.url) as elsewhere, elsewhere.stream(resume) as others:
+                await read_until(others, "20")
+
+
+def test_a_context_that_is_not_there_is_said_once(folder: Path, postgres_database: str) -> None:
+    """And not by each worker, which would be started again for ever."""
+    options = ["--workers", "2", "--context", "app:nobody"]
+    done = run("serve", "app:Counting", "--port", "0", *options, folder=folder, CHATKIT_DB=postgres_database)
+    assert done.returncode == 1
+    assert done.stderr == "chatkit serve: The module 'app' has no attribute 'nobody'.\n"
+
+
 async def test_files_in_a_bucket_by_configuration_alone(folder: Path) -> None:
     bucket = s3_server()
     credentials = {
@@ -309,6 +348,10 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "Secret-1"}
         (["--stream-log", "mysql://u:Secret-1@db/x"], {}, "redis://host:6379/0"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@127.0.0.1:1/0"}, "127.0.0.1:1/0 cannot be reached"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@h:many/0"}, "no URL of a Redis server"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:Secret-1#Secret-1@h/0"}, "%23 for #"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:7/Secret-1@h/0"}, "%2F for /"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://:7?Secret-1@h/0"}, "%3F for ?"),
+        ([], {"CHATKIT_STREAM_LOG": "redis://127.0.0.1:1/first"}, "the number of a database"),
         (
             ["--stream-log", "postgresql://u:Secret-1@127.0.0.1:1/x"],
             {},

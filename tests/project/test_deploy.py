@@ -96,6 +96,18 @@ def test_workers_get_the_settings_that_they_read_and_the_time_that_they_need(com
     assert float(timeout) > 15
 
 
+def test_no_password_has_to_fit_into_an_address(compose: dict[str, Any]) -> None:
+    """One with an @ or a # in it would make another address of it."""
+    for name, service in compose["services"].items():
+        for value in service.get("environment", {}).values():
+            assert not re.search(r"://.*\$\{\w*(PASSWORD|SECRET)", value), name
+
+
+def test_postgres_is_healthy_when_it_can_be_reached_by_others(compose: dict[str, Any]) -> None:
+    """While the image makes the database, its server listens on a socket of the container only."""
+    assert "--host" in compose["services"]["postgres"]["healthcheck"]["test"][-1].split()
+
+
 def test_the_image_is_made_of_what_is_there(dockerfile: list[tuple[str, str]]) -> None:
     kinds = [kind for kind, _ in dockerfile]
     assert kinds[0] == "FROM"

@@ -164,6 +164,38 @@ async def test_a_send_that_fails_otherwise_is_a_fault_to_be_seen() -> None:
     assert source.cleaned_up.is_set()
 
 
+def held(source: Source, *, resumable: bool) -> EventStreamResponse:
+    source.result.resumable = resumable
+    return EventStreamResponse(source.result)
+
+
+async def test_a_resumable_stream_ends_in_order_when_the_process_does() -> None:
+    client, source = Client(), Source(then="hold")
+    response = held(source, resumable=True)
+    task = asyncio.create_task(client.get(response))
+    await client.until(lambda c: c.body == b"".join(FRAMES))
+    response.leave()
+    await task
+    assert client.complete
+    assert client.body == b"".join(FRAMES), "nothing that looks like the end of a turn"
+    assert source.cleaned_up.is_set()
+
+
+async def test_another_stream_is_left_to_the_http_server_which_hears_of_no_fault() -> None:
+    client, source = Client(), Source(then="hold")
+    response = held(source, resumable=False)
+    task = asyncio.create_task(response(client.scope, client.receive, client.send))
+    await client.until(lambda c: c.body == b"".join(FRAMES))
+    response.leave()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    await task
+    assert not client.complete
+    assert source.cleaned_up.is_set()
+
+
 async def test_a_cancelled_request_waits_for_the_clean_up() -> None:
     client, source = Client(), Source(then="hold")
     source.slow_clean_up = asyncio.Event()

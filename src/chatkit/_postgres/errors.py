@@ -112,14 +112,21 @@ def place_of(connection_string: str) -> str:
         parts = urlsplit(connection_string)
     except ValueError:
         return "(unreadable connection string)"
+    if parts.fragment or "@" in parts.path + parts.query:
+        # A password that is not percent-encoded ends the host at its own "#", "/" or "?": parts of it are anywhere.
+        return (
+            "(unreadable connection string; write %23 for # in a password, %2F for /, %3F for ?, %40 for @)"
+        )
     host = parts.netloc.rpartition("@")[2] or "the default host"
     return f"{parts.path.lstrip('/') or 'the default one'} at {host}"
 
 
 def unreadable(error: ValueError, place: str) -> ChatKitError:
     """Returns the error for a connection string that the driver cannot read."""
+    # What the driver says may quote a part of the password.
+    reason = "it cannot be read" if place.startswith("(") else error
     return ConfigurationError(
-        f"The PostgreSQL database {place} cannot be used: {error}. Correct the connection string, which is as for "
+        f"The PostgreSQL database {place} cannot be used: {reason}. Correct the connection string, which is as for "
         "libpq: postgresql://user:password@host:5432/database."
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore, Store
 
-__all__ = ["describe", "is_postgres", "is_postgres_store", "open_store", "prepare"]
+__all__ = ["check_name", "describe", "is_postgres", "is_postgres_store", "open_store", "prepare"]
+
+_OTHER_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def is_postgres(db: str) -> bool:
@@ -16,12 +20,27 @@ def is_postgres(db: str) -> bool:
     return db.startswith(("postgresql://", "postgres://"))
 
 
+def check_name(db: str) -> None:
+    """Raises CommandError for a URL that is none of PostgreSQL's.
+
+    As a path it would be folders with a password in their names.
+    """
+    if not is_postgres(db) and (found := _OTHER_URL.match(db)):
+        # Not the whole text, which may hold a password.
+        raise CommandError(
+            "A database is the path of an SQLite file, or postgresql://user:password@host/name, "
+            f"not {found[1]}:... A file whose name has a colon in it is written ./name."
+        )
+
+
 def open_store(db: str) -> Store[Any]:
     """Returns a store, which has touched nothing yet.
 
     Raises:
+        CommandError: It is a URL of another kind.
         MissingExtraError: The database needs a driver that is not installed.
     """
+    check_name(db)
     if is_postgres(db):
         from chatkit.store import PostgresStore
 

@@ -106,7 +106,11 @@ _MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_serve)
     parser.add_argument(
-        "target", nargs="?", metavar="TARGET", default=setting("CHATKIT_TARGET"), help="what to serve"
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        default=setting("CHATKIT_TARGET"),
+        help="what to serve (CHATKIT_TARGET)",
     )
     _add_db(parser)
     parser.add_argument(

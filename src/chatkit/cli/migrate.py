@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
-from chatkit.cli.database import describe, is_postgres
+from chatkit.cli.database import check_name, describe, is_postgres
 from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore
 
@@ -22,12 +22,13 @@ def migrate(db: str) -> int:
         db: Path of an SQLite file, or connection string of a PostgreSQL database.
 
     Raises:
-        CommandError: There is no folder for the file, or the file is no database.
+        CommandError: There is no folder for the file, the file is no database, or it is a URL of another kind.
         ConfigurationError: The database belongs to a newer version of this package, or to another application, or it
             refuses the role.
         MissingExtraError: The driver of PostgreSQL is not installed.
         StoreUnavailableError: The file cannot be written, or the server cannot be reached.
     """
+    check_name(db)
     if is_postgres(db):
         before, after = asyncio.run(_migrate_postgres(db))
         name = describe(db)

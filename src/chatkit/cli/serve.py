@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import json
+import logging
 import math
 import os
 import socket
@@ -29,6 +31,7 @@ from chatkit.streams.shared import SharedStreamLog
 
 try:
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
     from chatkit.web import Page, Prompt, create_app, single_user, ui_is_built
@@ -106,6 +109,8 @@ def serve(settings: ServeSettings) -> int:
         settings = replace(settings, model=settings.model.named())
     target = _target(settings)
     if target.server is not None:
+        # Here too: of several processes each would fail on its own, and be started again for ever.
+        _context(settings)
         _check_workers(settings, target.server)
         asyncio.run(_prepare(target.server))
         bucket = as_bucket(target.server.attachment_store)
@@ -218,14 +223,9 @@ def _with_files(settings: ServeSettings, target: Target) -> Target:
 def _application(settings: ServeSettings, target: Target) -> Any:
     if target.server is None:
         return target.application
-    context: Any = single_user() if settings.context is None else load(settings.context, "--context")
-    if not callable(context):
-        raise CommandError(
-            f"{settings.context} is not a function that takes a request and returns its context."
-        )
     application = create_app(
         target.server,
-        context=context,
+        context=_context(settings),
         path=_PATH,
         cors_origins=settings.cors,
         workers=settings.workers,
@@ -235,6 +235,15 @@ def _application(settings: ServeSettings, target: Target) -> Any:
     if not settings.own_machine_only:
         return application
     return LocalHosts(application, settings.host, settings.cors)
+
+
+def _context(settings: ServeSettings) -> Any:
+    context: Any = single_user() if settings.context is None else load(settings.context, "--context")
+    if not callable(context):
+        raise CommandError(
+            f"{settings.context} is not a function that takes a request and returns its context."
+        )
+    return context
 
 
 def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:
@@ -255,9 +264,20 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         application,
         factory=factory,
         workers=settings.workers,
+        log_config=_logging(settings.log_level),
         log_level=settings.log_level,
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _GRACE,
     )
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """Returns uvicorn's configuration with our own messages in it, unless the target looks after them."""
+    config = copy.deepcopy(LOGGING_CONFIG)
+    if not logging.getLogger("chatkit").hasHandlers():
+        # "trace" is a level of uvicorn's own.
+        level = "DEBUG" if level == "trace" else level.upper()
+        config["loggers"]["chatkit"] = {"handlers": ["default"], "level": level, "propagate": False}
+    return config
 
 
 def _listen(host: str, port: int) -> socket.socket:

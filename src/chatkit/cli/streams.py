@@ -36,6 +36,7 @@ def open_log(url: str | None, store: Store[Any], lease: float | None) -> SharedS
 
         return PostgresStreamLog(url, **options)
     if url.startswith(("redis://", "rediss://", "unix://")):
+        _check_redis(url)
         from chatkit.streams import RedisStreamLog
 
         return RedisStreamLog(url, **options)
@@ -44,6 +45,25 @@ def open_log(url: str | None, store: Store[Any], lease: float | None) -> SharedS
         f"A stream log is redis://host:6379/0, rediss:// for TLS, or postgresql://user:password@host/name, "
         f"not {url.partition(':')[0]!r}."
     )
+
+
+def _check_redis(url: str) -> None:
+    """Raises CommandError for what the driver would take for another server or database, or quote in its error."""
+    if url.startswith("unix://"):
+        return
+    try:
+        parts = urlsplit(url)
+        readable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        readable = False
+        parts = urlsplit("")
+    # A password that is not percent-encoded ends the host at its own "#", "/" or "?": parts of it are anywhere.
+    number = parts.path.removeprefix("/")
+    if not readable or parts.fragment or "@" in parts.query or (number and not number.isdecimal()):
+        raise CommandError(
+            "CHATKIT_STREAM_LOG or --stream-log is no URL of a Redis server: write redis://user:password@host:6379/0, "
+            "the last being the number of a database; in a password %23 for #, %2F for /, %3F for ?, %40 for @."
+        )
 
 
 def _own_log(store: Store[Any], options: dict[str, Any]) -> SharedStreamLog:

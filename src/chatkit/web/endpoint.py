@@ -14,6 +14,7 @@ from chatkit.server import ChatKitServer, StreamingResult
 from chatkit.web.errors import error_response, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.limits import check_media_type, read_body
+from chatkit.web.outages import Outage
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.uploads import address_of_files
 
@@ -60,6 +61,7 @@ class Endpoint:
         self._keep_alive = keep_alive
         self._path = path
         self._files = files
+        self._unready = Outage("The server is not ready", "The server is ready again.")
 
     async def chat(self, request: Request, context: object) -> Response:
         """Answers a request of the protocol.
@@ -83,9 +85,10 @@ class Endpoint:
             with serving_at(address_of_files(request, self._path, self._files)):
                 result = await self._server.process(body, context)
         if isinstance(result, StreamingResult):
-            self._lifecycle.watch_signals()
             logger.debug("Turn %s streams to %s.", result.turn_id, request.client)
-            return EventStreamResponse(result, keep_alive=self._keep_alive)
+            stream = EventStreamResponse(result, keep_alive=self._keep_alive)
+            self._lifecycle.watch(stream)
+            return stream
         logger.debug("Answered %s with %d bytes.", request.client, len(result.json))
         return Response(
             result.json, media_type="application/json", background=self._lifecycle.sweep_in_passing()
@@ -97,10 +100,11 @@ class Endpoint:
             return response_for(ShuttingDownError())
         try:
             await self._lifecycle.check()
-        except Exception as error:
-            logger.warning("The server is not ready.", exc_info=error)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._unready.goes_on(error)
             code = error.code if isinstance(error, ChatKitError) else StoreUnavailableError.code
             return error_response(503, code, StoreUnavailableError.default_message)
+        self._unready.is_over()
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def health(self) -> Response:

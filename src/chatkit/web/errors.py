@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkit.errors import ChatKitError, ConfigurationError
+from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError
 
 __all__ = ["error_response", "install_error_handlers", "response_for"]
 
@@ -86,7 +86,9 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def _from_chatkit_error(error: ChatKitError) -> Response:
-    if error.status >= 500 and error.status not in {501, 503}:
+    if isinstance(error, ShuttingDownError):
+        logger.info("A request came while the server ends.")
+    elif error.status >= 500 and error.status not in {501, 503}:
         logger.error("A request failed.", exc_info=error)
     elif error.status >= 500 or isinstance(error, ConfigurationError):
         logger.warning("A request could not be served: %s", error)

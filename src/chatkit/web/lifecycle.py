@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import weakref
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, cast
@@ -15,6 +16,8 @@ from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
+from chatkit.web.outages import SELF_EXPLANATORY, Outage, complain
+from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
 from chatkit.web.workers import detect_workers
 
@@ -27,6 +30,7 @@ _SWEEP_SECONDS: Final = 3600.0
 _SWEEP_IN_PASSING_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 2.0
+_LAST_EVENTS_SECONDS: Final = 0.5
 
 
 class Lifecycle:
@@ -57,6 +61,11 @@ class Lifecycle:
         self._watcher: asyncio.Task[None] | None = None
         self._passing: asyncio.Task[None] | None = None
         self._swept_at: float | None = None
+        self._streams: weakref.WeakSet[EventStreamResponse] = weakref.WeakSet()
+        self._search = Outage(
+            "Turns of workers that died cannot be looked for",
+            "Turns of workers that died can be looked for again.",
+        )
 
     @property
     def ending(self) -> bool:
@@ -102,16 +111,21 @@ class Lifecycle:
         try:
             self._hook.install()
             recovered = await self._server.recover()
-        except BaseException:
+        except BaseException as error:
             self._started = False
             self._hook.uninstall()
+            if isinstance(error, SELF_EXPLANATORY):
+                # HTTP servers print the traceback, below which nobody would find what to do.
+                logger.debug("The server could not be started.", exc_info=error)
+                raise error.with_traceback(None) from None
             raise
         if recovered:
             logger.info("Finished %d turns that were cut off when a process ended.", recovered)
 
-    def watch_signals(self) -> None:
+    def watch(self, stream: EventStreamResponse) -> None:
         """Makes sure that a stream which begins now ends promptly when the process is asked to end."""
         self._hook.install()
+        self._streams.add(stream)
 
     async def check(self) -> None:
         """Returns if requests can be served.
@@ -158,17 +172,18 @@ class Lifecycle:
             await asyncio.sleep(self._server.sweep_seconds)
             try:
                 recovered = await self._server.recover()
-            except Exception:
-                logger.exception("Turns of other workers that died could not be looked for.")
+            except Exception as error:  # noqa: BLE001 -- it is logged
+                self._search.goes_on(error)
             else:
+                self._search.is_over()
                 if recovered:
                     logger.info("Ended %d turns of workers that died.", recovered)
 
     async def _sweep_once(self) -> None:
         try:
             swept = await self._server.sweep_orphans()
-        except Exception:
-            logger.exception("Files that no message came for could not be deleted.")
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            complain("Files that no message came for could not be deleted", error)
         else:
             if swept:
                 logger.info("Deleted %d files that no message came for.", swept)
@@ -196,10 +211,16 @@ class Lifecycle:
                 await self._server.drain(self._drain_seconds)
         else:
             await self._end_turns_at_once()
+        # What is still read then runs in other workers, where clients can go on reading it.
+        asyncio.get_running_loop().call_later(_LAST_EVENTS_SECONDS, self._leave_streams)
 
     async def _end_turns_at_once(self) -> None:
         with self._hurry():
             await self._server.shutdown()
+
+    def _leave_streams(self) -> None:
+        for stream in list(self._streams):
+            stream.leave()
 
     async def _close(self) -> None:
         async def close() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import anyio
@@ -66,11 +66,30 @@ class EventStreamResponse(Response):
         self.background = background
         self._result = result
         self._keep_alive = keep_alive
+        self._reading: asyncio.Task[None] | None = None
+        self._left = False
         self.init_headers({**_HEADERS, **(headers or {})})
+
+    def leave(self) -> None:
+        """Ends the stream although its turn goes on, since the process ends; safe in any thread.
+
+        Clients of resumable turns go on reading elsewhere. Others are left to the HTTP server: to them an end without
+        a last event would look like that of the turn.
+        """
+        self._left = True
+        reading = self._reading
+        if reading is not None and self._result.resumable:
+            with suppress(RuntimeError):  # The loop is closed, and the stream with it.
+                reading.get_loop().call_soon_threadsafe(reading.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._stream(_Channel(send), receive)
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+            # HTTP servers end what outlasts their patience so, and would take it for an exception of ours.
+            logger.info("A client did not read the end of its stream and was cut off.")
         except _SendError as failed:
             if not isinstance(failed.error, _CLIENT_GONE):
                 raise failed.error from None
@@ -79,7 +98,7 @@ class EventStreamResponse(Response):
             await self.background()
 
     async def _stream(self, channel: _Channel, receive: Receive) -> None:
-        pump = _start(self._pump(channel))
+        pump = self._reading = _start(self._pump(channel))
         watch = _start(_watch(receive))
         keep_alive = _start(channel.keep_alive(self._keep_alive))
         try:
