@@ -128,7 +128,7 @@ class Run:
         try:
             await self.wait_for(clients, self.options.begun, lambda client: bool(client.texts))
             await asyncio.gather(
-                self._cut(links[cut][0], self.options.lease * 1.2 + 2, "its log", cut),
+                self._cut(links[cut][0], self._beyond_lease(), "its log", cut),
                 self._black_hole(links[swallowed][0], swallowed),
                 self._cut(links[untouched][1], self.options.store_cut, "PostgreSQL", untouched),
             )
@@ -139,6 +139,10 @@ class Run:
         await asyncio.sleep(self.options.lease * 2 + 2)
         self._judge_untouched(untouched, clients)
         return clients
+
+    def _beyond_lease(self) -> float:
+        """Returns seconds after which others may have taken the turns, some of which have ended then."""
+        return self.options.lease * self.random.uniform(1.2, 4) + 2
 
     async def _cut(self, link: Link, seconds: float, what: str, worker: Worker) -> None:
         link.cut()
@@ -152,7 +156,7 @@ class Run:
         deliver = self.random.random() < 0.5
         link.black_hole()
         self.say(f"  what worker {worker.port} and its log send each other is swallowed")
-        await asyncio.sleep(self.options.lease * 1.2 + 2)
+        await asyncio.sleep(self._beyond_lease())
         link.heal(deliver=deliver)
         self.say(f"  worker {worker.port} has its log again, what was swallowed {'arrives' if deliver else 'is lost'}")
 

@@ -129,6 +129,17 @@ class _SharedTurnWriter(TurnWriter):
         await self._session.end_turn()
         return True
 
+    async def give_way(self) -> bool:
+        """Lets readers here find the turn where it is; the server is told of an end when it can be reached again."""
+        turn = self._turn
+        await self._sender.ask(turn)
+        if not turn.lost:
+            if not self._sender.failing:
+                return False
+            self._let_go(turn.info.id)
+        self._told = True
+        return True
+
 
 class _Session:
     """What one event loop has open."""
