@@ -1,12 +1,12 @@
 """Many clients against three workers behind nginx while workers and servers die, with every byte checked.
 
-Usage: ``scripts/bench chaos [--scenario chaos|partition|kills|rolling|load] [--log redis|postgres] [--seed N] ...``. The
-exit code tells whether nothing was lost, doubled, reordered, endless, or other than the store has it.
+Usage: ``scripts/bench chaos [--scenario chaos|partition|kills|rolling|load] [--log redis|postgres] [--seed N] ...``.
+The exit code tells whether nothing was lost, doubled, reordered, endless, or other than the store has it.
 
-In ``partition`` no process dies: the network between workers and servers fails. One worker loses the server of the log,
-one sends into a black hole there, both for longer than a lease, the third one loses PostgreSQL for some seconds, and all
-connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses the log's
-server loses the store as well. Give it turns that are longer than a lease: ``--lease 3``, or ``--deltas 500``.
+In ``partition`` no process dies: the network between workers and servers fails. One worker loses the server of the
+log, one sends into a black hole there, both for longer than a lease, the third one loses PostgreSQL for some seconds,
+and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
+the log's server loses the store as well. ``--lease 3`` has turns taken over in the middle, and others end meanwhile.
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ class Run:
         """The network fails, the processes live on."""
         clients = self.clients(self.options.clients)
         cut, swallowed, untouched = self.servers.workers
-        links = {worker: (_link(worker.log_link), _link(worker.store_link)) for worker in self.servers.workers}
+        links = {
+            worker: (_link(worker.log_link), _link(worker.store_link)) for worker in self.servers.workers
+        }
         self.say(
             f"  without its log: worker {cut.port}; its log in a black hole: worker {swallowed.port}; without "
             f"PostgreSQL for a moment: worker {untouched.port}"
@@ -158,7 +160,9 @@ class Run:
         self.say(f"  what worker {worker.port} and its log send each other is swallowed")
         await asyncio.sleep(self._beyond_lease())
         link.heal(deliver=deliver)
-        self.say(f"  worker {worker.port} has its log again, what was swallowed {'arrives' if deliver else 'is lost'}")
+        self.say(
+            f"  worker {worker.port} has its log again, what was swallowed {'arrives' if deliver else 'is lost'}"
+        )
 
     async def _flicker(self, links: list[Link]) -> None:
         """Resets connections, at random."""
@@ -272,7 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenario", default="chaos", choices=["chaos", "partition", "kills", "load", "rolling"])
+    parser.add_argument(
+        "--scenario", default="chaos", choices=["chaos", "partition", "kills", "load", "rolling"]
+    )
     parser.add_argument(
         "--log", default="redis", choices=["redis", "postgres"], help="where the stream log is"
     )

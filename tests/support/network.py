@@ -16,6 +16,7 @@ class Link:
 
     Attributes:
         port: Where it listens.
+        taken: Connections that it has taken so far.
     """
 
     def __init__(self, network: Network, host: str, port: int) -> None:
@@ -26,6 +27,7 @@ class Link:
         self._flows.set()
         self._connections: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.taken = 0
 
     def url(self, target: str) -> str:
         """Returns a URL of the server that leads over this link."""
@@ -45,6 +47,14 @@ class Link:
         """Takes what is sent, in both directions, and delivers nothing, the end of a connection included."""
         self._network.call(self._flows.clear)
 
+    def forget(self) -> None:
+        """Swallows for ever what is sent over the present connections; new ones work.
+
+        So it looks when what is on the way, such as a translator of addresses, or the server's machine, has lost its
+        memory of them.
+        """
+        self._network.call(self._forget)
+
     def heal(self, *, deliver: bool = True) -> None:
         """Lets everything through again.
 
@@ -62,6 +72,12 @@ class Link:
         for writer in list(self._connections):
             writer.transport.abort()
 
+    def _forget(self) -> None:
+        self._flows.clear()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._connections = set()
+
     def _heal(self, *, deliver: bool) -> None:
         if not deliver:
             self._reset()
@@ -78,43 +94,47 @@ class Link:
             writer.transport.abort()
             return
         with self._network.working():
-            self._connections.add(writer)
+            flows, connections = self._flows, self._connections
+            connections.add(writer)
+            self.taken += 1
             server: asyncio.StreamWriter | None = None
             try:
                 # Cancelled at the end only.
                 with suppress(OSError, asyncio.CancelledError):
                     answers, server = await asyncio.open_connection(*self._target)
-                    self._connections.add(server)
+                    connections.add(server)
                     # Where one side has closed, what it sent before is delivered, and the end as well.
-                    await asyncio.gather(self._relay(reader, server), self._relay(answers, writer))
+                    await asyncio.gather(_relay(reader, server, flows), _relay(answers, writer, flows))
             finally:
                 for side in (writer, server):
                     if side is not None:
                         side.transport.abort()
-                        self._connections.discard(side)
+                        connections.discard(side)
 
-    async def _relay(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        swallowed: asyncio.Queue[bytes] = asyncio.Queue()
 
-        async def swallow() -> None:
-            data = b"begin"
-            while data:
-                try:
-                    data = await source.read(65536)
-                except OSError:
-                    # The other side is told that it is over, after what was sent before.
-                    data = b""
-                swallowed.put_nowait(data)
+async def _relay(source: asyncio.StreamReader, sink: asyncio.StreamWriter, flows: asyncio.Event) -> None:
+    swallowed: asyncio.Queue[bytes] = asyncio.Queue()
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(swallow())
-            while data := await swallowed.get():
-                await self._flows.wait()
-                with suppress(OSError):
+    async def swallow() -> None:
+        data = b"begin"
+        while data:
+            try:
+                data = await source.read(65536)
+            except OSError:
+                # The other side is told that it is over, after what was sent before.
+                data = b""
+            swallowed.put_nowait(data)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(swallow())
+        while data := await swallowed.get():
+            await flows.wait()
+            with suppress(OSError):
+                if not sink.is_closing():
                     sink.write(data)
                     await sink.drain()
-            await self._flows.wait()
-        sink.close()
+        await flows.wait()
+    sink.close()
 
 
 class Network:
