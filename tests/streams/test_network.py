@@ -186,3 +186,37 @@ async def test_a_stop_is_heard_although_the_connection_was_forgotten_on_the_way(
             await stopped.wait()
             await writer.close(EndState.STOPPED)
             assert await asked
+
+
+async def test_a_reader_breaks_off_where_the_server_is_out_of_reach_for_long(place: Place) -> None:
+    writing, reading = place.near(), place.far()
+    async with closing(writing, reading):
+        info, writer = await opened(writing)
+        await append(writer, 1)
+        reader = await reader_of(reading, info.id)
+        assert await read_to(reader, 1) == [1]
+        place.link.cut()
+        async with asyncio.timeout(PATIENCE):
+            assert await anext(reader, None) is None
+        assert reader.end is None, "the turn goes on, and whoever read it here comes back to another worker"
+        place.link.heal()
+        await append(writer, 1)
+        assert await read_to(await reader_of(reading, info.id), 2) == [1, 2]
+        await writer.close(EndState.COMPLETED)
+
+
+async def test_a_turn_cannot_be_left_to_others_over_a_black_hole_and_that_is_known_soon(
+    redis_url: str, wires: Network
+) -> None:
+    link = wires.link(redis_url)
+    limit = 2.0
+    log = RedisStreamLog(link.url(redis_url), prefix=new_id("test") + ":", timeout=limit)
+    async with closing(log):
+        _, writer = await opened(log)
+        await append(writer, 1)
+        link.black_hole()
+        writer.append(b"{}")
+        async with asyncio.timeout(1.6 * limit):
+            assert not await writer.hand_over()
+        link.heal()
+        await writer.close(EndState.INTERRUPTED)

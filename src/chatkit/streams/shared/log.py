@@ -122,7 +122,8 @@ class _SharedTurnWriter(TurnWriter):
         if self._closing or turn.lost:
             return False
         await self._sender.flush(turn)
-        if turn.lost or turn.events or not await self._sender.release(turn):
+        # A server that did not answer just now is not asked again: the process has little time left.
+        if turn.lost or turn.events or self._sender.failing or not await self._sender.release(turn):
             return False
         self._closing = True
         self._let_go(turn.info.id)
