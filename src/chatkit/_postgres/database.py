@@ -238,7 +238,8 @@ class Database:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     continue
-                if isinstance(error, TimeoutError) and attempt.connected:
+                silent = isinstance(error, TimeoutError) and attempt.connected
+                if silent:
                     # What has forgotten this connection on the way has forgotten the others too.
                     await (await self.pools.current()).expire()
                 doubtful = attempt.committing and not repeatable
@@ -249,7 +250,7 @@ class Database:
                     error,
                     self.place,
                     committing=attempt.committing and errors.is_lost(error),
-                    limit=self.settings.statement_timeout,
+                    limit=None if silent and answer_limit is not None else self.settings.statement_timeout,
                 ) from error
 
     async def _mended(self, error: Exception) -> bool:
