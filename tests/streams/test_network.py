@@ -16,7 +16,7 @@ from chatkit.streams.postgres import PostgresStreamLog
 from chatkit.streams.redis import RedisStreamLog
 from tests.support.network import Network, network
 
-LEASE = 0.6
+LEASE = 1.5
 PATIENCE = 30.0
 
 

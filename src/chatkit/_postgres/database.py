@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -38,24 +38,12 @@ class Transaction:
 
     async def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Returns all rows."""
-        with _given_up_when_silent(self._connection):
-            found = await self._connection.fetch(statement, *arguments, timeout=self._limit)
+        found = await self._connection.fetch(statement, *arguments, timeout=self._limit)
         return [tuple(row) for row in found]
 
     async def value(self, statement: str, *arguments: object) -> Any:
         """Returns the first value of the first row, None if there is none."""
-        with _given_up_when_silent(self._connection):
-            return await self._connection.fetchval(statement, *arguments, timeout=self._limit)
-
-
-@contextmanager
-def _given_up_when_silent(connection: Connection) -> Generator[None]:
-    """Ends a connection whose server does not even say that it took too long: it would not take leave either."""
-    try:
-        yield
-    except TimeoutError:
-        connection.terminate()
-        raise
+        return await self._connection.fetchval(statement, *arguments, timeout=self._limit)
 
 
 Work = Callable[[Transaction], Awaitable[T]]
@@ -286,13 +274,17 @@ class Database:
             await connection.execute(self._begin)
             try:
                 result = await work(Transaction(connection))
-            except BaseException:
-                if not limit.expired() and not connection.is_closed():
+            except BaseException as error:
+                if not limit.expired() and not isinstance(error, TimeoutError):
                     with suppress(Exception):
                         await connection.execute("ROLLBACK")
                 raise
             attempt.committing = True
             await connection.execute("COMMIT")
+        except TimeoutError:
+            await _end_silence(connection)
+            raise
+        else:
             return result
         finally:
             await _give_back(pool, connection, limit)
@@ -312,6 +304,21 @@ def _limit(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
     # What is over by now cannot be limited any more.
     with suppress(RuntimeError):
         limit.reschedule(loop.time() + _GRACE_SECONDS)
+
+
+async def _end_silence(connection: Connection) -> None:
+    """Ends a connection whose server does not answer, unless it does so as soon as it is told to stop."""
+    ended = False
+    try:
+        with suppress(Exception):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                # The driver has the statement cancelled, and waits for that first.
+                await connection.execute("ROLLBACK")
+                ended = True
+    finally:
+        if not ended:
+            with suppress(Exception):
+                connection.terminate()
 
 
 async def _give_back(pool: Any, connection: Connection, limit: asyncio.Timeout) -> None:
