@@ -1,7 +1,12 @@
 """Many clients against three workers behind nginx while workers and servers die, with every byte checked.
 
-Usage: ``scripts/bench chaos [--scenario chaos|kills|rolling|load] [--log redis|postgres] [--seed N] ...``. The exit
-code tells whether nothing was lost, doubled, reordered, endless, or other than the store has it.
+Usage: ``scripts/bench chaos [--scenario chaos|partition|kills|rolling|load] [--log redis|postgres] [--seed N] ...``.
+The exit code tells whether nothing was lost, doubled, reordered, endless, or other than the store has it.
+
+In ``partition`` no process dies: the network between workers and servers fails. One worker loses the server of the
+log, one sends into a black hole there, both for longer than a lease, the third one loses PostgreSQL for some seconds,
+and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
+the log's server loses the store as well. ``--lease 3`` has turns taken over in the middle, and others end meanwhile.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from typing import Any
 from benchmarks.chaos.client import Client, Plan
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.topology import Topology, Worker, topology
+from tests.support.network import Link
 
 __all__ = ["main"]
 
@@ -94,6 +100,10 @@ class Run:
         killed.start()
         await asyncio.to_thread(killed.wait_ready)
         await asyncio.sleep(2)
+        self._judge_untouched(untouched, clients)
+        return clients
+
+    def _judge_untouched(self, untouched: Worker, clients: list[Client]) -> None:
         counted = Counter(client.outcome() for client in clients if client.worker == str(untouched.port))
         unlike = {
             outcome: count for outcome, count in counted.items() if outcome not in {"complete", "stopped"}
@@ -102,7 +112,64 @@ class Run:
         if unlike:
             self.bad += sum(unlike.values())
             self.say(f"  NOT COMPLETE although nobody touched their worker: {unlike}")
+
+    async def partition(self) -> list[Client]:
+        """The network fails, the processes live on."""
+        clients = self.clients(self.options.clients)
+        cut, swallowed, untouched = self.servers.workers
+        links = {
+            worker: (_link(worker.log_link), _link(worker.store_link)) for worker in self.servers.workers
+        }
+        self.say(
+            f"  without its log: worker {cut.port}; its log in a black hole: worker {swallowed.port}; without "
+            f"PostgreSQL for a moment: worker {untouched.port}"
+        )
+        everything = list(dict.fromkeys(link for pair in links.values() for link in pair))
+        flicker = asyncio.create_task(self._flicker(everything))
+        reading = [asyncio.create_task(client.run()) for client in clients]
+        try:
+            await self.wait_for(clients, self.options.begun, lambda client: bool(client.texts))
+            await asyncio.gather(
+                self._cut(links[cut][0], self._beyond_lease(), "its log", cut),
+                self._black_hole(links[swallowed][0], swallowed),
+                self._cut(links[untouched][1], self.options.store_cut, "PostgreSQL", untouched),
+            )
+            await asyncio.gather(*reading)
+        finally:
+            flicker.cancel()
+        # What was held back until now, and what nobody has ended so far, is over in the store as well.
+        await asyncio.sleep(self.options.lease * 2 + 2)
+        self._judge_untouched(untouched, clients)
         return clients
+
+    def _beyond_lease(self) -> float:
+        """Returns seconds after which others may have taken the turns, some of which have ended then."""
+        return self.options.lease * self.random.uniform(1.2, 4) + 2
+
+    async def _cut(self, link: Link, seconds: float, what: str, worker: Worker) -> None:
+        link.cut()
+        self.say(f"  cut worker {worker.port} off from {what} for {seconds:.1f} s")
+        await asyncio.sleep(seconds)
+        link.heal()
+        self.say(f"  worker {worker.port} has {what} again")
+
+    async def _black_hole(self, link: Link, worker: Worker) -> None:
+        await asyncio.sleep(0.5)
+        deliver = self.random.random() < 0.5
+        link.black_hole()
+        self.say(f"  what worker {worker.port} and its log send each other is swallowed")
+        await asyncio.sleep(self._beyond_lease())
+        link.heal(deliver=deliver)
+        self.say(
+            f"  worker {worker.port} has its log again, what was swallowed {'arrives' if deliver else 'is lost'}"
+        )
+
+    async def _flicker(self, links: list[Link]) -> None:
+        """Resets connections, at random."""
+        source = random.Random(self.seed)
+        while True:
+            await asyncio.sleep(source.uniform(0.2, 2 * self.options.flicker))
+            source.choice(links).reset()
 
     async def load(self) -> list[Client]:
         """No faults but those of the clients."""
@@ -187,12 +254,18 @@ class Run:
         return bad + self.bad == 0
 
 
+def _link(link: Link | None) -> Link:
+    assert link is not None
+    return link
+
+
 async def _run(options: argparse.Namespace, servers: Topology, seed: int) -> bool:
     run = Run(servers, options, seed)
     scenarios: dict[str, Callable[[], Coroutine[Any, Any, list[Client]]]] = {
         "chaos": run.chaos,
         "kills": run.kills,
         "load": run.load,
+        "partition": run.partition,
         "rolling": run.rolling,
     }
     return await run.judge(await scenarios[options.scenario]())
@@ -203,7 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenario", default="chaos", choices=["chaos", "kills", "load", "rolling"])
+    parser.add_argument(
+        "--scenario", default="chaos", choices=["chaos", "partition", "kills", "load", "rolling"]
+    )
     parser.add_argument(
         "--log", default="redis", choices=["redis", "postgres"], help="where the stream log is"
     )
@@ -223,6 +298,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--drain", type=float, default=30.0, help="seconds to end turns, in the scenario rolling"
     )
+    parser.add_argument(
+        "--store-cut", type=float, default=3.0, help="seconds without PostgreSQL, in the scenario partition"
+    )
+    parser.add_argument(
+        "--flicker", type=float, default=1.0, help="seconds between resets, in the scenario partition"
+    )
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args(arguments)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
@@ -232,7 +313,13 @@ def main(arguments: list[str] | None = None) -> int:
         f"log in {options.log}, lease {options.lease:g} s, seed {seed}",
         flush=True,
     )
-    with topology(log=options.log, lease=options.lease, drain=drain, rerun=options.rerun) as servers:
+    with topology(
+        log=options.log,
+        lease=options.lease,
+        drain=drain,
+        rerun=options.rerun,
+        links=options.scenario == "partition",
+    ) as servers:
         clean = asyncio.run(_run(options, servers, seed))
         if not clean:
             print(servers.logs()[-6000:], file=sys.stderr)

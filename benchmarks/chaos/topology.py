@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.support.network import Link, Network, network
 from tests.support.nginx import nginx
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
@@ -26,9 +27,18 @@ _UP = 30.0
 
 
 class Worker:
-    """A worker process on a port of its own, which it keeps over restarts."""
+    """A worker process on a port of its own, which it keeps over restarts.
 
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+    Attributes:
+        log_link: Its way to the stream log's server; None where nothing is between.
+        store_link: Its way to PostgreSQL, the same where the log is there; None where nothing is between.
+    """
+
+    def __init__(
+        self, environment: dict[str, str], folder: Path, log_link: Link | None, store_link: Link | None
+    ) -> None:
+        self.log_link = log_link
+        self.store_link = store_link
         self.port = _free_port()
         self.log = folder / f"worker-{self.port}.log"
         self._environment = environment
@@ -107,7 +117,7 @@ class Topology:
 
 @contextmanager
 def topology(
-    *, log: str, lease: float, drain: float = 0.0, rerun: int = 0, count: int = 3
+    *, log: str, lease: float, drain: float = 0.0, rerun: int = 0, count: int = 3, links: bool = False
 ) -> Iterator[Topology]:
     """Runs the servers while the block runs.
 
@@ -117,6 +127,7 @@ def topology(
         drain: Seconds that a worker has for its turns when it is asked to end.
         rerun: How often a turn of a dead worker is begun again.
         count: Number of workers.
+        links: Puts a link that can be cut between each worker and each server.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
@@ -126,15 +137,9 @@ def topology(
             if log == "redis"
             else None
         )
-        environment = {
-            "CHAOS_POSTGRES": postgres.url,
-            "CHAOS_LEASE": str(lease),
-            "CHAOS_DRAIN": str(drain),
-            "CHAOS_RERUN": str(rerun),
-        }
-        if redis is not None:
-            environment["CHAOS_REDIS"] = redis.url
-        workers = [Worker(environment, folder) for _ in range(count)]
+        environment = {"CHAOS_LEASE": str(lease), "CHAOS_DRAIN": str(drain), "CHAOS_RERUN": str(rerun)}
+        ways = stack.enter_context(network()) if links else None
+        workers = [_worker(environment, folder, postgres, redis, ways) for _ in range(count)]
         for worker in workers:
             stack.callback(worker.stop)
             worker.start()
@@ -142,6 +147,23 @@ def topology(
             worker.wait_ready()
         port = stack.enter_context(nginx(folder, [worker.port for worker in workers]))
         yield Topology(port, workers, postgres, redis)
+
+
+def _worker(
+    environment: dict[str, str],
+    folder: Path,
+    postgres: PostgresServer,
+    redis: RedisServer | None,
+    ways: Network | None,
+) -> Worker:
+    store_link = None if ways is None else ways.link(postgres.url)
+    store_url = postgres.url if store_link is None else store_link.url(postgres.url)
+    own = environment | {"CHAOS_POSTGRES": store_url}
+    if redis is None:
+        return Worker(own, folder, store_link, store_link)
+    log_link = None if ways is None else ways.link(redis.url)
+    own["CHAOS_REDIS"] = redis.url if log_link is None else log_link.url(redis.url)
+    return Worker(own, folder, log_link, store_link)
 
 
 def _free_port() -> int:

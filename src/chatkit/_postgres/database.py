@@ -29,18 +29,21 @@ class Transaction:
 
     Args:
         connection: The connection that it is open on.
+        limit: Seconds that an answer may take, if not as long as usual.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limit: float | None = None) -> None:
         self._connection = connection
+        self._limit = limit
 
     async def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Returns all rows."""
-        return [tuple(row) for row in await self._connection.fetch(statement, *arguments)]
+        found = await self._connection.fetch(statement, *arguments, timeout=self._limit)
+        return [tuple(row) for row in found]
 
     async def value(self, statement: str, *arguments: object) -> Any:
         """Returns the first value of the first row, None if there is none."""
-        return await self._connection.fetchval(statement, *arguments)
+        return await self._connection.fetchval(statement, *arguments, timeout=self._limit)
 
 
 Work = Callable[[Transaction], Awaitable[T]]
@@ -80,12 +83,13 @@ class Database:
         limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in settings.limits.items())
         self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{limits if settings.stateless else ''}"
 
-    async def read(self, work: Work[T], *, patient: bool = True) -> T:
+    async def read(self, work: Work[T], *, patient: bool = True, limit: float | None = None) -> T:
         """Returns what ``work`` makes of the database; it asks one statement, which sees one state.
 
         Args:
             work: Reads, and may be called twice.
             patient: Waits for a server that restarts.
+            limit: Seconds after which a connection that does not answer is given up; None for the usual limit.
 
         Raises:
             StoreUnavailableError: The database cannot be reached, or did not answer in time.
@@ -94,7 +98,7 @@ class Database:
             StoreError: Any other failure of the database.
         """
         # Without a session's state, the time limit has to be the transaction's.
-        return await self._run(work, self.settings.stateless, patient=patient)
+        return await self._run(work, self.settings.stateless, patient=patient, answer_limit=limit)
 
     async def write(self, work: Work[T], *, repeatable: bool = False) -> T:
         """Runs ``work`` in a transaction of its own, commits it and returns its result.
@@ -162,6 +166,7 @@ class Database:
         patient: bool,
         migrates: bool = True,
         repeatable: bool = False,
+        answer_limit: float | None = None,
     ) -> T:
         loop = asyncio.get_running_loop()
         try:
@@ -174,7 +179,13 @@ class Database:
                     if hurries:
                         _limit(limit, loop)
                     return await self._run_within(
-                        limit, work, transacted, patient=patient, migrates=migrates, repeatable=repeatable
+                        limit,
+                        work,
+                        transacted,
+                        patient=patient,
+                        migrates=migrates,
+                        repeatable=repeatable,
+                        answer_limit=answer_limit,
                     )
                 finally:
                     with self._lock:
@@ -193,6 +204,7 @@ class Database:
         patient: bool,
         migrates: bool,
         repeatable: bool,
+        answer_limit: float | None,
     ) -> T:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.settings.reconnect_timeout
@@ -201,7 +213,9 @@ class Database:
         while True:
             attempt = _Attempt()
             try:
-                return await self._try(limit, work, transacted, attempt, migrates=migrates)
+                return await self._try(
+                    limit, work, transacted, attempt, migrates=migrates, answer_limit=answer_limit
+                )
             except ChatKitError:
                 raise
             except Exception as error:
@@ -212,6 +226,10 @@ class Database:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                     continue
+                silent = isinstance(error, TimeoutError) and attempt.connected
+                if silent:
+                    # What has forgotten this connection on the way has forgotten the others too.
+                    await (await self.pools.current()).expire()
                 doubtful = attempt.committing and not repeatable
                 if not retried and not doubtful and await self._mended(error):
                     retried = True
@@ -220,7 +238,7 @@ class Database:
                     error,
                     self.place,
                     committing=attempt.committing and errors.is_lost(error),
-                    limit=self.settings.statement_timeout,
+                    limit=None if silent and answer_limit is not None else self.settings.statement_timeout,
                 ) from error
 
     async def _mended(self, error: Exception) -> bool:
@@ -242,6 +260,7 @@ class Database:
         attempt: _Attempt,
         *,
         migrates: bool,
+        answer_limit: float | None,
     ) -> T:
         pool = await self.pools.current()
         connection = await self._acquire(pool)
@@ -251,17 +270,21 @@ class Database:
                 await migrate(connection, self.place)
                 self._migrated = True
             if not transacted:
-                return await work(Transaction(connection))
+                return await work(Transaction(connection, answer_limit))
             await connection.execute(self._begin)
             try:
                 result = await work(Transaction(connection))
-            except BaseException:
-                if not limit.expired():
+            except BaseException as error:
+                if not limit.expired() and not isinstance(error, TimeoutError):
                     with suppress(Exception):
                         await connection.execute("ROLLBACK")
                 raise
             attempt.committing = True
             await connection.execute("COMMIT")
+        except TimeoutError:
+            await _end_silence(connection)
+            raise
+        else:
             return result
         finally:
             await _give_back(pool, connection, limit)
@@ -281,6 +304,21 @@ def _limit(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
     # What is over by now cannot be limited any more.
     with suppress(RuntimeError):
         limit.reschedule(loop.time() + _GRACE_SECONDS)
+
+
+async def _end_silence(connection: Connection) -> None:
+    """Ends a connection whose server does not answer, unless it does so as soon as it is told to stop."""
+    ended = False
+    try:
+        with suppress(Exception):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                # The driver has the statement cancelled, and waits for that first.
+                await connection.execute("ROLLBACK")
+                ended = True
+    finally:
+        if not ended:
+            with suppress(Exception):
+                connection.terminate()
 
 
 async def _give_back(pool: Any, connection: Connection, limit: asyncio.Timeout) -> None:

@@ -390,7 +390,7 @@ class Turn:
         if isinstance(error, StaleTurnError):
             self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
-            if self.writer.lost:
+            if self.writer.lost or await self.writer.give_way():
                 # Its readers come back to whoever has it now.
                 return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):

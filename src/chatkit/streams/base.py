@@ -202,6 +202,15 @@ class TurnWriter(ABC):
         """
         return False
 
+    async def give_way(self) -> bool:
+        """Asks whose the turn is, once the store has said that it is not this worker's any more.
+
+        Returns:
+            Whether another worker has it, or may have it, for the log cannot be asked at the moment: then readers of
+            this process get no more, and no end: they come back. False, the default, where no other worker can.
+        """
+        return False
+
 
 class TurnReader(AsyncIterator[list[LogEntry]]):
     """Reads a turn: iterating yields the entries that are ready, at least one at a time, until the turn's end."""

@@ -175,7 +175,8 @@ class MemoryTurnWriter(TurnWriter):
         turn.ended_at = time.monotonic()
         turn.news.wake()
         turn.closed.wake()
-        self._on_closed(turn)
+        if not turn.moved:
+            self._on_closed(turn)
 
 
 class _MemoryReader(TurnReader):
@@ -193,7 +194,8 @@ class _MemoryReader(TurnReader):
             if entries:
                 return entries
             if turn.end is not None or turn.moved:
-                self.end = turn.end
+                # A reader may come to it after the last words of who lost it.
+                self.end = None if turn.moved else turn.end
                 raise StopAsyncIteration
             await turn.news.wait_unless(self._has_news)
 

@@ -33,6 +33,8 @@ T = TypeVar("T")
 _SQL: Final = load_queries(Path(__file__).parents[1] / "queries" / "postgres.sql")
 _PAGE: Final = 64
 """Chunks that one load brings: some 256 KiB."""
+_SHORTEST_LIMIT: Final = 1.0
+"""Seconds that an answer may take at least."""
 
 
 class PostgresBackend(Backend):
@@ -47,6 +49,8 @@ class PostgresBackend(Backend):
     def __init__(self, database: Database, *, lease: float, retention: float) -> None:
         self._database = database
         self._lease = lease
+        # Who waits for longer than a lease on a connection that is dead has lost its turns.
+        self._answer_limit = max(_SHORTEST_LIMIT, lease / 2)
         self._retention = retention
         self._listener = Listener(database)
         self._followed: set[str] = set()
@@ -54,7 +58,9 @@ class PostgresBackend(Backend):
     async def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         # One statement is a transaction of its own; all of them may be done twice.
         return await self._database.read(
-            lambda transaction: transaction.rows(_SQL[query], *arguments), patient=False
+            lambda transaction: transaction.rows(_SQL[query], *arguments),
+            patient=False,
+            limit=self._answer_limit,
         )
 
     async def _value(self, query: str, *arguments: object) -> Any:
@@ -79,6 +85,7 @@ class PostgresBackend(Backend):
         return {
             turn_id: SaveResult(SaveStatus(status), last_seq, stop)
             for turn_id, status, last_seq, stop in rows
+            if turn_id is not None
         }
 
     async def load(self, turn_id: str, after: int) -> Loaded | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable, Set
 from contextlib import suppress
@@ -17,6 +18,8 @@ __all__ = ["Listener"]
 
 _CHANNEL: Final = "chatkit_streams"
 _STOP: Final = "!"
+_SHORTEST_LIMIT: Final = 1.0
+"""Seconds that the server may take, at least, to say that it still talks to this connection."""
 
 
 class Listener:
@@ -36,6 +39,7 @@ class Listener:
         self._followed: Set[str] = frozenset()
         self._stops: list[str] = []
         self._news = asyncio.Event()
+        self._heard_at = 0.0
         self._lost = False
         self._end_listener: Callable[[object], None] = lambda _: None
 
@@ -53,6 +57,8 @@ class Listener:
             with suppress(TimeoutError):
                 async with asyncio.timeout(limit):
                     await self._news.wait()
+            if not self._lost and time.monotonic() - self._heard_at > limit:
+                await self._ask(max(_SHORTEST_LIMIT, limit))
         if self._lost:
             await self.close()
             error = ConnectionError("the connection that listens was lost")
@@ -84,6 +90,14 @@ class Listener:
                 connection.terminate()
                 self._held.clear()
 
+    async def _ask(self, limit: float) -> None:
+        """Notices a connection that is gone and that nobody told of: who only listens would wait for ever."""
+        try:
+            await self._connection.execute("SELECT 1", timeout=limit)
+        except (OSError, TimeoutError, cast("Any", asyncpg).PostgresError, asyncpg.InterfaceError):
+            self._lost = True
+        self._heard_at = time.monotonic()
+
     async def _connect(self) -> None:
         settings = self._database.settings
         self._lost = False
@@ -109,6 +123,7 @@ class Listener:
         except (OSError, TimeoutError, cast("Any", asyncpg).PostgresError, asyncpg.InterfaceError) as error:
             raise translated(error, self._database.place, committing=False, limit=None) from error
         self._connection = connection
+        self._heard_at = time.monotonic()
 
     async def _open(self, connection_string: str, limit: float) -> Any:
         opening = asyncio.ensure_future(
@@ -123,6 +138,7 @@ class Listener:
             raise
 
     def _on_notification(self, payload: str) -> None:
+        self._heard_at = time.monotonic()
         if payload.startswith(_STOP):
             self._stops.append(payload.removeprefix(_STOP))
             self._news.set()

@@ -72,22 +72,27 @@ WITH given AS (
             THEN current_setting('synchronous_commit') ELSE 'off' END,
         TRUE
     )
+), unusual AS (
+    SELECT
+        g.id,
+        CASE
+            WHEN m.id IS NULL OR (m.ended IS NOT NULL AND g.ended = '') THEN 1
+            WHEN m.ended IS NULL AND f.id IS NULL THEN 3
+            ELSE 0
+        END AS status,
+        coalesce(m.last_seq, 0) AS last_seq,
+        coalesce(m.stop, FALSE) AS stop
+    FROM given g
+    LEFT JOIN mine m ON m.id = g.id
+    LEFT JOIN fitting f ON f.id = g.id
+    WHERE m.id IS NULL OR f.id IS NULL OR m.stop
 )
-SELECT
-    g.id,
-    CASE
-        WHEN m.id IS NULL OR (m.ended IS NOT NULL AND g.ended = '') THEN 1
-        WHEN m.ended IS NULL AND f.id IS NULL THEN 3
-        ELSE 0
-    END,
-    coalesce(m.last_seq, 0),
-    coalesce(m.stop, FALSE)
-FROM given g
-LEFT JOIN mine m ON m.id = g.id
-LEFT JOIN fitting f ON f.id = g.id
-CROSS JOIN lasting
+-- Outermost stands what must happen: nothing of a part that only selects is carried out where no row asks for it, and
+-- usually there is nothing unusual. Then one row comes back that says nothing.
+SELECT u.id, u.status, u.last_seq, u.stop
+FROM lasting
 CROSS JOIN (SELECT count(*) FROM told) AS n
-WHERE m.id IS NULL OR f.id IS NULL OR m.stop;
+LEFT JOIN unusual u ON TRUE;
 
 -- name: follow
 SELECT t.id, t.info, t.ended, t.last_seq, c.first_seq, c.last_seq, c.events, c.jumps

@@ -37,8 +37,6 @@ __all__ = ["RedisBackend", "translated"]
 
 _PAGE: Final = 64
 """Chunks that one load brings: some 256 KiB."""
-_GRACE: Final = 5.0
-"""Seconds beyond its time limit after which a blocked read counts as lost."""
 
 
 def _scripts() -> dict[str, tuple[str, bytes]]:
@@ -123,7 +121,14 @@ class RedisBackend(Backend):
             except driver.NoScriptError:
                 return await execute("EVAL", text, 0, self._prefix, *arguments)
         except (driver.RedisError, OSError, TimeoutError) as error:
+            await self._doubt_others(error)
             raise translated(error, self._place) from error
+
+    async def _doubt_others(self, error: Exception) -> None:
+        """Drops idle connections after one that nothing came over: what has forgotten it has forgotten them too."""
+        if isinstance(error, driver.TimeoutError):
+            with suppress(driver.RedisError, OSError):
+                await self._pool.disconnect(inuse_connections=False)
 
     async def open_turn(self, info: TurnInfo, holder: str, *, again: bool = False) -> str:
         resumable = int(info.resumable)
@@ -190,10 +195,12 @@ class RedisBackend(Backend):
 
     async def _blocked(self, *command: object, limit: float) -> Any:
         try:
-            connection = await self._blocking_pool.get_connection()
+            # The pool sets no limit to the answers that it waits for before a connection can be used.
+            async with asyncio.timeout(2 * self._timeout):
+                connection = await self._blocking_pool.get_connection()
             try:
                 await connection.send_command(*command)
-                async with asyncio.timeout(limit + _GRACE):
+                async with asyncio.timeout(limit + self._timeout):
                     return await connection.read_response()
             except BaseException:
                 # An answer may be on its way that nobody waits for any more.
@@ -253,6 +260,7 @@ class RedisBackend(Backend):
         try:
             return await cast("Any", self._client).execute_command(*command)
         except (driver.RedisError, OSError, TimeoutError) as error:
+            await self._doubt_others(error)
             raise translated(error, self._place) from error
 
     async def close(self) -> None:

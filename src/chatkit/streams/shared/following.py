@@ -21,6 +21,8 @@ LAG: Final = 256 * 1024
 """Bytes that wait in memory for a reader; what is beyond is loaded when the reader has caught up."""
 _FIRST_RETRY: Final = 0.05
 _LONGEST_RETRY: Final = 1.0
+_PATIENCE: Final = 3
+"""Leases for which a reader waits for a server that is away, or for somebody who ends a turn."""
 
 _logger = logging.getLogger("chatkit.streams")
 
@@ -50,6 +52,7 @@ class RemoteReader(TurnReader):
         self._size = 0
         self._end: EndState | None = None
         self._closed = False
+        self._broken = False
         self._news = Waiters()
         self._retry = _FIRST_RETRY
 
@@ -58,7 +61,7 @@ class RemoteReader(TurnReader):
             entries = self.ready()
             if entries:
                 return entries
-            if self._closed or self._end is not None:
+            if self._closed or self._broken or self._end is not None:
                 self.end = None if self._closed else self._end
                 self._follower.remove(self)
                 raise StopAsyncIteration
@@ -68,7 +71,7 @@ class RemoteReader(TurnReader):
                 await self._news.wait_unless(self._has_news)
 
     def _has_news(self) -> bool:
-        return bool(self._buffer) or self.behind or self._closed or self._end is not None
+        return bool(self._buffer) or self.behind or self._closed or self._broken or self._end is not None
 
     def ready(self) -> list[LogEntry]:
         if self._closed or not self._buffer:
@@ -95,6 +98,11 @@ class RemoteReader(TurnReader):
         """Ends the reader: nobody will end the turn."""
         if self._end is None:
             self._end = EndState.INTERRUPTED
+        self._news.wake()
+
+    def break_off(self) -> None:
+        """Ends the reader without an end: the turn may go on, but cannot be read here."""
+        self._broken = True
         self._news.wake()
 
     def _take(self, chunk: Chunk) -> bool:
@@ -133,7 +141,8 @@ class RemoteReader(TurnReader):
         except StoreError as error:
             _logger.info("Turn %s cannot be read at the moment: %s", self.turn_id, error)
             self.behind = True
-            self._doubt()
+            if self._follower.miss(self):
+                return
             await asyncio.sleep(self._retry)
             self._retry = min(2 * self._retry, _LONGEST_RETRY)
         except BaseException:
@@ -234,21 +243,30 @@ class Follower:
         self._local_turns -= 1
         await self.gone()
 
-    def doubt(self, reader: RemoteReader, *, leases: float = 3) -> bool:
-        """Notes that a reader's turn cannot be followed; ends the reader when that has lasted for so many leases."""
+    def doubt(self, reader: RemoteReader, *, leases: float = _PATIENCE) -> bool:
+        """Notes that nobody may end a reader's turn; ends the reader when that has lasted for so many leases."""
+        lasts = self._lasts(reader, leases)
+        if lasts:
+            reader.give_up()
+        return lasts
+
+    def miss(self, reader: RemoteReader) -> bool:
+        """Notes that the server cannot be asked for a reader's turn; breaks the reader off when that has lasted."""
+        lasts = self._lasts(reader, _PATIENCE)
+        if lasts:
+            reader.break_off()
+        return lasts
+
+    def _lasts(self, reader: RemoteReader, leases: float) -> bool:
         now = self._loop.time()
         if reader.doubtful_since is None:
             reader.doubtful_since = now
-        if now - reader.doubtful_since > leases * self._lease:
-            reader.give_up()
-            return True
-        return False
+        return now - reader.doubtful_since > leases * self._lease
 
     async def close(self) -> None:
-        """Ends the task; readers end as interrupted."""
-        for readers in list(self._readers.values()):
-            for reader in list(readers):
-                reader.give_up()
+        """Ends the task; readers end without an end, for others may read on elsewhere."""
+        for reader in self._all_readers():
+            reader.break_off()
         await self.gone(cancel=True)
 
     async def gone(self, *, cancel: bool = False) -> None:
@@ -302,7 +320,7 @@ class Follower:
                 self._waits = False
                 _logger.info("Streams cannot be followed at the moment: %s", error)
                 for reader in self._all_readers():
-                    self.doubt(reader)
+                    self.miss(reader)
                 await asyncio.sleep(retry)
                 retry = min(2 * retry, _LONGEST_RETRY)
                 for reader in self._all_readers():

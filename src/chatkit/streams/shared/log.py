@@ -54,6 +54,7 @@ class _SharedTurnWriter(TurnWriter):
         self._sender = session.sender
         self._told = False
         self._closing = False
+        self._unreachable = False
 
     @property
     def lost(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
@@ -116,7 +117,10 @@ class _SharedTurnWriter(TurnWriter):
         try:
             if not turn.lost:
                 turn.end = end
-                await self._sender.flush(turn)
+                if self._unreachable:
+                    self._sender.queue(turn)
+                else:
+                    await self._sender.flush(turn)
         finally:
             await turn.memory.close(EndState.INTERRUPTED if turn.lost else end)
             await self._session.end_turn()
@@ -127,11 +131,24 @@ class _SharedTurnWriter(TurnWriter):
         if self._closing or turn.lost:
             return False
         await self._sender.flush(turn)
-        if turn.lost or turn.events or not await self._sender.release(turn):
+        # A server that did not answer just now is not waited for again: the process has little time left.
+        self._unreachable = self._sender.failing
+        if turn.lost or turn.events or self._unreachable or not await self._sender.release(turn):
             return False
         self._closing = True
         self._let_go(turn.info.id)
         await self._session.end_turn()
+        return True
+
+    async def give_way(self) -> bool:
+        """Lets readers here find the turn where it is; the server is told of an end when it can be reached again."""
+        turn = self._turn
+        await self._sender.ask(turn)
+        if not turn.lost:
+            if not self._sender.failing:
+                return False
+            self._let_go(turn.info.id)
+        self._told = True
         return True
 
 

@@ -306,6 +306,16 @@ class Sender:
             if self.failing:
                 return
 
+    async def ask(self, turn: OutgoingTurn) -> None:
+        """Finds out whether another worker has the turn, unless the server cannot be reached."""
+        fresh = False
+        while turn.info.id in self.turns and not fresh:
+            turn.queued = True
+            self._dirty[turn.info.id] = turn
+            fresh = self._task is None
+            await shield(self._task or self._start())
+            fresh = fresh or self.failing
+
     async def release(self, turn: OutgoingTurn) -> bool:
         """Leaves a turn to other workers; tells whether it was still this one's, and the server could be told."""
         try:

@@ -1,0 +1,71 @@
+"""A worker that the network cuts off from the server of its log: others take its turns, and its readers find them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatkit.ids import new_id
+from chatkit.store import SQLiteStore
+from chatkit.streams.redis import RedisStreamLog
+from tests.server.support import LIMIT, ScriptedServer, added, decode, delta, done, drain, kinds, read, texts
+from tests.support.network import Network, network
+
+LEASE = 0.5
+
+
+@pytest.fixture
+def wires() -> Iterator[Network]:
+    with network() as made:
+        yield made
+
+
+@pytest.mark.parametrize("way", ["cut", "black_hole"])
+@pytest.mark.parametrize("heals", ["before the answer is done", "after"])
+async def test_its_readers_are_neither_told_of_a_failure_nor_of_an_end_that_is_not_theirs(
+    way: str, heals: str, redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+    go_on = asyncio.Event()
+
+    async def script(thread: Any, message: Any, context: Any) -> Any:
+        yield added("One")
+        yield delta(" two")
+        await go_on.wait()
+        yield delta(" three")
+        yield done("One two three")
+
+    def made(url: str) -> ScriptedServer:
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=0.3)
+        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
+
+    far, near = made(link.url(redis_url)), made(redis_url)
+    result = await far.create(metadata={"resumable": True})
+    frames = await read(result.json_events, 5)
+    await far._chatkit_turns()._running[result.turn_id].writer.flush()
+    getattr(link, way)()
+    async with asyncio.timeout(LIMIT):
+        while not await near.recover():
+            await asyncio.sleep(0.02)
+    if heals == "before the answer is done":
+        link.heal()
+    go_on.set()
+    async with asyncio.timeout(LIMIT):
+        rest = await drain(result.json_events)
+    assert not any(b"turn.end" in frame for frame in rest)
+    assert set(kinds(decode(rest))) <= {"thread.item.updated"}, "no error: it goes on elsewhere"
+    cursor = [frame for frame in frames + rest if frame.startswith(b"id: ")][-1].split(b"\n")[0]
+    again = await near.send(
+        "turns.resume", thread_id=result.thread_id, after=cursor.removeprefix(b"id: ").decode()
+    )
+    told = await drain(again)
+    assert kinds(decode(told)) == ["thread.item.done", "error"]
+    assert b'"status":"interrupted"' in told[-1]
+    assert texts(await near.items(result.thread_id)) == ["One two"]
+    link.heal()
+    await far.close()
+    await near.close()
