@@ -22,7 +22,8 @@ class WithDefaults(MemoryStore):
     owner = Store.owner
     begin_turn = Store.begin_turn
     end_turn = Store.end_turn
-    has_turn = Store.has_turn
+    complete_turn = Store.complete_turn
+    has_completed = Store.has_completed
 
     def _tenant(self, owner: str | None) -> Any:
         return super()._tenant("only")

@@ -32,12 +32,15 @@ INSERT INTO chatkit.attachments (owner, id, data)
 SELECT 'alice', 'atc_' || n, '{}' FROM generate_series(1, 5000) AS n;
 INSERT INTO chatkit.turns (owner, id, thread_id, token)
 SELECT 'alice', 'turn_' || n, 'thr_' || n, n FROM generate_series(1, 5000) AS n;
+INSERT INTO chatkit.completed_turns (owner, id, forget_at)
+SELECT 'alice', 'turn_' || n, now() + make_interval(secs => n) FROM generate_series(5001, 10000) AS n;
 """
 # The arguments of each statement that could be slow.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
     "end_turn": ("alice", "turn_7", 7),
-    "has_turn": ("alice", "turn_7"),
+    "complete_turn": ("alice", "turn_7", 7, 60.0),
+    "has_completed": ("alice", "turn_7"),
     "load_thread": ("alice", "thr"),
     "find_thread": ("alice", "thr"),
     "lock_thread": ("alice", "thr"),

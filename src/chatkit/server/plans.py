@@ -19,7 +19,6 @@ from chatkit.errors import (
 )
 from chatkit.server.actions import call_action
 from chatkit.server.pipeline import Pipeline
-from chatkit.server.restored import ended_in_order
 from chatkit.server.turn import TurnPlan
 from chatkit.store.base import plain_metadata
 from chatkit.streams.base import TurnInfo
@@ -201,14 +200,14 @@ class Planner:
 
         Returns:
             None if that would be wrong: the turn answers no message, the message is gone or no longer the newest,
-            its thread takes no messages any more, or the turn had ended and only its log does not know.
+            its thread takes no messages any more, or the turn had completed and only its log does not know.
         """
         if info.user_item_id is None:
             return None
         try:
             thread = await self._thread(info.thread_id)
             item = await self._newest_message(thread)
-            if await ended_in_order(self._store, info, self._context):
+            if await self._store.has_completed(info.id, self._context):
                 return None
         except NotFoundError:
             return None

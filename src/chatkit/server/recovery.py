@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Token
 from dataclasses import replace
 from typing import Any, Final
 
 from chatkit.errors import NotFoundError, StoreError
-from chatkit.server.restored import RestoredPipeline, ended_in_order
+from chatkit.server.restored import RestoredPipeline
 from chatkit.server.wire import interrupted_event
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, TurnWriter
@@ -102,11 +103,13 @@ class Recovery:
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
         info = turn.info
+        token = 0
         fence: Token[Fence | None] | None = None
         try:
-            # Then it has left what it was to leave, and nothing is to be written.
-            ended = await ended_in_order(store, info, context)
-            token = 0 if ended else await store.begin_turn(info.thread_id, info.id, context)
+            # Its worker died between telling the store and telling the log, or was cut off from the log's server:
+            # it has left all that it was to leave, and nothing is to be written.
+            completed = await store.has_completed(info.id, context)
+            token = 0 if completed else await store.begin_turn(info.thread_id, info.id, context)
             # Whoever claims the turn next, for this takes too long, writes alone.
             fence = current_fence.set(Fence(info.id, token))
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
@@ -114,19 +117,21 @@ class Recovery:
             pipeline.restore(turn.entries)
             kept = pipeline.pending_items()
             for item in kept:
-                if not ended and not await _is_stored(store, info.thread_id, item, context):
+                if not completed and not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
             await pipeline.load_opening(info.user_item_id)
             unseen = await pipeline.unseen_items(info.user_item_id, info.started_at)
             stored = await pipeline.stored_of(kept)
-            await self._tell_readers(turn, pipeline, unseen, stored, ended=ended)
-            if not ended:
+            await self._tell_readers(turn, pipeline, unseen, stored, completed=completed)
+            if not completed:
                 await store.end_turn(info.id, token, context)
         except StoreError:
             logger.exception("Finalising turn %s failed; it is tried again later", info.id)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [_INTERRUPTED])
+            with suppress(StoreError):
+                await store.end_turn(info.id, token, context)
         except Exception:
             logger.exception("Turn %s of a worker that died could not be finalised", info.id)
             await self._log.settle(info.id, [_INTERRUPTED])
@@ -142,7 +147,7 @@ class Recovery:
         unseen: list[ThreadItem],
         kept: list[ThreadItem],
         *,
-        ended: bool,
+        completed: bool,
     ) -> None:
         """Sends what else was stored, how the turn's items ended, and why, to those who read it in other processes."""
         # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
@@ -156,10 +161,10 @@ class Recovery:
             pipeline.announce_opening()
             pipeline.announce_unseen(unseen)
             await pipeline.announce_closed(kept)
-            if not ended:
+            if not completed:
                 pipeline.accept(interrupted_event())
         finally:
-            await writer.close(EndState.COMPLETED if ended else EndState.INTERRUPTED)
+            await writer.close(EndState.COMPLETED if completed else EndState.INTERRUPTED)
 
 
 _INTERRUPTED: Final = to_wire(interrupted_event())

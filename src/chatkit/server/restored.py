@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,8 +13,8 @@ from chatkit.reduce import accumulator
 from chatkit.server.pipeline import Pipeline
 from chatkit.server.tracked import TrackedItem
 from chatkit.server.wire import is_hidden, item_json, string_json
-from chatkit.store.base import Store, find_item
-from chatkit.streams.base import LogEntry, TurnInfo
+from chatkit.store.base import find_item
+from chatkit.streams.base import LogEntry
 from chatkit.streams.snapshot import done_event
 from chatkit.types import (
     ProgressUpdateEvent,
@@ -31,7 +31,7 @@ from chatkit.types import (
     UserMessageItem,
 )
 
-__all__ = ["RestoredPipeline", "ended_in_order"]
+__all__ = ["RestoredPipeline"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -176,46 +176,24 @@ class RestoredPipeline(Pipeline):
             since: When the turn began.
         """
         page = await self._store.load_thread_items(self.thread.id, None, _RECENT, "desc", self._context)
-        found = _items_of_turn(page.data, user_item_id, since, self._shown)
-        return [item for item in found if item.id not in self._shown]
+        unseen: list[ThreadItem] = []
+        for item in page.data:
+            if item.id == user_item_id:
+                break
+            if item.id in self._shown:
+                continue
+            if item.created_at < since:
+                break
+            if isinstance(item, UserMessageItem):
+                # What came behind a later message answers that one.
+                unseen.clear()
+            elif not is_hidden(item):
+                unseen.append(item)
+        unseen.reverse()
+        return unseen
 
     def announce_unseen(self, items: Sequence[ThreadItem]) -> None:
         """Sends items that are stored already."""
         for item in items:
             self._stored.add(item.id)
             self._send_final(item.id, done_event(item_json(self._own(item))))
-
-
-async def ended_in_order(store: Store[Any], info: TurnInfo, context: object) -> bool:
-    """Tells whether a turn without an end in the log had one: the store has all that it was to leave.
-
-    Its worker died between telling the store and telling the log, or was cut off from the log's server only.
-
-    Raises:
-        NotFoundError: Its thread is gone.
-    """
-    if await store.has_turn(info.id, context):
-        return False
-    page = await store.load_thread_items(info.thread_id, None, _RECENT, "desc", context)
-    # One that never began has left nothing either.
-    return bool(_items_of_turn(page.data, info.user_item_id, info.started_at))
-
-
-def _items_of_turn(
-    newest_first: Sequence[ThreadItem],
-    user_item_id: str | None,
-    since: datetime,
-    known: Collection[str] = (),
-) -> list[ThreadItem]:
-    """Returns the visible items that a turn left, oldest first; those of a known id may be older than it."""
-    found: list[ThreadItem] = []
-    for item in newest_first:
-        if item.id == user_item_id or (item.created_at < since and item.id not in known):
-            break
-        if isinstance(item, UserMessageItem) and item.id not in known:
-            # What came behind a later message answers that one.
-            found.clear()
-        elif not is_hidden(item):
-            found.append(item)
-    found.reverse()
-    return found

@@ -295,10 +295,10 @@ class Runner:
             end = await turn.run(before)
             if turn.moved:
                 return
-            if token and end is EndState.COMPLETED:
-                # Before its log: whoever takes it for interrupted, for this process dies or is cut off from the log's
-                # server, finds that it left all that it was to leave.
-                await store.end_turn(turn.info.id, token, turn.context)
+            if token:
+                # Before its log, in which another worker may find it without an end.
+                finish = store.complete_turn if end is EndState.COMPLETED else store.end_turn
+                await finish(turn.info.id, token, turn.context)
             if not turn.lost_lease:
                 fence.lift()
         except Exception:
@@ -307,16 +307,8 @@ class Runner:
             try:
                 if not turn.moved:
                     await turn.writer.close(end)
-                    if token and end is not EndState.COMPLETED and not turn.writer.owes_end:
-                        await self._end_in_store(turn, store, token)
             finally:
                 self._forget(turn)
-
-    async def _end_in_store(self, turn: Turn, store: Store[Any], token: int) -> None:
-        try:
-            await store.end_turn(turn.info.id, token, turn.context)
-        except Exception:
-            logger.exception("The store could not be told that turn %s has ended", turn.info.id)
 
     # Stopping.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit._sql import load_queries
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
+from chatkit.store.base import COMPLETION_RETENTION
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SQL",
     "begin_turn",
+    "complete_turn",
     "delete_item",
     "delete_items_after",
     "delete_thread",
@@ -168,4 +171,12 @@ def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: s
     run(connection, "draw_token")
     token: int = run(connection, "drawn_token").fetchone()[0]
     run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
+    run(connection, "forget_completion", owner=owner, turn_id=turn_id)
     return token
+
+
+def complete_turn(connection: Connection, *, owner: str, turn_id: str, token: int) -> None:
+    now = round(time.time())
+    run(connection, "forget_old_completions", now=now)
+    if run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token).rowcount:
+        run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=now + COMPLETION_RETENTION)

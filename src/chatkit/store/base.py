@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from chatkit.errors import (
     ChatKitError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chatkit.streams.base import StreamLog
 
 __all__ = [
+    "COMPLETION_RETENTION",
     "Fence",
     "OwnerContext",
     "OwnerOf",
@@ -44,6 +45,9 @@ __all__ = [
 logger = logging.getLogger("chatkit.store")
 
 TContext = TypeVar("TContext")
+
+COMPLETION_RETENTION: Final = 24 * 3600
+"""Seconds for which a store remembers that a turn completed: as long as logs remember idempotency keys."""
 
 StoreItemType: TypeAlias = Literal[
     "thread", "message", "tool_call", "task", "workflow", "attachment", "sdk_hidden_context"
@@ -381,9 +385,16 @@ class Store(ABC, Generic[TContext]):
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
         """Forgets a turn; nothing to do where the store does not fence."""
 
-    async def has_turn(self, turn_id: str, context: TContext) -> bool:
-        """Whether a turn has not ended that was registered; True where the store does not fence, and cannot know."""
-        return True
+    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        """Forgets a turn that has stored all that it was to store, and remembers that for a day.
+
+        The default, where the store cannot remember it, is ``end_turn``.
+        """
+        await self.end_turn(turn_id, token, context)
+
+    async def has_completed(self, turn_id: str, context: TContext) -> bool:
+        """Whether ``complete_turn`` was called for a turn, and ``begin_turn`` not again; False by default."""
+        return False
 
     def stream_log(self) -> StreamLog | None:
         """Returns the log that suits this store, or None for the one in memory. Called once per server."""

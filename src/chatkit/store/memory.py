@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from typing_extensions import TypeVar
 
 from chatkit.store import _records as records
-from chatkit.store.base import Store, owner_from_context
+from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
 
 if TYPE_CHECKING:
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -91,6 +92,7 @@ class _Tenant:
     threads: _Sequence[_Thread] = field(default_factory=_Sequence[_Thread])
     attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
     turns: dict[str, _Turn] = field(default_factory=dict[str, _Turn])
+    completed: dict[str, float] = field(default_factory=dict[str, float])
 
     def thread(self, thread_id: str) -> _Thread:
         thread = self.threads.get(thread_id)
@@ -285,8 +287,9 @@ class MemoryStore(Store[TContext]):
         owner = self.owner(context)
         with self._lock:
             self._last_token += 1
-            turns = self._tenants.setdefault(owner, _Tenant()).turns
-            turns[turn_id] = _Turn(thread_id, self._last_token)
+            tenant = self._tenants.setdefault(owner, _Tenant())
+            tenant.turns[turn_id] = _Turn(thread_id, self._last_token)
+            tenant.completed.pop(turn_id, None)
             return self._last_token
 
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
@@ -297,7 +300,19 @@ class MemoryStore(Store[TContext]):
             if turn is not None and turn.token == token:
                 del turns[turn_id]
 
-    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner, now = self.owner(context), time.time()
+        with self._lock:
+            tenant = self._tenant(owner)
+            turn = tenant.turns.get(turn_id)
+            if turn is None or turn.token != token:
+                return
+            del tenant.turns[turn_id]
+            tenant.completed[turn_id] = now + COMPLETION_RETENTION
+            while tenant.completed and next(iter(tenant.completed.values())) < now:
+                del tenant.completed[next(iter(tenant.completed))]
+
+    async def has_completed(self, turn_id: str, context: TContext) -> bool:
         owner = self.owner(context)
         with self._lock:
-            return turn_id in self._tenant(owner).turns
+            return turn_id in self._tenant(owner).completed

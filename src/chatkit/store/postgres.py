@@ -13,7 +13,7 @@ from chatkit._sql import load_queries
 from chatkit.errors import MissingExtraError
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
-from chatkit.store.base import Store, owner_from_context
+from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
 
 try:
     from chatkit._postgres import Database, Settings, Transaction
@@ -301,10 +301,19 @@ class PostgresStore(Store[TContext]):
             lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token), repeatable=True
         )
 
-    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        await self.database.write(
+            lambda transaction: transaction.value(
+                _SQL["complete_turn"], owner, turn_id, token, COMPLETION_RETENTION
+            ),
+            repeatable=True,
+        )
+
+    async def has_completed(self, turn_id: str, context: TContext) -> bool:
         owner = self.owner(context)
         return await self.database.read(
-            lambda transaction: transaction.value(_SQL["has_turn"], owner, turn_id)
+            lambda transaction: transaction.value(_SQL["has_completed"], owner, turn_id)
         )
 
     def stream_log(self) -> PostgresStreamLog | None:

@@ -255,10 +255,17 @@ class SQLiteStore(Store[TContext]):
             lambda connection: statements.run(connection, "end_turn", **parameters).rowcount
         )
 
-    async def has_turn(self, turn_id: str, context: TContext) -> bool:
+    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        await self.database.write(
+            partial(statements.complete_turn, owner=self.owner(context), turn_id=turn_id, token=token)
+        )
+
+    async def has_completed(self, turn_id: str, context: TContext) -> bool:
         parameters = {"owner": self.owner(context), "turn_id": turn_id}
         return await self.database.read(
-            lambda connection: statements.run(connection, "has_turn", **parameters).fetchone() is not None
+            lambda connection: (
+                statements.run(connection, "has_completed", **parameters).fetchone() is not None
+            )
         )
 
     def stream_log(self) -> SQLiteStreamLog:

@@ -65,6 +65,7 @@ class TurnInfo:
         context: What ``ChatKitServer.dump_context`` made of the request's context, as JSON text: with it another
             worker can run the turn again.
         attempt: How often the turn was begun, from 1.
+        base: Number behind which the events of this attempt begin, where the log keeps it.
     """
 
     id: str
@@ -75,6 +76,7 @@ class TurnInfo:
     started_at: datetime = field(default_factory=utc_now)
     context: str | None = None
     attempt: int = 1
+    base: int = 0
 
 
 class LogEntry(NamedTuple):
@@ -154,9 +156,6 @@ class TurnWriter(ABC):
 
     lost: bool = False
     """Whether another worker has taken the turn over: nothing that is appended reaches its readers any more."""
-
-    owes_end: bool = False
-    """Whether the turn was closed here and workers elsewhere do not know it yet: one may take it for interrupted."""
 
     @abstractmethod
     def append(self, data: bytes) -> int:
@@ -254,7 +253,7 @@ class InterruptedTurn:
         """
         last_seq = max((entry.seq for entry in self.entries), default=0)
         age = min(utc_now() - self.info.started_at, _OLDEST) // _AGING
-        return last_seq + JUMP * max(1, self.info.attempt - 1, age)
+        return max(last_seq, self.info.base) + JUMP * (max(1, age) + max(0, self.info.attempt - 2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ class StoreContractBase:
     Attributes:
         isolates_owners: Keeps the data of owners apart, and refuses a context without an owner.
         stores_attachments: Keeps records of attachments.
-        fences_turns: Implements ``begin_turn``, ``end_turn`` and ``has_turn``, and refuses the writes of a stale turn.
+        fences_turns: Implements ``begin_turn``, ``end_turn``, ``complete_turn`` and ``has_completed``, and
+            refuses the writes of a stale turn.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
         reports_missing_cursors: Raises ``NotFoundError`` for a page behind an id that does not exist.

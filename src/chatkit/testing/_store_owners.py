@@ -157,7 +157,8 @@ class OwnerContract(StoreContractBase):
                     attempts += [
                         store.begin_turn(thread.id, "turn", nobody),
                         store.end_turn("turn", 1, nobody),
-                        store.has_turn("turn", nobody),
+                        store.complete_turn("turn", 1, nobody),
+                        store.has_completed("turn", nobody),
                     ]
                 await all_raise(ConfigurationError, attempts)
             assert await all_ids(store, thread.id, self.alice) == ["a"]

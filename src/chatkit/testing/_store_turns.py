@@ -57,10 +57,8 @@ class TurnContract(StoreContractBase):
 
         async def scenario(store: Store[Any]) -> None:
             thread = await self.thread(store, [message("a")])
-            assert not await store.has_turn("turn", self.alice)
             token = await store.begin_turn(thread.id, "turn", self.alice)
             assert token > 0
-            assert await store.has_turn("turn", self.alice)
             with writing_as("turn", token):
                 await store.add_thread_item(thread.id, message("b"), self.alice)
                 await store.put_thread_item(thread.id, message("b", "new"), self.alice)
@@ -93,7 +91,6 @@ class TurnContract(StoreContractBase):
             assert new > old
             await self._refuses_every_write(store, thread.id, "turn", old)
             await store.end_turn("turn", old, self.alice)
-            assert await store.has_turn("turn", self.alice)
             with writing_as("turn", new):
                 await store.add_thread_item(thread.id, message("c"), self.alice)
             assert await all_ids(store, thread.id, self.alice) == ["a", "b", "c"]
@@ -107,12 +104,49 @@ class TurnContract(StoreContractBase):
             thread = await self.thread(store, [message("a"), message("b")])
             token = await store.begin_turn(thread.id, "turn", self.alice)
             await store.end_turn("turn", token, self.alice)
-            assert not await store.has_turn("turn", self.alice)
             await self._refuses_every_write(store, thread.id, "turn", token)
             again = await store.begin_turn(thread.id, "turn", self.alice)
             assert again > token
             await self._refuses_every_write(store, thread.id, "turn", token)
             await self._refuses_every_write(store, thread.id, "never_began", again)
+
+        self.run(scenario)
+
+    def test_a_turn_that_completed_is_remembered_and_writes_nothing(self) -> None:
+        self.need("fences_turns")
+
+        async def scenario(store: Store[Any]) -> None:
+            thread = await self.thread(store, [message("a"), message("b")])
+            stale = await store.begin_turn(thread.id, "turn", self.alice)
+            token = await store.begin_turn(thread.id, "turn", self.alice)
+            await store.complete_turn("turn", stale, self.alice)
+            assert not await store.has_completed("turn", self.alice)
+            await store.complete_turn("turn", token, self.alice)
+            await store.complete_turn("turn", token, self.alice)
+            assert await store.has_completed("turn", self.alice)
+            await self._refuses_every_write(store, thread.id, "turn", token)
+            ended = await store.begin_turn(thread.id, "ended", self.alice)
+            await store.end_turn("ended", ended, self.alice)
+            assert not await store.has_completed("ended", self.alice)
+            await store.begin_turn(thread.id, "turn", self.alice)
+            assert not await store.has_completed("turn", self.alice), "it was begun again"
+
+        self.run(scenario)
+
+    def test_a_completed_turn_is_its_owners(self) -> None:
+        self.need("fences_turns")
+        self.need("isolates_owners")
+
+        async def scenario(store: Store[Any]) -> None:
+            thread = await self.thread(store)
+            token = await store.begin_turn(thread.id, "turn", self.alice)
+            await store.complete_turn("turn", token, self.bob)
+            assert not await store.has_completed("turn", self.bob)
+            await store.complete_turn("turn", token, self.alice)
+            assert not await store.has_completed("turn", self.bob)
+            assert await store.has_completed("turn", self.alice)
+            await store.begin_turn(thread.id, "turn", self.bob)
+            assert await store.has_completed("turn", self.alice)
 
         self.run(scenario)
 
@@ -163,8 +197,6 @@ class TurnContract(StoreContractBase):
                 await store.add_thread_item(thread.id, message("b"), self.alice)
             await self._refuses_every_write(store, thread.id, "turn", foreign)
             await store.end_turn("turn", foreign, self.bob)
-            assert not await store.has_turn("turn", self.bob)
-            assert await store.has_turn("turn", self.alice)
             await store.end_turn("turn", token, self.alice)
             await self._refuses_every_write(store, thread.id, "turn", token)
 

@@ -482,7 +482,10 @@ export class Conversation {
     if (event.type === "thread.created" && this.id === null) {
       this.id = event.thread.id;
       this.host.onThreadCreated(this);
-    } else if (event.type === "thread.updated") this.host.onThreadUpdated(this);
+    } else if (event.type === "thread.created" || event.type === "thread.updated") {
+      // A worker that goes on with a turn may tell of the thread's creation once more, with what changed since.
+      this.host.onThreadUpdated(this);
+    }
     if (this.#unsent && this.state.optimisticId === null) this.#unsent = null;
     this.#hasHeard = this.id !== null;
     if (this.#hasHeard && this.#stopWanted && !this.#stopSent) void this.#sendStop();

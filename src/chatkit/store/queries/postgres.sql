@@ -10,6 +10,9 @@ SELECT 1 FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 FOR SHAR
 
 -- name: begin_turn
 -- Of two that take a turn over at once, the second one draws its token behind the first one's commit.
+WITH again AS (
+    DELETE FROM chatkit.completed_turns WHERE owner = $1 AND id = $2
+)
 INSERT INTO chatkit.turns (owner, id, thread_id, token) VALUES ($1, $2, $3, nextval('chatkit.turn_tokens'))
 ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, token = nextval('chatkit.turn_tokens')
@@ -18,8 +21,23 @@ RETURNING token;
 -- name: end_turn
 DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3;
 
--- name: has_turn
-SELECT EXISTS (SELECT 1 FROM chatkit.turns WHERE owner = $1 AND id = $2);
+-- name: complete_turn
+WITH old AS (
+    DELETE FROM chatkit.completed_turns c
+    USING (
+        SELECT owner, id FROM chatkit.completed_turns WHERE forget_at < now()
+        ORDER BY forget_at LIMIT 100 FOR UPDATE SKIP LOCKED
+    ) AS o
+    WHERE c.owner = o.owner AND c.id = o.id
+), gone AS (
+    DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 RETURNING owner, id
+)
+INSERT INTO chatkit.completed_turns (owner, id, forget_at)
+SELECT owner, id, now() + make_interval(secs => $4) FROM gone
+ON CONFLICT (owner, id) DO UPDATE SET forget_at = excluded.forget_at;
+
+-- name: has_completed
+SELECT EXISTS (SELECT 1 FROM chatkit.completed_turns WHERE owner = $1 AND id = $2);
 
 -- name: load_thread
 SELECT coalesce(exact, data::text) FROM chatkit.threads WHERE owner = $1 AND id = $2;

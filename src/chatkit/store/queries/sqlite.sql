@@ -16,8 +16,17 @@ ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, token = ex
 -- name: end_turn
 DELETE FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token;
 
--- name: has_turn
-SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id;
+-- name: note_completion
+INSERT OR REPLACE INTO completed_turns (owner, id, forget_at) VALUES (:owner, :turn_id, :forget_at);
+
+-- name: forget_completion
+DELETE FROM completed_turns WHERE owner = :owner AND id = :turn_id;
+
+-- name: forget_old_completions
+DELETE FROM completed_turns WHERE forget_at < :now;
+
+-- name: has_completed
+SELECT 1 FROM completed_turns WHERE owner = :owner AND id = :turn_id;
 
 -- name: probe
 -- Another value each time: SQLite writes no page that stays what it is.

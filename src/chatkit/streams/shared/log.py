@@ -62,11 +62,6 @@ class _SharedTurnWriter(TurnWriter):
         self._told = self._told or self._turn.lost
         return self._turn.lost
 
-    @property
-    def owes_end(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] -- the port only reads it
-        """Whether the server could not be told of the end so far."""
-        return self._turn.end is not None and not self._turn.settled and not self._turn.lost
-
     def append(self, data: bytes) -> int:
         turn = self._turn
         if turn.lost:
@@ -415,20 +410,20 @@ class SharedStreamLog(MemoryStreamLog):
         if claimed is None:
             raise StaleTurnError(f"Turn {turn.info.id} is not claimed by this worker.")
         session = await self._session()
+        # Readers that are behind get the state: what the dead worker could not save may be among what they have.
+        info = replace(turn.info, base=turn.next_base)
         try:
-            epoch = await session.backend.adopt(turn.info, claimed[0], self.holder())
+            epoch = await session.backend.adopt(info, claimed[0], self.holder())
         except StoreError:
             self._claims[turn.info.id] = claimed
             raise
         if epoch is None:
             raise StaleTurnError(f"Turn {turn.info.id} was claimed by another worker.")
-        # Readers that are behind get the state: what the dead worker could not save may be among what they have.
-        last_seq = turn.next_base
-        memory = self.open_here(turn.info, snapshot, on_stop)
-        memory.turn.last_seq = last_seq
-        outgoing = OutgoingTurn(turn.info, memory, snapshot, on_stop, self._window)
+        memory = self.open_here(info, snapshot, on_stop)
+        memory.turn.last_seq = info.base
+        outgoing = OutgoingTurn(info, memory, snapshot, on_stop, self._window)
         outgoing.epoch = epoch
-        outgoing.begin_behind(last_seq)
+        outgoing.begin_behind(info.base)
         session.begin_turn(outgoing)
         return _SharedTurnWriter(outgoing, session, self.let_go)
 

@@ -22,6 +22,7 @@ def dump_info(info: TurnInfo) -> str:
             "started_at": info.started_at.isoformat(),
             "context": info.context,
             "attempt": info.attempt,
+            "base": info.base,
         },
         separators=(",", ":"),
     )

@@ -56,6 +56,15 @@ CREATE TABLE chatkit.turns (
 
 CREATE INDEX turns_of_thread ON chatkit.turns (owner, thread_id);
 
+CREATE TABLE chatkit.completed_turns (
+    owner TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    forget_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (owner, id)
+);
+
+CREATE INDEX completed_turns_old ON chatkit.completed_turns (forget_at);
+
 CREATE TABLE chatkit.stream_workers (
     id TEXT COLLATE "C" PRIMARY KEY,
     since TIMESTAMPTZ NOT NULL, -- it has held its lease without a break since then

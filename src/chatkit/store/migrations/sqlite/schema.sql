@@ -39,6 +39,14 @@ CREATE TABLE turns (
 ) WITHOUT ROWID;
 CREATE INDEX turns_of_thread ON turns (owner, thread_id);
 
+CREATE TABLE completed_turns (
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    forget_at INTEGER NOT NULL, -- seconds since 1970
+    PRIMARY KEY (owner, id)
+) WITHOUT ROWID;
+CREATE INDEX completed_turns_old ON completed_turns (forget_at);
+
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
