@@ -1,0 +1,45 @@
+"""A worker that kills itself at one point of its only turn: run as a program.
+
+``POSTGRES REDIS PREFIX LEASE POINT``: takes a message under an idempotency key, and dies before or after the named
+method of its store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from chatkit.store import PostgresStore
+from chatkit.streams import RedisStreamLog
+from tests.server.support import done, drain
+from tests.server.test_kill_points import SENT, Surviving
+
+
+def dying(method: Any, *, after: bool) -> Any:
+    async def call(*arguments: Any, **rest: Any) -> Any:
+        if after:
+            await method(*arguments, **rest)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return call
+
+
+async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    yield done("Of the first worker", "msg_first")
+
+
+async def main() -> None:
+    postgres, redis, prefix, lease, point = sys.argv[1:]
+    moment, name = point.split()
+    store: Any = PostgresStore(postgres)
+    setattr(store, name, dying(getattr(store, name), after=moment == "after"))
+    log = RedisStreamLog(redis, prefix=prefix, lease=float(lease))
+    server = Surviving(answer, store, stream_log=log, rerun_on_crash=1)
+    await drain(await server.create(metadata=SENT))
+
+
+asyncio.run(main())
