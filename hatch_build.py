@@ -12,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -30,6 +32,7 @@ _INPUTS = (
     "src",
 )
 _MODULES = SOURCE / "node_modules"
+_REGISTRY_SECONDS = 20
 _INSTALL_SECONDS = 600
 _BUILD_SECONDS = 300
 
@@ -62,17 +65,35 @@ def build() -> None:
     if not SOURCE.is_dir() or is_current():
         return
     node, npm = find_node()
-    install(node, npm)
-    _run([node, str(_MODULES / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"], _BUILD_SECONDS)
-    STAMP.write_text(f"{fingerprint()}\n")
+    with _only_one():
+        if is_current():
+            return
+        _install(node, npm, SOURCE)
+        _run(
+            [node, str(_MODULES / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"], _BUILD_SECONDS
+        )
+        STAMP.write_text(f"{fingerprint()}\n")
 
 
 def install(node: str, npm: str, folder: Path = SOURCE) -> None:
     """Installs the packages that a folder's `package-lock.json` names, unless they are there."""
+    with _only_one():
+        _install(node, npm, folder)
+
+
+def _install(node: str, npm: str, folder: Path) -> None:
     stamp = folder / "node_modules" / ".chatkit-installed"
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return
+    try:
+        # One small question first: npm itself would ask a registry that does not answer for minutes.
+        _run([node, npm, "view", "lit", "version", "--fetch-retries", "0"], _REGISTRY_SECONDS, folder)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"No npm registry answers within {_REGISTRY_SECONDS} s. Check the connection, or name another registry: "
+            f"npm_config_registry=https://...\n{error}"
+        ) from error
     # Not `npm ci`: it refuses where a registry lacks an optional package of a platform that is not this one. What is
     # installed is the same, for the lock is followed, its hashes are checked, and it is left as it is.
     _run(
@@ -81,6 +102,22 @@ def install(node: str, npm: str, folder: Path = SOURCE) -> None:
         folder,
     )
     stamp.write_text(wanted)
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Waits while another process installs or builds: npm breaks where two of them install into one folder."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows has no such locks.
+        yield
+        return
+    place = ROOT / ".cache"
+    place.mkdir(exist_ok=True)
+    with (place / "page.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def find_node() -> tuple[str, str]:

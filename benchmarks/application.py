@@ -5,6 +5,7 @@ It keeps threads in dictionaries, so that what is measured is the server and not
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -97,11 +98,18 @@ class DictStore(Store[dict[str, Any]]):
 
 
 class Application(ChatKitServer[dict[str, Any]]):
-    """Answers every message with ``deltas`` pieces of text."""
+    """Answers every message with ``deltas`` pieces of text.
 
-    def __init__(self, store: DictStore, deltas: int) -> None:
+    Args:
+        store: Keeps the threads.
+        deltas: How many pieces.
+        waits: Whether each piece is ready only with the next turn of the event loop, as from a network.
+    """
+
+    def __init__(self, store: Store[dict[str, Any]], deltas: int, *, waits: bool = False) -> None:
         super().__init__(store)
         self.deltas = deltas
+        self.waits = waits
 
     async def respond(
         self,
@@ -123,6 +131,8 @@ class Application(ChatKitServer[dict[str, Any]]):
         for number in range(self.deltas):
             piece = WORDS[number % len(WORDS)]
             pieces.append(piece)
+            if self.waits:
+                await asyncio.sleep(0)
             yield ThreadItemUpdatedEvent(
                 item_id=item_id,
                 update=AssistantMessageContentPartTextDelta(content_index=0, delta=piece),

@@ -5,7 +5,8 @@ What it needs comes from the environment; the same file runs in every worker:
 ``DATABASE_URL``      PostgreSQL, for threads and items; ``PGPASSWORD`` where it has no password in it
 ``REDIS_URL``         Redis or Valkey, for the events of running turns; without it they are kept in PostgreSQL
 ``S3_ENDPOINT``, ``S3_BUCKET``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``   for files; without a bucket, none
-``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in; without them, ``X-User`` is believed: for trials only
+``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in
+``CHATKIT_TRIAL``     1 instead of them, for trials only: everybody is who ``X-User`` says, and there is a page
 ``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced; 30
 ``LEASE_SECONDS``     how long a worker may show no sign of life before others end its answers; 10
 ``LOG_LEVEL``         of the messages of this package; INFO
@@ -18,15 +19,16 @@ from __future__ import annotations
 import logging
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from chatkit.demo import GuideServer
-from chatkit.errors import AuthenticationError
+from chatkit.errors import ConfigurationError
 from chatkit.files import S3FileStore
 from chatkit.store import PostgresStore
 from chatkit.streams import PostgresStreamLog, RedisStreamLog
-from chatkit.web import JWTContext, create_app
+from chatkit.web import JWTContext, Page, create_app, ui_is_built
 
 __all__ = ["app"]
 
@@ -38,15 +40,28 @@ def _files() -> S3FileStore | None:
 
 
 def _trial_user(request: Request) -> dict[str, str]:
-    user = request.headers.get("x-user", "")
-    if not user:
-        raise AuthenticationError("Name a user: X-User.")
-    return {"user_id": user}
+    return {"user_id": request.headers.get("x-user") or "trial"}
+
+
+def _page(files: S3FileStore | None) -> Page:
+    endpoint = urlsplit(os.environ.get("S3_ENDPOINT", ""))
+    # Browsers send files there, and load pictures from there, themselves.
+    bucket = [f"{endpoint.scheme}://{endpoint.netloc}"] if files is not None and endpoint.netloc else []
+    return Page(attachments=files is not None, connect=bucket, images=["https:", *bucket])
 
 
 def _context() -> Any:
-    issuer = os.environ.get("OIDC_ISSUER")
-    return JWTContext(issuer=issuer, audience=os.environ["OIDC_AUDIENCE"]) if issuer else _trial_user
+    issuer, audience = os.environ.get("OIDC_ISSUER"), os.environ.get("OIDC_AUDIENCE")
+    is_trial = os.environ.get("CHATKIT_TRIAL") == "1"
+    if issuer and audience and not is_trial:
+        return JWTContext(issuer=issuer, audience=audience)
+    if is_trial and not issuer:
+        logging.getLogger("chatkit").warning("CHATKIT_TRIAL=1: everybody is who the header X-User says.")
+        return _trial_user
+    raise ConfigurationError(
+        "Nobody signs users in: set OIDC_ISSUER and OIDC_AUDIENCE. For a trial, in which everybody can be anybody, set "
+        "CHATKIT_TRIAL=1 instead."
+    )
 
 
 def _log(store: PostgresStore[Any]) -> PostgresStreamLog | RedisStreamLog:
@@ -59,6 +74,14 @@ def app() -> Any:
     """Returns the ASGI application: ``uvicorn --factory deploy.application:app``."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("chatkit").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
+    context = _context()
     store: PostgresStore[Any] = PostgresStore(os.environ["DATABASE_URL"])
-    server = GuideServer(store, file_store=_files(), stream_log=_log(store))
-    return create_app(server, context=_context(), drain_seconds=float(os.environ.get("DRAIN_SECONDS", "30")))
+    files = _files()
+    server = GuideServer(store, file_store=files, stream_log=_log(store))
+    return create_app(
+        server,
+        context=context,
+        drain_seconds=float(os.environ.get("DRAIN_SECONDS", "30")),
+        # It cannot sign anybody in: with tokens, the page is one of yours that has them.
+        ui=_page(files) if context is _trial_user and ui_is_built() else False,
+    )

@@ -1,41 +1,136 @@
-"""What holds for every test: the order of the parts, and how long a drawn example may take."""
+"""What holds for every test: servers, the order of the files, limits of time, and how failures are told."""
 
 from __future__ import annotations
 
+import gc
 import os
+import pty
 import signal
-from collections.abc import Iterator
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.support.scale import FAST, examples, scaled
 from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+NOT_FAST = {
+    ROOT / "tests" / name
+    for name in (
+        # All of them start processes.
+        "acceptance",
+        "browser",
+        "dropin",
+        "examples",
+        # They wait for leases, locks and limits of time, or compute for seconds.
+        "files/test_preview_queue.py",
+        "files/test_thumbnails.py",
+        "server/test_blocking.py",
+        "store/test_sqlite_failures.py",
+        "streams/test_sqlite.py",
+    )
+}
+"""What a fast run leaves out."""
 
 # How long an example takes says nothing on a machine that does other things too; pytest-timeout bounds the
 # whole test.
-settings.register_profile("chatkit", deadline=None, print_blob=True)
+settings.register_profile("chatkit", max_examples=examples(40), deadline=None, print_blob=True)
 settings.load_profile("chatkit")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the servers here when other processes run the tests (``-n``): these would start a set each."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in the background so, and programs that the tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    config.option.timeout = scaled(float(config.option.timeout or config.getini("timeout")))
+    config.pluginmanager.register(FailuresAtOnce(config))
+    if config.getoption("numprocesses", None) and not FAST:
         running = ExitStack()
         running.enter_context(servers_of_all())
         config.add_cleanup(running.close)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the acceptance tests last: what a small test can tell is best told first."""
-    items.sort(key=lambda item: item.path.is_relative_to(ACCEPTANCE))
+class FailuresAtOnce:
+    """Names a failure when it happens: what is told of it otherwise comes at the end of the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome not in {"failed", "rerun"}:
+            return
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        crash = getattr(report.longrepr, "reprcrash", None)
+        why = (crash.message if crash is not None else report.longreprtext).strip().partition("\n")[0][:200]
+        reporter.ensure_newline()
+        reporter.write_line(f"{report.outcome.upper()} {report.nodeid} ({report.when}): {why}", red=True)
+        reporter.flush()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out of a fast run what takes long or is skipped there."""
+    return True if FAST and collection_path in NOT_FAST else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_in_a_fast_run() -> Iterator[None]:
+    """Skips a test of a fast run when it starts a process: a server, a command line, another interpreter.
+
+    What the package itself starts in a thread is started: nothing would reach the test from there.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if FAST:
+            for owner, name in ((subprocess.Popen, "__init__"), (os, "fork"), (pty, "fork")):
+                patch.setattr(owner, name, _skipping(getattr(owner, name)))
+        yield
+
+
+def _skipping(start: Callable[..., Any]) -> Callable[..., Any]:
+    def skip_or_start(*arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            pytest.skip("starts a process, which a fast run does not")
+        return start(*arguments, **options)
+
+    return skip_or_start
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the acceptance tests last: what a small test can tell is best told first.
+
+    Where processes share the files, those of few tests go first, for they are the long ones: at the end the other
+    processes would wait for them.
+    """
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: tests[item.path])
+    else:
+        items.sort(key=lambda item: item.path.is_relative_to(ACCEPTANCE))
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if limit is not None:
+            item.add_marker(pytest.mark.timeout(scaled(limit.args[0])), append=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_collections() -> None:
+    """Leaves what is alive between modules out of garbage collections: thousands of collected tests among it.
+
+    A test that collects garbage itself would take half a second for it.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def test_the_documented_status_is_the_real_one(name: str) -> None:
     [
         ("InvalidRequestError", ValueError),
         ("InvalidEventError", ValueError),
+        ("InvalidResultError", TypeError),
         ("UnsupportedOperationError", NotImplementedError),
         ("ConfigurationError", RuntimeError),
         ("MissingExtraError", ImportError),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkit.sse import KEEP_ALIVE, ServerSentEvent, SSEDecoder, encode_comment, encode_event
+from chatkit.sse import KEEP_ALIVE, ServerSentEvent, SSEDecoder, encode_event
 
 plain = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=8)
 name = plain.filter(lambda text: not text.startswith(" "))
@@ -98,7 +98,6 @@ def test_what_is_encoded_is_decoded(given_events: list[tuple[Any, str | None, st
 def test_frames() -> None:
     assert encode_event(b"{}") == b"data: {}\n\n"
     assert encode_event(b"{}", id="t:1", event="turn.end") == b"event: turn.end\nid: t:1\ndata: {}\n\n"
-    assert encode_comment("hi") == b": hi\n\n"
 
 
 def test_an_event_that_the_end_cuts_off_is_dropped_and_its_id_is_no_cursor() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from chatkit._tasks import end_tasks
+from tests.support.scale import scaled
 
 
 async def test_a_task_that_loses_a_cancellation_ends_all_the_same() -> None:
@@ -22,7 +23,7 @@ async def test_a_task_that_loses_a_cancellation_ends_all_the_same() -> None:
 
     tasks = [asyncio.create_task(deaf()), asyncio.create_task(asyncio.Event().wait())]
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         await end_tasks(tasks)
     assert lost == 2
     assert all(task.cancelled() for task in tasks)

@@ -10,6 +10,6 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     modulePreload: false,
-    rollupOptions: { input: { gallery: "gallery.html", xss: "xss.html", bench: "bench.html" } },
+    rollupOptions: { input: { gallery: "gallery.html", xss: "xss.html", bench: "bench.html", fuzz: "fuzz.html" } },
   },
 });

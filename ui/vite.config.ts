@@ -19,5 +19,6 @@ export default defineConfig({
       },
     },
   },
-  test: { environment: "happy-dom", include: ["src/**/*.test.ts", "tests/**/*.test.ts"] },
+  // The limit ends a test that hangs; what a test may cost is counted, for machines are slow and busy.
+  test: { environment: "happy-dom", testTimeout: 120_000, include: ["src/**/*.test.ts", "tests/**/*.test.ts"] },
 });

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from benchmarks.chaos.script import Telling
 from chatkit.ids import new_id
 from chatkit.server import ChatKitServer
-from chatkit.store import PostgresStore
+from chatkit.store import PostgresStore, SQLiteStore
+from chatkit.streams import SQLiteStreamLog
 from chatkit.streams.base import StreamLog
 from chatkit.types import (
     AssistantMessageContent,
@@ -63,8 +64,16 @@ class Teller(ChatKitServer[dict[str, str]]):
         return data
 
 
-def _log() -> StreamLog:
+def _store() -> SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]:
+    if "CHAOS_SQLITE" in os.environ:
+        return SQLiteStore(os.environ["CHAOS_SQLITE"])
+    return PostgresStore(os.environ["CHAOS_POSTGRES"], max_connections=8)
+
+
+def _log(store: SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]) -> StreamLog:
     lease = float(os.environ.get("CHAOS_LEASE", "10"))
+    if isinstance(store, SQLiteStore):
+        return SQLiteStreamLog(store.database, lease=lease)
     if "CHAOS_REDIS" in os.environ:
         from chatkit.streams import RedisStreamLog
 
@@ -80,9 +89,10 @@ def _context(request: Request) -> dict[str, str]:
 
 def app() -> Any:
     """Returns the ASGI application; uvicorn calls it in each worker."""
+    store = _store()
     server = Teller(
-        PostgresStore(os.environ["CHAOS_POSTGRES"], max_connections=8),
-        stream_log=_log(),
+        store,
+        stream_log=_log(store),
         rerun_on_crash=int(os.environ.get("CHAOS_RERUN", "0")),
     )
     drain = float(os.environ.get("CHAOS_DRAIN", "0"))

@@ -1,12 +1,13 @@
 """Many clients against three workers behind nginx while workers and servers die, with every byte checked.
 
-Usage: ``scripts/bench chaos [--scenario chaos|partition|kills|rolling|load] [--log redis|postgres] [--seed N] ...``.
+Usage: ``scripts/bench chaos [--scenario chaos|partition|kills|rolling|load] [--log redis|postgres|sqlite] ...``.
 The exit code tells whether nothing was lost, doubled, reordered, endless, or other than the store has it.
 
 In ``partition`` no process dies: the network between workers and servers fails. One worker loses the server of the
 log, one sends into a black hole there, both for longer than a lease, the third one loses PostgreSQL for some seconds,
 and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
-the log's server loses the store as well. ``--lease 3`` has turns taken over in the middle, and others end meanwhile.
+the log's server loses the store as well; over SQLite there is no network. ``--lease 3`` has turns taken over in the
+middle, and others end meanwhile.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import asyncio
 import random
 import secrets
 import signal
+import sqlite3
 import statistics
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.client import Client, Plan
@@ -73,7 +78,7 @@ class Run:
                 await asyncio.sleep(0.05)
 
     async def chaos(self) -> list[Client]:
-        """Everything at once: a worker dies, one freezes beyond its lease, Redis and PostgreSQL restart."""
+        """Everything at once: a worker dies, one freezes beyond its lease, servers restart, or the file is locked."""
         clients = self.clients(self.options.clients)
         reading = [asyncio.create_task(client.run()) for client in clients]
         killed, frozen, untouched = self.servers.workers
@@ -84,15 +89,19 @@ class Run:
         killed.send(signal.SIGKILL)
         self.say("  killed a worker")
         await asyncio.sleep(1)
-        frozen.send(signal.SIGSTOP)
+        await asyncio.to_thread(_freeze, frozen, self.servers.file)
         self.say("  froze a worker")
         await asyncio.sleep(1)
         if self.servers.redis is not None:
             await asyncio.to_thread(self.servers.redis.restart)
             self.say("  restarted Redis")
             await asyncio.sleep(1)
-        await asyncio.to_thread(self.servers.postgres.restart, signal.SIGINT)
-        self.say("  restarted PostgreSQL")
+        if self.servers.postgres is not None:
+            await asyncio.to_thread(self.servers.postgres.restart, signal.SIGINT)
+            self.say("  restarted PostgreSQL")
+        if self.servers.file is not None:
+            await asyncio.to_thread(_lock, self.servers.file, 3.0)
+            self.say("  locked the file for 3 s")
         await asyncio.sleep(self.options.lease + 3)
         frozen.send(signal.SIGCONT)
         self.say("  thawed the frozen worker")
@@ -254,6 +263,24 @@ class Run:
         return bad + self.bad == 0
 
 
+def _freeze(worker: Worker, file: Path | None) -> None:
+    """Suspends a worker, but not in the middle of a write to the file, which would lock out the others."""
+    if file is None:
+        worker.send(signal.SIGSTOP)
+        return
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        worker.send(signal.SIGSTOP)
+        connection.execute("ROLLBACK")
+
+
+def _lock(file: Path, seconds: float) -> None:
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+
+
 def _link(link: Link | None) -> Link:
     assert link is not None
     return link
@@ -280,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--scenario", default="chaos", choices=["chaos", "partition", "kills", "load", "rolling"]
     )
     parser.add_argument(
-        "--log", default="redis", choices=["redis", "postgres"], help="where the stream log is"
+        "--log", default="redis", choices=["redis", "postgres", "sqlite"], help="where the stream log is"
     )
     parser.add_argument("--clients", type=int, default=300, help="turns at once")
     parser.add_argument("--deltas", type=int, default=200, help="text deltas of an answer")
@@ -306,6 +333,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args(arguments)
+    if options.log == "sqlite" and options.scenario == "partition":
+        parser.error("there is no network between workers and an SQLite file")
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     drain = options.drain if options.scenario == "rolling" else 0.0
     print(

@@ -1,4 +1,4 @@
-"""Three workers behind nginx, with PostgreSQL and, if asked for, Redis: real servers on free loopback ports."""
+"""Three workers behind nginx, on an SQLite file, or with PostgreSQL and, if asked for, Redis: all on loopback ports."""
 
 from __future__ import annotations
 
@@ -98,15 +98,22 @@ class Topology:
     Attributes:
         port: Where nginx listens.
         workers: The workers behind it.
-        postgres: The database.
+        file: The database, where it is SQLite.
+        postgres: The database, where it is PostgreSQL.
         redis: The log's server; None where the log is in the database.
     """
 
     def __init__(
-        self, port: int, workers: list[Worker], postgres: PostgresServer, redis: RedisServer | None
+        self,
+        port: int,
+        workers: list[Worker],
+        file: Path | None,
+        postgres: PostgresServer | None,
+        redis: RedisServer | None,
     ) -> None:
         self.port = port
         self.workers = workers
+        self.file = file
         self.postgres = postgres
         self.redis = redis
 
@@ -122,7 +129,7 @@ def topology(
     """Runs the servers while the block runs.
 
     Args:
-        log: Where the stream log is: ``redis`` or ``postgres``.
+        log: Where the stream log is: ``redis``, ``postgres``, or ``sqlite`` with the threads in the same file.
         lease: Seconds for which a turn is its worker's without renewal.
         drain: Seconds that a worker has for its turns when it is asked to end.
         rerun: How often a turn of a dead worker is begun again.
@@ -131,7 +138,8 @@ def topology(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
-        postgres = stack.enter_context(postgres_server())
+        file = folder / "chat.db" if log == "sqlite" else None
+        postgres = stack.enter_context(postgres_server()) if file is None else None
         redis = (
             stack.enter_context(redis_server("--appendonly", "yes", "--appendfsync", "everysec"))
             if log == "redis"
@@ -139,14 +147,19 @@ def topology(
         )
         environment = {"CHAOS_LEASE": str(lease), "CHAOS_DRAIN": str(drain), "CHAOS_RERUN": str(rerun)}
         ways = stack.enter_context(network()) if links else None
-        workers = [_worker(environment, folder, postgres, redis, ways) for _ in range(count)]
+        workers = [
+            Worker(environment | {"CHAOS_SQLITE": str(file)}, folder, None, None)
+            if postgres is None
+            else _worker(environment, folder, postgres, redis, ways)
+            for _ in range(count)
+        ]
         for worker in workers:
             stack.callback(worker.stop)
             worker.start()
         for worker in workers:
             worker.wait_ready()
         port = stack.enter_context(nginx(folder, [worker.port for worker in workers]))
-        yield Topology(port, workers, postgres, redis)
+        yield Topology(port, workers, file, postgres, redis)
 
 
 def _worker(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from chatkit._installation import find_problem
+from chatkit.dialects.openai_chatkit.installation import find_problem
 
 __all__ = ["main"]
 

@@ -1,12 +1,15 @@
-"""Ending tasks of the package's own."""
+"""Awaiting what may be sync or async, and ending tasks of the package's own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Final
+import inspect
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, TypeVar, cast
 
-__all__ = ["end_tasks"]
+__all__ = ["end_tasks", "maybe_await"]
+
+T = TypeVar("T")
 
 _AGAIN: Final = 0.2
 """Seconds after which a task that goes on is cancelled once more."""
@@ -25,5 +28,13 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         ended, left = await asyncio.wait(left, timeout=_AGAIN)
         for task in ended:
             if not task.cancelled():
-                # Nobody else asks for it.
+                # Marks the error as seen, or asyncio logs it.
                 task.exception()
+
+
+async def maybe_await(value: T | Awaitable[T]) -> T:
+    """Returns the value that a sync or an async method gives."""
+    if inspect.isawaitable(value):
+        return await value
+    # Neither type variable nor awaitable excludes the other for the checker.
+    return cast("T", value)

@@ -10,9 +10,11 @@ to the server's ``action()`` handler. A subclass of a parametrised `Action` name
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chatkit.limits import Bound
 
 __all__ = [
     "DEFAULT_HANDLER",
@@ -69,8 +71,8 @@ class Action(BaseModel, Generic[TType, TPayload]):
 
     model_config = ConfigDict(defer_build=True)
 
-    type: TType = Field(default=..., frozen=True)
-    payload: TPayload = Field(default=cast("Any", None))
+    type: Annotated[TType, Bound("name_chars")] = Field(default=..., frozen=True)
+    payload: Annotated[TPayload, Bound("payload_bytes")] = Field(default=cast("Any", None))
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@
     │   ├── UnsupportedMediaTypeError 415
     │   ├── InvalidRequestError      422  also a ValueError
     │   └── RateLimitedError         429
+    │       └── TooManyTurnsError             as many answers of one owner run as may
     ├── UnsupportedOperationError    501  also a NotImplementedError
     ├── ConfigurationError           500  also a RuntimeError
     │   ├── MissingExtraError             also an ImportError
@@ -30,6 +31,7 @@
     ├── AuthenticationUnavailableError 503  who signs people in cannot be reached
     ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
+    │   └── InvalidResultError            also a TypeError: its method returned what it must not
     ├── WidgetTemplateError          500  also a ValueError: a widget template is not valid, or makes no widget
     │   └── WidgetDataError                   the data does not fit the template's schema
     └── BaseStreamError                   raised inside a turn, sent to the client as an error event
@@ -60,6 +62,7 @@ __all__ = [
     "ErrorCode",
     "InvalidEventError",
     "InvalidRequestError",
+    "InvalidResultError",
     "LinkExpiredError",
     "MalformedRequestError",
     "MissingExtraError",
@@ -77,6 +80,7 @@ __all__ = [
     "ThreadBusyError",
     "ThreadClosedError",
     "ThreadLockedError",
+    "TooManyTurnsError",
     "TurnNotFoundError",
     "UnsupportedMediaTypeError",
     "UnsupportedOperationError",
@@ -282,6 +286,15 @@ class RateLimitedError(RequestError):
         return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
 
 
+class TooManyTurnsError(RateLimitedError):
+    """As many answers of the owner are being written, or wait to be, as ``Limits.running_turns_per_owner`` allows."""
+
+    code = "too_many_turns"
+    default_message = (
+        "Too many answers are being written at once. Wait until one has ended, or stop one first."
+    )
+
+
 class UnsupportedOperationError(ChatKitError, NotImplementedError):
     """The request is part of the protocol, but this application does not implement it."""
 
@@ -360,6 +373,12 @@ class InvalidEventError(ChatKitError, ValueError):
     """An application yielded an event that does not fit the state of the turn."""
 
     code = "invalid_event"
+
+
+class InvalidResultError(InvalidEventError, TypeError):
+    """A method of an application returned, or is, something else than the server can use."""
+
+    code = "invalid_result"
 
 
 class WidgetTemplateError(ChatKitError, ValueError):

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KEEP_ALIVE", "MEDIA_TYPE", "SSEDecoder", "ServerSentEvent", "encode_comment", "encode_event"]
+__all__ = [
+    "KEEP_ALIVE",
+    "MEDIA_TYPE",
+    "EventTooLargeError",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "encode_event",
+]
 
 MEDIA_TYPE = "text/event-stream"
 KEEP_ALIVE = b": keep-alive\n\n"
+
+
+class EventTooLargeError(ValueError):
+    """A stream holds an event, or a line, of more bytes than the decoder takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +56,19 @@ def encode_event(data: bytes, *, id: str | None = None, event: str | None = None
     return head + b"data: " + data + b"\n\n"
 
 
-def encode_comment(text: str) -> bytes:
-    """Returns a comment, which every client ignores."""
-    return b": " + text.encode() + b"\n\n"
-
-
 class SSEDecoder:
     """Decodes a stream that arrives in pieces.
 
     Feed it bytes as they come; it returns the events that they complete. An event that the stream's end cuts off is
     dropped, as the standard says.
+
+    Args:
+        max_bytes: Bytes of an event at most, and of a line; None takes any number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
         self._rest = bytearray()
         self._started = False
         self._skip_line_feed = False
@@ -72,7 +83,11 @@ class SSEDecoder:
         return self._last_id
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Returns the events completed by ``chunk``."""
+        """Returns the events completed by ``chunk``.
+
+        Raises:
+            EventTooLargeError: An event is larger than it may be; nothing more can be read then.
+        """
         if not chunk:
             return []
         if self._skip_line_feed:
@@ -81,6 +96,7 @@ class SSEDecoder:
                 chunk = chunk[1:]
         self._rest += chunk
         if b"\n" not in chunk and b"\r" not in chunk:
+            self._check_size(len(self._rest))
             return []
         if self._rest.endswith(b"\r"):
             # The LF of a CR LF may still be on its way; the line itself is complete.
@@ -92,9 +108,16 @@ class SSEDecoder:
             event = self._line(bytes(line))
             if event is not None:
                 events.append(event)
+        self._check_size(len(self._rest))
         return events
 
+    def _check_size(self, more: int) -> None:
+        if self._max_bytes is not None and self._size + more > self._max_bytes:
+            raise EventTooLargeError(f"An event of the stream has more than {self._max_bytes} bytes.")
+
     def _line(self, line: bytes) -> ServerSentEvent | None:
+        if self._max_bytes is not None and len(line) > self._max_bytes:
+            self._check_size(len(line))
         if not self._started:
             self._started = True
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -104,6 +127,9 @@ class SSEDecoder:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
+            # A line that is empty takes memory too.
+            self._size += len(line) + 1
+            self._check_size(0)
         elif name == "event":
             self._event = value
         elif name == "id" and "\0" not in value:
@@ -111,7 +137,7 @@ class SSEDecoder:
         return None
 
     def _dispatch(self) -> ServerSentEvent | None:
-        data, self._data = self._data, []
+        data, self._data, self._size = self._data, [], 0
         event, self._event = self._event, ""
         self._last_id = self._id
         return ServerSentEvent("\n".join(data), event, self._last_id) if data else None

@@ -30,7 +30,7 @@ def diff_widget(
     """
     old, new = before.model_dump(exclude_none=True), after.model_dump(exclude_none=True)
     if component_updates:
-        parts = _ComponentDifference(old, new).updates()
+        parts = _component_updates(old, new)
         return [WidgetRootUpdated(widget=after)] if parts is None else [*parts]
     deltas: list[WidgetStreamingTextValueDelta] = []
     if not _only_grew(old, new, deltas):
@@ -43,60 +43,57 @@ def diff_widget(
     return [*deltas]
 
 
-class _ComponentDifference:
-    """The difference of two versions in updates of the innermost components that can be told apart by their id.
+def _component_updates(
+    old: dict[str, Any], new: dict[str, Any]
+) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+    """Returns updates of the innermost components that an id tells apart, or None where only the whole widget will do.
 
     Components are compared place by place, so an id that is there once in both versions is there once in whatever a
     client has between two of the updates, too.
     """
+    before, after = Counter(_ids(old)), Counter(_ids(new))
+    return _updates_inside(old, new, {name for name, count in after.items() if count == before[name] == 1})
 
-    def __init__(self, old: dict[str, Any], new: dict[str, Any]) -> None:
-        self._old, self._new = old, new
-        before, after = Counter(_ids(old)), Counter(_ids(new))
-        self._known = {name for name, count in after.items() if count == before[name] == 1}
 
-    def updates(self) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
-        """Returns the updates, or None where only the whole widget will do."""
-        return self._inside(self._old, self._new)
+def _updates_between(
+    old: Any, new: Any, known: set[str]
+) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+    """Returns the updates of one component, or None where what holds it has to be sent."""
+    if _same(old, new):
+        return []
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return None
+    before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+    inside = _updates_inside(before, after, known)
+    if inside is not None:
+        return inside
+    name = after.get("id")
+    if name not in known or before.get("id") != name:
+        return None
+    return [WidgetComponentUpdated.model_validate({"component_id": name, "component": after})]
 
-    def _between(
-        self, old: Any, new: Any
-    ) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
-        """Returns the updates of one component, or None where what holds it has to be sent."""
-        if _same(old, new):
-            return []
-        if not isinstance(old, dict) or not isinstance(new, dict):
-            return None
-        before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
-        inside = self._inside(before, after)
-        if inside is not None:
-            return inside
-        name = after.get("id")
-        if name not in self._known or before.get("id") != name:
-            return None
-        return [WidgetComponentUpdated.model_validate({"component_id": name, "component": after})]
 
-    def _inside(
-        self, before: dict[str, Any], after: dict[str, Any]
-    ) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
-        """Returns the updates of a component that stays, or None where it does not."""
-        deltas: list[WidgetStreamingTextValueDelta] = []
-        if not _only_grew({**before, "children": None}, {**after, "children": None}, deltas):
+def _updates_inside(
+    before: dict[str, Any], after: dict[str, Any], known: set[str]
+) -> list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] | None:
+    """Returns the updates of a component that stays, or None where it does not."""
+    deltas: list[WidgetStreamingTextValueDelta] = []
+    if not _only_grew({**before, "children": None}, {**after, "children": None}, deltas):
+        return None
+    if any(delta.component_id not in known for delta in deltas):
+        return None
+    old, new = _children(before), _children(after)
+    if len(old) != len(new) or isinstance(before.get("children"), list) != isinstance(
+        after.get("children"), list
+    ):
+        return None
+    found: list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] = [*deltas]
+    for one, other in zip(old, new, strict=True):
+        updates = _updates_between(one, other, known)
+        if updates is None:
             return None
-        if any(delta.component_id not in self._known for delta in deltas):
-            return None
-        old, new = _children(before), _children(after)
-        if len(old) != len(new) or isinstance(before.get("children"), list) != isinstance(
-            after.get("children"), list
-        ):
-            return None
-        found: list[WidgetStreamingTextValueDelta | WidgetComponentUpdated] = [*deltas]
-        for one, other in zip(old, new, strict=True):
-            updates = self._between(one, other)
-            if updates is None:
-                return None
-            found += updates
-        return found
+        found += updates
+    return found
 
 
 def _children(component: dict[str, Any]) -> list[Any]:
@@ -105,7 +102,7 @@ def _children(component: dict[str, Any]) -> list[Any]:
 
 
 def _only_grew(old: Any, new: Any, deltas: list[WidgetStreamingTextValueDelta]) -> bool:
-    """Tells whether the components differ in streamed text only, which is added to the list."""
+    """Returns whether the components differ in streamed text only, which is added to the list."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return _same(old, new)
     before, after = cast("dict[str, Any]", old), cast("dict[str, Any]", new)

@@ -1,4 +1,4 @@
-"""A small run of the fault generator, with either log: workers and servers die, and every byte is checked."""
+"""A small run of the fault generator, with each log: workers and servers die, and every byte is checked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.support.nginx import nginx_program
+from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,9 +32,9 @@ async def _run(log: str, seed: int) -> tuple[int | None, str]:
 
 async def test_nothing_is_lost_when_workers_and_servers_die() -> None:
     nginx_program()
-    # Both wait for leases most of the time.
-    async with asyncio.timeout(110):
-        outcomes = await asyncio.gather(_run("redis", 1), _run("postgres", 2))
+    # All wait for leases most of the time.
+    async with asyncio.timeout(scaled(110)):
+        outcomes = await asyncio.gather(_run("redis", 1), _run("postgres", 2), _run("sqlite", 3))
     for code, said in outcomes:
         assert code == 0, said
         assert "store rows that disagree 0" in said

@@ -25,8 +25,9 @@ from chatkit.types import (
 )
 from tests.acceptance.wire import Frame, Wire, message, resumable, text_of
 from tests.cli.processes import Serving, serving
+from tests.support.scale import scaled
 
-BOUND = 60
+BOUND = scaled(60)
 """Seconds for any single step."""
 CHECKPOINT = 0.25
 """Seconds of streamed text that a crash may cost."""

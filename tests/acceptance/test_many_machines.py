@@ -20,6 +20,7 @@ from tests.files.page import PNG
 from tests.support.deployment import Deployment, deployment
 from tests.support.live_server import server_process
 from tests.support.nginx import check_configuration, nginx, nginx_program, write_configuration
+from tests.support.scale import scaled
 
 LEASE = 3.0
 USER = {"X-User": "ada"}
@@ -102,7 +103,7 @@ def _worker(response: httpx2.Response) -> int:
 
 @pytest.fixture
 async def page(running: Deployment) -> AsyncIterator[Page]:
-    async with httpx2.AsyncClient(timeout=30, headers={**HEADERS, **USER}) as http:
+    async with httpx2.AsyncClient(timeout=scaled(30), headers={**HEADERS, **USER}) as http:
         yield Page(running, http)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 
 from chatkit.sse import SSEDecoder
+from tests.support.scale import scaled
 
 HEADERS = {"Accept": "text/event-stream", "chatkit-frame-instance-id": "frame_1"}
 
@@ -61,7 +62,7 @@ class Wire:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx2.AsyncClient(timeout=30, headers=HEADERS)
+        self.http = httpx2.AsyncClient(timeout=scaled(30), headers=HEADERS)
 
     async def __aenter__(self) -> Wire:
         return self

@@ -35,15 +35,19 @@ class AgentServer(ChatKitServer[Any]):
         self.contexts: list[AgentContext[Any]] = []
         self.results: list[Any] = []
         self.make_context: Callable[..., AgentContext[Any]] = AgentContext
+        self.stream_options_of_run: dict[str, Any] = {}
 
     async def respond(self, thread: Any, input: Any, context: Any) -> AsyncIterator[Any]:
         agent_context = self.make_context(thread=thread, store=self.store, request_context=context)
         self.contexts.append(agent_context)
-        given = await simple_to_agent_input(input) or "Go on."
+        given = await self.input_of(thread, input, context)
         result = Runner.run_streamed(self.agent, given, context=agent_context, run_config=QUIET)
         self.results.append(result)
-        async for event in stream_agent_response(agent_context, result):
+        async for event in stream_agent_response(agent_context, result, **self.stream_options_of_run):
             yield event
+
+    async def input_of(self, thread: Any, input: Any, context: Any) -> Any:
+        return await simple_to_agent_input(input) or "Go on."
 
     async def create(self, text: str = "Hi") -> Any:
         body = {"type": "threads.create", "params": {"input": user_input(text)}}

@@ -74,6 +74,22 @@ def call_with_own_id(recorded: Any) -> Any:
     return [{"item": item, "type": "thread.item.done"}, {"context": {"client_tool_call": call}}]
 
 
+def call_of_its_tool(recorded: Any) -> Any:
+    """The call that the page gets has the ids of the function call of its name, not of the last one."""
+    item = recorded[0]["item"] | {"id": "fc_1", "call_id": "call_1"}
+    return [recorded[0] | {"item": item}, *recorded[1:]]
+
+
+def reasoning_shown(recorded: Any) -> Any:
+    """What open models think is shown too."""
+    task = {"type": "thought", "status_indicator": "none", "content": "raw"}
+    update = {"type": "workflow.task.added", "task_index": 0, "task": task}
+    told = {"type": "thread.item.updated", "item_id": "<workflow 1>", "update": update}
+    item = recorded[1]["item"]
+    item = item | {"workflow": item["workflow"] | {"tasks": [task]}}
+    return [recorded[0], told, recorded[1] | {"item": item}, *recorded[2:]]
+
+
 def second_index(recorded: Any) -> Any:
     """A task that equals an earlier one has an index of its own."""
     return [recorded[0], recorded[1] | {"update": recorded[1]["update"] | {"task_index": 1}}, *recorded[2:]]
@@ -85,7 +101,9 @@ def as_it_is(recorded: Any) -> Any:
 
 DIFFERENCES: dict[str, Any] = {
     "citation_none": without_error,
+    "client_tool_among_two": call_of_its_tool,
     "client_tool_without_item_id": call_with_own_id,
+    "reasoning_text": reasoning_shown,
     "thoughts_in_custom_workflow": first_task_shown,
     "two_images": each_image_its_own,
     "workflow_of_equal_tasks": second_index,

@@ -12,6 +12,7 @@ from chatkit.agents import AgentContext, stream_agent_response
 from chatkit.testing import ModelText, ModelToolCall, ScriptedModel
 from chatkit.types import ProgressUpdateEvent
 from tests.agents.support import QUIET, AgentServer, events_of
+from tests.support.scale import scaled
 
 Context = RunContextWrapper[AgentContext[Any]]
 
@@ -40,7 +41,7 @@ class Server(AgentServer):
 
 
 async def answer(handler: Any) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         return await events_of(await Server(handler).create())
 
 
@@ -57,7 +58,7 @@ async def test_a_tool_runs_another_agent_and_sends_what_it_says() -> None:
         return "ok"
 
     server = AgentServer(ScriptedModel([ModelToolCall("ask_helper"), "Done"]), tools=[ask_helper])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         events = await events_of(await server.create())
     assert texts(events) == ["From the helper", "Done"]
 

@@ -22,6 +22,7 @@ from chatkit.types import CustomTask
 from chatkit.widgets import Card, Markdown
 from tests.agents.support import AgentServer
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 TURNS = 100
 
@@ -83,9 +84,9 @@ async def stop_somewhere(server: AgentServer, chance: random.Random) -> str:
     return way
 
 
-# Seen with the oldest version only, about once in two thousand stops: the answer has ended at the model's side, and the
-# HTTP client counts its connection as busy for ever.
-FORGOTTEN = 0 if int(version("openai-agents").split(".")[1]) >= 24 else 1
+# Seen with the oldest version only, for a few of fifty stops on a busy machine: the answer has ended at the model's
+# side, and the HTTP client counts its connection as busy for ever.
+FORGOTTEN = 0 if int(version("openai-agents").split(".")[1]) >= 24 else 5
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -122,15 +123,15 @@ async def test_no_connection_to_the_model_stays_open(api: str) -> None:
                 server = AgentServer(model, tools=[work, work_in_thread])
                 app.state.requests.clear()
                 await stop_somewhere(server, chance)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(scaled(10)):
                     # The SDK leaves generators of the HTTP client half read, which the loop closes.
                     while not asyncio.all_tasks() <= before:
                         await asyncio.sleep(0)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 while app.state.open_streams:
                     await asyncio.sleep(0.01)
             pool: Any = cast("Any", http._transport)._pool
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 while len(busy_connections(pool)) > FORGOTTEN:
                     # What the SDK left half read may be part of a cycle.
                     gc.collect()

@@ -19,6 +19,7 @@ import chatkit
 from chatkit.server import agents_sdk_user_agent_override
 from chatkit.testing import scripted_model_app
 from tests.agents.support import QUIET, AgentServer, events_of, http_model
+from tests.support.scale import scaled
 
 OVERRIDES: list[Any] = [
     chatcmpl_helpers.HEADERS_OVERRIDE,
@@ -59,7 +60,7 @@ async def test_nothing_leaks_from_a_turn_that_is_stopped() -> None:
                 yield event
 
     app = scripted_model_app(["One two three"], before_each_event=hang)
-    async with http_model(app, "responses") as model, asyncio.timeout(60):
+    async with http_model(app, "responses") as model, asyncio.timeout(scaled(60)):
         server = Watching(model)
         result = await server.create()
         reading = asyncio.create_task(events_of(result))

@@ -15,6 +15,7 @@ from chatkit.testing import ModelThoughts, ModelToolCall, ScriptedModel
 from chatkit.types import CustomTask, Workflow
 from tests.agents.support import QUIET, AgentServer, events_of
 from tests.server.support import ADA
+from tests.support.scale import scaled
 
 Context = RunContextWrapper[AgentContext[Any]]
 
@@ -45,7 +46,7 @@ class LateReader(AgentServer):
         events = stream_agent_response(agent_context, result)
         for _ in range(self.read_before):
             yield await anext(events)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             await self.acted.wait()
         async for event in events:
             yield event
@@ -165,7 +166,7 @@ async def test_a_turn_that_is_stopped_keeps_the_workflow_that_it_continued(way: 
     events: list[dict[str, Any]] = []
     stopping: asyncio.Task[Any] | None = None
     result = await post_output(server, thread_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         async for frame in result:
             events.append(json.loads(frame.removeprefix(b"data: ")))
             if events[-1].get("update", {}).get("type") != "workflow.task.added":

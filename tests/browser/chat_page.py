@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support.scale import scaled
+
 __all__ = ["ChatPage"]
 
 # Views of content have shadow trees of their own, which innerText leaves out.
@@ -64,7 +66,7 @@ class ChatPage:
 
     def until_idle(self) -> None:
         """Waits until the answer is there."""
-        expect(self.send_button).to_be_visible(timeout=30_000)
+        expect(self.send_button).to_be_visible(timeout=scaled(30_000))
 
     def text(self) -> str:
         """The text of the last answer as it is shown."""

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-from playwright.sync_api import Browser, ConsoleMessage, Error, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, expect, sync_playwright
 
 from chatkit.web import ui_is_built
 from tests.browser.chat_page import ChatPage
 from tests.browser.scripted import Scripted, scripted_server
+from tests.support.scale import scaled
 
 OpenPage = Callable[..., ChatPage]
+
+expect.set_options(timeout=scaled(5_000))
 
 
 def find_chromium() -> str | None:
@@ -81,7 +84,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         context = browser.new_context(
             **{"viewport": {"width": 1100, "height": 760}, "locale": "en-US", **options}
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(scaled(20_000))
         page = context.new_page()
         chat = ChatPage(page)
 

@@ -10,12 +10,15 @@ from starlette.routing import BaseRoute, Route
 
 from chatkit.web import ui_routes
 
-__all__ = ["POLICY", "host_routes"]
+__all__ = ["POLICY", "TRUSTED_TYPES", "host_routes"]
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:"
 )
 """No inline styles, no eval, nothing from elsewhere."""
+
+TRUSTED_TYPES: Final = "require-trusted-types-for 'script'; trusted-types lit-html"
+"""Text becomes markup by the policy of Lit, and by no other."""
 
 _PAGE: Final = """<!doctype html><html lang="en"><title>Test</title><link rel="icon" href="data:,">
 <body><openai-chatkit id="chat"></openai-chatkit>
@@ -34,14 +37,17 @@ window.apply = more => customElements.whenDefined("openai-chatkit").then(() =>
 
 
 def host_routes(*, traps: str = "") -> list[BaseRoute]:
-    """Returns the routes of ``/page``, which has a strict policy, and of ``/open``, which has none.
+    """Returns the routes of ``/page`` and ``/trusted``, which have strict policies, and of ``/open``, which has none.
 
     Args:
-        traps: Script that both run before the element is there.
+        traps: Script that all run before the element is there.
     """
 
     async def page(request: Request) -> Response:
         return HTMLResponse(_PAGE, headers={"Content-Security-Policy": POLICY})
+
+    async def trusted(request: Request) -> Response:
+        return HTMLResponse(_PAGE, headers={"Content-Security-Policy": f"{POLICY}; {TRUSTED_TYPES}"})
 
     async def without_policy(request: Request) -> Response:
         return HTMLResponse(_PAGE)
@@ -51,6 +57,7 @@ def host_routes(*, traps: str = "") -> list[BaseRoute]:
 
     return [
         Route("/page", page),
+        Route("/trusted", trusted),
         Route("/open", without_policy),
         Route("/own.js", own),
         *ui_routes(path="/ui/"),

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from playwright.sync_api import expect
 
 from chatkit.demo import GuideServer
-from chatkit.demo.picture import picture
+from chatkit.demo.work import picture
 from chatkit.ids import new_id
 from chatkit.types import (
     AssistantMessageItem,
@@ -34,6 +34,7 @@ from chatkit.types import (
 )
 from chatkit.widgets import DynamicWidgetRoot
 from tests.browser.chat_page import ChatPage
+from tests.support.scale import scaled
 
 __all__ = ["STATES", "VARIANTS", "ShowServer", "State", "Variant"]
 
@@ -107,6 +108,46 @@ def moving_average(values: list[float], size: int) -> list[float]:
 - [ ] لا يرى ما يحدث داخل `window`
 
 > اختر نافذة بطول التأخير الذي يمكنك تحمّله.
+"""
+
+_NOTES: Final = """\
+Two towers, as of this year.[^height] Neither is open in a storm.[^storm]
+
+> [!NOTE]
+> Prices are *per person*.
+
+> [!TIP]
+> Tickets of the evening are cheaper.
+
+> [!IMPORTANT]
+> Bring the card that you paid with.
+
+> [!WARNING]
+> - The lift to the top is closed.
+> - The stairs have `674` steps.
+
+> [!CAUTION]
+> Nobody is let in after 22:30.
+
+A picture of each: ![the Eiffel tower at night](https://pictures.example/eiffel.jpg) and ![](https://pictures.example/tokyo.jpg)
+
+[^height]: With the antenna, after [its owner](https://www.toureiffel.paris/).
+[^storm]: From force 9 on.
+"""
+_NOTES_ARABIC: Final = """\
+برجان، حسب أرقام هذا العام.[^height] لا يُفتح أي منهما في العاصفة.[^storm]
+
+> [!NOTE]
+> الأسعار *للشخص الواحد*.
+
+> [!WARNING]
+> - المصعد إلى القمة مغلق.
+> - عدد الدرجات `674`.
+
+صورة: ![برج إيفل ليلًا](https://pictures.example/eiffel.jpg)
+
+[^height]: مع الهوائي.
+[^storm]: ابتداءً من القوة 9.
 """
 
 
@@ -232,6 +273,11 @@ class ShowServer(GuideServer):
             yield ThreadItemDoneEvent(
                 item=AssistantMessageItem(id=new_id("message"), content=[TextContent(text=text)])
             )
+        elif name in ("Notes", "ملاحظات"):
+            text = _NOTES if name == "Notes" else _NOTES_ARABIC
+            yield ThreadItemDoneEvent(
+                item=AssistantMessageItem(id=new_id("message"), content=[TextContent(text=text)])
+            )
         elif name == "Go on writing":
             async for event in self._held(_ANSWER[:420]):
                 yield event
@@ -268,9 +314,9 @@ class State(NamedTuple):
 def _say(text: str, shown: str, *, idle: bool = True) -> Callable[[ChatPage, Variant], None]:
     def show(chat: ChatPage, variant: Variant) -> None:
         _send(chat, text)
-        expect(chat.element.locator(shown).first).to_be_visible(timeout=20_000)
+        expect(chat.element.locator(shown).first).to_be_visible(timeout=scaled(20_000))
         if idle:
-            expect(chat.element.locator(".send")).to_be_visible(timeout=20_000)
+            expect(chat.element.locator(".send")).to_be_visible(timeout=scaled(20_000))
 
     return show
 
@@ -278,7 +324,8 @@ def _say(text: str, shown: str, *, idle: bool = True) -> Callable[[ChatPage, Var
 def _send(chat: ChatPage, text: str) -> None:
     box = chat.element.locator("textarea.input")
     box.fill(text)
-    box.press("Enter")
+    # Enter is a line break on a phone.
+    chat.element.locator(".send").click()
     expect(chat.bubbles.last).to_be_visible()
 
 
@@ -287,6 +334,31 @@ def _answer(chat: ChatPage, variant: Variant) -> None:
     expect(chat.element.locator("math").first).to_be_visible()
     expect(chat.element.locator(".hljs-keyword").first).to_be_visible()
     chat.element.locator(".scroller").evaluate("s => s.scrollTo(0, 0)")
+
+
+def _notes(chat: ChatPage, variant: Variant) -> None:
+    _say("ملاحظات" if variant.locale == "ar" else "Notes", ".image-button")(chat, variant)
+    chat.element.locator(".scroller").evaluate("s => s.scrollTo(0, 0)")
+
+
+_ENTITIES: Final = """({ theme, locale }) => document.querySelector("openai-chatkit").setOptions({
+  api: { url: new URL("chatkit", document.baseURI).href, domainKey: "none" }, theme, locale, entities: {
+    onTagSearch: async () => [{ id: "order", title: "Order 7", group: "Orders", interactive: true }],
+    onRequestPreview: async () => ({ preview: { type: "Card", children: [
+      { type: "Title", value: "Order 7" }, { type: "Caption", value: "Two teapots, sent on Friday" },
+      { type: "Badge", label: "On its way", color: "info" } ] } }) } })"""
+
+
+def _tag(chat: ChatPage, variant: Variant) -> None:
+    expect(chat.element.locator(".prompt").first).to_be_visible()
+    chat.page.evaluate(_ENTITIES, {"theme": variant.theme, "locale": variant.locale})
+    box = chat.element.locator("textarea.input")
+    box.press_sequentially("hello @Or")
+    chat.element.get_by_role("option").first.click()
+    chat.element.locator(".send").click()
+    expect(chat.element.locator(".send")).to_be_visible(timeout=scaled(20_000))
+    chat.element.locator(".user .tag").focus()
+    expect(chat.element.get_by_role("tooltip")).to_contain_text("On its way")
 
 
 def _sources(chat: ChatPage, variant: Variant) -> None:
@@ -310,7 +382,7 @@ def _attachments(chat: ChatPage, variant: Variant) -> None:
     chooser.set_input_files(files)  # pyright: ignore[reportArgumentType] -- a list of dictionaries is taken
     expect(chat.element.locator(".upload.ready")).to_have_count(2)
     _send(chat, "Two files")
-    expect(chat.element.locator(".send")).to_be_visible(timeout=20_000)
+    expect(chat.element.locator(".send")).to_be_visible(timeout=scaled(20_000))
     chooser.set_input_files(files)  # pyright: ignore[reportArgumentType] -- as above
     expect(chat.element.locator(".upload.ready")).to_have_count(2)
 
@@ -340,7 +412,7 @@ def _history(chat: ChatPage, variant: Variant) -> None:
     ):
         chat.page.evaluate(_SEND, title)
         expect(chat.bubbles).to_have_text([title])
-        expect(chat.element.locator(".send")).to_be_visible(timeout=20_000)
+        expect(chat.element.locator(".send")).to_be_visible(timeout=scaled(20_000))
     if variant.name == "phone":
         chat.element.get_by_role("button", name="menu", exact=True).click()
     current = chat.sidebar.locator("li.thread").first
@@ -351,6 +423,8 @@ def _history(chat: ChatPage, variant: Variant) -> None:
 STATES: Final = (
     State("start", lambda chat, variant: expect(chat.element.locator(".prompt").first).to_be_visible()),
     State("answer", _answer),
+    State("notes", _notes),
+    State("tag", _tag),
     State("streaming", _say("Go on writing", ".hljs-keyword", idle=False)),
     State("workflow", _say("Which tower is taller?", "ck-task", idle=False)),
     State("form", _say("Plan a trip", "ck-widget form")),

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.scripted import Scripted
+from tests.support.scale import scaled
 
 _AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 _RUN = """async () => {
@@ -167,7 +168,7 @@ def test_axe_on_the_page(
     for text in ("markdown", "questions", "widget"):
         box.fill(text)
         box.press("Enter")
-        expect(chat.element.locator("button[part=stop-button]")).to_have_count(0, timeout=20_000)
+        expect(chat.element.locator("button[part=stop-button]")).to_have_count(0, timeout=scaled(20_000))
         expect(chat.answers.last.locator("table, .questions, ck-widget").first).to_be_visible()
     audit.check("conversation")
     if "viewport" in options:
@@ -382,7 +383,7 @@ def test_a_window_of_320_pixels(open_page: OpenPage, server: Scripted, locale: s
     for text in ("markdown", "widget", "questions", "sources", "notice", "workflow", "echo " + "long" * 60):
         box.fill(text)
         box.press("Enter")
-        expect(busy).to_have_count(0, timeout=20_000)
+        expect(busy).to_have_count(0, timeout=scaled(20_000))
     assert chat.page.evaluate("document.documentElement.scrollWidth") == 320
     assert chat.element.locator(".scroller").evaluate("s => s.scrollWidth - s.clientWidth") == 0
     assert chat.element.evaluate(_OUTSIDE) == []

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chat_page import ChatPage
@@ -54,6 +55,66 @@ def test_dictation_says_what_is_wrong(open_page: OpenPage, server: Scripted) -> 
     expect(chat.element.get_by_role("alert")).to_contain_text("The microphone cannot be used")
     assert len(events(chat, "error")) == 1
     chat.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "strategy", "buttons"),
+    [
+        ({"transcription": False, "uploads": False, "stop": True}, "two_phase", []),
+        ({"transcription": False, "uploads": True}, "two_phase", ["Attach files"]),
+        ({"transcription": True, "uploads": False}, "two_phase", ["Dictate"]),
+        # Direct uploads do not go to this server.
+        ({"transcription": True, "uploads": False}, "direct", ["Attach files", "Dictate"]),
+        ({}, "two_phase", ["Attach files", "Dictate"]),
+        # As openai-chatkit 1.6.5 answers.
+        (None, "two_phase", ["Attach files", "Dictate"]),
+        # A failure says nothing of what the server can do.
+        ("broken", "two_phase", ["Attach files", "Dictate"]),
+    ],
+)
+def test_no_button_is_shown_for_what_the_server_cannot_do(
+    open_page: OpenPage,
+    server: Scripted,
+    capabilities: dict[str, bool] | str | None,
+    strategy: str,
+    buttons: list[str],
+) -> None:
+    chat = open_page(server.url)
+    answer = {"data": [], "has_more": False}
+    if capabilities is not None:
+        answer["capabilities"] = capabilities
+    server.faults.answer("threads.list", 500 if capabilities == "broken" else 200, answer)
+    asked = chat.page.expect_response(
+        lambda response: '"capabilities":true' in (response.request.post_data or "")
+    )
+    with asked:
+        chat.page.evaluate(
+            """strategy => apply({ composer: { attachments: { enabled: true }, dictation: { enabled: true } },
+              api: { url: "/chatkit", domainKey: "", uploadStrategy: { type: strategy, uploadUrl: "/files" } } })""",
+            strategy,
+        )
+    for name in ("Attach files", "Dictate"):
+        expect(chat.element.get_by_role("button", name=name)).to_have_count(int(name in buttons))
+    takes_files = "Attach files" in buttons
+    assert chat.input.evaluate(PASTE, ["a.txt", "text/plain", 10]) == takes_files
+    expect(chat.element.locator(".upload")).to_have_count(int(takes_files))
+    chat.errors.clear()
+
+
+def test_a_server_is_asked_once_and_only_where_options_need_it(open_page: OpenPage, server: Scripted) -> None:
+    before = server.faults.count("threads.list")
+    chat = opened(open_page, server)
+    chat.send("say one")
+    chat.until_idle()
+    assert server.faults.count("threads.list") == before
+    with chat.page.expect_response(lambda response: "threads.list" in (response.request.post_data or "")):
+        chat.page.evaluate("apply({ composer: { dictation: { enabled: true } } })")
+    chat.page.evaluate(
+        "apply({ composer: { dictation: { enabled: true }, attachments: { enabled: true } } })"
+    )
+    chat.send("say two")
+    chat.until_idle()
+    assert server.faults.count("threads.list") == before + 1
 
 
 def test_commands_by_slash(open_page: OpenPage, server: Scripted) -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
 from tests.cli.processes import Serving, serving
+from tests.support.scale import scaled
 
 LINE = re.compile(r"Line (\d+) of (\d+)")
 
@@ -166,7 +167,7 @@ def test_questions_are_answered(open_page: OpenPage, url: str) -> None:
 def test_a_tool_of_the_page_runs(open_page: OpenPage, url: str) -> None:
     chat = open_page(url)
     chat.send("tool")
-    expect(chat.answers.last).to_contain_text("get_local_time answered", timeout=20_000)
+    expect(chat.answers.last).to_contain_text("get_local_time answered", timeout=scaled(20_000))
     chat.until_idle()
     expect(chat.answers.last).to_contain_text("time_zone")
 
@@ -174,7 +175,7 @@ def test_a_tool_of_the_page_runs(open_page: OpenPage, url: str) -> None:
 def test_a_locked_thread_says_why(open_page: OpenPage, url: str) -> None:
     chat = open_page(url)
     chat.send("close")
-    expect(chat.element.locator(".lock")).to_be_visible(timeout=20_000)
+    expect(chat.element.locator(".lock")).to_be_visible(timeout=scaled(20_000))
     expect(chat.input).to_have_count(0)
 
 
@@ -226,7 +227,7 @@ def test_a_server_that_is_killed_in_the_middle(open_page: OpenPage, tmp_path: Pa
         chat.send("long 400")
         expect(chat.answers.last).to_contain_text("Line 20 of 400")
         os.killpg(running.process.pid, signal.SIGKILL)
-        running.process.wait(10)
+        running.process.wait(scaled(10))
         expect(chat.element.get_by_role("status").filter(has_text="Reconnecting")).to_be_visible()
     with serving("--port", port, *options, folder=tmp_path):
         chat.until_idle()

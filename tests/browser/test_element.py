@@ -28,6 +28,7 @@ from chatkit.types import (
 from chatkit.web import create_app, single_user, ui_routes
 from tests.browser.conftest import OpenPage
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 PAGE = """<!doctype html><html lang="en"><title>Test</title>
 <link rel="icon" href="data:,">
@@ -132,7 +133,7 @@ def test_options_are_replaced_while_an_answer_comes(open_page: OpenPage, url: st
     )
     expect(chat.element.get_by_role("heading", name="Hallo")).to_be_visible()
     expect(chat.element.get_by_role("textbox", name="Nachricht", exact=True)).to_have_value("a draft")
-    expect(chat.element.get_by_role("button", name="Nachricht senden")).to_be_visible(timeout=20_000)
+    expect(chat.element.get_by_role("button", name="Nachricht senden")).to_be_visible(timeout=scaled(20_000))
     assert "Line 40 of 40" in chat.text()
     assert chat.element.evaluate("e => getComputedStyle(e).colorScheme") == "dark"
     assert [text for text in warnings if "flavour" in text] != []

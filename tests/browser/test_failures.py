@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.browser.scripted import Scripted, opened, thread_of
+from tests.support.scale import scaled
 
 HTML = "<!doctype html><title>Sign in</title><h1>Sign in</h1>"
 
@@ -170,7 +171,7 @@ def test_a_slow_first_byte_can_be_waited_for_or_stopped(open_page: OpenPage, ser
     chat.send("say never")
     chat.stop_button.click()
     # A stop that the server does not answer either is carried out here.
-    expect(chat.send_button).to_be_visible(timeout=8000)
+    expect(chat.send_button).to_be_visible(timeout=scaled(8000))
     gate.set()
     expect(chat.element.locator(".progress")).to_have_count(0)
 

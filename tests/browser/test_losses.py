@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -11,6 +12,8 @@ from playwright.sync_api import Locator, expect
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.browser.scripted import Scripted, opened, scripted_server, thread_of
+from tests.support.cutting_proxy import cutting_proxy
+from tests.support.scale import scaled
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_a_message_that_is_stopped_before_it_is_known_to_have_arrived(
     chat.send("long 60")
     chat.input.fill("and this")
     chat.stop_button.click()
-    expect(chat.send_button).to_be_visible(timeout=10_000)
+    expect(chat.send_button).to_be_visible(timeout=scaled(10_000))
     gate.set()
     expect(chat.input).to_have_value("long 60\n\nand this")
     expect(chat.bubbles).to_have_text(["say zero"])
@@ -213,11 +216,11 @@ def test_updates_that_are_fetched_while_an_action_runs(open_page: OpenPage, serv
     )
     board(chat, "tell").click()
     chat.page.evaluate("when(() => window.fetched).then(() => window.fetched)")
-    server.steps.get(timeout=20).set()
+    server.steps.get(timeout=scaled(20)).set()
     expect(chat.answers.locator("ck-markdown")).to_have_text("once and for all")
     # They are fetched at its end, for the page has asked for them.
     with chat.page.expect_request(lambda request: "items.list" in (request.post_data or "")):
-        server.steps.get(timeout=20).set()
+        server.steps.get(timeout=scaled(20)).set()
     chat.until_idle()
     expect(chat.answers.locator("ck-markdown")).to_have_text("once and for all")
     assert server.faults.count("turns.resume") == 0
@@ -273,6 +276,26 @@ def test_an_answer_is_waited_for_while_the_browser_is_offline(open_page: OpenPag
     chat.errors.clear()
 
 
+def test_a_connection_that_died_without_a_word_is_replaced_once_the_browser_is_online(
+    open_page: OpenPage, server: Scripted
+) -> None:
+    with cutting_proxy(server.url) as proxy:
+        chat = opened(open_page, replace(server, url=f"{proxy.url}/page"))
+        chat.send("long 300")
+        expect(chat.answers.last).to_contain_text("Line 3 of")
+        proxy.freeze()
+        chat.page.context.set_offline(True)
+        chat.page.wait_for_function("!navigator.onLine")
+        with chat.page.expect_request(
+            lambda request: "turns.resume" in (request.post_data or ""), timeout=2000
+        ):
+            chat.page.context.set_offline(False)
+        chat.until_idle()
+        numbers = [int(number) for number in re.findall(r"Line (\d+) of", chat.text())]
+        assert numbers == list(range(1, 301))
+        chat.errors.clear()
+
+
 def test_a_stop_while_the_connection_is_lost_shows_what_is_stored(
     open_page: OpenPage, server: Scripted
 ) -> None:
@@ -285,7 +308,7 @@ def test_a_stop_while_the_connection_is_lost_shows_what_is_stored(
     with chat.page.expect_response(
         lambda response: "items.list" in (response.request.post_data or "")
     ) as got:
-        expect(chat.send_button).to_be_visible(timeout=10_000)
+        expect(chat.send_button).to_be_visible(timeout=scaled(10_000))
     gate.set()
     stored = next(item for item in got.value.json()["data"] if item["type"] == "assistant_message")
     lines = stored["content"][0]["text"].count("Line")

@@ -21,6 +21,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.stock.server import hold, page_routes, release
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.live_server import ServerProcess, live_server, server_process
+from tests.support.scale import scaled
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +88,7 @@ def ask(server: ServerProcess, type: str, **params: Any) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{server.url}/chatkit", body, {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(20)) as answer:
         return json.load(answer)
 
 
@@ -260,7 +261,7 @@ def test_a_server_that_dies_and_comes_back_keeps_what_was_there(open_page: OpenP
         send(chat.page, "long 400")
         until_streamed(chat.page, "Line 20 of 400")
         server.terminate(signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(scaled(10))
     with serve(tmp_path, port) as again:
         got = result(chat.page)
         kept = stored_answer(again, got["threadId"])

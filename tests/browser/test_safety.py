@@ -15,6 +15,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.host_page import host_routes
 from tests.browser.hostile_server import hostile_routes
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 CORPUS = Path(__file__).parents[2] / "ui" / "tests" / "xss.json"
 GROUP = 8
@@ -153,7 +154,7 @@ def test_hostile_texts_do_nothing(open_page: OpenPage, url: str, page: str) -> N
     chat.page.goto(f"{url}/{page}")
     texts = corpus()
     assert len(texts) >= 150
-    chat.page.set_default_timeout(60_000)
+    chat.page.set_default_timeout(scaled(60_000))
     told: dict[str, Any] = chat.page.evaluate(_RUN, [texts, GROUP])
     assert told["ran"] == [], "\n".join(sorted(set(told["ran"])))
     assert told["dangers"] == []

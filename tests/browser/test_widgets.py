@@ -19,6 +19,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.host_page import host_routes
 from tests.browser.widget_server import WidgetServer
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 Widget = dict[str, Any]
 Show = Callable[..., Locator]
@@ -584,7 +585,7 @@ def test_an_action_that_wants_one_reply(turn: Turn) -> None:
     server.widgets["next"] = node("Card", text("Replied"))
     view = show(node("Card", text("Before"), button("Go", action("swap", {"to": "next"}, streaming=False))))
     view.get_by_role("button", name="Go").click()
-    assert server.received.get(timeout=20) == ("swap", {"to": "next"}, True)
+    assert server.received.get(timeout=scaled(20)) == ("swap", {"to": "next"}, True)
     expect(view.get_by_text("Replied")).to_be_visible()
     expect(busy(view)).to_have_count(0)
     view.page.evaluate("chat.fetchUpdates()")

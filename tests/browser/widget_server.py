@@ -27,10 +27,11 @@ from chatkit.types import (
     WidgetStreamingTextValueDelta,
 )
 from chatkit.widgets import DynamicWidgetRoot
+from tests.support.scale import scaled
 
 __all__ = ["WidgetServer"]
 
-_LONGEST_WAIT = 20.0
+_LONGEST_WAIT = scaled(20.0)
 
 
 class Gate:

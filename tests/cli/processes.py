@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.scale import scaled
+
 COMMAND = [sys.executable, "-m", "chatkit"]
 
 
@@ -38,7 +40,7 @@ class Serving:
         self.announcement = ""
         self.url = ""
 
-    def wait(self, timeout: float = 60) -> None:
+    def wait(self, timeout: float = scaled(60)) -> None:
         assert self.process.stdout is not None
         out = self.process.stdout.fileno()
         end = time.monotonic() + timeout
@@ -47,7 +49,7 @@ class Serving:
             assert ready, f"The process said nothing in time, but: {self.announcement}"
             data = os.read(out, 65536).decode()
             if not data:
-                _, errors = self.process.communicate(timeout=10)
+                _, errors = self.process.communicate(timeout=scaled(10))
                 raise AssertionError(f"The server ended: {self.announcement}{errors}")
             self.announcement += data
         self.url = found[1]
@@ -73,7 +75,7 @@ def serving(*arguments: str, folder: Path, **variables: str) -> Iterator[Serving
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate(timeout=10)
+            process.communicate(timeout=scaled(10))
 
 
 class Terminal:
@@ -87,8 +89,8 @@ class Terminal:
         self.shown = ""
         self._seen = 0
 
-    def expect(self, text: str, timeout: float = 60) -> None:
-        """Waits until the text is shown, behind what was awaited before."""
+    def expect(self, text: str, timeout: float = scaled(60)) -> None:
+        """Waits until the text is shown, after what was awaited before."""
         end = time.monotonic() + timeout
         while (found := self.shown.find(text, self._seen)) < 0:
             ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
@@ -102,13 +104,13 @@ class Terminal:
         with suppress(OSError):
             os.write(self._fd, text.encode())
 
-    def wait(self, timeout: float = 60, pressing: str = "") -> int:
+    def wait(self, timeout: float = scaled(60), pressing: str = "") -> int:
         """Waits for the end and returns the exit code.
 
         Args:
             timeout: Seconds.
             pressing: Keys to press at each prompt, and again whenever nothing happens. Python loses a Ctrl-C that comes
-                between the prompt's appearance and the wait for input behind it; who types would press again too.
+                between the prompt's appearance and the wait for input after it; a user would press again too.
         """
         end = time.monotonic() + timeout
         self.type(pressing)
@@ -149,7 +151,9 @@ def terminal(*arguments: str) -> Iterator[Terminal]:
         running.close()
 
 
-def piped(url: str, lines: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def piped(
+    url: str, lines: str, *arguments: str, timeout: float = scaled(120)
+) -> subprocess.CompletedProcess[str]:
     """Runs ``chatkit chat`` with lines piped in."""
     return subprocess.run(
         [*COMMAND, "chat", url, *arguments],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Serving, piped, serving, terminal
+from tests.support.scale import scaled
 
 QUICK = """
 from chatkit.demo import GuideServer
@@ -126,7 +127,7 @@ def test_a_server_that_goes_away(tmp_path: Path) -> None:
     with serving("--port", "0", folder=tmp_path) as server:
         url = server.url
         server.process.send_signal(signal.SIGINT)
-        server.process.wait(10)
+        server.process.wait(scaled(10))
     done = piped(url, "help\n")
     assert done.returncode == 1
     assert done.stderr.startswith("chatkit chat: ")

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from chatkit._sqlite.schema import MIGRATIONS
+from chatkit._sqlite.connection_thread import MIGRATIONS
 from tests.cli.test_options import run
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))
@@ -31,6 +31,7 @@ def test_brings_an_older_database_up_to_date(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "new.db")) as new:
         application_id = new.execute("PRAGMA application_id").fetchone()[0]
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        (tmp_path / "old.db").chmod(0o600)
         old.executescript(first)
         old.execute("PRAGMA user_version = 1")
         old.execute(f"PRAGMA application_id = {application_id}")

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.processes import COMMAND, serving
 from tests.cli.test_options import run
+from tests.support.scale import scaled
 
 APP = """
 from chatkit.demo import GuideServer
@@ -23,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from chatkit.web import single_user
 
 
 class Mine(GuideServer):
@@ -55,6 +57,7 @@ def user(request: Request):
     return {"user_id": request.headers.get("x-test-user", "nobody")}
 
 
+alone = single_user("me")
 application = Starlette(routes=[Route("/mine", lambda request: PlainTextResponse("my own"))])
 
 
@@ -77,7 +80,7 @@ def ask(url: str, type: str, headers: dict[str, str] | None = None, **params: An
         json.dumps({"type": type, "params": params}).encode(),
         {"content-type": "application/json", **(headers or {})},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(30)) as answer:
         return bytes(answer.read())
 
 
@@ -133,7 +136,7 @@ def test_targets_that_are_or_make_a_server(target: str, folder: Path) -> None:
 def test_targets_that_are_applications(target: str, path: str, body: bytes, folder: Path) -> None:
     with serving(f"app:{target}", "--port", "0", folder=folder) as server:
         assert "Single-user" not in server.announcement
-        with urllib.request.urlopen(f"{server.url}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{server.url}{path}", timeout=scaled(30)) as answer:
             assert answer.read() == body
 
 
@@ -161,7 +164,7 @@ def test_a_database_for_a_target_with_a_store_of_its_own_is_refused(target: str,
 
 def status_for_host(url: str, *hosts: str) -> int:
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=scaled(30))
     body = b'{"type": "threads.list", "params": {}}'
     try:
         connection.putrequest("POST", address.path, skip_host=True)
@@ -179,12 +182,14 @@ def status_for_host(url: str, *hosts: str) -> int:
     return answer.status
 
 
-def status_for_upload(url: str, origin: str) -> int:
+def status_for_upload(url: str, origin: str, host: str | None = None) -> int:
     content = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhi\r\n--x--\r\n'
     # What a page may send anywhere without asking first.
     headers = {"Origin": origin, "Content-Type": "multipart/form-data; boundary=x"}
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    if host is not None:
+        headers["Host"] = host
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=scaled(30))
     try:
         connection.request("POST", f"{address.path}/files", content, headers)
         return connection.getresponse().status
@@ -227,8 +232,73 @@ def test_pages_under_foreign_names_do_not_reach_the_only_user(folder: Path) -> N
             assert status_for_host(server.url, host) == 400
     with serving("app:Mine", "--port", "0", "--context", "app:user", folder=folder) as server:
         assert status_for_host(server.url, "chat.example") == 200
-    with serving("app:Mine", "--port", "0", "--host", "0.0.0.0", folder=folder) as server:
-        assert status_for_host(server.url, "chat.example") == 200
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_the_only_user_is_reached_by_addresses_and_names_that_were_given(address: str, folder: Path) -> None:
+    arguments = [
+        "app:Mine",
+        "--port",
+        "0",
+        "--host",
+        address,
+        "--allow-host",
+        "Chat.home",
+        "--allow-host",
+        "b.home",
+    ]
+    with serving(*arguments, folder=folder) as server:
+        port = urlsplit(server.url).port
+        url = f"http://127.0.0.1:{port}/chatkit" if address == "0.0.0.0" else f"http://[::1]:{port}/chatkit"
+        for host in (
+            "localhost",
+            "192.168.1.5",
+            f"192.168.1.5:{port}",
+            f"[fd00::1]:{port}",
+            "chat.home",
+            "b.home:80",
+        ):
+            assert status_for_host(url, host) == 200
+        for host in ("evil.example", "chat.home.evil.example", "192.168.1.5.evil.example", ""):
+            assert status_for_host(url, host) == 400
+        own = f"127.0.0.1:{port}" if address == "0.0.0.0" else f"[::1]:{port}"
+        assert status_for_upload(url, f"http://{own}") == 200
+        assert status_for_upload(url, "http://chat.home", "chat.home") == 200
+        for origin in ("http://192.168.1.66", "http://evil.example", "null"):
+            assert status_for_upload(url, origin) == 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("app:Mine", "--cors", "*"), "--cors '*' in single-user mode would let every page"),
+        (("app:Mine", "--context", "app:alone", "--cors", "*"), "--cors '*' in single-user mode"),
+        (("app:Mine", "--cors", "null"), "any page in a sandbox"),
+        (("app:Mine", "--cors", "localhost:5173"), "Did you mean 'https://localhost:5173'?"),
+        (("app:Mine", "--context", "app:user", "--cors", "https://a.example/x"), "without a path"),
+        (
+            ("app:Mine", "--context", "app:user", "--allow-host", "chat.home"),
+            "--allow-host is for single-user mode",
+        ),
+        (("app:Mine", "--context", "app:Mine"), "is not a function that takes a request"),
+        (("app:application", "--context", "app:user"), "--context has no effect on app:application"),
+        (("app:application", "--cors", "https://a.example"), "--cors has no effect on app:application"),
+    ],
+    ids=str,
+)
+def test_what_would_let_others_in_is_refused(arguments: tuple[str, ...], told: str, folder: Path) -> None:
+    done = run("serve", *arguments, "--port", "0", folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("chatkit serve: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_every_page_for_the_only_user_is_refused_by_environment_too(folder: Path) -> None:
+    done = run("serve", "app:Mine", "--port", "0", folder=folder, CHATKIT_CORS="*")
+    assert done.returncode == 1
+    assert "would let every page" in done.stderr
 
 
 def test_context_keeps_users_apart(folder: Path) -> None:
@@ -251,7 +321,7 @@ def test_cors_by_option_and_by_environment(tmp_path: Path) -> None:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=scaled(30)) as answer:
                 return str(answer.headers["access-control-allow-origin"])
         except urllib.error.HTTPError as refused:
             with refused:
@@ -297,11 +367,11 @@ def test_ends_promptly_when_asked_to_with_a_stream_open(
             json.dumps({"type": "threads.create", "params": {"input": message}}).encode(),
             {"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=scaled(30)) as answer:
             assert b"thread.created" in answer.readline()
             server.process.send_signal(sign)
             rest = answer.read()
-            server.process.wait(5)
+            server.process.wait(scaled(5))
         assert server.process.returncode == code
         assert b'"type":"error"' in rest
         assert server.process.stderr is not None
@@ -325,7 +395,7 @@ def test_ends_within_three_seconds_although_clients_do_not_read(tmp_path: Path) 
             for client in clients:
                 # So small that the answer does not fit between the two.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                client.settimeout(30)
+                client.settimeout(scaled(30))
                 client.connect(("127.0.0.1", port))
                 client.sendall(
                     b"POST /chatkit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -333,7 +403,7 @@ def test_ends_within_three_seconds_although_clients_do_not_read(tmp_path: Path) 
                 )
                 assert client.recv(16).startswith(b"HTTP/1.1 200")
             server.process.send_signal(signal.SIGTERM)
-            server.process.wait(3)
+            server.process.wait(scaled(3))
         finally:
             for client in clients:
                 client.close()
@@ -361,5 +431,7 @@ def test_an_application_that_does_not_start(folder: Path) -> None:
 
 def test_the_command_is_an_installed_program_too(tmp_path: Path) -> None:
     program = Path(COMMAND[0]).with_name("chatkit")
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=scaled(60), check=True
+    )
     assert done.stdout.startswith("chatkit ")

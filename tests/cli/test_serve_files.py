@@ -24,6 +24,7 @@ from tests.cli.test_serve_model import answer, free_port, is_about_a_title
 from tests.files.page import PNG
 from tests.files.pictures import as_file, gradient, opened
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 PHOTO = as_file(gradient(1600, 800), "JPEG")
 
@@ -169,7 +170,7 @@ async def test_processes_that_start_at_once_have_one_secret(
     found: list[Any] = []
 
     def start() -> None:
-        barrier.wait(20)
+        barrier.wait(scaled(20))
         files = open_files(None, str(tmp_path / "chatkit.db"))
         assert files is not None
         found.append(files._secret)
@@ -178,7 +179,7 @@ async def test_processes_that_start_at_once_have_one_secret(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(scaled(20))
     assert len(found) == 8
     assert len(set(found)) == 1
     assert len(found[0]) >= 32

@@ -21,6 +21,7 @@ from tests.cli.test_options import run
 from tests.files.page import PNG
 from tests.support.redis import redis_server
 from tests.support.s3 import s3_server
+from tests.support.scale import scaled
 
 APP = '''
 import asyncio
@@ -104,14 +105,14 @@ class Connection:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
     limits = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
-    async with httpx2.AsyncClient(timeout=30, limits=limits) as http:
+    async with httpx2.AsyncClient(timeout=scaled(30), limits=limits) as http:
         yield Connection(http, url)
 
 
 @asynccontextmanager
 async def two_workers(server: Serving) -> AsyncIterator[tuple[Connection, Connection]]:
     """Returns connections to two different workers of a server."""
-    async with asyncio.timeout(60), connected(server.url) as first:
+    async with asyncio.timeout(scaled(60)), connected(server.url) as first:
         while True:
             try:
                 await first.identify()
@@ -126,7 +127,7 @@ async def two_workers(server: Serving) -> AsyncIterator[tuple[Connection, Connec
                     return
 
 
-@pytest.fixture(params=["redis", "postgres", "own", "redis and sqlite"])
+@pytest.fixture(params=["redis", "postgres", "own", "redis and sqlite", "sqlite"])
 def where(request: pytest.FixtureRequest, postgres_database: str, redis_url: str) -> list[str]:
     """Returns the options of each way in which workers can share their turns."""
     number = os.getpid() % 15 + 1
@@ -136,6 +137,7 @@ def where(request: pytest.FixtureRequest, postgres_database: str, redis_url: str
         "postgres": ["--db", "threads.db", "--stream-log", postgres_database],
         "own": ["--db", postgres_database],
         "redis and sqlite": ["--db", "threads.db", "--stream-log", redis],
+        "sqlite": ["--db", "threads.db"],
     }[request.param]
 
 
@@ -183,7 +185,7 @@ async def test_a_turn_is_resumed_and_stopped_from_the_other_worker(folder: Path,
             assert stored == text
 
 
-@pytest.mark.parametrize("where", ["redis", "own"], indirect=True)
+@pytest.mark.parametrize("where", ["redis", "own", "sqlite"], indirect=True)
 async def test_a_turn_of_a_killed_worker_ends_with_its_partial_text(folder: Path, where: list[str]) -> None:
     with serving(*command(where, "--lease", "3"), folder=folder) as server:
         async with two_workers(server) as (first, second):
@@ -232,7 +234,7 @@ async def test_workers_are_replaced_one_by_one_without_an_end_of_turns(
                 rest = [frame async for frame in frames]
             assert rest[-1].data["status"] == "completed"
             old = {first.pid, second.pid}
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(scaled(40)):
             found: set[int] = set()
             while len(found) < 2 or found & old:
                 found = set()
@@ -259,7 +261,7 @@ async def test_turns_get_no_more_time_than_they_are_given(folder: Path, postgres
 async def test_a_worker_that_ends_does_not_wait_for_turns_of_others(
     folder: Path, postgres_database: str
 ) -> None:
-    """Whoever reads such a turn goes on elsewhere; the worker neither keeps them nor calls that a fault."""
+    """A client that reads such a turn goes on elsewhere; the worker neither keeps them nor calls that a fault."""
     options = ["app:Counting", "--port", "0", "--context", "app:worker", "--db", postgres_database]
     options += ["--drain-seconds", "60", "--log-level", "info"]
     with serving(*options, folder=folder) as first, serving(*options, folder=folder) as second:
@@ -339,12 +341,6 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "Secret-1"}
 @pytest.mark.parametrize(
     ("arguments", "environment", "expected"),
     [
-        (
-            ["--workers", "2"],
-            {},
-            "Give --stream-log redis://..., or --db postgresql://..., or run one worker",
-        ),
-        (["--lease", "5"], {}, "--lease is for logs that workers share"),
         (["--stream-log", "mysql://u:Secret-1@db/x"], {}, "redis://host:6379/0"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@127.0.0.1:1/0"}, "127.0.0.1:1/0 cannot be reached"),
         ([], {"CHATKIT_STREAM_LOG": "redis://u:Secret-1@h:many/0"}, "no URL of a Redis server"),
@@ -379,6 +375,19 @@ def test_what_cannot_be_is_said_in_one_line(
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "Secret-1" not in done.stderr
+
+
+def test_a_whole_application_is_told_how_many_workers_serve_it(folder: Path) -> None:
+    text = "app = create_app(Choosy(MemoryStore()), context=single_user())"
+    folder.joinpath("whole.py").write_text(
+        "from app import Choosy\nfrom chatkit.store import MemoryStore\n"
+        f"from chatkit.web import create_app, single_user\n\n{text}\n"
+    )
+    done = run("serve", "whole:app", "--port", "0", "--workers", "2", folder=folder, WEB_CONCURRENCY="1")
+    assert done.returncode == 1
+    assert "2 workers cannot share MemoryStreamLog" in done.stderr
+    with serving("whole:app", "--port", "0", folder=folder, WEB_CONCURRENCY="2"):
+        pass
 
 
 @pytest.mark.parametrize(

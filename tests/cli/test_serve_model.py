@@ -15,6 +15,7 @@ from tests.cli.processes import Serving, piped, serving
 from tests.cli.test_options import run
 from tests.cli.test_serve import ask, titles
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 ANSWER = "Tea wants water just off the boil."
 
@@ -29,7 +30,7 @@ def answer(request: Any) -> ModelText:
 
 def wait_for_titles(server: Serving, expected: list[str]) -> None:
     """Waits for what is stored in the background; each look is a request of its own."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + scaled(30)
     while (found := titles(server.url)) != expected:
         assert time.monotonic() < end, found
 
@@ -110,7 +111,7 @@ def test_a_model_that_is_down_is_said_in_one_line(tmp_path: Path) -> None:
         ) in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         server.process.terminate()
-        _, log = server.process.communicate(timeout=20)
+        _, log = server.process.communicate(timeout=scaled(20))
         assert "The model did not answer: Connection error." in log
         assert "Traceback" not in log
 

@@ -26,9 +26,9 @@ class Reply:
     async def json(self, value: object, status: int = 200, **headers: str) -> None:
         await self.answer(status, json.dumps(value).encode(), **headers)
 
-    async def begin(self) -> None:
+    async def begin(self, kind: str = "text/event-stream") -> None:
         self._writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
         )
         await self._writer.drain()
 

@@ -15,6 +15,7 @@ from chatkit.store import MemoryStore
 from chatkit.types import (
     AssistantMessageItem,
     AudioInput,
+    Capabilities,
     FeedbackKind,
     TextContent,
     TextDelta,
@@ -29,6 +30,7 @@ from chatkit.types import (
 from chatkit.web import create_app, single_user
 from tests.client.scripted import cutting_proxy
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 
 class Counting(ChatKitServer[Any]):
@@ -77,7 +79,7 @@ def url(server: Counting) -> Iterator[str]:
 
 @pytest.fixture
 async def chat(url: str) -> AsyncIterator[ChatKitClient]:
-    async with ChatKitClient(url, timeout=20, backoff=0) as client:
+    async with ChatKitClient(url, timeout=scaled(20), backoff=0) as client:
         yield client
 
 
@@ -135,8 +137,12 @@ async def test_the_smaller_requests(chat: ChatKitClient, server: Counting) -> No
         await chat.get_thread(thread_id)
 
 
+async def test_what_the_server_can_do(chat: ChatKitClient) -> None:
+    assert await chat.capabilities() == Capabilities(transcription=True, resume=True, stop=True)
+
+
 async def test_stop_keeps_what_was_written(chat: ChatKitClient) -> None:
-    async with asyncio.timeout(30), chat.create_thread("wait") as stream:
+    async with asyncio.timeout(scaled(30)), chat.create_thread("wait") as stream:
         async for _ in stream:
             if stream.text == counted(3):
                 break
@@ -150,15 +156,15 @@ async def test_stop_keeps_what_was_written(chat: ChatKitClient) -> None:
 
 
 async def test_stop_before_anything_was_read(chat: ChatKitClient) -> None:
-    async with asyncio.timeout(30), chat.create_thread("wait") as stream:
+    async with asyncio.timeout(scaled(30)), chat.create_thread("wait") as stream:
         await stream.stop()
         await stream.until_done()
     assert stream.status == "stopped"
 
 
-async def test_a_turn_that_was_left_goes_on_and_is_resumed_behind_what_was_read(chat: ChatKitClient) -> None:
+async def test_a_turn_that_was_left_goes_on_and_is_resumed_after_what_was_read(chat: ChatKitClient) -> None:
     events: list[ThreadStreamEvent] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(scaled(30)):
         async with chat.create_thread("wait") as stream:
             async for event in stream:
                 events.append(event)
@@ -178,7 +184,7 @@ async def test_a_turn_that_was_left_goes_on_and_is_resumed_behind_what_was_read(
 
 
 async def test_leaving_a_turn_that_is_not_resumable_stops_it(url: str) -> None:
-    async with asyncio.timeout(30), ChatKitClient(url, resumable=False) as chat:
+    async with asyncio.timeout(scaled(30)), ChatKitClient(url, resumable=False) as chat:
         async with chat.create_thread("wait") as stream:
             async for _ in stream:
                 if stream.text == counted(3):
@@ -196,7 +202,7 @@ async def test_a_connection_that_breaks_anywhere_loses_and_doubles_nothing(url: 
     for start in (0, 1, 150, 200, 420, 900):
         cuts = [start, 300 + start, 271, 1024, 350, 4000]
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(scaled(60)),
             cutting_proxy(url, *cuts) as proxy,
             ChatKitClient(proxy.url, backoff=0, retries=8) as broken,
             ChatKitClient(url) as chat,

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from chatkit.client import ChatKitClient, ServerError, TransportError
+from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.errors import (
     AlreadyUploadedError,
     NotFoundError,
@@ -26,7 +27,6 @@ from chatkit.errors import (
     UploadIncompleteError,
 )
 from chatkit.files import AttachmentStore, FileLimits, LocalFileStore
-from chatkit.files.simple import LiftedFileStore
 from chatkit.store import MemoryStore
 from chatkit.types import (
     Attachment,
@@ -41,13 +41,14 @@ from tests.files.page import PNG, who
 from tests.files.test_contract import bucket_of
 from tests.support.live_server import live_server
 from tests.support.s3 import s3_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer
 
 ALICE = {"Authorization": "Bearer alice"}
 LIMITS = FileLimits(max_bytes=20_000_000, mime_types=["image/*", "text/*", "application/pdf"])
 
 
-class AsForm(LiftedFileStore[Any]):
+class AsForm(FileStoreAdapter[Any]):
     """Wants its files as forms."""
 
     async def create_attachment(self, input: AttachmentCreateParams, context: Any) -> Attachment:
@@ -74,7 +75,7 @@ def url(files: Any) -> Iterator[str]:
 
 @pytest.fixture
 async def alice(url: str) -> AsyncIterator[ChatKitClient]:
-    async with ChatKitClient(url, headers=ALICE, timeout=20, backoff=0) as client:
+    async with ChatKitClient(url, headers=ALICE, timeout=scaled(20), backoff=0) as client:
         yield client
 
 
@@ -236,7 +237,7 @@ async def test_a_second_upload_to_one_place_is_refused(tmp_path: Path) -> None:
         """Always gives the same place."""
 
         def __init__(self, files: LocalFileStore) -> None:
-            self.files = LiftedFileStore[Any](files, lambda input, context: "atc_once")
+            self.files = FileStoreAdapter[Any](files, lambda input, context: "atc_once")
 
         async def create_attachment(self, input: AttachmentCreateParams, context: Any) -> Attachment:
             return await self.files.create_attachment(input, context)

@@ -15,16 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from chatkit.demo.assistant import AssistantServer, first_model, make_assistant
-from chatkit.demo.titles import first_words, tidied
+from chatkit.demo.assistant import AssistantServer, first_model, make_assistant, tidied
+from chatkit.demo.scene import first_words
+from chatkit.dialects.adapters import adapt_files
 from chatkit.errors import ConfigurationError
 from chatkit.files import LocalFileStore
-from chatkit.files.simple import lift_files
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelText, ScriptedModel, scripted_model_app
 from chatkit.types import AttachmentCreateParams, HiddenContextItem, ThreadMetadata
 from tests.files.page import PNG
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 USER = {"user_id": "ada"}
 
@@ -53,10 +54,12 @@ def message(text: str, **more: Any) -> dict[str, Any]:
     return {"content": content, "attachments": [], "inference_options": {}, **more}
 
 
-async def ask(server: AssistantServer, type: str, **params: Any) -> list[dict[str, Any]]:
+async def ask(
+    server: AssistantServer, type: str, user: dict[str, str] = USER, **params: Any
+) -> list[dict[str, Any]]:
     body = json.dumps({"type": type, "params": params})
-    async with asyncio.timeout(20):
-        return [json.loads(frame[6:]) async for frame in await server.process(body, USER)]
+    async with asyncio.timeout(scaled(20)):
+        return [json.loads(frame[6:]) async for frame in await server.process(body, user)]
 
 
 async def create(server: AssistantServer, text: str = "How do I make tea?") -> list[dict[str, Any]]:
@@ -68,7 +71,7 @@ async def title_of(server: AssistantServer, thread_id: str) -> str | None:
 
 
 async def titles_made(server: AssistantServer) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         await asyncio.gather(*server._titles.values())
 
 
@@ -121,8 +124,28 @@ async def test_one_title_is_asked_for_while_turns_follow_each_other() -> None:
     await server.close()
 
 
+class SameIds(MemoryStore[Any]):
+    """Gives the threads of all owners the same id."""
+
+    def generate_thread_id(self, context: Any) -> str:
+        return "thr_1"
+
+
+async def test_owners_with_the_same_thread_id_get_a_title_each() -> None:
+    model = Model("Boil water.", "Pour it.", "A title", "A title")
+    store = SameIds()
+    server = AssistantServer(store, model)
+    users = [{"user_id": "ada"}, {"user_id": "bob"}]
+    for user in users:
+        await ask(server, "threads.create", user, input=message("How do I make tea?"))
+    model.release.set()
+    await titles_made(server)
+    assert [(await store.load_thread("thr_1", user)).title for user in users] == ["A title", "A title"]
+    await server.close()
+
+
 async def test_one_title_is_asked_for_while_turns_overlap() -> None:
-    """The second turn begins, and ends, when the first one has its title but has not stored it yet."""
+    """The second turn begins, and ends, while the first one runs, which has stored its title."""
     sent = 0
 
     async def answer_another_message() -> None:
@@ -133,7 +156,7 @@ async def test_one_title_is_asked_for_while_turns_overlap() -> None:
         await model.asked.wait()
         await titles_made(server)
         (thread,) = (await server.store.load_threads(10, None, "desc", USER)).data
-        assert thread.title is None
+        assert thread.title == "Making tea"
         await ask(server, "threads.add_user_message", thread_id=thread.id, input=message("And then?"))
         await titles_made(server)
 
@@ -145,19 +168,6 @@ async def test_one_title_is_asked_for_while_turns_overlap() -> None:
     await titles_made(server)
     assert await title_of(server, thread_id) == "Making tea"
     assert len(model.requests) == 3
-    await server.close()
-
-
-async def test_titles_that_were_made_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatkit.demo.assistant._TITLES_REMEMBERED", 2)
-    model = Model(*["Boil water.", "Making tea"] * 3)
-    model.release.set()
-    server = AssistantServer(MemoryStore(), model)
-    made: list[str] = []
-    for _ in range(3):
-        made.append((await create(server))[0]["thread"]["id"])
-        await titles_made(server)
-    assert [*server._made] == made[1:]
     await server.close()
 
 
@@ -203,7 +213,7 @@ async def test_the_end_of_the_server_does_not_wait_for_titles(end: str) -> None:
     before = asyncio.all_tasks()
     server = AssistantServer(MemoryStore(), Model("Boil water.", "Making tea"))
     thread_id = (await create(server))[0]["thread"]["id"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         await getattr(server, end)()
     assert asyncio.all_tasks() == before
     assert await title_of(server, thread_id) is None
@@ -295,7 +305,7 @@ async def test_a_model_that_takes_no_pictures_answers_without_them(
     model.add_middleware(BaseHTTPMiddleware, dispatch=refuse_pictures)
     with live_server(model) as endpoint:
         server = make_assistant(MemoryStore(), name="m", api=api, base_url=f"{endpoint.url}/v1")
-        server.attachment_store = lift_files(LocalFileStore(tmp_path, base_url="http://x", secret="s"))
+        server.attachment_store = adapt_files(LocalFileStore(tmp_path, base_url="http://x", secret="s"))
         ids: list[str] = []
         for name, kind, content in (("a.png", "image/png", PNG), ("b.txt", "text/plain", b"Dear diary")):
             path = tmp_path / name

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from chatkit.demo import attachments as module
-from chatkit.demo.attachments import read_attachment, read_newest, to_model_content, told_of
+from chatkit.demo.attachments import files_text, read_attachment, read_newest, to_model_content
+from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.files import FileMetadata, LocalFileStore
-from chatkit.files.simple import LiftedFileStore
 from chatkit.types import Attachment, FileAttachment, HiddenContextItem, UserMessageItem
 from tests.files.page import PNG
 
@@ -40,7 +40,7 @@ async def test_the_newest_files_are_read_as_far_as_there_is_room(
     hidden = HiddenContextItem(id="h", thread_id="t", content="")
     items = [message(file("a3"), file("a3")), hidden, message(file("a2"), file("gone")), message(file("a1"))]
     assert list(await read_newest(files, items)) == ["a3", "a2", "a1"]
-    monkeypatch.setattr(module, "_TOGETHER", 20)
+    monkeypatch.setattr(module, "_ALL_BYTES", 20)
     assert await read_newest(files, items) == {"a3": b"3" * 10, "a2": b"2" * 10}
     assert await read_newest(files, [message(file("a1", "application/zip"))]) == {}
     assert await read_newest(None, items) == {}
@@ -48,7 +48,7 @@ async def test_the_newest_files_are_read_as_far_as_there_is_room(
 
 async def test_a_file_store_of_any_kind(files: LocalFileStore) -> None:
     assert await read_attachment(files, file("a1")) == b"1" * 10
-    assert await read_attachment(LiftedFileStore[Any](files), file("a1")) == b"1" * 10
+    assert await read_attachment(FileStoreAdapter[Any](files), file("a1")) == b"1" * 10
     assert await read_attachment(files, file("gone")) is None
     assert await read_attachment(None, file("a1")) is None
 
@@ -76,6 +76,6 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_what_the_guide_says() -> None:
-    said = told_of([file("a"), file("b"), file("c"), file("d")], [1, 999, 1_500_000, None])
+    said = files_text([file("a"), file("b"), file("c"), file("d")], [1, 999, 1_500_000, None])
     for part in ("4 files", "1 byte)", "999 bytes", "1.5 MB", "not readable"):
         assert part in said

@@ -13,7 +13,7 @@ import pytest
 from chatkit.client import ChatKitClient, TurnStream
 from chatkit.demo import GuideServer
 from chatkit.demo.commands import COMMANDS, find_command, help_text, unknown
-from chatkit.demo.picture import picture
+from chatkit.demo.work import picture
 from chatkit.errors import InvalidRequestError, ThreadClosedError, ThreadLockedError
 from chatkit.store import MemoryStore
 from chatkit.types import (
@@ -26,6 +26,7 @@ from chatkit.types import (
 )
 from chatkit.web import create_app, single_user
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 async def chat(url: str) -> AsyncIterator[ChatKitClient]:
-    async with ChatKitClient(url, timeout=20, backoff=0) as client:
+    async with ChatKitClient(url, timeout=scaled(20), backoff=0) as client:
         yield client
 
 
@@ -242,7 +243,7 @@ async def first_line(chat: ChatKitClient, text: str) -> str:
 async def test_long_answer_can_be_stopped_and_what_was_seen_is_stored() -> None:
     app = create_app(GuideServer(MemoryStore[Any](), delay=0.001), context=single_user())
     with live_server(app) as server:
-        async with ChatKitClient(f"{server.url}/chatkit") as chat, asyncio.timeout(30):
+        async with ChatKitClient(f"{server.url}/chatkit") as chat, asyncio.timeout(scaled(30)):
             async with chat.create_thread("long 5000") as stream:
                 async for _ in stream:
                     if stream.text.count("\n") >= 3:

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.support import reference_package
+from tests.support.scale import scaled
 
-__all__ = ["OURS", "THEIRS", "Environment", "build_wheel"]
+__all__ = ["OURS", "THEIRS", "Environment", "build_wheel", "pip", "reach"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "chatkit-server"
 THEIRS = "openai-chatkit"
 # Both distributions run with the same versions of everything else, so that a difference is one of the two.
 PINS = ROOT / "requirements" / "dev.txt"
-SECONDS = 600
+SECONDS = scaled(600)
 
 
 class Environment:
@@ -30,7 +31,7 @@ class Environment:
     """
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder, with_pip=True)
+        venv.create(folder)
         self.python = folder / "bin" / "python"
 
     def run(
@@ -52,20 +53,36 @@ class Environment:
 
     def install(self, *requirements: str | Path) -> None:
         """Installs; skips the test where no package registry can be reached."""
-        done = self._pip("install", "--constraint", str(PINS), *map(str, requirements))
-        if done.returncode != 0 and any(
-            sign in done.stderr.lower() for sign in reference_package._UNREACHABLE
-        ):
-            pytest.skip(f"no package registry can be reached to install {requirements}")
-        assert done.returncode == 0, done.stderr
+        # Compiling what is installed takes longer than installing it; what is imported is compiled then.
+        reach(self.pip("install", "--no-compile", "--constraint", str(PINS), *map(str, requirements)))
 
     def uninstall(self, *names: str) -> None:
-        done = self._pip("uninstall", "--yes", *names)
+        done = self.pip("uninstall", "--yes", *names)
         assert done.returncode == 0, done.stderr
 
-    def _pip(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ("-m", "pip", verb, "--quiet", "--disable-pip-version-check", *arguments)
-        return self.run(*command, check=False)
+    def pip(self, verb: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Runs the pip of the tests for this environment, which has none of its own."""
+        return pip("--python", self.python, verb, *arguments)
+
+
+def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs pip."""
+    return subprocess.run(
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
+        env=plain_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def reach(done: subprocess.CompletedProcess[str]) -> None:
+    """Skips the test if pip could not reach a package registry, and fails it if pip failed otherwise."""
+    if done.returncode != 0 and any(sign in done.stderr.lower() for sign in reference_package._UNREACHABLE):
+        pytest.skip(f"no package registry can be reached: {done.args}")
+    assert done.returncode == 0, done.stderr
 
 
 def plain_environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import scaled
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -20,7 +21,7 @@ def run(*arguments: object) -> str:
         cwd=TESTS.parent,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=scaled(100),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from chatkit.server.handlers import NEVER_CALLED
+from chatkit.dialects.openai_chatkit.private_methods import NEVER_CALLED
 from tests.dropin.compatibility import Surface, compare_parameters, differences
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import scaled
 
 PROGRAM = Path(__file__).with_name("surface.py")
 MODULES = ("actions", "agents", "errors", "icons", "logger", "server", "store", "types", "version", "widgets")
@@ -40,7 +41,7 @@ def surface_of(python: Path) -> Surface:
     # Coverage would measure the other package, too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [python, PROGRAM], env=environment, capture_output=True, text=True, timeout=100, check=False
+        [python, PROGRAM], env=environment, capture_output=True, text=True, timeout=scaled(100), check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -173,7 +174,7 @@ def test_overrides_that_are_never_called_are_those_of_the_package() -> None:
         [openai_chatkit_python(), "-W", "ignore", "-c", program],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=scaled(100),
         check=True,
     )
     assert set(json.loads(done.stdout)) == NEVER_CALLED

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dropin.environments import OURS, THEIRS, Environment
+from tests.dropin.environments import OURS, THEIRS, Environment, pip, reach
 from tests.dropin.reasons import Decision, Reason
 from tests.support.reference_package import REFERENCE_VERSION
 
@@ -51,9 +51,6 @@ EXPLAINED: dict[str, Reason] = {
     "test_chatkit_server.py::test_add_structured_input_truncates_extra_single_choice_values": Decision(
         ELSEWHERE, "an item that is stored already is saved in its place"
     ),
-    "test_chatkit_server.py::test_delete_file": Decision(
-        "errors-before-the-stream", "an attachment that the store does not have is not deleted"
-    ),
 }
 WITHOUT_TEMPLATES = {
     *(
@@ -69,26 +66,20 @@ PASSING = 124
 """In the package that they are of."""
 
 
-def lay_out(environment: Environment, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, fetched once."""
+    folder = tmp_path_factory.mktemp("archive")
+    reach(pip("download", "--no-deps", "--no-binary", ":all:", "--dest", folder, REFERENCE))
+    (found,) = folder.glob("*.tar.gz")
+    return found
+
+
+def lay_out(archive: Path, folder: Path) -> None:
     """Puts the tests, and what they import, into a folder."""
-    environment.run(
-        *(
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--dest",
-            folder,
-            REFERENCE,
-        )
-    )
-    (archive,) = folder.glob("*.tar.gz")
+    folder.mkdir()
     with tarfile.open(archive) as opened:
         opened.extractall(folder / "unpacked", filter="data")
-    archive.unlink()
     (unpacked,) = (folder / "unpacked").iterdir()
     # Alone: beside them is the package itself.
     shutil.move(unpacked / "tests", folder / "tests")
@@ -113,19 +104,17 @@ def failures(environment: Environment, folder: Path) -> tuple[set[str], int]:
     return set(found), int(passed[1])
 
 
-def test_they_hold_in_the_package_that_they_are_of(tmp_path: Path) -> None:
+def test_they_hold_in_the_package_that_they_are_of(archive: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "environment")
     environment.install(REFERENCE, "pytest", "pytest-asyncio")
-    (tmp_path / "their").mkdir()
-    lay_out(environment, tmp_path / "their")
+    lay_out(archive, tmp_path / "their")
     assert failures(environment, tmp_path / "their") == (WITHOUT_TEMPLATES, PASSING)
 
 
-def test_they_hold_here_but_for_what_is_explained(wheel: Path, tmp_path: Path) -> None:
+def test_they_hold_here_but_for_what_is_explained(archive: Path, wheel: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "environment")
     environment.install(f"{OURS}[agents] @ {wheel.as_uri()}", "jinja2", "pytest", "pytest-asyncio")
-    (tmp_path / "their").mkdir()
-    lay_out(environment, tmp_path / "their")
+    lay_out(archive, tmp_path / "their")
     failed, passed = failures(environment, tmp_path / "their")
     assert {name: EXPLAINED.get(name) for name in failed - WITHOUT_TEMPLATES} == EXPLAINED
     assert passed == PASSING - len(EXPLAINED)

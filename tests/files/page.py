@@ -15,6 +15,7 @@ from chatkit.errors import AuthenticationError
 from chatkit.web import create_app
 from chatkit.web.fastapi import chatkit_router
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer, message
 from tests.web.test_app import error_of, events
 
@@ -51,7 +52,7 @@ class Page:
 
     def __init__(self, base: str, user: str, path: str = "/chatkit") -> None:
         headers = {"Authorization": f"Bearer {user}"} if user else {}
-        self.client = httpx2.Client(base_url=base, timeout=20, headers=headers)
+        self.client = httpx2.Client(base_url=base, timeout=scaled(20), headers=headers)
         self.url = path
 
     def ask(self, kind: str, **params: Any) -> httpx2.Response:
@@ -77,7 +78,7 @@ class Page:
             descriptor["url"],
             content=content,
             headers={**descriptor["headers"], **{name.replace("_", "-"): headers[name] for name in headers}},
-            timeout=20,
+            timeout=scaled(20),
         )
 
     def upload(self, content: bytes, mime_type: str = "image/png", name: str = "a.png") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["as_file", "bomb", "gradient", "opened"]
+__all__ = ["as_file", "bomb", "gradient", "many_scans", "opened"]
 
 
 def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
@@ -38,3 +38,10 @@ def bomb(width: int, height: int) -> bytes:
     header = width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\x00\x00\x00"
     rows = zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG of a few kilobytes whose last scan comes again and again."""
+    whole = as_file(Image.new("L", (side, side)), "JPEG", progressive=True)
+    scan, end = whole.rindex(b"\xff\xda"), whole.rindex(b"\xff\xd9")
+    return whole[:end] + whole[scan:end] * scans + whole[end:]

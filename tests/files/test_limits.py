@@ -48,6 +48,30 @@ def test_not_taken(size: int, mime_type: str, error: type[ChatKitError]) -> None
         LIMITS.check_announced(size, mime_type)
 
 
+TEXTS = ("text/csv", "text/markdown", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("taken", "name", "mime_type", "expected"),
+    [
+        (TEXTS, "a.csv", "application/vnd.ms-excel", "text/csv"),
+        (TEXTS, "A.CSV", "", "text/csv"),
+        (TEXTS, "a.md", "", "text/markdown"),
+        (TEXTS, "a.json", "application/octet-stream", "application/json"),
+        (TEXTS, "a.json", "application/json; charset=utf-8", "application/json; charset=utf-8"),
+        (("text/*",), "notes.markdown", "", "text/markdown"),
+        (("*/*",), "a.md", "", "text/markdown"),
+        (("*/*",), "a.csv", "application/vnd.ms-excel", "application/vnd.ms-excel"),
+        (("*/*",), "a.unknown", "", "application/octet-stream"),
+        (("image/*",), "a.csv", "text/csv", "text/csv"),
+        (("image/*",), "no ending", "", "application/octet-stream"),
+        (("*/*",), "a.csv.gz", "", "application/octet-stream"),
+    ],
+)
+def test_the_type_by_the_ending(taken: tuple[str, ...], name: str, mime_type: str, expected: str) -> None:
+    assert FileLimits(mime_types=taken).fitting_type(name, mime_type) == expected
+
+
 def test_count() -> None:
     LIMITS.check_count(2)
     with pytest.raises(InvalidRequestError, match="2 attachments at most"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import chatkit.files.local as module
+import chatkit.files.folder as module
 from chatkit.errors import (
     AlreadyUploadedError,
     ConfigurationError,

@@ -142,7 +142,7 @@ async def test_a_preview_that_cannot_be_stored_does_not_stop_the_message(
     url = await bucket.get_upload_url("atc_full", metadata)
     await asyncio.to_thread(httpx2.put, url, content=PHOTO, headers=bucket.upload_headers(metadata))
 
-    async def full(file_id: str, small: bytes | None) -> None:
+    def full(file_id: str, small: bytes) -> None:
         raise StoreUnavailableError("the bucket is full")
 
     monkeypatch.setattr(bucket, "_keep_preview", full)

@@ -19,6 +19,7 @@ from chatkit.store import MemoryStore
 from tests.files.page import PNG, make_app, pages
 from tests.files.test_contract import bucket_of
 from tests.support.s3 import s3_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer
 
 METADATA = FileMetadata(content_type="image/png", name="a.png", size=len(PNG))
@@ -144,7 +145,7 @@ async def test_a_size_that_the_server_did_not_check_is_seen_later() -> None:
     server = s3_server()
     store = bucket_of(server)
     await store.get_upload_url("atc_longer", METADATA)
-    await store._do(__import__("obstore").put_async(store._store(), "uploads/atc_longer", PNG + b"x"))
+    await store._bucket.put("uploads/atc_longer", PNG + b"x")
     with pytest.raises(Exception, match="bytes, but"):
         await store.check_upload("atc_longer", "image/png")
     with pytest.raises(Exception, match="There is no file"):
@@ -153,7 +154,7 @@ async def test_a_size_that_the_server_did_not_check_is_seen_later() -> None:
 
 async def parts_of(store: S3FileStore, file_id: str) -> int:
     """In how many parts a file came: the bucket's tag of one in parts ends with their number."""
-    tag = (await head_async(store._store(), f"uploads/{file_id}"))["e_tag"]
+    tag = (await head_async(store._bucket.store(), f"uploads/{file_id}"))["e_tag"]
     assert tag is not None
     _, dash, parts = tag.strip('"').rpartition("-")
     return int(parts) if dash else 1
@@ -205,6 +206,6 @@ def test_a_missing_driver_names_the_extra() -> None:
         "except MissingExtraError as error:\n    print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=scaled(60)
     )
     assert "chatkit-server[s3]" in done.stdout

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,11 @@ from PIL import Image, ImageCms
 
 from chatkit.errors import ConfigurationError
 from chatkit.files import thumbnails
-from chatkit.files.thumbnails import check_preview_size, has_previews, make_preview, render
+from chatkit.files.rendering import PictureRefusedError, render
+from chatkit.files.thumbnails import check_preview_size, has_previews, make_preview
 from tests.files.page import PNG
-from tests.files.pictures import as_file, bomb, gradient, opened
+from tests.files.pictures import as_file, bomb, gradient, many_scans, opened
+from tests.support.scale import examples, scaled
 
 WIDE = gradient(1600, 800)
 
@@ -160,41 +160,29 @@ async def test_previews_can_be_switched_off() -> None:
 _whole = as_file(gradient(700, 100), "JPEG")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, len(_whole) - 1), st.binary(min_size=1, max_size=40))
 def test_any_damage_has_an_answer(position: int, damage: bytes) -> None:
-    small = render(_whole[:position] + damage + _whole[position + len(damage) :], "image/jpeg", 640)
+    damaged = _whole[:position] + damage + _whole[position + len(damage) :]
+    try:
+        small = render(damaged, "JPEG", 640)
+    except Exception:  # noqa: BLE001 -- the program that calls it tells, and ends
+        return
     assert small is None or max(opened(small).size) <= 640
 
 
-def test_one_picture_at_a_time_for_all_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, most, lock = 0, 0, threading.Lock()
-    work = thumbnails._shrunk
+@pytest.mark.parametrize(("side", "scans"), [(2000, 2500), (8000, 20), (5000, 60)])
+async def test_scans_are_counted(side: int, scans: int) -> None:
+    hostile = many_scans(side, scans)
+    with pytest.raises(PictureRefusedError, match="scans"):
+        render(hostile, "JPEG", 640)
+    assert await make_preview(hostile, "image/jpeg", 640) is None
 
-    def watched(image: Image.Image, size: int) -> bytes:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        try:
-            return work(image, size)
-        finally:
-            with lock:
-                running -= 1
 
-    monkeypatch.setattr(thumbnails, "_shrunk", watched)
-    content = as_file(WIDE, "PNG")
-
-    async def several() -> None:
-        made = await asyncio.gather(*(make_preview(content, "image/png", 640) for _ in range(4)))
-        assert None not in made
-
-    threads = [threading.Thread(target=lambda: asyncio.run(several())) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert most == 1
+async def test_usual_numbers_of_scans_are_fine() -> None:
+    for mode in ("RGB", "CMYK", "L"):
+        whole = as_file(gradient(3000, 2000, mode), "JPEG", progressive=True)
+        assert await make_preview(whole, "image/jpeg", 640) is not None
 
 
 def test_without_pillow_there_are_none() -> None:
@@ -205,7 +193,7 @@ def test_without_pillow_there_are_none() -> None:
         "print(has_previews('image/png'), asyncio.run(make_preview(b'', 'image/png', 640)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=scaled(60)
     )
     assert done.stdout == "False None\n"
     assert has_previews("image/png")

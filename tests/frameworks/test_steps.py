@@ -35,6 +35,7 @@ from chatkit.types import (
 )
 from chatkit.widgets import Card
 from tests.server.support import ScriptedServer
+from tests.support.scale import scaled
 
 SOURCE = Annotation(source=URLSource(title="Tea", url="https://example.com"), index=2)
 
@@ -206,7 +207,7 @@ async def test_a_stop_closes_the_steps_and_keeps_what_was_said(way: str) -> None
     before = asyncio.all_tasks()
     result = await server.create()
     stopping: asyncio.Task[Any] | None = None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         async for frame in result:
             if b"text_delta" not in frame:
                 continue
@@ -291,3 +292,30 @@ async def test_outside_of_turns_a_stream_that_is_left_closes_its_steps() -> None
     await anext(events)
     await events.aclose()
     assert teller.closed
+
+
+@pytest.mark.parametrize("size", [1, 3, 99])
+async def test_thoughts_in_a_text(size: int) -> None:
+    text = "<think>Let me see.</think>\n\nIt is `<think>` 4<think>or 5</think>!"
+    steps = [TextStep(text[start : start + size]) for start in range(0, len(text), size)]
+    _, stored = await told(*steps)
+    said = [
+        item.content[0].text
+        if item.type == "assistant_message"
+        else [task.content for task in item.workflow.tasks]
+        for item in stored
+        if item.type != "user_message"
+    ]
+    assert said == [["Let me see."], "It is `<think>` 4", ["or 5"], "!"]
+
+
+async def test_a_tag_that_does_not_come_is_text() -> None:
+    for end in (TextEndStep(), ToolStep("1", "Look"), ThoughtStep("hm")):
+        _, stored = await told(TextStep("a <thin"), end)
+        assert [item.content[0].text for item in stored if item.type == "assistant_message"] == ["a <thin"]
+
+
+def test_tags_may_be_left_as_they_are() -> None:
+    converter = StepConverter(thread(), MemoryStore(), {"user_id": "ada"}, think_tags=False)
+    events = converter.convert(TextStep("<think>hm</think>Yes"))
+    assert events[-1].update.delta == "<think>hm</think>Yes"  # pyright: ignore

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.scale import scaled
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md")]
+PAGES = [*FRONT, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +35,7 @@ def test_languages_are_all_known() -> None:
     assert languages <= {"python", "bash", "json", "text", "html", "tsx", "css"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     programs = [match.group(2) for match in BLOCK.finditer(page.read_text()) if match.group(1) == "python"]
     for number, program in enumerate(programs):
@@ -43,7 +47,7 @@ def test_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=scaled(60),
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -66,7 +70,7 @@ def test_commands_exist(place: str, text: str) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in PAGES:
+    for page in LINKING:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -87,6 +91,11 @@ def test_the_servers_of_the_readme_answer(tmp_path: Path) -> None:
         "body = {'type': 'threads.create', 'params': {'input': {'content': [{'type': 'input_text', 'text': 'hi'}]}}}\n"
         "with TestClient(app) as client:\n"
         "    assert client.post('/chatkit', json=body).status_code == 401\n"
+        "    page = client.get('/sign-in')\n"
+        "    assert page.status_code == 200 and page.headers['content-type'].startswith('text/html'), page.text\n"
+        "    assert 'openai-chatkit' in page.text or '/chatkit' in page.text\n"
+        "    assert client.get('/chatkit.js').status_code == 200\n"
+        "    assert 'You said: hi' in client.post('/chatkit', json=body).text\n"
         "    answer = client.post('/chatkit', json=body, headers={'Authorization': 'Bearer secret-token'})\n"
         "    assert answer.status_code == 200, answer.text\n"
         "    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith('data: ')]\n"
@@ -94,6 +103,11 @@ def test_the_servers_of_the_readme_answer(tmp_path: Path) -> None:
         "    assert 'You said: hi' in answer.text\n"
     )
     done = subprocess.run(
-        [sys.executable, "ask.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "ask.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     assert done.returncode == 0, done.stderr

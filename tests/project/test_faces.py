@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from tests.support.scale import scaled
+
 CORE_FACES = (
     "chatkit.actions",
     "chatkit.errors",
@@ -59,6 +61,9 @@ ADAPTERS = {
     "chatkit.store.memory",
     "chatkit.store.postgres",
     "chatkit.store.sqlite",
+    "chatkit.streams.backends.postgres",
+    "chatkit.streams.backends.redis",
+    "chatkit.streams.backends.sqlite",
     "chatkit.streams.postgres",
     "chatkit.streams.redis",
     "chatkit.streams.sqlite",
@@ -86,7 +91,7 @@ def modules_loaded_by(face: str) -> set[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert answer.returncode == 0, answer.stderr

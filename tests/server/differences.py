@@ -195,7 +195,6 @@ DIFFERENCES: dict[tuple[str, int], Difference] = {
     ("message_to_closed", 1): Difference(BEFORE_THE_STREAM, raised("ThreadClosedError")),
     ("message_to_closed", 2): Difference(BEFORE_THE_STREAM, without_last_items(2)),
     ("deleted_unknown", 0): Difference(BEFORE_THE_STREAM, raised("NotFoundError")),
-    ("attachment_deleted_unknown", 0): Difference(BEFORE_THE_STREAM, raised("NotFoundError")),
     ("unknown_retry", 1): Difference(Fault(5), raised("NotFoundError")),
     ("negative_limit", 1): Difference(Fault(7), raised("InvalidRequestError")),
     **{

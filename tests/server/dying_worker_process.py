@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from chatkit.ids import new_id
 from chatkit.store import PostgresStore
 from chatkit.streams import RedisStreamLog
 from tests.server.support import done, drain
@@ -29,7 +30,8 @@ def dying(method: Any, *, after: bool) -> Any:
 
 
 async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
-    yield done("Of the first worker", "msg_first")
+    # A new id of this package's: such an item is stored by put_thread_item().
+    yield done("Of the first worker", new_id("message"))
 
 
 async def main() -> None:

@@ -19,10 +19,11 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     ThreadItemUpdatedEvent,
 )
+from tests.support.scale import scaled
 
 ADA = {"user_id": "ada"}
 BOB = {"user_id": "bob"}
-LIMIT = 10.0
+LIMIT = scaled(10.0)
 """Seconds after which a wait of a test has failed."""
 
 Script = Callable[..., Any]

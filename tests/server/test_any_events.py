@@ -19,6 +19,7 @@ from chatkit.types import (
     ThreadItemReplacedEvent,
 )
 from tests.server.support import LIMIT, ScriptedServer, decode, delta, drain, message
+from tests.support.scale import examples
 
 IDS = ["msg_a", "msg_b", "msg_c"]
 HIDDEN = "hidden"
@@ -101,7 +102,7 @@ async def play(script_steps: list[Any], end: str, window: int) -> None:
         assert model.take(decode(await drain(rest))).items == stored, cut
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(
     st.lists(steps, max_size=12),
     st.sampled_from(["return", "fail", "stop"]),

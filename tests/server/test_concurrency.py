@@ -310,7 +310,10 @@ async def test_an_output_sent_several_times_at_once_is_taken_once(store: Any) ->
 
     answered: list[int] = []
     server = ScriptedServer(calls_tool, store)
-    thread_id = (await server.create()).thread_id
+    created = await server.create()
+    # A result that nobody reads is a client that leaves, which stops the turn.
+    await drain(created)
+    thread_id = created.thread_id
     sent = [server.send("threads.add_client_tool_output", thread_id=thread_id, result=n) for n in range(5)]
     results = await asyncio.gather(*sent, return_exceptions=True)
     refused = [result for result in results if isinstance(result, ConflictError)]
@@ -329,7 +332,7 @@ async def test_a_rename_beside_a_turn_that_locks_the_thread_loses_neither(store:
 
     server = ScriptedServer(silent, store)
     for number in range(10):
-        thread_id = (await server.create()).thread_id
+        thread_id = await server.new_thread()
         server.script = locks
         stream, _ = await asyncio.gather(
             server.say(thread_id),

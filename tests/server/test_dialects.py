@@ -33,6 +33,7 @@ from chatkit.types import (
 )
 from chatkit.widgets import Card, Text
 from tests.server.support import ScriptedServer, added, answer, events, hello, progress, texts
+from tests.support.scale import scaled
 
 
 async def frames_of(*yielded: Any) -> list[Any]:
@@ -233,7 +234,7 @@ async def press(server: ScriptedServer, kind: str = "threads.custom_action") -> 
     thread_id = await server.new_thread()
     widget = WidgetItem(id="wid_1", thread_id=thread_id, widget=Card(children=[Text(value="Hi")]))
     await server._chatkit_store().add_thread_item(thread_id, widget, {"user_id": "ada"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         return await answer(
             await server.send(
                 kind,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import pairwise
@@ -13,8 +15,9 @@ import pytest
 
 from chatkit.errors import BaseStreamError, CustomStreamError, ErrorCode, ShuttingDownError, StreamError
 from chatkit.server import Interrupted, StreamingResult
-from chatkit.server import cancellation as cancellation_module
-from chatkit.server import results as results_module
+from chatkit.server.turns import cancellation as cancellation_module
+from chatkit.server.turns import results as results_module
+from chatkit.store import MemoryStore
 from chatkit.types import (
     ClientToolCallItem,
     CustomTask,
@@ -245,7 +248,7 @@ async def test_the_reader_is_forgotten(store: Any) -> None:
     del result
     gc.collect()
     async with asyncio.timeout(LIMIT):
-        await turn.finished.wait()
+        await turn.wait_finished()
     del turn
     await assert_kept(server, thread_id, note=True)
 
@@ -254,7 +257,7 @@ async def test_the_reader_is_forgotten(store: Any) -> None:
 async def test_a_stream_that_nobody_reads_counts_as_disconnected(
     policy: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_module, "_UNREAD_LIMIT", 0.0)
+    monkeypatch.setattr(results_module, "_UNREAD_SECONDS", 0.0)
 
     async def long(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         for number in range(100):
@@ -265,9 +268,46 @@ async def test_a_stream_that_nobody_reads_counts_as_disconnected(
     turn = server._chatkit_turns()._running.get(result.turn_id)
     if turn is not None:
         async with asyncio.timeout(LIMIT):
-            await turn.finished.wait()
+            await turn.wait_finished()
     stored = texts(await server.items(result.thread_id))
     assert len(stored) == 100 if policy == "continue" else len(stored) < 100
+
+
+@pytest.mark.parametrize("stands_still", [False, True])
+async def test_the_time_to_begin_reading_counts_from_when_process_returns(
+    stands_still: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "_UNREAD_SECONDS", 0.05)
+    monkeypatch.setattr(results_module, "_LATE_SECONDS", 0.02)
+
+    class SlowStore(MemoryStore[Any]):
+        async def add_thread_item(self, *args: Any) -> None:
+            await super().add_thread_item(*args)
+            # The same as a database that restarts: as long as a stream may be unread, and longer.
+            slow = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.15, slow.set)
+            await slow.wait()
+
+    async def two(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("One")
+        await asyncio.sleep(0)
+        if stands_still:
+            # Another handler blocks the loop between process() and the first read.
+            blocked_until = time.monotonic() + 0.15
+            while time.monotonic() < blocked_until:
+                pass
+        for _ in range(9):
+            await asyncio.sleep(0)
+        yield delta(" two")
+
+    server = ScriptedServer(two, SlowStore())
+    result = await server.create()
+    if stands_still:
+        for _ in range(9):
+            await asyncio.sleep(0)
+    found = await events(result)
+    assert kinds(found)[-1] == "thread.item.done"
+    assert texts(await server.items(result.thread_id)) == ["One two"]
 
 
 async def test_a_handler_that_swallows_the_cancellation(store: Any) -> None:
@@ -290,7 +330,7 @@ async def test_a_handler_that_swallows_the_cancellation(store: Any) -> None:
 
 
 async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_SECONDS", 0.01)
     cancelled = 0
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -311,13 +351,28 @@ async def test_a_handler_that_waits_again_after_the_cancellation(monkeypatch: py
     assert texts(await server.items(result.thread_id)) == ["Partial"]
 
 
+def wrapped(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """Makes a task as instrumentation does: of a coroutine that awaits the given one."""
+
+    async def wrapper() -> Any:
+        return await coroutine
+
+    task = asyncio.Task(wrapper(), loop=loop, **options)
+    # One that is cancelled before it begins has awaited nothing.
+    task.add_done_callback(lambda _: coroutine.close())
+    return task
+
+
+@pytest.mark.parametrize("instrumented", [False, True])
 @pytest.mark.parametrize("ignored", [asyncio.CancelledError, BaseException])
 @pytest.mark.parametrize("end", ["aclose", "shutdown", "stop and shutdown"])
 async def test_a_handler_that_ignores_every_cancellation(
-    ignored: type[BaseException], end: str, store: Any, monkeypatch: pytest.MonkeyPatch
+    ignored: type[BaseException], end: str, store: Any, monkeypatch: pytest.MonkeyPatch, instrumented: bool
 ) -> None:
-    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", LIMIT if "shutdown" in end else 0.01)
-    monkeypatch.setattr(cancellation_module, "_SHUTDOWN_LIMIT", 0.01)
+    if instrumented:
+        asyncio.get_running_loop().set_task_factory(wrapped)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_SECONDS", LIMIT if "shutdown" in end else 0.01)
+    monkeypatch.setattr(cancellation_module, "_SHUTDOWN_SECONDS", 0.01)
     freed = asyncio.Event()
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
@@ -347,6 +402,56 @@ async def test_a_handler_that_ignores_every_cancellation(
     assert texts(await server.items(result.thread_id)) == ["Partial"]
 
 
+async def test_a_handler_that_was_abandoned_is_not_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_SECONDS", 0.01)
+    started, freed, resumed = asyncio.Event(), asyncio.Event(), []
+
+    async def ignoring() -> int:
+        started.set()
+        while not freed.is_set():
+            with suppress(BaseException):
+                await freed.wait()
+        return 5
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("Partial")
+        work = asyncio.ensure_future(ignoring())
+        while not resumed:
+            with suppress(asyncio.CancelledError):
+                resumed.append(await work)
+        yield done("Never")
+
+    server = ScriptedServer(script)
+    result = await server.create()
+    await read(result.json_events, 4)
+    async with asyncio.timeout(LIMIT):
+        await started.wait()
+        await result.aclose()
+    freed.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert resumed == []
+    assert texts(await server.items(result.thread_id)) == ["Partial"]
+
+
+async def test_a_thread_that_cannot_be_copied_leaves_no_turn_that_seems_to_run(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ScriptedServer(silent, store, concurrency="reject")
+    thread_id = await server.new_thread()
+    options = server.get_stream_options
+
+    def bad_options(thread: Any, context: Any) -> Any:
+        thread.metadata["lock"] = threading.Lock()
+        return options(thread, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "get_stream_options", bad_options)
+        with pytest.raises(TypeError):
+            await server.say(thread_id)
+    await events(await server.say(thread_id))
+
+
 @pytest.mark.parametrize(
     "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseExceptionGroup("g", [SystemExit()])]
 )
@@ -368,12 +473,12 @@ async def test_a_handler_that_raises_what_ends_a_process(
 
 
 async def test_a_handler_that_hangs_in_its_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_LIMIT", 0.01)
+    monkeypatch.setattr(cancellation_module, "_CLEAN_UP_SECONDS", 0.01)
 
     async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         try:
+            yield added("Partial")
             while True:
-                yield added("Partial")
                 yield progress()
         finally:
             await asyncio.Event().wait()
@@ -445,14 +550,14 @@ async def test_stop_during_a_store_write(store: Any) -> None:
         yield done("never", "msg_3")
 
     server = ScriptedServer(script, store)
-    put = store.put_thread_item
+    add = store.add_thread_item
 
     async def slow(thread_id: str, item: Any, context: Any) -> None:
         if item.id == "msg_1":
             await gate.wait()
-        await put(thread_id, item, context)
+        await add(thread_id, item, context)
 
-    store.put_thread_item = slow
+    store.add_thread_item = slow
     result = await server.create()
     await read(result.json_events, 4)
     leaving = asyncio.create_task(result.aclose())
@@ -652,7 +757,7 @@ async def test_a_continuing_turn_finishes_without_its_reader(store: Any) -> None
     async with asyncio.timeout(LIMIT):
         await result.aclose()
         gate.open.set()
-        await turn.finished.wait()
+        await turn.wait_finished()
     assert texts(await server.items(result.thread_id)) == ["All of it"]
 
 
@@ -672,7 +777,7 @@ async def test_a_turn_waits_for_a_reader_that_lags() -> None:
     for _ in range(1000):
         await asyncio.sleep(0)
     assert 256 <= made <= 256 + 2 * 64
-    kept = server._chatkit_turns().log._turns[result.turn_id]  # type: ignore[attr-defined] # the log in memory
+    kept = server._chatkit_turns().log._local._turns[result.turn_id]  # type: ignore[attr-defined] # the log in memory
     assert kept.size < 400 * 1024
     await drain(result)
     assert made == 10_000

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from chatkit.errors import ConflictError, InvalidRequestError, ThreadLockedError
+from chatkit.server.requests import idempotency
+from chatkit.sse import SSEDecoder
+from chatkit.streams import MemoryStreamLog
 from chatkit.types import (
     HiddenContextItem,
     LockedStatus,
@@ -19,8 +23,10 @@ from chatkit.types import (
 from tests.server.support import (
     ADA,
     BOB,
+    LIMIT,
     ScriptedServer,
     added,
+    decode,
     delta,
     done,
     drain,
@@ -76,7 +82,9 @@ async def test_the_same_message_is_replayed_from_the_store_later(
 
     server = ScriptedServer(script, store)
     # A log that others share tells its server of it as a turn ends.
-    monkeypatch.setattr(server._chatkit_turns().log, "_retention", -1.0)
+    log = server._chatkit_turns().log
+    monkeypatch.setattr(log, "retention", -1.0)
+    monkeypatch.setattr(log._local, "_retention", -1.0)
     if create:
         thread_id = (first := await server.create(metadata=KEY)).thread_id
     else:
@@ -180,7 +188,7 @@ async def test_the_same_message_is_the_same_turn_though_it_locked_the_thread(sto
         thread.status = LockedStatus()
 
     server = ScriptedServer(silent, store)
-    thread_id = (await server.create()).thread_id
+    thread_id = await server.new_thread()
     server.script = locks
     first = await server.say(thread_id, "Lock it", RESUMABLE_KEY)
     frames = await drain(first)
@@ -197,7 +205,7 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     assert b'"status":"completed"' in (await drain(first))[-1]
     log = server._chatkit_turns().log
 
-    async def forgotten(turn_id: str) -> None:
+    async def forgotten(*_: object) -> None:
         return None
 
     monkeypatch.setattr(log, "find", forgotten)
@@ -256,3 +264,195 @@ async def test_answers_that_are_sent_again_are_given_once(store: Any) -> None:
     assert texts(await server.items(thread_id)) == ["Hello!"]
     with pytest.raises(ConflictError):
         await server.ask("threads.add_structured_input", ADA, {"idempotency_key": "k2"}, **ask)
+
+
+def workers(store: Any, *, log: Any = None, script: Any = hello) -> list[ScriptedServer]:
+    """Returns two servers with registers of their own over one store and one log, as two workers have them."""
+    log = MemoryStreamLog() if log is None else log
+    return [ScriptedServer(script, store, stream_log=log) for _ in range(2)]
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+@pytest.mark.parametrize("creates", [True, False])
+async def test_a_turn_that_begins_while_it_is_looked_up_is_not_called_interrupted(
+    creates: bool, resumable: bool, store: Any
+) -> None:
+    first, second = workers(store)
+    thread_id = await first.new_thread()
+    metadata = RESUMABLE_KEY if resumable else KEY
+    go_on = asyncio.Event()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await go_on.wait()
+        yield done("Hello!")
+
+    first.script = script
+
+    async def send(server: ScriptedServer) -> Any:
+        return await (
+            server.create("New", ADA, metadata) if creates else server.say(thread_id, "New", metadata)
+        )
+
+    log: Any = first.stream_log
+    find, began = log.find, []
+
+    async def find_too_early(*args: Any) -> Any:
+        if began:
+            return await find(*args)
+        # Claimed, and about to begin: the log does not know it yet, the store will a moment later.
+        began.append(None)
+        found = await find(*args)
+        claimed.set()
+        began[0] = await sending
+        return found
+
+    taken, claimed = asyncio.Event(), asyncio.Event()
+    claim = log.claim_key
+
+    async def claim_and_wait(*args: Any) -> Any:
+        made = await claim(*args)
+        if made.fresh:
+            taken.set()
+            await claimed.wait()
+        return made
+
+    log.find, log.claim_key = find_too_early, claim_and_wait
+    sending = asyncio.create_task(send(first))
+    async with asyncio.timeout(LIMIT):
+        await taken.wait()
+        attached = await send(second)
+    go_on.set()
+    frames = await drain(attached)
+    assert frames == await drain(began[0])
+    assert b"Hello!" in b"".join(frames)
+    assert b"interrupted" not in b"".join(frames)
+
+
+async def test_an_action_that_is_about_to_begin_elsewhere_is_waited_for(store: Any) -> None:
+    class Shop(ScriptedServer):
+        async def action(self, thread: Any, action: Any, sender: Any, context: Any) -> AsyncIterator[Any]:
+            yield done("Ordered")
+
+    log = MemoryStreamLog()
+    first, second = (Shop(silent, store, stream_log=log) for _ in range(2))
+    thread_id = await first.new_thread()
+    ask = {"thread_id": thread_id, "action": {"type": "order"}}
+    opened, go_on = log.open, asyncio.Event()
+
+    async def open_later(*args: Any, **rest: Any) -> Any:
+        await go_on.wait()
+        return await opened(*args, **rest)
+
+    log.open = open_later  # type: ignore[method-assign]
+    sending = asyncio.create_task(first.send("threads.custom_action", ADA, RESUMABLE_KEY, **ask))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(second.send("threads.custom_action", ADA, RESUMABLE_KEY, **ask))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await drain(await again) == await drain(await sending)
+    assert texts(await first.items(thread_id)) == ["Ordered"]
+
+
+async def attached_to_a_turn_that_never_begins(
+    store: Any, metadata: Any, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ScriptedServer, Any, Any]:
+    """Returns a worker, its stream that reads another worker's turn, and a function that ends that other turn."""
+    first, second = workers(store)
+    reached = asyncio.Event()
+    add, calls = store.add_thread_item, 0
+
+    async def hang_once(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            reached.set()
+            await asyncio.Event().wait()
+        await add(*args)
+
+    monkeypatch.setattr(store, "add_thread_item", hang_once)
+    sending = asyncio.create_task(first.create("New", ADA, metadata))
+    await reached.wait()
+    attached = await second.create("New", ADA, metadata)
+
+    async def end() -> None:
+        turn = next(iter(first._chatkit_turns()._running.values()))
+        turn.task.cancel()
+        await asyncio.wait({sending})
+
+    return second, attached, end
+
+
+@pytest.mark.parametrize("in_batches", [True, False])
+@pytest.mark.parametrize("metadata", [KEY, RESUMABLE_KEY])
+async def test_a_message_whose_first_turn_never_stored_it_begins_anew_in_the_same_stream(
+    metadata: Any, in_batches: bool, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, attached, end = await attached_to_a_turn_that_never_begins(store, metadata, monkeypatch)
+    first_turn = attached.turn_id
+    reading = asyncio.create_task(drain(attached.batches() if in_batches else attached))
+    await asyncio.sleep(0)
+    await end()
+    frames = SSEDecoder().feed(b"".join(await reading))
+    found = [json.loads(frame.data) for frame in frames]
+    assert [event.get("type") for event in found[:4]] == [
+        "thread.created",
+        "thread.item.done",
+        "stream_options",
+        "thread.item.done",
+    ]
+    assert "error" not in [event.get("type") for event in found]
+    assert attached.turn_id != first_turn
+    threads = (await server.ask("threads.list"))["data"]
+    assert [thread["id"] for thread in threads] == [attached.thread_id] == [found[0]["thread"]["id"]]
+    assert texts(await server.items(attached.thread_id)) == ["Hello!"]
+    if "resumable" in metadata:
+        assert [frame.id for frame in frames] == [f"{attached.turn_id}:{n}" for n in (1, 2, 3, 4, 4)]
+        assert found[-1] == {"turn_id": attached.turn_id, "status": "completed"}
+        cursor = frames[1].id
+        rest = await drain(await server.send("turns.resume", thread_id=attached.thread_id, after=cursor))
+        assert kinds(decode(rest)) == ["stream_options", "thread.item.done"]
+    again = await drain(await server.create("New", ADA, metadata))
+    assert SSEDecoder().feed(b"".join(again)) == frames
+
+
+async def test_a_message_that_cannot_begin_anew_says_why(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, attached, end = await attached_to_a_turn_that_never_begins(store, RESUMABLE_KEY, monkeypatch)
+
+    async def refuse(*args: Any) -> None:
+        raise ConflictError("Not here.")
+
+    monkeypatch.setattr(store, "save_thread", refuse)
+    reading = asyncio.create_task(drain(attached))
+    await asyncio.sleep(0)
+    await end()
+    frames = SSEDecoder().feed(b"".join(await reading))
+    found = [json.loads(frame.data) for frame in frames]
+    assert found[0] == {"type": "error", "code": "custom", "message": "Not here.", "allow_retry": False}
+    assert found[1]["status"] == "failed"
+    assert len(found) == 2
+    assert (await server.ask("threads.list"))["data"] == []
+
+
+async def test_a_worker_that_takes_long_to_begin_asks_whether_the_key_is_still_its_own(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one gives up waiting for it, and takes the message itself: it is stored once."""
+    monkeypatch.setattr(idempotency, "_BEGINNING_SECONDS", 0.0)
+    monkeypatch.setattr(idempotency, "_SAFE_SECONDS", -1.0)
+    first, second = workers(store)
+    log: Any = first.stream_log
+    opened, waiting, go_on = log.open, asyncio.Event(), asyncio.Event()
+
+    async def open_late(*args: Any, **rest: Any) -> Any:
+        if not waiting.is_set():
+            waiting.set()
+            await go_on.wait()
+        return await opened(*args, **rest)
+
+    log.open = open_late
+    slow = asyncio.create_task(first.create("New", ADA, RESUMABLE_KEY))
+    await waiting.wait()
+    frames = await drain(await second.create("New", ADA, RESUMABLE_KEY))
+    go_on.set()
+    assert await drain(await slow) == frames
+    assert len((await first.ask("threads.list"))["data"]) == 1

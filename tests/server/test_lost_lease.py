@@ -15,6 +15,7 @@ from chatkit.server import ChatKitServer
 from chatkit.store import MemoryStore
 from chatkit.streams import RedisStreamLog
 from chatkit.types import ThreadStreamEvent
+from tests.support.scale import scaled
 
 MESSAGE = {
     "type": "threads.create",
@@ -54,7 +55,7 @@ async def test_it_stops_and_its_readers_come_back_or_are_told(resumable: bool, r
     )
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"{prefix}turn:{result.turn_id}", "h", "another worker")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         frames = [frame async for frame in result]
     told = b'"allow_retry":true' in frames[-1]
     assert told is not resumable, "a reader with a cursor finds the turn at the worker that has it"

@@ -20,6 +20,7 @@ from chatkit.types import (
     ThreadItem,
     ThreadMetadata,
 )
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 PROGRAM = Path(__file__).with_name("worker_process.py")
@@ -63,7 +64,7 @@ def workers(place: str, count: int) -> Iterator[Workers]:
         assert started.hear() == ["ready"] * count
         yield started
         for process in started.processes:
-            process.communicate(timeout=30)
+            process.communicate(timeout=scaled(30))
         assert [process.returncode for process in started.processes] == [0] * count
     finally:
         for process in started.processes:

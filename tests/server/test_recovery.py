@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatkit._sqlite import Database
 from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import utc_now
-from chatkit.server.wire import item_json, thread_json
+from chatkit.server.wire import added_event, done_event, item_json, thread_json
 from chatkit.store.base import Fence, current_fence
-from chatkit.streams.base import EndState, InterruptedTurn, LogEntry, TurnInfo
+from chatkit.streams import SQLiteStreamLog
+from chatkit.streams.base import EndState, InterruptedTurn, KeyClaim, LogEntry, ThreadKey, TurnInfo
 from chatkit.streams.memory import MemoryStreamLog
-from chatkit.streams.snapshot import added_event, done_event
+from chatkit.streams.worker import Worker
 from chatkit.types import CustomTask, HiddenContextItem, Workflow, WorkflowItem, to_wire
 from tests.server.recorded.plain_store import PlainStore
 from tests.server.support import ADA, BOB, ScriptedServer, decode, delta, done, drain, message, silent, texts
+
+DEAD = KeyClaim("turn_dead", "", "", fresh=False)
 
 
 class CrashedLog(MemoryStreamLog):
@@ -130,6 +135,7 @@ async def test_the_application_makes_a_context() -> None:
     [
         ("threads.get_by_id", {}),
         ("items.list", {}),
+        ("turns.stop", {}),
         ("threads.add_user_message", {"input": {"content": []}}),
     ],
 )
@@ -142,6 +148,22 @@ async def test_the_owners_next_request_finalises_and_no_other(kind: str, params:
     assert log.settled == []
     await server.ask(kind, thread_id=thread_id, **params)
     await assert_finalised(server, log, thread_id)
+
+
+async def test_a_thread_with_a_turn_that_waits_for_its_owner_can_be_deleted(tmp_path: Path) -> None:
+    path, here = tmp_path / "chat.db", Worker.current()
+    server = ScriptedServer(silent, OwnedStore(), stream_log=SQLiteStreamLog(Database(path)))
+    thread_id = await server.new_thread()
+    other = SQLiteStreamLog(Database(path), worker=lambda: Worker(here.place, 2**22 + 1, here.started))
+    info = TurnInfo("turn_dead", thread_id, owner="ada", resumable=True)
+    writer = await other.open(info, snapshot=lambda _: [], on_stop=lambda: None)
+    writer.append(added_event(item_json(message("Partial").model_copy(update={"thread_id": thread_id}))))
+    await writer.flush()
+    await other.close()
+    assert await server.recover() == 0
+    assert await server.ask("threads.delete", thread_id=thread_id) == {}
+    assert await server._chatkit_turns().log.active(ThreadKey("ada", thread_id)) == []
+    await server.close()
 
 
 async def test_a_thread_that_is_gone_is_settled(store: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -288,7 +310,7 @@ async def test_a_turn_that_only_its_log_takes_for_interrupted_is_as_it_ended(sto
     told = await resumed(server, thread_id, 7)
     assert [event["item"]["id"] for event in told if event["type"] == "thread.item.done"] == ["msg_1"]
     assert not [event for event in told if event["type"] == "error"]
-    assert (await log.ended("turn_dead")) is EndState.COMPLETED
+    assert await log.ended(DEAD) is EndState.COMPLETED
     assert await full.has_completed("turn_dead", ADA)
 
 
@@ -300,7 +322,7 @@ async def test_a_turn_that_ended_in_another_way_is_not_told_as_completed(store: 
     await full.add_thread_item(thread_id, message("Partial text", "msg_1"), ADA)
     assert await server.recover() == 1
     assert (await resumed(server, thread_id, 7))[-1]["reason"] == "interrupted"
-    assert await log.ended("turn_dead") is EndState.INTERRUPTED
+    assert await log.ended(DEAD) is EndState.INTERRUPTED
 
 
 async def test_readers_hear_of_what_was_stored_in_the_last_moment(store: Any) -> None:
@@ -456,7 +478,7 @@ async def test_the_context_is_saved_of_turns_that_outlive_their_readers(
     seen: list[TurnInfo] = []
 
     async def look(thread: Any, question: Any, context: Any) -> AsyncIterator[Any]:
-        seen.extend(await log.active(thread.id))
+        seen.extend(await log.active(ThreadKey("ada", thread.id)))
         yield done("Hello!")
 
     server.script = look

@@ -19,7 +19,7 @@ from chatkit.errors import (
     ThreadLockedError,
     UnsupportedOperationError,
 )
-from chatkit.store import AttachmentStore
+from chatkit.store import AttachmentStore, MemoryStore
 from chatkit.types import (
     ClientToolCallItem,
     ClosedStatus,
@@ -222,6 +222,51 @@ async def test_a_tool_call_before_the_last_message_takes_no_output() -> None:
     await events(await server.say(thread_id))
     with pytest.raises(ConflictError):
         await server.ask("threads.add_client_tool_output", thread_id=thread_id, result=1)
+
+
+async def ask_again(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    yield ThreadItemDoneEvent(item=ClientToolCallItem(id="tc_2", call_id="d", name="pick", arguments={}))
+
+
+async def with_abandoned_call(store: Any) -> tuple[ScriptedServer, str]:
+    """Returns a server and a thread in which the page answered no call, was written to, and is asked again."""
+    server = ScriptedServer(ask_tool, store)
+    thread_id = (await events(await server.create()))[0]["thread"]["id"]
+    server.script = ask_again
+    await events(await server.say(thread_id))
+    server.script = hello
+    return server, thread_id
+
+
+async def test_an_abandoned_tool_call_is_deleted_with_the_next_output(store: Any) -> None:
+    server, thread_id = await with_abandoned_call(store)
+    assert [item.type for item in await server.items(thread_id)] == [
+        "user_message",
+        "client_tool_call",
+        "user_message",
+        "client_tool_call",
+    ]
+    found = await server.ask("threads.add_client_tool_output", thread_id=thread_id, result=1)
+    assert kinds(found) == ["stream_options", "thread.item.done"]
+    kept = await server.items(thread_id)
+    assert [item.type for item in kept] == [
+        "user_message",
+        "user_message",
+        "client_tool_call",
+        "assistant_message",
+    ]
+    assert (kept[2].id, kept[2].status, kept[2].output) == ("tc_2", "completed", 1)
+
+
+async def test_a_store_that_cannot_delete_keeps_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class NoDeletes(MemoryStore[Any]):
+        async def delete_thread_item(self, thread_id: str, item_id: str, context: Any) -> None:
+            raise NotImplementedError
+
+    server, thread_id = await with_abandoned_call(NoDeletes())
+    found = await server.ask("threads.add_client_tool_output", thread_id=thread_id, result=1)
+    assert kinds(found) == ["stream_options", "thread.item.done"]
+    assert "stays in the thread" in caplog.text
 
 
 async def test_structured_input(store: Any) -> None:
@@ -506,3 +551,30 @@ async def test_partial_text_of_a_stored_answer_stays_in_place() -> None:
     server = ScriptedServer(hello)
     thread_id = (await events(await server.create()))[0]["thread"]["id"]
     assert texts(await server.items(thread_id)) == ["Hello!"]
+
+
+async def test_ids_that_are_repeated_count_once() -> None:
+    given: list[list[str]] = []
+
+    class Listening(ScriptedServer):
+        async def add_feedback(
+            self, thread_id: str, item_ids: list[str], feedback: Any, context: Any
+        ) -> None:
+            given.append(item_ids)
+
+    class Counting(MemoryStore[Any]):
+        loads = 0
+
+        async def load_item(self, thread_id: str, item_id: str, context: Any) -> Any:
+            self.loads += 1
+            return await super().load_item(thread_id, item_id, context)
+
+    store = Counting()
+    server = Listening(store=store)
+    thread_id = await server.new_thread()
+    (message,) = await server.items(thread_id)
+    await server.ask("items.feedback", thread_id=thread_id, item_ids=[message.id] * 1000, kind="positive")
+    assert given == [[message.id]]
+    assert store.loads == 1
+    with pytest.raises(InvalidRequestError, match="item_ids: at most 1000 entries"):
+        await server.send("items.feedback", thread_id=thread_id, item_ids=["itm"] * 5_000, kind="positive")

@@ -321,8 +321,7 @@ async def test_every_cursor_over_a_small_window_leads_to_the_same_state() -> Non
 
 async def test_updates_of_earlier_items_reach_a_late_reader_once() -> None:
     server = ScriptedServer(hello, stream_log=MemoryStreamLog(window=1))
-    thread_id = (await server.create()).thread_id
-    await asyncio.sleep(0)
+    thread_id = await server.new_thread()
     server = ScriptedServer(hello, server.store, stream_log=MemoryStreamLog(window=1))
     await drain(await server.say(thread_id))
 
@@ -398,7 +397,7 @@ async def test_a_turn_that_is_not_resumable_cannot_be_resumed() -> None:
 
 async def test_a_turn_is_kept_for_a_while_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("chatkit.streams.memory.time.monotonic", lambda: now)
+    monkeypatch.setattr("chatkit.streams.local.time.monotonic", lambda: now)
     server = ScriptedServer(hello, stream_log=MemoryStreamLog(retention=120))
     result = await server.create(metadata=RESUMABLE)
     frames = await drain(result)
@@ -469,3 +468,36 @@ async def test_many_items_survive_a_window_of_one_event() -> None:
     assert [event["item"]["id"] for event in late if "item" in event][1:] == [
         f"msg_{number}" for number in range(50)
     ]
+
+
+@pytest.mark.parametrize("moment", ["before the items", "after the items"])
+async def test_a_turn_that_ends_while_its_thread_is_loaded_is_told_or_its_answer_is_there(
+    moment: str, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await gate.wait()
+        yield done("Hello!")
+
+    server = ScriptedServer(script, store)
+    result = await server.create(metadata={"resumable": True})
+    turn = server._chatkit_turns()._running[result.turn_id]
+    load = store.load_thread_items
+
+    async def load_and_end(*args: Any) -> Any:
+        monkeypatch.setattr(store, "load_thread_items", load)
+        if moment == "after the items":
+            found = await load(*args)
+            gate.set()
+            await turn.wait_finished()
+            return found
+        gate.set()
+        await turn.wait_finished()
+        return await load(*args)
+
+    monkeypatch.setattr(store, "load_thread_items", load_and_end)
+    found = await server.ask("threads.get_by_id", thread_id=result.thread_id)
+    answered = [item["type"] for item in found["items"]["data"]] == ["user_message", "assistant_message"]
+    assert answered or found["active_turn"] == {"id": result.turn_id}
+    await drain(result)

@@ -13,6 +13,7 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.store import MemoryStore, Store
 from chatkit.types import FileAttachment, ThreadItemRemovedEvent, ThreadItemReplacedEvent
 from tests.server.support import ADA, ScriptedServer, added, delta, done, events, message, silent, user_input
+from tests.support.scale import scaled
 
 
 class FailingStore(MemoryStore[Any]):
@@ -87,7 +88,7 @@ async def play(store: FailingStore, kind: str, *, resumable: bool) -> tuple[str,
         thread_id = result.thread_id
         if resumable:
             # The end mark is no event; an uncut stream ends with it.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 frames = [frame async for frame in result]
             assert frames.pop().startswith(b"event: turn.end\n")
             found = [b"" for _ in frames]

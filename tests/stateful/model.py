@@ -8,6 +8,7 @@ from typing import Any
 NOTE = "The user stopped the answer here. Do not continue it unless asked to."
 HIDDEN = {"hidden_context_item", "sdk_hidden_context"}
 SEARCHED_FOR_TOOL_CALLS = 20
+SEARCHED_FOR_ABANDONED_CALLS = 100
 
 
 @dataclass
@@ -78,6 +79,16 @@ class Thread:
             if item.kind == "user_message":
                 return None
         return None
+
+    def answer_call(self, call: Item, result: Any) -> None:
+        """Applies a tool's output: calls that the user wrote past, which still wait, are removed."""
+        call.value = ("completed", result)
+        searched = len(self.items) - SEARCHED_FOR_ABANDONED_CALLS
+        self.items[:] = [
+            item
+            for place, item in enumerate(self.items)
+            if place < searched or item.kind != "client_tool_call" or item.value[0] != "pending"
+        ]
 
 
 @dataclass

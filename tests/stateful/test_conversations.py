@@ -32,10 +32,11 @@ from tests.stateful.application import Application
 from tests.stateful.model import Item, Owner, Thread, essence
 from tests.stateful.plain_store import PlainFiles, PlainStore
 from tests.support.postgres import on_server
+from tests.support.scale import examples, scaled
 
 T = TypeVar("T")
 
-BOUND = 20
+BOUND = scaled(20)
 """Seconds for one request."""
 VERBS = [
     *("say", "hide", "widget", "tool", "ask", "title", "lock", "close", "leave", "fail", "crash", "hold"),
@@ -340,7 +341,7 @@ class Conversations(RuleBasedStateMachine):
             self.refused(ConflictError, name, "threads.add_client_tool_output", **params)
             return
         events = self.converse(name, "threads.add_client_tool_output", **params)
-        call.value = ("completed", result)
+        thread.answer_call(call, result)
         self.learn(events, thread.go_on())
 
     @precondition(any_thread)
@@ -699,7 +700,7 @@ def _postgres(postgres_database: str) -> None:
     OnPostgres.url = postgres_database
 
 
-class Lifted(Conversations):
+class Adapted(Conversations):
     """The reference's store of ten methods: it knows one owner, and has no place for attachments."""
 
     names: ClassVar[list[str]] = ["ada"]
@@ -720,10 +721,10 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.CRITICAL, logger="chatkit.server")
 
 
-def _case(machine: type[Conversations], examples: int) -> Any:
+def _case(machine: type[Conversations], count: int) -> Any:
     case = machine.TestCase
     case.settings = settings(
-        max_examples=examples,
+        max_examples=examples(count),
         stateful_step_count=40,
         deadline=None,
         # The same examples in every run where a failure must say something about the change.
@@ -736,7 +737,7 @@ def _case(machine: type[Conversations], examples: int) -> Any:
     return pytest.mark.timeout(360)(case)
 
 
-TestMemoryStore = _case(InMemory, 100)
-TestSQLiteStore = _case(OnSQLite, 45)
-TestPostgresStore = pytest.mark.usefixtures("_postgres")(_case(OnPostgres, 40))
-TestLiftedStore = _case(Lifted, 100)
+TestMemoryStore = _case(InMemory, 40)
+TestSQLiteStore = _case(OnSQLite, 15)
+TestPostgresStore = pytest.mark.usefixtures("_postgres")(_case(OnPostgres, 10))
+TestAdaptedStore = _case(Adapted, 25)

@@ -15,6 +15,7 @@ from chatkit.errors import ChatKitError
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
+from tests.support.scale import examples
 
 Step = tuple[Any, ...]
 
@@ -173,7 +174,9 @@ async def emptied(url: str) -> Store[Any]:
     return store
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(history=st.lists(steps, max_size=60))
 def test_a_store_agrees_with_the_model(kind: Any, history: list[Step]) -> None:
     async def scenario() -> None:

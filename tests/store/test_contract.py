@@ -141,6 +141,7 @@ def test_what_a_store_lacks_on_purpose_is_skipped() -> None:
     class Suite(StoreContract):
         isolates_owners = False
         fences_turns = False
+        sweeps_attachments = False
 
         def make_store(self) -> Store[Any]:
             return OneTenant()

@@ -21,6 +21,7 @@ from chatkit.errors import ConfigurationError, StoreError
 from chatkit.store import MemoryStore, NotFoundError, SQLiteStore, Store
 from chatkit.testing._store_samples import message
 from chatkit.types import ThreadMetadata
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 
@@ -51,7 +52,7 @@ def test_event_loops_in_several_threads_share_a_store(make_store: Callable[[], S
             await store.load_thread_items("thr", None, 5, "desc", CONTEXT)
 
     def work(name: int) -> None:
-        together.wait(timeout=30)
+        together.wait(timeout=scaled(30))
         asyncio.run(write(name))
 
     with ThreadPoolExecutor(4) as executor:
@@ -105,7 +106,7 @@ def test_closing_releases_threads_and_the_next_use_opens_again(tmp_path: Path) -
             assert len(threads) == 2
             await store.close()
             for thread in threads:
-                thread.join(timeout=10)
+                thread.join(timeout=scaled(10))
                 assert not thread.is_alive()
             assert [path.name for path in tmp_path.iterdir()] == ["chat.db"]
             await store.close()
@@ -136,7 +137,7 @@ def test_closing_goes_on_when_its_caller_is_cancelled(tmp_path: Path) -> None:
 
         def block(connection: Connection) -> None:
             running.set()
-            release.wait(timeout=30)
+            release.wait(timeout=scaled(30))
 
         writing = asyncio.create_task(store.database.write(block))
         await asyncio.to_thread(running.wait, 30)
@@ -164,7 +165,7 @@ def test_a_cancelled_write_is_done_whole_or_not_at_all(tmp_path: Path) -> None:
 
         def block(connection: Connection) -> None:
             running.set()
-            release.wait(timeout=30)
+            release.wait(timeout=scaled(30))
 
         blocked = asyncio.create_task(store.database.write(block))
         await asyncio.to_thread(running.wait, 30)
@@ -172,7 +173,7 @@ def test_a_cancelled_write_is_done_whole_or_not_at_all(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         for task in (blocked, queued):
             task.cancel()
-        await asyncio.wait([blocked, queued], timeout=30)
+        await asyncio.wait([blocked, queued], timeout=scaled(30))
         release.set()
         assert blocked.cancelled()
         assert queued.cancelled()
@@ -211,7 +212,7 @@ def test_a_forgotten_store_leaves_nothing_open(tmp_path: Path) -> None:
     assert session.writer._connection is None
     del session
     gc.collect()
-    thread.join(timeout=10)
+    thread.join(timeout=scaled(10))
     assert not thread.is_alive()
 
 
@@ -221,7 +222,7 @@ def test_a_store_forgotten_during_a_write_is_closed_after_it(tmp_path: Path) -> 
 
     def block(connection: Connection) -> None:
         running.set()
-        release.wait(timeout=30)
+        release.wait(timeout=scaled(30))
 
     async def give_up(store: SQLiteStore[Any]) -> None:
         task = asyncio.create_task(store.database.write(block))
@@ -251,7 +252,7 @@ def test_a_store_that_nobody_closed_ends_with_the_interpreter(tmp_path: Path) ->
         [sys.executable, "-X", "dev", "-W", "error", "-c", script, str(tmp_path / "chat.db")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=scaled(30),
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -266,7 +267,7 @@ def test_the_public_names_load_their_adapter_when_used() -> None:
         "face.SQLiteStore, face.MemoryStore\n"
         "assert 'chatkit.store.sqlite' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=scaled(30))
     assert store_face.__all__ == sorted(store_face.__all__)
     for name in store_face.__all__:
         assert getattr(store_face, name) is not None

@@ -32,6 +32,7 @@ class WithDefaults(MemoryStore):
 class TestStoreWithDefaultMethods(StoreContract):
     isolates_owners = False
     fences_turns = False
+    sweeps_attachments = False
 
     def make_store(self) -> WithDefaults:
         store = WithDefaults()

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from chatkit._postgres.documents import document_columns
 from chatkit.store import PostgresStore
 from chatkit.store._records import dump_model, load_item
+from chatkit.store.postgres import document_columns
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import HiddenContextItem, ThreadMetadata
 from tests.support.postgres import on_server
+from tests.support.scale import examples
 
 CONTEXT = {"user_id": "alice"}
 
@@ -46,7 +47,7 @@ def through_jsonb(url: str, documents: list[str]) -> list[str]:
     return on_server(url, cast)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(values, min_size=1, max_size=30))
 def test_any_document_comes_back_as_it_was(postgres_url: str, drawn: list[Any]) -> None:
     given_texts = [Document(second=value, first=[value]).model_dump_json() for value in drawn]

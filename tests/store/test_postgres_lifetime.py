@@ -19,6 +19,7 @@ from chatkit.store import NotFoundError, PostgresStore
 from chatkit.testing._store_samples import message
 from chatkit.types import ThreadMetadata
 from tests.support.postgres import on_server
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 SESSIONS = """
@@ -50,7 +51,7 @@ def assert_no_sessions(url: str) -> None:
     """Fails if sessions stay; the server notices a moment later that a client has gone."""
 
     async def wait(connection: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             while await connection.fetchval(SESSIONS):
                 await asyncio.sleep(0.01)
 
@@ -67,7 +68,7 @@ async def hold(store: PostgresStore, release: asyncio.Event) -> asyncio.Task[Any
         await release.wait()
 
     task = asyncio.create_task(store.database.write(work))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), scaled(10))
     return task
 
 
@@ -82,7 +83,7 @@ def test_event_loops_in_several_threads_share_a_store(postgres_database: str) ->
             await store.load_thread_items("thr", None, 5, "desc", CONTEXT)
 
     def work(name: int) -> None:
-        together.wait(timeout=30)
+        together.wait(timeout=scaled(30))
         asyncio.run(write(name))
 
     with ThreadPoolExecutor(4) as executor:
@@ -135,11 +136,11 @@ def test_closing_from_another_loop(postgres_database: str) -> None:
 
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(asyncio.run, other())
-        assert used.wait(30)
+        assert used.wait(scaled(30))
         asyncio.run(store.close())
         assert_no_sessions(postgres_database)
         closed.set()
-        future.result(30)
+        future.result(scaled(30))
     assert_no_sessions(postgres_database)
 
 
@@ -186,7 +187,7 @@ async def test_closing_does_not_wait_for_ever(
     store = PostgresStore(postgres_database)
     release = asyncio.Event()
     writing = await hold(store, release)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         await store.close()
     await asyncio.to_thread(assert_no_sessions, postgres_database)
     writing.cancel()
@@ -203,7 +204,7 @@ async def test_a_cancelled_write_is_undone_and_its_connection_is_good(postgres_d
         begun.set()
         await transaction.value("SELECT pg_sleep(60)")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         writing = asyncio.create_task(store.database.write(work))
         await begun.wait()
         waiting = asyncio.create_task(store.load_thread("thr", CONTEXT))
@@ -223,8 +224,8 @@ async def test_cancelled_at_any_point_nothing_leaks(postgres_database: str) -> N
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait([task], timeout=20)
-    async with asyncio.timeout(20):
+        await asyncio.wait([task], timeout=scaled(20))
+    async with asyncio.timeout(scaled(20)):
         await asyncio.gather(*(store.load_thread("thr", CONTEXT) for _ in range(10)))
     (entry,) = store.database.pools._open.values()
     assert entry.pool._users == 0
@@ -260,7 +261,7 @@ def test_a_store_that_nobody_closed_ends_with_the_interpreter(postgres_database:
         [sys.executable, "-X", "dev", "-W", "error", "-c", script, postgres_database],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=scaled(30),
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -296,4 +297,4 @@ def test_without_the_driver_the_extra_is_named() -> None:
         "else:\n    raise SystemExit('no error')\n"
         "assert face.MemoryStore\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=scaled(30))

@@ -15,6 +15,7 @@ from chatkit.store import PostgresStore, postgres
 from chatkit.store.base import Fence, current_fence
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 WAITING = """
@@ -42,7 +43,7 @@ async def another_writer(url: str) -> AsyncIterator[Any]:
 
 
 async def waits_for_a_lock(store: PostgresStore, task: asyncio.Task[Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         while await store.database.read(lambda transaction: transaction.value(WAITING)) == 0:
             assert not task.done(), "the writer did not wait for the other one"
             await asyncio.sleep(0.01)
@@ -99,7 +100,7 @@ async def test_readers_wait_for_nobody(store: PostgresStore, postgres_database: 
     await store.add_thread_item("thr", message("a"), CONTEXT)
     async with another_writer(postgres_database) as other:
         await other.fetchval(postgres._SQL["delete_thread"], "alice", "thr")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             assert await ids_of(store) == ["a"]
             assert (await store.load_thread("thr", CONTEXT)).id == "thr"
 
@@ -180,7 +181,7 @@ async def test_a_thread_deleted_among_writers_leaves_nothing(store: PostgresStor
             await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
 
     turns = [asyncio.create_task(turn(name)) for name in "abcd"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         while len(await ids_of(store)) < 20:
             await asyncio.sleep(0)
     await store.delete_thread("thr", CONTEXT)

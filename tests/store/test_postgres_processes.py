@@ -11,6 +11,7 @@ import pytest
 
 from chatkit.store import PostgresStore
 from tests.support.postgres import on_server
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 
@@ -87,7 +88,7 @@ def test_eight_processes_start_at_once_on_an_empty_database(postgres_database: s
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        outputs = [process.communicate(timeout=60)[0] for process in processes]
+        outputs = [process.communicate(timeout=scaled(60))[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 8
     finally:
         for process in processes:
@@ -118,6 +119,6 @@ def test_eight_processes_start_at_once_on_an_empty_database(postgres_database: s
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_process_leaves_its_parents_sessions_alone(postgres_database: str) -> None:
     process = start(FORK, postgres_database)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=scaled(30))
     assert process.returncode == 0
     assert output.split() == ["before", "child", "parent"]

@@ -58,6 +58,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "load_attachment": ("alice", "atc_7"),
     "attachments_of_thread": ("alice", "thr"),
     "delete_attachment": ("alice", "atc_7"),
+    "sweep_attachments": (86400.0,),
 }
 
 

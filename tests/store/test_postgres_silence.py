@@ -19,6 +19,7 @@ from chatkit.testing._store_samples import message
 from chatkit.types import ThreadMetadata
 from tests.cli.processes import serving
 from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 
@@ -96,9 +97,9 @@ def test_a_process_ends_although_its_database_does_not_answer(server: PostgresSe
             json.dumps({"type": "threads.create", "params": {"input": given}}).encode(),
             {"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=scaled(30)) as answer:
             assert b"thread.created" in answer.readline()
             with server.paused():
                 running.process.send_signal(signal.SIGTERM)
-                running.process.wait(10)
+                running.process.wait(scaled(10))
         assert running.process.returncode == -signal.SIGTERM

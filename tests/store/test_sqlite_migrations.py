@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from chatkit._sqlite import schema
+from chatkit._sqlite import connection_thread
 from chatkit.errors import ConfigurationError, StoreError
 from chatkit.store import SQLiteStore
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import FileAttachment, ThreadMetadata
 
 CONTEXT = {"user_id": "alice"}
-VERSIONS = sorted(path.name for path in schema.MIGRATIONS.glob("[0-9]*.sql"))
+VERSIONS = sorted(path.name for path in connection_thread.MIGRATIONS.glob("[0-9]*.sql"))
 
 
 def structure(connection: sqlite3.Connection) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def migrated(path: Path, versions: list[str]) -> None:
     """Makes a database as a package that knew these migrations made it."""
     with closing(sqlite3.connect(path)) as connection:
         for name in versions:
-            connection.executescript((schema.MIGRATIONS / name).read_text("utf-8"))
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.executescript((connection_thread.MIGRATIONS / name).read_text("utf-8"))
+        connection.execute(f"PRAGMA application_id = {connection_thread.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(versions)}")
 
 
@@ -78,7 +78,7 @@ def test_schema_is_that_of_the_replayed_migrations(tmp_path: Path) -> None:
         closing(sqlite3.connect(tmp_path / "chat.db")) as replayed,
         closing(sqlite3.connect(":memory:")) as kept,
     ):
-        kept.executescript((schema.MIGRATIONS / "schema.sql").read_text("utf-8"))
+        kept.executescript((connection_thread.MIGRATIONS / "schema.sql").read_text("utf-8"))
         assert structure(replayed) == structure(kept)
         assert {"threads", "items", "attachments", "turns"} <= set(structure(kept))
 
@@ -118,7 +118,7 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_data(tmp_path: Pat
 
     asyncio.run(scenario())
     with closing(sqlite3.connect(path)) as upgraded, closing(sqlite3.connect(":memory:")) as kept:
-        kept.executescript((schema.MIGRATIONS / "schema.sql").read_text("utf-8"))
+        kept.executescript((connection_thread.MIGRATIONS / "schema.sql").read_text("utf-8"))
         assert structure(upgraded) == structure(kept)
 
 
@@ -128,13 +128,13 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     folder = tmp_path / "migrations"
     folder.mkdir()
     for name in VERSIONS:
-        (folder / name).write_text((schema.MIGRATIONS / name).read_text("utf-8"))
+        (folder / name).write_text((connection_thread.MIGRATIONS / name).read_text("utf-8"))
     broken = folder / f"{len(VERSIONS) + 1:04}_broken.sql"
     broken.write_text("CREATE TABLE fresh (a TEXT);\nINSERT INTO unknown VALUES (1);\n")
     path = tmp_path / "chat.db"
     migrated(path, VERSIONS[:1])
     before = tables_of(path)[0]
-    monkeypatch.setattr(schema, "MIGRATIONS", folder)
+    monkeypatch.setattr(connection_thread, "MIGRATIONS", folder)
 
     async def scenario() -> None:
         store = SQLiteStore(path)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chatkit.store import SQLiteStore
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 
@@ -107,7 +108,7 @@ def test_eight_processes_start_at_once_on_no_file(tmp_path: Path) -> None:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        outputs = [process.communicate(timeout=60)[0] for process in processes]
+        outputs = [process.communicate(timeout=scaled(60))[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 8
     finally:
         for process in processes:
@@ -162,6 +163,6 @@ def test_what_a_killed_process_had_written_is_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_process_opens_the_file_anew(tmp_path: Path) -> None:
     process = start(FORK, tmp_path / "chat.db")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=scaled(30))
     assert process.returncode == 0
     assert output.split() == ["before", "child", "parent"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from chatkit._sqlite import Database
 from chatkit.errors import StaleTurnError
-from chatkit.streams import EndState, StreamLog, TurnInfo
+from chatkit.streams import EndState, SQLiteStreamLog, StreamLog, TurnInfo
 from chatkit.streams.postgres import PostgresStreamLog
 from chatkit.streams.redis import RedisStreamLog
 
@@ -22,6 +23,8 @@ async def main() -> None:
     log: StreamLog
     if kind == "redis":
         log = RedisStreamLog(url, lease=float(lease), prefix=prefix[0])
+    elif kind == "sqlite":
+        log = SQLiteStreamLog(Database(url), lease=float(lease))
     else:
         log = PostgresStreamLog(url, lease=float(lease))
     info = TurnInfo("turn_child", "thr_a", owner="ada", resumable=True)

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from chatkit.streams import EndState, MemoryStreamLog, TurnInfo, TurnWriter, memory
+from chatkit.streams import EndState, MemoryStreamLog, ThreadKey, TurnInfo, TurnWriter, local, window
 from chatkit.streams.base import KeyClaim
 from chatkit.testing import StreamLogContract
+from tests.support.scale import scaled
 
 
 class TestMemoryStreamLog(StreamLogContract):
@@ -37,7 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(memory, "time", clock)
+    monkeypatch.setattr(local, "time", clock)
+    monkeypatch.setattr(window, "time", clock)
     return clock
 
 
@@ -52,24 +54,24 @@ async def test_an_ended_turn_is_kept_for_two_minutes(clock: Clock) -> None:
     await first.close(EndState.COMPLETED)
     clock.now += 119
     await second.close(EndState.COMPLETED)
-    assert await log.find("turn_1") is not None
+    assert await log.find("turn_1", None) is not None
     clock.now += 2
-    assert await log.read("turn_1", None) is None
-    assert await log.find("turn_1") is None
-    latest = await log.latest("thr_a")
+    assert await log.read("turn_1", None, None) is None
+    assert await log.find("turn_1", None) is None
+    latest = await log.latest(ThreadKey(None, "thr_a"))
     assert latest is not None
     assert latest.id == "turn_2"
     clock.now += 120
-    assert await log.latest("thr_a") is None
-    assert await log.find("turn_2") is None
+    assert await log.latest(ThreadKey(None, "thr_a")) is None
+    assert await log.find("turn_2", None) is None
 
 
 async def test_a_running_turn_is_never_forgotten(clock: Clock) -> None:
     log = MemoryStreamLog()
     writer = await open_turn(log, "turn_1")
     clock.now += 3600
-    assert [info.id for info in await log.active("thr_a")] == ["turn_1"]
-    assert await log.find("turn_1") is not None
+    assert [info.id for info in await log.active(ThreadKey(None, "thr_a"))] == ["turn_1"]
+    assert await log.find("turn_1", None) is not None
     await writer.close(EndState.COMPLETED)
 
 
@@ -86,7 +88,7 @@ async def test_keys_are_forgotten_after_a_day(clock: Clock) -> None:
 async def test_a_full_list_of_keys_forgets_the_oldest_for_a_new_one_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "KEY_LIMIT", 2)
+    monkeypatch.setattr(local, "KEY_LIMIT", 2)
     log = MemoryStreamLog()
     claim = KeyClaim("turn_1", "thr_a", "body", fresh=True)
     assert (await log.claim_key("ada", "oldest", claim)).fresh
@@ -101,7 +103,7 @@ def test_a_reader_in_another_event_loop_is_woken() -> None:
     log = MemoryStreamLog()
 
     async def read(waits: asyncio.Event) -> list[int]:
-        reader = await log.read("turn_1", None)
+        reader = await log.read("turn_1", None, None)
         assert reader is not None
         writer_loop.call_soon_threadsafe(waits.set)
         return [entry.seq async for ready in reader for entry in ready]
@@ -118,7 +120,7 @@ def test_a_reader_in_another_event_loop_is_woken() -> None:
             # The other thread gets its turn.
             await asyncio.to_thread(lambda: None)
         await writer.close(EndState.COMPLETED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             return await reading
 
     writer_loop: asyncio.AbstractEventLoop

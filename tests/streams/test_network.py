@@ -11,13 +11,14 @@ import pytest
 
 from chatkit.errors import StoreUnavailableError
 from chatkit.ids import new_id
-from chatkit.streams import EndState, StreamLog, TurnInfo, TurnReader, TurnWriter
+from chatkit.streams import EndState, StreamLog, ThreadKey, TurnInfo, TurnReader, TurnWriter
 from chatkit.streams.postgres import PostgresStreamLog
 from chatkit.streams.redis import RedisStreamLog
 from tests.support.network import Network, network
+from tests.support.scale import scaled
 
 LEASE = 1.5
-PATIENCE = 30.0
+PATIENCE = scaled(30.0)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def opened(log: StreamLog, on_stop: Any = lambda: None) -> tuple[TurnInfo,
 
 
 async def reader_of(log: StreamLog, turn_id: str) -> TurnReader:
-    reader = await log.read(turn_id, 0)
+    reader = await log.read(turn_id, None, 0)
     assert reader is not None
     return reader
 
@@ -151,11 +152,11 @@ async def test_one_connection_that_was_forgotten_is_enough_to_drop_all(
     link = wires.link(redis_url)
     log = RedisStreamLog(link.url(redis_url), lease=LEASE, prefix=new_id("test") + ":", timeout=0.3)
     async with closing(log):
-        await asyncio.gather(*(log.active("thr_a") for _ in range(6)))
+        await asyncio.gather(*(log.active(ThreadKey(None, "thr_a")) for _ in range(6)))
         link.forget()
         with pytest.raises(StoreUnavailableError):
-            await log.active("thr_a")
-        assert await asyncio.gather(*(log.active("thr_a") for _ in range(6))) == [[]] * 6
+            await log.active(ThreadKey(None, "thr_a"))
+        assert await asyncio.gather(*(log.active(ThreadKey(None, "thr_a")) for _ in range(6))) == [[]] * 6
 
 
 async def test_a_dead_connection_to_postgres_costs_no_lease(postgres_database: str, wires: Network) -> None:
@@ -182,7 +183,7 @@ async def test_a_stop_is_heard_although_the_connection_was_forgotten_on_the_way(
         info, writer = await opened(running, stopped.set)
         await append(writer, 1)
         place.link.forget()
-        asked = asyncio.ensure_future(asking.stop(info.id))
+        asked = asyncio.ensure_future(asking.stop(info.id, None))
         async with asyncio.timeout(PATIENCE):
             await stopped.wait()
             await writer.close(EndState.STOPPED)

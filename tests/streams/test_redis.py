@@ -6,29 +6,11 @@ import pytest
 
 from chatkit.ids import new_id
 from chatkit.streams.redis import RedisStreamLog
-from chatkit.testing import SharedStreamLogContract, StreamLogContract
+from chatkit.testing import StreamLogContract
 
 
 class TestRedisStreamLog(StreamLogContract):
-    @pytest.fixture(autouse=True)
-    def _server(self, redis_url: str) -> None:
-        self.url = redis_url
-
-    def make_log(self) -> RedisStreamLog:
-        return RedisStreamLog(self.url, prefix=new_id("test") + ":")
-
-
-class TestSmallRedisStreamLog(TestRedisStreamLog):
-    window = 1000
-    lag_limit = 500
-
-    def make_log(self) -> RedisStreamLog:
-        return RedisStreamLog(
-            self.url, prefix=new_id("test") + ":", window=self.window, lag_limit=self.lag_limit
-        )
-
-
-class TestSharedRedisStreamLog(SharedStreamLogContract):
+    shared = True
     window = 10_000
 
     @pytest.fixture(autouse=True)
@@ -37,4 +19,12 @@ class TestSharedRedisStreamLog(SharedStreamLogContract):
         self.prefix = new_id("test") + ":"
 
     def make_log(self) -> RedisStreamLog:
-        return RedisStreamLog(self.url, prefix=self.prefix, window=self.window, lease=self.lease)
+        return RedisStreamLog(
+            self.url, prefix=self.prefix, window=self.window, lag_limit=self.lag_limit, lease=self.lease
+        )
+
+
+class TestSmallRedisStreamLog(TestRedisStreamLog):
+    shared = False
+    window = 1000
+    lag_limit = 500

@@ -20,12 +20,27 @@ import pytest
 
 from chatkit import _sqlite
 from chatkit._sqlite import Database
+from chatkit.errors import ConfigurationError, StaleTurnError
 from chatkit.store import SQLiteStore
-from chatkit.streams import EndState, SQLiteStreamLog, TurnInfo, TurnWriter, checkpoints, ticker
-from chatkit.streams import sqlite as sqlite_log
+from chatkit.streams import (
+    EndState,
+    SQLiteStreamLog,
+    StreamLog,
+    ThreadKey,
+    TurnInfo,
+    TurnWriter,
+    outgoing,
+    sender,
+)
+from chatkit.streams import log as log_module
+from chatkit.streams.backend import SEPARATOR
+from chatkit.streams.backends import sqlite as sqlite_log
+from chatkit.streams.backends import sqlite_workers
+from chatkit.streams.backends.sqlite import SQLiteBackend
 from chatkit.streams.base import KeyClaim, LogEntry
 from chatkit.streams.worker import Worker
 from chatkit.testing import StreamLogContract
+from tests.support.scale import scaled
 
 T = TypeVar("T")
 
@@ -49,19 +64,39 @@ class TestSQLiteStreamLog(StreamLogContract):
         return SQLiteStreamLog(Database(self.folder / "chat.db"))
 
 
+class TestSharedSQLiteStreamLog(StreamLogContract):
+    shared = True
+    window = 10_000
+
+    @pytest.fixture(autouse=True)
+    async def _file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "chat.db"
+        database = Database(self.path)
+        await database.migrate()
+        await database.close()
+
+    def make_log(self) -> SQLiteStreamLog:
+        return SQLiteStreamLog(Database(self.path), window=self.window, lease=self.lease)
+
+
 class CountingDatabase(Database):
     """Tells of each transaction that writes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.reads = 0
         self.writes = 0
         self.writing = asyncio.Event()
         self.written = asyncio.Event()
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        self.reads += 1
+        return await super().read(work)
+
+    async def write(self, work: Callable[[Connection], T], *, wait: float | None = None) -> T:
         self.writes += 1
         self.writing.set()
-        result = await super().write(work)
+        result = await super().write(work, wait=wait)
         self.written.set()
         return result
 
@@ -85,7 +120,7 @@ def process(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         yield child
     finally:
         child.kill()
-        child.communicate(timeout=10)
+        child.communicate(timeout=scaled(10))
 
 
 def line_of(child: subprocess.Popen[str]) -> str:
@@ -117,12 +152,24 @@ async def claimed(log: SQLiteStreamLog) -> dict[str, list[LogEntry]]:
 
 
 async def counts(database: Database) -> tuple[int, int]:
+    """Returns how many turns there are, and how many chunks."""
+    return await _counts(database, "SELECT turn_id FROM stream_turns")
+
+
+async def running(database: Database) -> tuple[int, int]:
+    """Returns the same of turns that have not ended: those that have are kept for a while."""
+    return await _counts(database, "SELECT turn_id FROM stream_turns WHERE ended IS NULL")
+
+
+async def _counts(database: Database, turns: str) -> tuple[int, int]:
     def count(connection: Connection) -> tuple[int, int]:
-        tables = ("stream_turns", "stream_chunks")
-        turns, chunks = (
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables
+        chunks = f"SELECT count(*) FROM stream_chunks WHERE turn_id IN ({turns})"
+        if "WHERE" not in turns:
+            chunks = "SELECT count(*) FROM stream_chunks"
+        return (
+            connection.execute(f"SELECT count(*) FROM ({turns})").fetchone()[0],
+            connection.execute(chunks).fetchone()[0],
         )
-        return turns, chunks
 
     return await database.read(count)
 
@@ -132,7 +179,7 @@ async def change(database: Database, statement: str) -> None:
 
 
 async def eventually(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         while not await holds():
             await asyncio.sleep(0.01)
 
@@ -150,7 +197,7 @@ async def test_a_killed_process_leaves_all_but_the_last_moment(database: Countin
             stamps.append(float(stamp))
         assert await log.claim_interrupted() == [], "the process is alive"
         child.kill()
-        rest, _ = child.communicate(timeout=10)
+        rest, _ = child.communicate(timeout=scaled(10))
     # A line that the kill cut off does not count.
     stamps += [float(line.split()[1]) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
     due = sum(stamp < stamps[-1] - BEHIND for stamp in stamps)
@@ -167,7 +214,7 @@ async def test_a_killed_process_leaves_all_but_the_last_moment(database: Countin
     assert await log.claim_interrupted() == []
     for turn_id in [*turns, "turn_idle"]:
         await log.settle(turn_id)
-    assert await counts(database) == (0, 0)
+    assert await running(database) == (0, 0)
 
 
 async def test_processes_that_race_claim_each_turn_once(database: CountingDatabase) -> None:
@@ -183,7 +230,7 @@ async def test_processes_that_race_claim_each_turn_once(database: CountingDataba
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-        answers = [child.communicate(timeout=20)[0].split() for child in (first, second)]
+        answers = [line_of(child).split() for child in (first, second)]
     assert sorted([*answers[0], *answers[1]]) == [f"turn_{number:02}" for number in range(40)]
     for writer in writers:
         await writer.close(EndState.COMPLETED)
@@ -223,7 +270,7 @@ async def test_a_blocked_process_that_is_killed_leaves_its_turn_at_once(database
         log = SQLiteStreamLog(database)
         assert await claimed(log) == {}
         child.kill()
-        child.wait(10)
+        child.wait(scaled(10))
         assert await claimed(log) == {"turn_blocked": entries(3)}
 
 
@@ -237,12 +284,8 @@ async def test_a_log_never_claims_the_turns_that_it_runs(database: CountingDatab
     await writer.close(EndState.COMPLETED)
 
 
-async def test_an_idle_turn_keeps_its_lease(
-    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (ticker, checkpoints):
-        monkeypatch.setattr(module, "RENEWAL", 0.02)
-    log = SQLiteStreamLog(database)
+async def test_an_idle_turn_keeps_its_lease(database: CountingDatabase) -> None:
+    log = SQLiteStreamLog(database, lease=0.6)
     writers = [await open_turn(log, f"turn_{number}") for number in range(3)]
     await writers[0].flush()
 
@@ -267,7 +310,11 @@ async def test_a_claim_whose_claimer_died_can_be_claimed_again(database: Countin
     await (await open_turn(dead, "turn_b")).flush()
     append(await open_turn(dead, "turn_c"), 1)
     await dead.open(TurnInfo("turn_d", "thr_a"), snapshot=lambda _: [], on_stop=lambda: None)
-    assert await dead._checkpoints.save()
+
+    async def saved() -> bool:
+        return await counts(database) == (4, 2)
+
+    await eventually(saved)
     expected = {"turn_a": entries(2), "turn_b": [], "turn_c": entries(1), "turn_d": []}
 
     dying = SQLiteStreamLog(database, worker=dead_worker)
@@ -283,7 +330,7 @@ async def test_a_claim_whose_claimer_died_can_be_claimed_again(database: Countin
     assert await counts(database) == (4, 2)
     for turn_id in expected:
         await near.settle(turn_id)
-    assert await counts(database) == (0, 0)
+    assert await running(database) == (0, 0)
 
 
 async def test_a_turn_that_was_claimed_in_its_life_writes_no_more(
@@ -295,18 +342,21 @@ async def test_a_turn_that_was_claimed_in_its_life_writes_no_more(
     await writer.flush()
     await change(database, "UPDATE stream_turns SET lease_expires_at = 0")
     assert await claimed(other) == {"turn_a": entries(2)}
-    append(writer, 1)
-    await writer.flush()
-    append(writer, 1)
-    await writer.flush()
-    assert [record.getMessage() for record in caplog.records] == [checkpoints._LOST % "turn_a"]
-    await writer.close(EndState.COMPLETED)
-    assert await counts(database) == (1, 1)
-    await other.settle("turn_a")
-    assert await counts(database) == (0, 0)
-    reader = await stalled.read("turn_a", None)
+    reader = await stalled.read("turn_a", None, None)
     assert reader is not None
-    assert reader.ready() == entries(4), "readers of this process have everything"
+    append(writer, 1)
+    await writer.flush()
+    with pytest.raises(StaleTurnError):
+        append(writer, 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Turn turn_a was taken over by another worker and stops here"
+    ]
+    await writer.close(EndState.COMPLETED)
+    assert await running(database) == (1, 1)
+    await other.settle("turn_a")
+    assert await running(database) == (0, 0)
+    assert [entry async for ready in reader for entry in ready] == entries(3)
+    assert reader.end is None, "readers of this process come back to the worker that has it"
 
 
 # Saving.
@@ -320,7 +370,7 @@ async def test_one_transaction_saves_all_turns_and_only_when_there_is_something(
     for writer in writers:
         append(writer, 50)
     assert database.writes == 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         await database.written.wait()
     assert database.writes == 1
     assert await counts(database) == (10, 10)
@@ -352,7 +402,7 @@ async def test_a_turn_that_ends_during_its_first_save_leaves_nothing(database: C
         database.writing.clear()
         writer = await open_turn(log, f"turn_{number}")
         append(writer, 20)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             await database.writing.wait()
         await writer.close(EndState.COMPLETED)
         assert await counts(database) == (0, 0)
@@ -369,15 +419,20 @@ async def test_events_of_several_saves_are_claimed_in_order(database: CountingDa
     await writer.close(EndState.COMPLETED)
 
 
-def test_saves_that_overlap_are_read_once_and_nothing_behind_a_gap() -> None:
-    def chunk(first: int, last: int) -> tuple[int, bytes]:
-        return first, checkpoints.SEPARATOR.join(event(number) for number in range(first, last + 1))
-
+@pytest.mark.parametrize("beyond", [[], [(14, 15)]])
+async def test_saves_that_overlap_are_read_once_and_nothing_after_a_gap(
+    database: CountingDatabase, beyond: list[tuple[int, int]]
+) -> None:
+    dead = SQLiteStreamLog(database, worker=dead_worker)
+    await (await open_turn(dead, "turn_a")).hand_over()
     # As the saves of several event loops leave them: each may be unaware of the one before.
-    chunks = [chunk(1, 8), chunk(5, 9), chunk(6, 7), chunk(9, 12)]
-    assert sqlite_log._entries(chunks) == entries(12)
-    assert sqlite_log._entries([*chunks, chunk(14, 15)]) == entries(12)
-    assert sqlite_log._entries([]) == []
+    rows = [
+        ("turn_a", first, SEPARATOR.join(event(number) for number in range(first, last + 1)))
+        for first, last in [(1, 8), (5, 9), (6, 7), (9, 12), *beyond]
+    ]
+    statement = "INSERT INTO stream_chunks (turn_id, first_seq, events) VALUES (?, ?, ?)"
+    await database.write(lambda connection: connection.executemany(statement, rows).rowcount)
+    assert await claimed(SQLiteStreamLog(database)) == {"turn_a": entries(12)}
 
 
 async def test_each_process_that_takes_a_turn_over_has_numbers_of_its_own(database: CountingDatabase) -> None:
@@ -392,14 +447,14 @@ async def test_each_process_that_takes_a_turn_over_has_numbers_of_its_own(databa
         (found,) = await log.claim_interrupted()
         assert found.entries == entries(2)
         again = replace(found, info=replace(found.info, attempt=attempt))
-        taken = await log.take_over(again, snapshot=lambda _: [], on_stop=lambda: None)
+        taken = await log.take_over(again, snapshot=lambda _: [b"state"], on_stop=lambda: None)
         assert taken is not None
         numbers.append(taken.append(event(3)))
     await taken.flush()
     assert numbers[1] - numbers[0] > 1000
     assert numbers[2] - numbers[1] > 1000
     (found,) = await SQLiteStreamLog(database).claim_interrupted()
-    assert found.entries == [*entries(2), LogEntry(numbers[2], event(3))]
+    assert found.entries == [LogEntry(numbers[2], b"state")]
 
 
 async def test_a_save_that_was_cut_off_is_repeated_without_a_double(database: CountingDatabase) -> None:
@@ -428,7 +483,7 @@ async def test_a_cancelled_close_still_ends_the_turn(database: CountingDatabase)
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)
-    reader = await log.read("turn_a", 1)
+    reader = await log.read("turn_a", None, 1)
     assert reader is not None
     assert [ready async for ready in reader] == []
     assert reader.end is EndState.STOPPED
@@ -439,7 +494,7 @@ async def test_a_cancelled_close_still_ends_the_turn(database: CountingDatabase)
 def test_turns_of_several_event_loops_at_the_same_time(tmp_path: Path) -> None:
     database = Database(tmp_path / "chat.db")
     log = SQLiteStreamLog(database)
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=scaled(20))
     failures: list[BaseException] = []
 
     async def run(name: str) -> None:
@@ -467,14 +522,14 @@ def test_turns_of_several_event_loops_at_the_same_time(tmp_path: Path) -> None:
     for one in threads:
         one.start()
     for one in threads:
-        one.join(60)
+        one.join(scaled(60))
     assert failures == []
     asyncio.run(database.close())
 
 
 def test_a_turn_whose_loop_was_closed_under_it_loses_its_lease(tmp_path: Path) -> None:
     database = Database(tmp_path / "chat.db")
-    log = SQLiteStreamLog(database)
+    log = SQLiteStreamLog(database, lease=0.3)
 
     async def abandon() -> None:
         writer = await open_turn(log, "turn_a")
@@ -488,10 +543,17 @@ def test_a_turn_whose_loop_was_closed_under_it_loses_its_lease(tmp_path: Path) -
         await asyncio.to_thread(asyncio.run, abandon())
         append(writer, 2)
         await writer.flush()
-        assert await claimed(log) == {"turn_a": entries(2)}
+        found: dict[str, list[LogEntry]] = {}
+
+        async def is_claimed() -> bool:
+            found.update(await claimed(log))
+            return bool(found)
+
+        await eventually(is_claimed)
+        assert found == {"turn_a": entries(2)}
         await writer.close(EndState.COMPLETED)
         await log.settle("turn_a")
-        assert await counts(database) == (0, 0)
+        assert await running(database) == (0, 0)
         await database.close()
 
     asyncio.run(go_on())
@@ -508,14 +570,15 @@ def pages(limit: int) -> Callable[[Connection], int]:
 async def test_a_full_disk_does_not_end_the_turn(
     database: CountingDatabase, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ticker, "_RETRY", 0.01)
+    monkeypatch.setattr(sender, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(sender, "LONGEST_RETRY", 0.01)
     dead = SQLiteStreamLog(database, worker=dead_worker)
     big = b'"' + b"x" * 100_000 + b'"'
     await database.write(pages(1))
     writers = [await open_turn(dead, f"turn_{number}", resumable=True) for number in range(2)]
     for writer in writers:
         writer.append(big)
-    reader = await dead.read("turn_0", None)
+    reader = await dead.read("turn_0", None, None)
     assert reader is not None
     for _ in range(3):
         writers[0].append(big)
@@ -528,7 +591,7 @@ async def test_a_full_disk_does_not_end_the_turn(
 
     await eventually(tried_again)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert [record.args[0] for record in warnings if isinstance(record.args, tuple)] == ["turn_0", "turn_1"]
+    assert [record.args[0] for record in warnings if isinstance(record.args, tuple)] == [2]
     assert "no space left" in warnings[0].getMessage()
     assert await counts(database) == (0, 0)
 
@@ -547,7 +610,7 @@ async def test_a_full_disk_does_not_end_the_turn(
 
 
 async def test_a_turn_that_is_faster_than_the_disk_waits_for_it(database: CountingDatabase) -> None:
-    dead = SQLiteStreamLog(database, worker=dead_worker)
+    dead = SQLiteStreamLog(database, worker=dead_worker, window=64 * 1024 * 1024)
     writer = await open_turn(dead, "turn_a", resumable=True)
     big = b'"' + b"x" * 100_000 + b'"'
     waits = 0
@@ -555,7 +618,7 @@ async def test_a_turn_that_is_faster_than_the_disk_waits_for_it(database: Counti
         writer.append(big)
         if writer.congested:
             waits += 1
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 await writer.drain()
             assert not writer.congested
     assert waits == 9
@@ -569,12 +632,13 @@ async def test_a_turn_that_is_faster_than_the_disk_waits_for_it(database: Counti
 async def test_what_waits_for_the_disk_is_bounded_and_gapless(
     database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "_BUFFER", 10_000)
+    monkeypatch.setattr(outgoing, "BUFFER", 10_000)
     dead = SQLiteStreamLog(database, worker=dead_worker)
     await database.write(pages(1))
     writer = await open_turn(dead, "turn_a")
     writer.append(b'"' + b"x" * 9_980 + b'"')
-    assert not await dead._checkpoints.save()
+    await writer.flush()
+    assert await counts(database) == (0, 0)
     for _ in range(10_000):
         writer.append(event(writer.last_seq + 1))
     await writer.flush()
@@ -586,6 +650,37 @@ async def test_what_waits_for_the_disk_is_bounded_and_gapless(
     assert [entry.seq for entry in turn.entries] == [1, 2, 3, 4], "the fourth one exceeds the limit"
     assert writer.last_seq == 10_002
     await writer.close(EndState.COMPLETED)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+async def test_a_healthy_disk_keeps_all_of_a_long_turn(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch, resumable: bool
+) -> None:
+    monkeypatch.setattr(outgoing, "BUFFER", 1000)
+    dead = SQLiteStreamLog(database, worker=dead_worker)
+    writer = await open_turn(dead, "turn_a", resumable=resumable)
+    for _ in range(10):
+        append(writer, 50)
+        await writer.flush()
+    assert await claimed(SQLiteStreamLog(database)) == {"turn_a": entries(500)}
+    await writer.close(EndState.COMPLETED)
+
+
+async def test_a_turn_that_is_not_on_disk_as_a_whole_is_not_left_to_others(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "BUFFER", 10_000)
+    log = SQLiteStreamLog(database)
+    await database.write(pages(1))
+    writer = await open_turn(log, "turn_a")
+    writer.append(b'"' + b"x" * 9_980 + b'"')
+    await writer.flush()
+    append(writer, 10_000)
+    await writer.flush()
+    await database.write(pages(1_000_000))
+    assert not await writer.hand_over()
+    await writer.close(EndState.INTERRUPTED)
+    assert await running(database) == (0, 0)
 
 
 async def test_rows_that_could_not_be_deleted_are_not_claimed_and_go_later(
@@ -601,11 +696,287 @@ async def test_rows_that_could_not_be_deleted_are_not_claimed_and_go_later(
         other.execute("BEGIN IMMEDIATE")
         await writer.close(EndState.COMPLETED)
         other.execute("ROLLBACK")
-    assert (await log.active("thr_a")) == []
+    assert (await log.active(ThreadKey(None, "thr_a"))) == []
     assert await counts(database) == (1, 1)
     assert await log.claim_interrupted() == [], "the turn has ended, its items are in the store"
     await log.close()
     assert await counts(database) == (0, 0)
+
+
+@pytest.mark.parametrize("patience", [0.0, 10.0])
+async def test_closing_tries_once_more_to_write_what_could_not_be_written(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", 0.01)
+    log = SQLiteStreamLog(database)
+    writers = [await open_turn(log, f"turn_{number}", resumable=True) for number in range(3)]
+    for writer in writers:
+        append(writer, 1)
+    await writers[0].flush()
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for writer in writers:
+            await writer.close(EndState.COMPLETED)
+        # The file is locked for a moment by what takes long, or it cannot be written at all.
+        monkeypatch.setattr(_sqlite.database, "_BUSY_SECONDS", patience)
+        began = time.monotonic()
+        await log.close()
+        took = time.monotonic() - began
+        other.execute("ROLLBACK")
+    assert took < scaled(2 if not patience else 8), "the turns are not waited for one after the other"
+
+
+# Who is there.
+
+
+async def test_a_process_that_is_alone_looks_for_nobody(database: CountingDatabase) -> None:
+    log = SQLiteStreamLog(database)
+    assert await log.claim_interrupted() == []
+    writer = await open_turn(log, "turn_a", resumable=True)
+    append(writer, 1)
+    await writer.flush()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await writer.close(EndState.COMPLETED)
+    await log.close()
+
+
+async def test_a_turn_that_began_alone_is_shared_with_who_comes(database: CountingDatabase) -> None:
+    log = SQLiteStreamLog(database)
+    assert await log.claim_interrupted() == []
+    asked = asyncio.Event()
+    info = TurnInfo("turn_a", "thr_a", resumable=True)
+    writer = await log.open(info, snapshot=lambda _: [], on_stop=asked.set)
+    append(writer, 1)
+    newcomer = SQLiteStreamLog(database)
+    assert await newcomer.active(info.thread) == [info]
+    reader = await newcomer.read("turn_a", None, None)
+    assert reader is not None
+    append(writer, 1)
+    stopping = asyncio.ensure_future(newcomer.stop("turn_a", None))
+    async with asyncio.timeout(scaled(10)):
+        await asked.wait()
+    await writer.close(EndState.STOPPED)
+    assert await stopping
+    assert [entry async for ready in reader for entry in ready] == entries(2)
+    assert reader.end is EndState.STOPPED
+    assert await newcomer.find("turn_a", None) == info, "it is kept for others"
+    await newcomer.close()
+    await log.close()
+
+
+async def workers(database: Database) -> int:
+    return await database.read(
+        lambda connection: connection.execute("SELECT count(*) FROM stream_workers").fetchone()[0]
+    )
+
+
+async def test_a_file_that_cannot_be_written_can_be_asked(
+    database: CountingDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    await database.migrate()
+    log = SQLiteStreamLog(database)
+    thread = ThreadKey(None, "thr_a")
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(scaled(5)):
+            assert await log.claim_interrupted() == []
+            assert await log.active(thread) == []
+            assert await log.find("turn_a", None) is None
+            claim = KeyClaim("turn_a", "thr_a", "body", fresh=True)
+            assert await log.ended(claim) is None
+            assert await log.claim_interrupted() == []
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert await workers(database) == 0
+        other.execute("ROLLBACK")
+    writer = await open_turn(log, "turn_a")
+    append(writer, 1)
+    await writer.flush()
+    assert await workers(database) == 1
+    await writer.close(EndState.COMPLETED)
+    await log.close()
+
+
+async def test_a_process_that_cannot_be_seen_is_forgotten_after_some_minutes(
+    database: CountingDatabase,
+) -> None:
+    far, near = SQLiteStreamLog(database, worker=lambda: ELSEWHERE), SQLiteStreamLog(database)
+    await far.claim_interrupted()
+    await near.claim_interrupted()
+    # Each tells that it lives.
+    await change(database, "UPDATE stream_workers SET seen_at = seen_at - 60")
+    await far.claim_interrupted()
+    await change(database, "UPDATE stream_workers SET seen_at = seen_at - 100")
+    await near.claim_interrupted()
+    assert await workers(database) == 2
+    # Now one does not.
+    await change(database, "UPDATE stream_workers SET seen_at = seen_at - 100")
+    await near.claim_interrupted()
+    assert await workers(database) == 1
+    await near.close()
+    await far.close()
+
+
+async def test_on_a_network_file_system_a_second_worker_is_refused(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sqlite_workers, "is_on_network", lambda _: True)
+    log, other = SQLiteStreamLog(database), SQLiteStreamLog(database)
+    assert await log.claim_interrupted() == []
+    assert await log.claim_interrupted() == []
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    with pytest.raises(ConfigurationError, match="network file system"):
+        await other.claim_interrupted()
+    await log.close()
+    assert await other.claim_interrupted() == []
+    await other.close()
+
+
+async def test_of_workers_that_start_at_once_on_a_network_file_system_one_stays(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_workers, "is_on_network", lambda _: True)
+    await database.migrate()
+    databases = [Database(database.path) for _ in range(3)]
+    logs = [SQLiteStreamLog(each) for each in databases]
+    answers = await asyncio.gather(*(log.claim_interrupted() for log in logs), return_exceptions=True)
+    assert sum(isinstance(answer, ConfigurationError) for answer in answers) == 2
+    (log,) = (log for log, answer in zip(logs, answers, strict=True) if answer == [])
+    # It stays, whoever else is there when it tells again that it lives.
+    await change(
+        database,
+        "INSERT INTO stream_workers SELECT 'loop_b', 'log_b', 'elsewhere', 1, '', seen_at FROM stream_workers",
+    )
+    await change(database, "UPDATE stream_workers SET seen_at = seen_at - 60")
+    assert await log.claim_interrupted() == []
+    for log, each in zip(logs, databases, strict=True):
+        await log.close()
+        await each.close()
+
+
+async def test_a_sweep_forgets_what_was_kept_for_readers_of_short_turns(database: CountingDatabase) -> None:
+    log, other = SQLiteStreamLog(database, retention=0.01), SQLiteStreamLog(database)
+    await other.claim_interrupted()
+    await log.claim_interrupted()
+    writer = await open_turn(log, "turn_a", resumable=True)
+    append(writer, 3)
+    await writer.close(EndState.COMPLETED)
+    assert await counts(database) == (1, 1)
+    await asyncio.sleep(0.02)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as locking:
+        locking.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(scaled(5)):
+            assert await other.claim_interrupted() == []
+        locking.execute("ROLLBACK")
+    assert await other.claim_interrupted() == []
+    assert await counts(database) == (0, 0)
+    writes = database.writes
+    assert await other.claim_interrupted() == []
+    assert database.writes == writes
+    await log.close()
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("load_stops", "stream_turns_running"),
+        ("load_held", "stream_turns_running"),
+        ("load_running_turns", "stream_turns_running"),
+        ("forget_turns", "stream_turns_old"),
+        ("forget_chunks", "stream_turns_old"),
+        ("find_old", "stream_turns_old"),
+    ],
+)
+async def test_what_is_asked_often_does_not_read_the_turns_that_have_ended(
+    database: CountingDatabase, query: str, index: str
+) -> None:
+    row = {"holder": "log_a", "now": 0.0}
+    plan = await database.read(
+        lambda connection: connection.execute(
+            f"EXPLAIN QUERY PLAN {sqlite_workers.SQL[query]}", row
+        ).fetchall()
+    )
+    assert any(index in step[3] for step in plan), plan
+    assert not any(step[3] == "SCAN stream_turns" for step in plan), plan
+
+
+async def test_a_process_that_is_alone_and_idle_sweeps_seldom_and_reads_once(
+    database: CountingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = SQLiteStreamLog(database), SQLiteStreamLog(database)
+    assert await log.claim_interrupted() == []
+    often = log.sweep_seconds
+    assert often <= 2, "others may be about to start"
+    monkeypatch.setattr(log_module, "_LONE_AFTER", 0.0)
+    reads = database.reads
+    assert await log.claim_interrupted() == []
+    assert database.reads == reads + 1
+    assert log.sweep_seconds == 10
+    writer = await open_turn(log, "turn_a")
+    assert await log.claim_interrupted() == []
+    assert log.sweep_seconds == often
+    await writer.close(EndState.COMPLETED)
+    assert await log.claim_interrupted() == []
+    assert log.sweep_seconds == 10
+    assert await other.active(ThreadKey(None, "thr_a")) == []
+    assert await log.claim_interrupted() == []
+    assert log.sweep_seconds == often
+    await other.close()
+    await log.close()
+
+
+async def test_closing_a_log_after_its_database_opens_that_no_more(database: CountingDatabase) -> None:
+    log = SQLiteStreamLog(database)
+    await log.claim_interrupted()
+    assert await workers(database) == 1
+    await database.close()
+    for file in Path(database.path).parent.iterdir():
+        file.unlink()
+    await log.close()
+    assert list(Path(database.path).parent.iterdir()) == []
+
+
+async def test_a_silent_turn_that_began_alone_hears_of_a_stop_with_the_next_sweep(
+    database: CountingDatabase,
+) -> None:
+    # So long that the lease is not renewed meanwhile.
+    log, newcomer = SQLiteStreamLog(database, lease=300), SQLiteStreamLog(database)
+    await log.claim_interrupted()
+    asked = asyncio.Event()
+    info = TurnInfo("turn_a", "thr_a", resumable=True)
+    writer = await log.open(info, snapshot=lambda _: [], on_stop=asked.set)
+    append(writer, 1)
+    await writer.flush()
+    assert await newcomer.active(info.thread) == [info]
+    stopping = asyncio.ensure_future(newcomer.stop("turn_a", None))
+    await log.claim_interrupted()
+    async with asyncio.timeout(scaled(5)):
+        await asked.wait()
+    await writer.close(EndState.STOPPED)
+    assert await stopping
+    await newcomer.close()
+    await log.close()
+
+
+def test_rows_of_event_loops_that_are_closed_go(tmp_path: Path) -> None:
+    database = Database(tmp_path / "chat.db")
+    log, other = SQLiteStreamLog(database), SQLiteStreamLog(database)
+    loops = [asyncio.new_event_loop() for _ in range(4)]
+    for loop in loops[:3]:
+        # As some test clients do: without closing what the loop has open.
+        loop.run_until_complete(log.claim_interrupted())
+        loop.run_until_complete(other.claim_interrupted())
+    assert loops[2].run_until_complete(workers(database)) == 6
+    for loop in loops[:2]:
+        loop.close()
+    loops[3].run_until_complete(log.claim_interrupted())
+    assert loops[3].run_until_complete(workers(database)) == 3
+    for loop in loops[2:]:
+        loop.run_until_complete(log.close())
+        loop.run_until_complete(other.close())
+    loops[3].run_until_complete(database.close())
+    for loop in loops[2:]:
+        loop.close()
 
 
 # Idempotency keys.
@@ -650,11 +1021,31 @@ async def test_keys_expire_after_a_day(database: CountingDatabase) -> None:
     assert sorted(left) == [("old",), ("young",)]
 
 
+async def test_a_log_is_given_a_function_that_makes_its_backend(database: CountingDatabase) -> None:
+    def make(log: StreamLog) -> SQLiteBackend:
+        return SQLiteBackend(
+            database, holder=log.holder, worker=Worker.current, lease=log.lease, retention=log.retention
+        )
+
+    logs = [StreamLog(make) for _ in range(2)]
+    assert all(log.shared for log in logs)
+    await database.migrate()
+    writer = await logs[0].open(TurnInfo("turn_a", "thr_a"), snapshot=lambda _: [], on_stop=lambda: None)
+    reader = await logs[1].read("turn_a", None, None)
+    assert reader is not None
+    append(writer, 2)
+    await writer.close(EndState.COMPLETED)
+    assert [entry async for ready in reader for entry in ready] == entries(2)
+    assert reader.end is EndState.COMPLETED
+    for log in logs:
+        await log.close()
+
+
 async def test_the_store_gives_the_log_of_its_file(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "chat.db")
     log = store.stream_log()
     assert store.stream_log() is log
-    assert not log.shared
+    assert log.shared
     writer = await open_turn(log, "turn_a")
     append(writer, 1)
     await writer.flush()

@@ -57,6 +57,8 @@ async def claim(path: str) -> None:
     tell("ready")
     sys.stdin.readline()
     tell(" ".join(turn.info.id for turn in await log.claim_interrupted()))
+    # What a dead process has claimed can be claimed again.
+    sys.stdin.readline()
     await database.close()
 
 

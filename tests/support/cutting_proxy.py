@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.support.scale import scaled
+
 __all__ = ["CuttingProxy", "cutting_proxy"]
 
 _STREAM = b"content-type: text/event-stream"
@@ -28,7 +30,9 @@ class CuttingProxy:
         self._target = (address.hostname or "127.0.0.1", address.port or 80)
         self._plan: deque[int] = deque()
         self._down = False
+        self._unanswered: bytes | None = None
         self._connections: set[asyncio.StreamWriter] = set()
+        self._frozen = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -42,6 +46,10 @@ class CuttingProxy:
         """Breaks the next event streams, each after so many bytes of its answer."""
         self._call(lambda: self._plan.extend(after))
 
+    def lose_answer_to(self, request: bytes) -> None:
+        """Breaks the connection that next sends these bytes, once the server has answered them."""
+        self._call(lambda: setattr(self, "_unanswered", request))
+
     def take_down(self) -> None:
         """Breaks every connection and takes no new ones."""
         self._call(self._take_down)
@@ -50,13 +58,17 @@ class CuttingProxy:
         """Takes connections again."""
         self._call(lambda: setattr(self, "_down", False))
 
+    def freeze(self) -> None:
+        """Has the connections of now stay open and carry nothing any more; new ones work."""
+        self._call(self._freeze)
+
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(scaled(10))
 
     def close(self) -> None:
         self._call(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(scaled(10))
         assert not self._thread.is_alive()
 
     def _call(self, function: Callable[[], object]) -> None:
@@ -67,12 +79,16 @@ class CuttingProxy:
             done.set()
 
         self._loop.call_soon_threadsafe(call)
-        assert done.wait(10)
+        assert done.wait(scaled(10))
 
     def _take_down(self) -> None:
         self._down = True
         for writer in list(self._connections):
             writer.transport.abort()
+
+    def _freeze(self) -> None:
+        self._frozen.set()
+        self._frozen = asyncio.Event()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -89,7 +105,7 @@ class CuttingProxy:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            await asyncio.wait(self._tasks, timeout=scaled(5))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._down:
@@ -120,11 +136,19 @@ class CuttingProxy:
         answers: asyncio.StreamReader,
         upstream: asyncio.StreamWriter,
     ) -> None:
+        lost = asyncio.Event()
+        frozen = self._frozen
+
         async def forward() -> None:
             while data := await reader.read(65536):
-                upstream.write(data)
+                if self._unanswered is not None and self._unanswered in data:
+                    self._unanswered = None
+                    lost.set()
+                if not frozen.is_set():
+                    upstream.write(data)
 
-        ways = {asyncio.ensure_future(forward()), asyncio.ensure_future(self._back(answers, writer))}
+        back = self._back(answers, writer, lost, frozen)
+        ways = {asyncio.ensure_future(forward()), asyncio.ensure_future(back)}
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -132,9 +156,21 @@ class CuttingProxy:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _back(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _back(
+        self,
+        answers: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        frozen: asyncio.Event,
+    ) -> None:
         left: int | None = None
         while data := await answers.read(65536):
+            if lost.is_set():
+                self.cut += 1
+                return
+            if frozen.is_set():
+                # Until the other side closes the connection.
+                await asyncio.Future()
             head, mark, body = data.lower().partition(_STREAM)
             if mark:
                 self.streams += 1

@@ -21,9 +21,10 @@ from tests.support.nginx import nginx
 from tests.support.postgres import postgres_server
 from tests.support.redis import redis_server
 from tests.support.s3 import S3Server, s3_server
+from tests.support.scale import scaled
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-_START_SECONDS = 40.0
+_START_SECONDS = scaled(40.0)
 
 
 def worker_command() -> list[str]:
@@ -59,7 +60,7 @@ class Worker:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=scaled(5)) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -78,12 +79,12 @@ class Worker:
 
     def wait_gone(self) -> None:
         assert self._process is not None
-        self._process.wait(45)
+        self._process.wait(scaled(45))
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(scaled(10))
 
 
 @dataclass
@@ -111,6 +112,7 @@ def deployment(folder: Path, *, lease: float, drain: float) -> Iterator[Deployme
         redis = stack.enter_context(redis_server("--appendonly", "yes", "--appendfsync", "everysec"))
         bucket = s3_server()
         environment = {
+            "CHATKIT_TRIAL": "1",
             "DATABASE_URL": postgres.url,
             "REDIS_URL": redis.url,
             "S3_BUCKET": bucket.bucket,

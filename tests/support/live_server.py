@@ -15,7 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
+
+from tests.support.scale import FAST, scaled
 
 _URL = re.compile(r"http://\S+")
 
@@ -48,7 +51,7 @@ class LiveServer(uvicorn.Server):
             self._ready.set()
             self._listener.close()
 
-    def start(self, timeout: float = 20.0) -> None:
+    def start(self, timeout: float = scaled(20.0)) -> None:
         """Starts the thread and waits until requests are answered.
 
         Raises:
@@ -60,7 +63,7 @@ class LiveServer(uvicorn.Server):
         if self._failure is not None or not self.started:
             raise RuntimeError("The application refused to start.") from self._failure
 
-    def stop(self, timeout: float = 20.0) -> None:
+    def stop(self, timeout: float = scaled(20.0)) -> None:
         """Ends the server and waits for its thread."""
         self.should_exit = True
         self._thread.join(timeout)
@@ -77,6 +80,9 @@ def live_server(app: Any, **config: Any) -> Iterator[LiveServer]:
         config: Options of ``uvicorn.Config``. By default logging is left alone, and streams that are open at
             the end are cut off after two seconds.
     """
+    if FAST:
+        # A test with a server takes as long as all the others of its module.
+        pytest.skip("starts a server, which a fast run does not")
     listener = socket.create_server(("127.0.0.1", 0))
     options: dict[str, Any] = {"log_config": None, "timeout_graceful_shutdown": 2, **config}
     server = LiveServer(uvicorn.Config(app, **options), listener)
@@ -88,7 +94,7 @@ def live_server(app: Any, **config: Any) -> Iterator[LiveServer]:
 
 
 class ServerProcess:
-    """A ``python -m uvicorn`` process.
+    """A process of an HTTP server.
 
     Attributes:
         url: Where it listens.
@@ -119,7 +125,7 @@ class ServerProcess:
                 self._seen.append(line)
         return "".join(self._seen)
 
-    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+    def wait_for(self, text: str, timeout: float = scaled(30.0)) -> str:
         """Waits until the process writes a line that has ``text`` in it, and returns the line.
 
         Raises:
@@ -133,13 +139,13 @@ class ServerProcess:
             if text in line:
                 return line
 
-    def wait_until_running(self, timeout: float = 30.0) -> None:
-        """Waits until the process answers.
+    def wait_until_running(self, timeout: float = scaled(30.0), *, says: str = "Uvicorn running on") -> None:
+        """Waits until the process says that it listens, and where.
 
         Raises:
             RuntimeError: It ended first.
         """
-        found = _URL.search(self.wait_for("Uvicorn running on", timeout))
+        found = _URL.search(self.wait_for(says, timeout))
         assert found is not None
         self.url = found[0]
 
@@ -151,8 +157,8 @@ class ServerProcess:
         """Ends the process, and those that it started, at once; releases what belongs to it."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(scaled(10))
+        self._reader.join(scaled(5))
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -161,7 +167,7 @@ class ServerProcess:
 def server_process(
     target: str, *options: str, folder: Path, environment: Mapping[str, str] | None = None, wait: bool = True
 ) -> Iterator[ServerProcess]:
-    """Runs ``python -m uvicorn target`` on a free loopback port while the block runs, then kills the rest.
+    """Runs ``python -m uvicorn target`` on a free loopback port; see ``running_process``.
 
     Args:
         target: ``module:app``.
@@ -170,9 +176,26 @@ def server_process(
         environment: Added to the present environment.
         wait: Whether to wait until the server answers.
     """
-    command = [sys.executable, "-m", "uvicorn", target, "--port", "0", "--no-access-log", *options]
+    command = ["uvicorn", target, "--port", "0", "--no-access-log", *options]
+    says = "Uvicorn running on" if wait else None
+    with running_process(*command, folder=folder, environment=environment, says=says) as running:
+        yield running
+
+
+@contextmanager
+def running_process(
+    *command: str, folder: Path, environment: Mapping[str, str] | None = None, says: str | None
+) -> Iterator[ServerProcess]:
+    """Runs ``python -m`` and a command while the block runs, then kills the rest.
+
+    Args:
+        command: A server and its arguments.
+        folder: Working folder, where modules are looked for.
+        environment: Added to the present environment.
+        says: What is in the line that says where it listens, which is waited for; None waits for nothing.
+    """
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", *command],
         cwd=folder,
         env={**os.environ, **(environment or {})},
         stderr=subprocess.PIPE,
@@ -181,8 +204,8 @@ def server_process(
     )
     running = ServerProcess(process)
     try:
-        if wait:
-            running.wait_until_running()
+        if says is not None:
+            running.wait_until_running(says=says)
         yield running
     finally:
         running.kill()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.scale import scaled
+
 __all__ = ["Link", "Network", "network"]
 
 
@@ -157,7 +159,7 @@ class Network:
         async def listen() -> None:
             self._listeners.append(await made.listen())
 
-        asyncio.run_coroutine_threadsafe(listen(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(listen(), self._loop).result(scaled(10))
         return made
 
     def call(self, function: Callable[[], object]) -> None:
@@ -166,7 +168,7 @@ class Network:
         async def call() -> None:
             function()
 
-        asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(call(), self._loop).result(scaled(10))
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -181,9 +183,9 @@ class Network:
 
     def close(self) -> None:
         """Ends all links."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(scaled(20))
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(scaled(10))
         assert not self._thread.is_alive()
         self._loop.close()
 
@@ -193,7 +195,7 @@ class Network:
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=10)
+            await asyncio.wait(list(self._tasks), timeout=scaled(10))
         # What they have aborted is closed in the next round.
         await asyncio.sleep(0)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.scale import scaled
+
 SITE = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
-_START_SECONDS = 20.0
+_START_SECONDS = scaled(20.0)
 
 
 def nginx_program() -> str:
@@ -35,10 +37,10 @@ def nginx_program() -> str:
     return path
 
 
-def write_configuration(folder: Path, port: int, workers: Sequence[int]) -> Path:
+def write_configuration(folder: Path, port: int, workers: Sequence[int], below: str = "") -> Path:
     """Writes a whole configuration around the shipped part of it, with other addresses.
 
-    Answers tell in ``X-Worker`` which workers nginx asked.
+    Answers tell in ``X-Worker`` which workers nginx asked. Only what is ``below`` a path is served, which is taken off.
     """
     site = SITE.read_text()
     names = re.findall(r"server (worker\d+:8000)", site)
@@ -47,6 +49,10 @@ def write_configuration(folder: Path, port: int, workers: Sequence[int]) -> Path
         site = site.replace(name, f"127.0.0.1:{number}")
     assert site.count("listen 8080;") == 1
     site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    if below:
+        assert (site.count("location / {"), site.count("proxy_pass http://chatkit;")) == (1, 1)
+        site = site.replace("location / {", f"location {below}/ {{")
+        site = site.replace("proxy_pass http://chatkit;", "proxy_pass http://chatkit/;")
     site = site.replace("proxy_pass", "add_header X-Worker $upstream_addr always;\n        proxy_pass")
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
@@ -67,7 +73,7 @@ def check_configuration(program: str, configuration: Path) -> str:
         [program, "-t", "-p", str(configuration.parent), "-c", str(configuration)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=scaled(20),
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -75,12 +81,12 @@ def check_configuration(program: str, configuration: Path) -> str:
 
 
 @contextmanager
-def nginx(folder: Path, workers: Sequence[int]) -> Iterator[int]:
-    """Runs nginx while the block runs, and returns its port."""
+def nginx(folder: Path, workers: Sequence[int], below: str = "") -> Iterator[int]:
+    """Runs nginx while the block runs, and returns its port; it serves what is ``below`` a path, which it takes off."""
     program = nginx_program()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    configuration = write_configuration(folder, port, workers)
+    configuration = write_configuration(folder, port, workers, below)
     check_configuration(program, configuration)
     process = subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)], stderr=subprocess.PIPE)
     try:
@@ -92,7 +98,7 @@ def nginx(folder: Path, workers: Sequence[int]) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=scaled(10))
 
 
 def _listens(port: int) -> bool:

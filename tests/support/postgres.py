@@ -20,6 +20,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from tests.support.scale import scaled
+
 PASSWORD = "of the tests"
 _UNPRIVILEGED = "nobody"
 _READY = "database system is ready to accept connections"
@@ -74,7 +76,7 @@ class PostgresServer:
             env={"PATH": os.defpath, "LC_ALL": "C"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=scaled(60),
             check=False,
             **self._account,
         )
@@ -96,6 +98,8 @@ class PostgresServer:
                 self._programs / "postgres",
                 *("-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""),
                 *("-c", "max_connections=60", "-c", "shared_buffers=32MB"),
+                # What is written survives the end of the process, which is all that the tests end.
+                *("-c", "fsync=off", "-c", "full_page_writes=off"),
             ],
             cwd=self._data,
             env={"PATH": os.defpath, "LC_ALL": "C"},
@@ -115,7 +119,7 @@ class PostgresServer:
             ready.set()
 
         threading.Thread(target=read, name="postgres-log", daemon=True).start()
-        if not ready.wait(30):
+        if not ready.wait(scaled(30)):
             self.stop()
             raise RuntimeError(f"PostgreSQL did not start in time: {self.log}")
         return _READY in self.log
@@ -130,7 +134,7 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(30)
+            process.wait(scaled(30))
 
     @contextmanager
     def paused(self) -> Iterator[None]:

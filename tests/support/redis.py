@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.scale import scaled
+
 _UNPRIVILEGED = "nobody"
 _READY = "Ready to accept connections"
 
@@ -81,7 +83,7 @@ class RedisServer:
             ready.set()
 
         threading.Thread(target=read, name="redis-log", daemon=True).start()
-        ready.wait(30)
+        ready.wait(scaled(30))
         if _READY not in "".join(self._log):
             self.stop(signal.SIGKILL)
             raise RuntimeError(f"The Redis server did not start: {''.join(self._log)}")
@@ -91,7 +93,7 @@ class RedisServer:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(30)
+            process.wait(scaled(30))
 
     def pause(self) -> None:
         """Lets the server stand still, as a network that drops everything looks."""

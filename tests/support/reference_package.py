@@ -11,11 +11,14 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.support.scale import scaled
 
 __all__ = ["REFERENCE_VERSION", "openai_chatkit_python"]
 
@@ -23,10 +26,8 @@ REFERENCE_VERSION = "1.6.5"
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ENVIRONMENT = _ROOT / ".cache" / f"openai-chatkit-{REFERENCE_VERSION}"
-# What both environments have is of one version, so that a difference is one of the two packages.
-_PINS = _ROOT / "requirements" / "dev.txt"
 _PACKAGES = (f"openai-chatkit=={REFERENCE_VERSION}",)
-_INSTALL_SECONDS = 600.0
+_INSTALL_SECONDS = scaled(600.0)
 _UNREACHABLE = (
     "connection broken",
     "connection refused",
@@ -46,8 +47,8 @@ _UNREACHABLE = (
 def openai_chatkit_python() -> Path:
     """Returns the interpreter of an environment with ``openai-chatkit`` 1.6.5, made on the first call.
 
-    It is kept in ``.cache`` of the checkout, and made anew when the pins of ``requirements/dev.txt`` change. Processes
-    that ask at once wait for one another. Skips the test where no package registry can be reached.
+    It is kept in ``.cache`` of the checkout. Processes that ask at once wait for one another. Skips the test where no
+    package registry can be reached.
 
     Raises:
         RuntimeError: The environment cannot be made, or the one that the environment variable names lacks the version.
@@ -86,16 +87,21 @@ def _interpreter() -> Path:
 
 def _expected_stamp() -> str:
     """What the environment is made from. It holds absolute paths, so the place is part of it."""
-    made_from = "\n".join((str(_ENVIRONMENT), sys.version, *_PACKAGES, _PINS.read_text()))
+    made_from = "\n".join((str(_ENVIRONMENT), sys.version, *_PACKAGES, sysconfig.get_path("purelib")))
     return hashlib.sha256(made_from.encode()).hexdigest()
 
 
 def _make() -> str | None:
     """Makes the environment; returns None, or why the registry cannot be reached."""
-    venv.create(_ENVIRONMENT, with_pip=True, clear=True)
+    venv.create(_ENVIRONMENT, clear=True)
+    # Everything else is what the tests themselves run with, so that a difference is one of the two packages. A path in
+    # a .pth file makes packages importable, and does not install the editable chatkit among them.
+    paths = {"base": _ENVIRONMENT, "platbase": _ENVIRONMENT}
+    site = Path(sysconfig.get_path("purelib", vars={name: str(path) for name, path in paths.items()}))
+    site.joinpath("of_the_tests.pth").write_text(sysconfig.get_path("purelib"))
     command = (
-        *(str(_interpreter()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *("--constraint", str(_PINS), *_PACKAGES),
+        *(sys.executable, "-m", "pip", "--python", str(_interpreter()), "install", "--quiet", "--no-deps"),
+        *("--disable-pip-version-check", *_PACKAGES),
     )
     done = subprocess.run(
         command,
@@ -123,7 +129,7 @@ def _check(python: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     if done.stdout.strip() != REFERENCE_VERSION:

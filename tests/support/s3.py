@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.support.scale import scaled
+
 REGION = "us-east-1"
-_START_SECONDS = 60.0
+_START_SECONDS = scaled(60.0)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _answers(process: subprocess.Popen[bytes], log: Path, port: int) -> bool:
     while time.monotonic() < deadline and process.poll() is None:
         # It says so when the bucket is there too, which the open port does not.
         if b"All enabled components are running" in log.read_bytes():
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(5))
             with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
                 connection.request("GET", "/")
                 # Nobody may list buckets without a signature.
@@ -176,8 +178,8 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(10)
+            process.wait(scaled(10))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(scaled(10))
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.support.scale import scaled
+
 _ALLOWED = {"user", "database", "client_encoding", "application_name"}
 _CANCEL, _TLS = 80877102, 80877103
 
@@ -111,7 +113,7 @@ class TransactionPooler:
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            await asyncio.wait(self._tasks, timeout=scaled(10))
         for _, writer in self._idle:
             writer.close()
             with suppress(ConnectionError):

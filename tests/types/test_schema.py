@@ -42,9 +42,12 @@ RELAXED: dict[tuple[str, str], str] = {
 OPTIONAL = {("ThreadItemDoneEvent", "item"), ("ThreadItemUpdatedEvent", "update")}
 ADDED: dict[tuple[str, str], str] = {
     ("ErrorEvent", "reason"): "null | string = None",
+    ("ThreadListParams", "capabilities"): "boolean | null = None",
     ("Thread", "updated_at"): "null | string:date-time = None",
     ("ThreadItemDoneEvent", "id"): "null | string = None",
+    ("ThreadItemDoneEvent", "added_id"): "null | string = None",
     ("ThreadItemReplacedEvent", "id"): "null | string = None",
+    ("ThreadItemReplacedEvent", "added_id"): "null | string = None",
     ("ThreadItemUpdatedEvent", "delta"): "TextDelta | null = None",
 }
 ADDED_DEFINITIONS = {

@@ -16,6 +16,7 @@ from chatkit.server import StreamingResult
 from chatkit.store import MemoryStore
 from chatkit.types import ThreadItem, ThreadStreamEvent, UserMessageTagContent, to_wire
 from tests.stateful.plain_store import PlainStore
+from tests.support.scale import scaled
 from tests.typing import events, items, servers
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def test_the_files_type_check() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=scaled(110),
         check=False,
     )
     report = json.loads(done.stdout)

@@ -99,10 +99,6 @@ def malformed() -> list[Bad]:
         "form encoding": b"type=threads.list&params=",
         "raw NUL": b'{"type":"threads.list\x00","params":{}}',
         "NUL between": b'{"type":"threads.list",\x00"params":{}}',
-        "lone surrogate": raw(
-            '{"type":"threads.create","params":{"input":{"content":[{"type":"input_text","text":"\\ud800"}]}}}'
-        ),
-        "lone low surrogate in an id": raw('{"type":"threads.get_by_id","params":{"thread_id":"\\udc00"}}'),
         "array": [ask("threads.list")],
         "null": None,
         "number": 7,
@@ -236,7 +232,103 @@ def invalid() -> list[Bad]:
         bodies[f"{kind}: number as cursor"] = ask(kind, **params, after=1)
     for number in ("9" * 4000, "1e400", "-1e400", "NaN", "Infinity"):
         bodies[f"limit {number[:12]}"] = raw('{"type":"threads.list","params":{"limit":' + number + "}}")
+    bodies |= too_long()
     return [Bad(name, body, 422, "invalid_request") for name, body in bodies.items()]
+
+
+def too_long() -> dict[str, Any]:
+    name, text, payload = "n" * 256, "t" * (256 * 1024 + 1), {"a": "p" * 64 * 1024}
+    tag = {"type": "input_tag", "id": "t", "text": "Tag", "data": {}}
+    deep = json.loads("[" * 101 + "]" * 101)
+    infinite = b'{"type":"threads.add_client_tool_output","params":{"thread_id":"thr_thread","result":[%b]}}'
+    values = {
+        "id of a thread": ask("threads.get_by_id", thread_id=name),
+        "id of an item": ask("threads.retry_after_item", thread_id="$thread", item_id=name),
+        "id of an attachment": ask("attachments.delete", attachment_id=name),
+        "id of a message's attachment": ask("threads.create", input=say(attachments=[name])),
+        "id of a turn": ask("turns.stop", thread_id="$thread", turn_id=name),
+        "cursor": ask("threads.list", after="c" * 4097),
+        "cursor of items": ask("items.list", thread_id="$thread", after="c" * 4097),
+        "title": ask("threads.update", thread_id="$thread", title="t" * 1001),
+        "name of a file": ask("attachments.create", name=name, size=1, mime_type="text/plain"),
+        "type of a file": ask("attachments.create", name="a", size=1, mime_type=name),
+        "size of a file": ask("attachments.create", name="a", size=2**53, mime_type="text/plain"),
+        "type of a recording": ask("input.transcribe", audio_base64="AAAA", mime_type=name),
+        "text": ask("threads.create", input=say(text)),
+        "texts together": ask(
+            "threads.create",
+            input=say(content=[{"type": "input_text", "text": text[: len(text) // 2 + 1]}] * 2),
+        ),
+        "quoted text": ask("threads.create", input=say(quoted_text=text)),
+        "list of texts": ask("threads.create", input=say(content=say()["content"] * 1001)),
+        "list of attachments": ask("threads.create", input=say(attachments=["$file"] * 1001)),
+        "list of items": ask(
+            "items.feedback", thread_id="$thread", item_ids=["$answer"] * 1001, kind="positive"
+        ),
+        "id of a tag": ask("threads.create", input=say(content=[{**tag, "id": name}])),
+        "text of a tag": ask("threads.create", input=say(content=[{**tag, "text": "t" * 1001}])),
+        "group of a tag": ask("threads.create", input=say(content=[{**tag, "group": name}])),
+        "data of a tag": ask("threads.create", input=say(content=[{**tag, "data": payload}])),
+        "tool": ask("threads.create", input=say(inference_options={"tool_choice": {"id": name}})),
+        "model": ask("threads.create", input=say(inference_options={"model": name})),
+        "metadata": {**ask("threads.list"), "metadata": payload},
+        "type of an action": ask("threads.custom_action", thread_id="$thread", action={"type": name}),
+        "payload": ask("threads.custom_action", thread_id="$thread", action={**ACTION, "payload": payload}),
+        "payload of a sync action": ask(
+            "threads.sync_custom_action", thread_id="$thread", action={**ACTION, "payload": payload}
+        ),
+        "answer": ask(
+            "threads.add_structured_input",
+            thread_id="$thread",
+            item_id="$form",
+            input={"answers": {"q": {"values": [text]}}},
+        ),
+        "list of answers": ask(
+            "threads.add_structured_input",
+            thread_id="$thread",
+            item_id="$form",
+            input={"answers": {"q": {"values": ["a"] * 1001}}},
+        ),
+        "map of answers": ask(
+            "threads.add_structured_input",
+            thread_id="$thread",
+            item_id="$form",
+            input={"answers": {f"q{number}": {} for number in range(1001)}},
+        ),
+        "id of a question": ask(
+            "threads.add_structured_input",
+            thread_id="$thread",
+            item_id="$form",
+            input={"answers": {name: {}}},
+        ),
+        "nesting of a tool's result": ask("threads.add_client_tool_output", thread_id="$thread", result=deep),
+        "nesting of a payload": ask(
+            "threads.custom_action", thread_id="$thread", action={**ACTION, "payload": deep}
+        ),
+        "nesting of metadata": {**ask("threads.list"), "metadata": {"a": deep}},
+        "number": infinite % b"1e999",
+        "negative number": infinite % b"-1e999",
+        "number that is none": infinite % b"NaN",
+        "infinite number": infinite % b"Infinity",
+    }
+    return {f"too long: {what}": body for what, body in values.items()}
+
+
+def too_many_values() -> list[Bad]:
+    bodies = {
+        "contents": b'{"type":"threads.create","params":{"input":{"content":[' + b"1," * 500_000 + b"1]}}}",
+        "objects": b'{"type":"threads.create","params":{"input":{"content":[' + b"{}," * 300_000 + b"{}]}}}",
+        "texts": b'{"type":"threads.create","params":{"input":{"attachments":['
+        + b'"",' * 300_000
+        + b'""]}}}',
+        "keys": b'{"type":"threads.list","params":{' + b'"a":1,' * 150_000 + b'"a":1}}',
+        "metadata": b'{"type":"threads.list","params":{},"metadata":{"a":[' + b"0," * 400_000 + b"0]}}",
+        "results": b'{"type":"threads.add_client_tool_output","params":{"result":['
+        + b"[]," * 300_000
+        + b"0]}}",
+        "unknown fields": b'{"type":"threads.list","params":{},"more":[' + b"null," * 150_000 + b"null]}",
+    }
+    return [Bad(f"too many: {what}", body, 413, "request_too_large") for what, body in bodies.items()]
 
 
 def on_thread(thread: str, **items: str) -> dict[str, dict[str, Any]]:
@@ -281,6 +373,21 @@ def missing() -> list[Bad]:
         bodies[f"another owner's thread: {name}"] = request
     for name, request in on_thread("thr_\x00\x1f'; DROP TABLE threads; --").items():
         bodies[f"odd thread id: {name}"] = request
+    bodies["lone surrogate in an id"] = raw('{"type":"threads.get_by_id","params":{"thread_id":"\\ud800"}}')
+    bodies["lone low surrogate in an id"] = raw(
+        '{"type":"threads.get_by_id","params":{"thread_id":"\\udc00"}}'
+    )
+    bodies |= {
+        "NUL as cursor of threads": ask("threads.list", after="thr_\0"),
+        "NUL as cursor of items": ask("items.list", thread_id="$thread", after="itm_\0"),
+        "NUL in an item to retry": ask("threads.retry_after_item", thread_id="$thread", item_id="itm_\0"),
+        "NUL in items": ask("items.feedback", thread_id="$thread", item_ids=["itm_\0"], kind="positive"),
+        "NUL in a form": ask("threads.add_structured_input", thread_id="$thread", item_id="\0", input={}),
+        "NUL in a widget": ask("threads.custom_action", thread_id="$thread", item_id="\0", action=ACTION),
+        "NUL in an attachment": ask("attachments.delete", attachment_id="atc_\0"),
+        "NUL in a message's attachment": ask("threads.create", input=say(attachments=["\0"])),
+        "NUL in a turn": ask("turns.stop", thread_id="$thread", turn_id="\0"),
+    }
     for whose, item in {
         "unknown": "itm_unknown",
         "another owner's": "$bob_question",
@@ -363,13 +470,13 @@ def at_the_door() -> list[Bad]:
     ]  # fmt: skip
 
 
-TABLE = [*malformed(), *invalid(), *missing(), *conflicts(), *at_the_door()]
+TABLE = [*malformed(), *invalid(), *too_many_values(), *missing(), *conflicts(), *at_the_door()]
 
 
-async def seed(store: Store[Any]) -> dict[str, str]:
-    """Stores the things that the table names, and returns their ids by name."""
+async def seed(store: Store[Any], owners: tuple[str, str] = ("alice", "bob")) -> dict[str, str]:
+    """Stores the things that the table names for two owners, and returns their ids by name."""
     ids: dict[str, str] = {}
-    for owner, prefix in (("alice", ""), ("bob", "bob_")):
+    for owner, prefix in zip(owners, ("", "bob_"), strict=True):
         context = {"user_id": owner}
 
         async def thread(

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,7 +24,9 @@ from chatkit.errors import AuthenticationError, ConfigurationError, PermissionDe
 from chatkit.sse import SSEDecoder
 from chatkit.store import MemoryStore
 from chatkit.web import create_app, server_lifespan, single_user
+from chatkit.web.fastapi import chatkit_router
 from tests.support.live_server import LiveServer, live_server
+from tests.support.scale import scaled
 from tests.web.sample import JSON, SampleServer, message
 
 
@@ -53,7 +56,7 @@ def live() -> Iterator[LiveServer]:
 
 @pytest.fixture
 def client(live: LiveServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=live.url, timeout=10) as client:
+    with httpx2.Client(base_url=live.url, timeout=scaled(10)) as client:
         yield client
 
 
@@ -158,11 +161,31 @@ def test_answers_and_errors_can_be_read_by_allowed_origins_only(client: httpx2.C
 
 
 def test_any_origin_may_be_allowed_but_gets_no_cookies() -> None:
-    app = create_app(SampleServer(MemoryStore()), context=single_user(), cors_origins="*")
+    app = create_app(SampleServer(MemoryStore()), context=lambda request: {"user_id": "a"}, cors_origins="*")
     with live_server(app) as server:
         answer = httpx2.post(f"{server.url}/chatkit", json={}, headers={"Origin": "https://any.example.com"})
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("make", [create_app, None], ids=["starlette", "fastapi"])
+def test_the_address_opened_in_a_browser_says_what_it_is(make: Any) -> None:
+    server = SampleServer(MemoryStore())
+    if make is None:
+        app: Any = FastAPI()
+        app.include_router(chatkit_router(server, context=single_user()))
+    else:
+        app = make(server, context=single_user())
+    browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+    with live_server(app) as running:
+        shown = httpx2.get(f"{running.url}/chatkit", headers={"Accept": browser})
+        assert shown.status_code == 200
+        assert "This is a ChatKit endpoint" in shown.text
+        assert shown.headers["content-security-policy"].startswith("default-src 'none'")
+        refused = httpx2.get(f"{running.url}/chatkit")
+        assert error_of(refused) == (405, "method_not_allowed")
+        assert refused.headers["allow"] == "POST"
+        assert "with POST" in refused.json()["error"]["message"]
 
 
 def test_without_origins_there_is_no_cors() -> None:
@@ -357,13 +380,13 @@ def test_a_client_that_leaves_stops_the_turn_even_behind_middleware(http: str) -
     app = create_app(
         server, context=single_user(), middleware=[Middleware(BaseHTTPMiddleware, dispatch=pass_on)]
     )
-    with live_server(app, http=http) as live, httpx2.Client(base_url=live.url, timeout=10) as client:
+    with live_server(app, http=http) as live, httpx2.Client(base_url=live.url, timeout=scaled(10)) as client:
         check_that_leaving_keeps_the_partial_text(client)
 
 
 def check_that_leaving_keeps_the_partial_text(client: httpx2.Client) -> None:
     thread_id = hold_and_leave(client)
-    # Stopping is acknowledged after the partial text is saved, whoever asked first.
+    # Stopping is acknowledged after the partial text is saved, whichever request came first.
     stop = {"type": "turns.stop", "params": {"thread_id": thread_id}}
     assert client.post("/chatkit", json=stop).is_success
     listed = client.post("/chatkit", json={"type": "items.list", "params": {"thread_id": thread_id}})
@@ -383,14 +406,27 @@ def hold_and_leave(client: httpx2.Client) -> str:
     return str(seen[0]["thread"]["id"])
 
 
+@pytest.mark.parametrize(
+    ("given", "workers"), [("3", 3), ("1", 1), ("0", 1), ("", 1), ("many", 1), ("9" * 5000, 1)]
+)
+def test_the_environment_says_how_many_workers_there_are(
+    given: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", given)
+    app = create_app(SampleServer(MemoryStore()), context=single_user())
+    if workers == 1:
+        with TestClient(app) as client:
+            assert client.get("/readyz").status_code == 200
+    else:
+        with pytest.raises(ConfigurationError, match=f"{workers} workers"), TestClient(app):
+            pass
+
+
 def test_several_workers_over_a_log_in_memory_refuse_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     app = create_app(SampleServer(MemoryStore()), context=single_user(), workers=2)
     with pytest.raises(ConfigurationError, match="stream_log="), TestClient(app):
         pass
-    detected = create_app(SampleServer(MemoryStore()), context=single_user())
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    with pytest.raises(ConfigurationError, match="3 workers"), TestClient(detected):
-        pass
     said = create_app(SampleServer(MemoryStore()), context=single_user(), workers=1)
     with TestClient(said) as client:
         assert client.get("/readyz").status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from chatkit.types import Attachment, AttachmentCreateParams, FileAttachment
 from chatkit.web import create_app, install_error_handlers, server_lifespan
 from chatkit.web.fastapi import chatkit_router
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 from tests.web.bad_requests import SIZE_LIMIT, TABLE, Bad, seed
 from tests.web.hand_written import make_app
 from tests.web.sample import JSON, SampleServer, message
@@ -86,7 +88,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     server = SampleServer(SQLiteStore(str(database)), Files())
     with ExitStack() as stack:
         live = stack.enter_context(live_server(applications(server)[request.param]))
-        client = stack.enter_context(httpx2.Client(base_url=live.url, timeout=20))
+        client = stack.enter_context(httpx2.Client(base_url=live.url, timeout=scaled(20)))
         target = Target(client, database, ids)
         body = {**message("hello", thread_id=ids["bob_thread"]), "metadata": {"resumable": True}}
         sent = SSEDecoder().feed(target.post(json.dumps(body).encode(), {"x-user-id": "bob"}).content)
@@ -122,7 +124,10 @@ def test_a_bad_request_is_refused_and_changes_nothing(
         # The endpoint reads any body; what is wrong with this one is found by process(), if anything is.
         return
     before = target.dump()
+    begun = time.perf_counter()
     answer = target.post(bad.content(target.ids), bad.headers or {})
+    # Some of these took seconds, in which nobody else was served.
+    assert time.perf_counter() - begun < 1
     assert (answer.status_code, answer.json()["error"]["code"]) == (bad.status, bad.code), answer.text
     assert set(answer.json()) == {"error"}
     assert set(answer.json()["error"]) == {"code", "message"}

@@ -36,6 +36,7 @@ CLIENT_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.UnsupportedMediaTypeError(), 415, "unsupported_media_type"),
     (errors.InvalidRequestError("limit: must not be negative"), 422, "invalid_request"),
     (errors.RateLimitedError(), 429, "rate_limited"),
+    (errors.TooManyTurnsError(), 429, "too_many_turns"),
 ]
 SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.MissingOwnerError("secret"), 401, "owner_missing"),
@@ -46,6 +47,7 @@ SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.StoreError("secret"), 500, "store_error"),
     (errors.StaleTurnError("secret"), 500, "stale_turn"),
     (errors.ConfigurationError("secret"), 500, "configuration_error"),
+    (errors.InvalidResultError("secret"), 500, "invalid_result"),
     (errors.StreamError(errors.ErrorCode.STREAM_ERROR), 500, "stream.error"),
 ]
 

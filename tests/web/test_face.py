@@ -9,6 +9,7 @@ import pytest
 
 import chatkit.web
 import chatkit.web.fastapi
+from tests.support.scale import scaled
 
 # Makes packages as good as not installed.
 WITHOUT = """
@@ -26,7 +27,7 @@ sys.meta_path.insert(0, Missing())
 def run(code: str, *, missing: tuple[str, ...] = ()) -> str:
     program = WITHOUT.format(missing=missing) + code
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=scaled(60), check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -18,6 +18,7 @@ from chatkit.types import AudioInput, TranscriptionResult
 from chatkit.web import install_error_handlers, server_lifespan, single_user
 from chatkit.web.fastapi import chatkit_router
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 from tests.web import hand_written
 from tests.web.sample import JSON, SampleServer, message
 from tests.web.test_app import Recorder, check_that_leaving_keeps_the_partial_text, error_of, events
@@ -44,7 +45,7 @@ async def member(name: Annotated[str, Depends(token)], room: int = 1) -> Member:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[httpx2.Client]:
-    with live_server(app) as server, httpx2.Client(base_url=server.url, timeout=10) as client:
+    with live_server(app) as server, httpx2.Client(base_url=server.url, timeout=scaled(10)) as client:
         yield client
 
 

@@ -1,19 +1,29 @@
-"""Requests with something exchanged at random: whatever comes in, the answer is never an internal error."""
+"""Requests with something exchanged at random: whatever comes in, the answer is never an internal error.
+
+``scripts/bench fuzz`` sends many more than the tests do.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import httpx2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
 from chatkit.store import MemoryStore
+from chatkit.types import ChatKitReq
 from chatkit.web import create_app
+from tests.support.scale import examples
 from tests.web.bad_requests import ACTION, ask, on_thread, say, seed
+from tests.web.fuzz_requests import VALID as OF_ALL_TYPES
+from tests.web.fuzz_requests import Fuzzer
+from tests.web.fuzz_run import run
 from tests.web.sample import JSON, SampleServer
 
 VALUES = st.recursive(
@@ -97,8 +107,31 @@ async def answer(bodies: list[bytes]) -> list[int]:
     return statuses
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(nearly_valid() | damaged(), min_size=1, max_size=8))
 def test_no_request_is_an_internal_error(bodies: list[bytes]) -> None:
     statuses = asyncio.run(answer(bodies))
     assert set(statuses) <= {200, 400, 404, 409, 422, 501}, list(zip(statuses, bodies, strict=True))
+
+
+def test_the_fuzz_knows_every_type_of_request_and_is_the_same_for_the_same_seed() -> None:
+    types = {kind.model_fields["type"].default for kind in get_args(get_args(ChatKitReq)[0])}
+    assert {request["type"] for request in OF_ALL_TYPES} == types
+    first, second = Fuzzer(7), Fuzzer(7)
+    assert [first.next() for _ in range(50)] == [second.next() for _ in range(50)]
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_mutated_requests_over_http(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    database = (
+        request.getfixturevalue("postgres_database") if store == "postgres" else str(tmp_path / "chat.db")
+    )
+    report = run(database, tmp_path, requests=examples(400), seed=20_260_101, large=0.02)
+    held = f"The loop was held for {report.held * 1000:.1f} ms at most: {report.worst[0]}"
+    print(held)  # noqa: T201 -- the figure of the run
+    assert report.faults == []
+    served = {kind for kind, refused in report.types if not refused}
+    assert len(served) >= 12
+    # 50 ms is the goal on an idle machine, which `scripts/bench fuzz` checks.
+    assert report.held < 0.25, held
+    assert report.growth < 64 * 1024 * 1024

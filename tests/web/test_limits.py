@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 
 from chatkit.errors import RequestTooLargeError, UnsupportedMediaTypeError
-from chatkit.web.limits import check_media_type, read_body
+from chatkit.limits import Limits
+from chatkit.store import MemoryStore
+from chatkit.web import create_app
+from chatkit.web.endpoint import check_media_type, read_body
+from tests.web.sample import JSON, SampleServer
 
 
 def make_request(
@@ -108,3 +114,34 @@ async def test_a_body_that_was_read_before_is_measured() -> None:
 async def test_a_client_that_leaves_is_told_apart() -> None:
     with pytest.raises(ClientDisconnect):
         await read_body(make_request([b"{"], cut_off=True), 10)
+
+
+def sized(kind: str, size: int) -> bytes:
+    params = {"audio_base64": "A" * size, "mime_type": "audio/ogg"} if kind == "input.transcribe" else {}
+    return json.dumps({"type": kind, "params": params, "more": "x" * (0 if params else size)}).encode()
+
+
+@pytest.mark.parametrize(
+    ("options", "limits", "kind", "size", "status"),
+    [
+        ({}, None, "threads.list", 1_900_000, 200),
+        ({}, None, "threads.list", 2_200_000, 413),
+        ({}, None, "input.transcribe", 3_000_000, 501),
+        ({}, None, "input.transcribe", 27_000_000, 413),
+        ({"max_body_bytes": 4_000_000}, None, "threads.list", 3_900_000, 200),
+        ({"max_body_bytes": 4_000_000}, Limits(body_bytes=100), "threads.list", 3_900_000, 200),
+        ({"max_body_bytes": 4_000_000}, None, "input.transcribe", 4_100_000, 413),
+        ({"max_body_bytes": 1_000}, None, "threads.list", 1_100, 413),
+        ({}, Limits(body_bytes=1_000), "threads.list", 1_100, 413),
+        ({}, Limits(body_bytes=1_000), "input.transcribe", 1_100, 501),
+        ({}, Limits(transcribe_bytes=1_000), "input.transcribe", 2_100_000, 413),
+    ],
+)
+async def test_bytes_of_a_body_by_the_option_and_by_the_servers_limits(
+    options: dict[str, Any], limits: Limits | None, kind: str, size: int, status: int
+) -> None:
+    server = SampleServer(MemoryStore(), limits=limits)
+    app = create_app(server, context=lambda request: {"user_id": "alice"}, **options)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.post("/chatkit", content=sized(kind, size), headers=JSON)
+    assert answer.status_code == status, answer.text

@@ -9,8 +9,8 @@ import pytest
 
 from chatkit.errors import StoreUnavailableError
 from chatkit.store import MemoryStore
-from chatkit.web import create_app, lifecycle, outages, single_user
-from chatkit.web.outages import Outage
+from chatkit.web import create_app, errors, lifecycle, single_user
+from chatkit.web.errors import Outage
 from tests.support.live_server import live_server
 from tests.web.sample import SampleServer
 
@@ -31,7 +31,7 @@ def away() -> StoreUnavailableError:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(outages.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(errors.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -39,13 +39,13 @@ def test_an_outage_is_told_at_its_beginning_and_its_end(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     search = Outage("It fails", "It works again.")
-    search.is_over()
+    search.recovered()
     for _ in range(29):
-        search.goes_on(away())
+        search.failed(away())
         clock[0] += 2
     for _ in range(2):
-        search.is_over()
-    search.goes_on(away())
+        search.recovered()
+    search.failed(away())
     one = "It fails: The server db:5432 cannot be reached: check that it runs."
     assert caplog.messages == [one, "It works again.", one]
     assert "Traceback" not in caplog.text
@@ -55,7 +55,7 @@ def test_an_outage_is_told_at_its_beginning_and_its_end(
 def test_a_long_outage_is_told_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
     search = Outage("It fails", "It works again.")
     for _ in range(61):
-        search.goes_on(away())
+        search.failed(away())
         clock[0] += 2
     assert len(caplog.messages) == 3
 
@@ -64,8 +64,8 @@ def test_what_nobody_expects_is_told_with_its_traceback(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     search = Outage("It fails", "It works again.")
-    search.goes_on(away())
-    search.goes_on(RuntimeError("a fault of ours"))
+    search.failed(away())
+    search.failed(RuntimeError("a fault of ours"))
     assert [record.exc_info is not None for record in caplog.records] == [False, True]
     assert "RuntimeError: a fault of ours" in caplog.text
 
@@ -90,9 +90,9 @@ def test_an_application_tells_of_an_outage_in_few_lines(
     searched = []
 
     class Counted(Outage):
-        def goes_on(self, error: Exception) -> None:
+        def failed(self, error: Exception) -> None:
             searched.append(error)
-            super().goes_on(error)
+            super().failed(error)
 
     monkeypatch.setattr(lifecycle, "Outage", Counted)
     server = Away(MemoryStore())

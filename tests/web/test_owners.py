@@ -29,6 +29,7 @@ from chatkit.web import api_keys, create_app
 from chatkit.widgets import Card, Text
 from tests.server.support import added, delta, done, user_input
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 SECRET = "alice's secret"
 
@@ -146,7 +147,7 @@ async def test_no_request_of_bob_reaches_what_is_alices(make_store: Callable[[],
             headers = {"Authorization": "Bearer a-key"}
             async with client.stream("POST", "/chatkit", json=body, headers=headers) as running:
                 lines = running.aiter_lines()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(scaled(20)):
                     event_id = ""
                     while SECRET not in (line := await anext(lines)):
                         event_id = line[4:] if line.startswith("id: ") else event_id

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -13,7 +14,10 @@ from starlette.requests import ClientDisconnect
 
 from chatkit.server import StreamingResult
 from chatkit.sse import KEEP_ALIVE
+from chatkit.store import MemoryStore
 from chatkit.web import EventStreamResponse
+from tests.support.scale import scaled
+from tests.web.sample import SampleServer, message
 
 FRAMES = [b'data: {"n":%d}\n\n' % number for number in range(3)]
 
@@ -56,7 +60,7 @@ class Client:
 
     async def until(self, condition: Callable[[Client], bool]) -> None:
         async with self.sent:
-            await asyncio.wait_for(self.sent.wait_for(lambda: condition(self)), 5)
+            await asyncio.wait_for(self.sent.wait_for(lambda: condition(self)), scaled(5))
 
     @property
     def body(self) -> bytes:
@@ -67,7 +71,7 @@ class Client:
         return bool(self.messages) and self.messages[-1].get("more_body") is False
 
     async def get(self, response: EventStreamResponse) -> None:
-        await asyncio.wait_for(response(self.scope, self.receive, self.send), 10)
+        await asyncio.wait_for(response(self.scope, self.receive, self.send), scaled(10))
 
 
 class Source:
@@ -203,7 +207,7 @@ async def test_a_cancelled_request_waits_for_the_clean_up() -> None:
     task = asyncio.create_task(response(client.scope, client.receive, client.send))
     await client.until(lambda c: c.body == b"".join(FRAMES))
     task.cancel()
-    await asyncio.wait_for(source.closed.wait(), 5)
+    await asyncio.wait_for(source.closed.wait(), scaled(5))
     for _ in range(5):
         task.cancel()
         await asyncio.sleep(0)
@@ -212,6 +216,70 @@ async def test_a_cancelled_request_waits_for_the_clean_up() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert source.cleaned_up.is_set()
+
+
+async def started(
+    server: SampleServer, *, resumable: bool = False
+) -> tuple[Client, asyncio.Task[None], StreamingResult]:
+    """Returns a client that has read the beginning of an answer, and the task that sends it."""
+    request = {**message("hold"), "metadata": {"resumable": resumable}}
+    result = await server.process(json.dumps(request), {"user_id": "ada"})
+    assert isinstance(result, StreamingResult)
+    client = Client()
+    task = asyncio.create_task(EventStreamResponse(result)(client.scope, client.receive, client.send))
+    await client.until(lambda c: b'"hold"}' in c.body)
+    return client, task, result
+
+
+async def stored(store: MemoryStore[Any], result: StreamingResult) -> list[str]:
+    page = await store.load_thread_items(result.thread_id, None, 10, "asc", {"user_id": "ada"})
+    return [item.type for item in page.data]
+
+
+def last_event(client: Client) -> dict[str, Any]:
+    return json.loads(client.body.rstrip().rpartition(b"data: ")[2])
+
+
+async def test_an_answer_that_the_http_server_cuts_off_is_interrupted_and_its_client_told() -> None:
+    store: MemoryStore[Any] = MemoryStore()
+    client, task, result = await started(SampleServer(store))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert client.complete
+    assert (last_event(client)["type"], last_event(client)["reason"]) == ("error", "interrupted")
+    assert await stored(store, result) == ["user_message", "assistant_message"], "nobody stopped it"
+
+
+async def test_an_answer_that_is_cut_off_since_its_client_left_was_stopped() -> None:
+    store: MemoryStore[Any] = MemoryStore()
+    client, task, result = await started(SampleServer(store))
+    client.gone.set()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await stored(store, result) == ["user_message", "assistant_message", "sdk_hidden_context"]
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+async def test_an_answer_that_outlives_its_reader_goes_on_when_the_stream_is_cut_off(
+    resumable: bool,
+) -> None:
+    store: MemoryStore[Any] = MemoryStore()
+    server = SampleServer(store, on_disconnect="continue")
+    client, task, result = await started(server, resumable=resumable)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert client.complete
+    last = last_event(client)
+    if resumable:
+        assert last["update"]["delta"] == "hold", "it comes back for the rest"
+    else:
+        assert (last["type"], last["reason"]) == ("error", "interrupted")
+    assert await stored(store, result) == ["user_message"], "its turn runs"
+    await server.shutdown()
+    assert await stored(store, result) == ["user_message", "assistant_message"]
 
 
 async def test_silence_is_filled_with_comments() -> None:
@@ -263,13 +331,13 @@ async def test_a_comment_waits_for_nothing_that_is_on_its_way(monkeypatch: pytes
 
     response = EventStreamResponse(source.result, keep_alive=interval)
     task = asyncio.create_task(response(client.scope, client.receive, slow))
-    await asyncio.wait_for(blocked.wait(), 5)
-    await asyncio.wait_for(looked_often.wait(), 5)
+    await asyncio.wait_for(blocked.wait(), scaled(5))
+    await asyncio.wait_for(looked_often.wait(), scaled(5))
     assert entered == FRAMES[:1], "one message at a time"
     release.set()
     await client.until(lambda c: b"".join(FRAMES) in c.body.replace(KEEP_ALIVE, b""))
     client.gone.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, scaled(5))
 
 
 async def test_a_client_found_gone_by_a_comment_ends_the_stream() -> None:
@@ -299,7 +367,7 @@ async def test_a_client_that_cannot_be_watched_is_served() -> None:
     async def receive() -> dict[str, Any]:
         raise RuntimeError("called twice")
 
-    await asyncio.wait_for(EventStreamResponse(source.result)(client.scope, receive, client.send), 5)
+    await asyncio.wait_for(EventStreamResponse(source.result)(client.scope, receive, client.send), scaled(5))
     assert client.body == b"".join(FRAMES)
     assert client.complete
 

@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 
 from chatkit.web.shutdown import ShutdownHook
+from tests.support.scale import scaled
 
 
 class Process:
@@ -41,7 +42,7 @@ class Counter:
 
 
 async def after(event: asyncio.Event) -> None:
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), scaled(5))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -162,7 +163,7 @@ async def test_a_callback_that_fails_is_logged(process: Process, caplog: pytest.
     hook.install()
     signal.raise_signal(signal.SIGTERM)
     await asyncio.sleep(0)
-    await asyncio.wait_for(hook.wait(), 5)
+    await asyncio.wait_for(hook.wait(), scaled(5))
     assert hook.triggered
     assert "the store is on fire" in caplog.text
     hook.uninstall()

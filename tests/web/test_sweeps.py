@@ -1,4 +1,4 @@
-"""Orphaned files of an application that is not told of start and end: swept behind answers."""
+"""Orphaned files of an application that is not told of start and end: swept after answers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from chatkit.store import MemoryStore
 from chatkit.web import create_app, lifecycle
 from tests.files.page import PNG, Page, make_app, who
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer
 
 SECRET = "a secret of the tests"
@@ -86,7 +87,7 @@ def test_orphans_are_swept_behind_an_answer(tmp_path: Path, clock: list[float]) 
             page.new_thread(sent["id"])
             ahead, clock[0] = 90_000, 4_000
             page.ask("threads.list")
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + scaled(10)
             while len(list(tmp_path.glob("files/*/*"))) > 1:
                 assert time.monotonic() < deadline
     assert asyncio.run(files.read(sent["id"])) == PNG
@@ -151,7 +152,7 @@ def test_a_sweep_does_not_delay_its_answer(mounted: Starlette, files: Swept) -> 
         page = Page(server.url, "alice", "/in/chatkit")
         with page.client:
             assert page.ask("threads.list").status_code == 200
-            assert files.begun.wait(10)
+            assert files.begun.wait(scaled(10))
             assert page.ask("threads.list").status_code == 200
             assert (files.sweeps, files.ended) == (1, 0)
             # What the server does at its end.
@@ -192,6 +193,6 @@ def test_a_process_that_is_asked_to_end_does_not_wait_for_a_sweep(tmp_path: Path
                 assert page.ask("threads.list").status_code == 200
                 assert process.stdout.readline() == "held\n"
                 process.send_signal(signal.SIGTERM)
-                process.wait(15)
+                process.wait(scaled(15))
         finally:
             process.kill()

@@ -22,6 +22,7 @@ from chatkit.sse import SSEDecoder
 from chatkit.store import MemoryStore, SQLiteStore
 from chatkit.web import lifecycle
 from tests.support.live_server import ServerProcess, server_process
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer, message
 
 PATH = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -88,7 +89,7 @@ class OpenStream:
 
 
 def open_streams(stack: ExitStack, url: str, count: int) -> list[OpenStream]:
-    client = stack.enter_context(httpx2.Client(base_url=url, timeout=10))
+    client = stack.enter_context(httpx2.Client(base_url=url, timeout=scaled(10)))
     responses = [
         stack.enter_context(client.stream("POST", "/chatkit", json=message("hold"))) for _ in range(count)
     ]
@@ -98,7 +99,7 @@ def open_streams(stack: ExitStack, url: str, count: int) -> list[OpenStream]:
 async def check_end(streams: list[OpenStream], running: ServerProcess, folder: Path, sent_at: float) -> None:
     for stream in streams:
         stream.read_to_the_end()
-    running.process.wait(10)
+    running.process.wait(scaled(10))
     assert time.monotonic() - sent_at < 3
     store: SQLiteStore[Any] = SQLiteStore(str(folder / "chat.db"), owner=lambda context: "local")
     for stream in streams:
@@ -128,7 +129,7 @@ def test_a_locked_database_does_not_hold_the_process(tmp_path: Path) -> None:
         running.terminate()
         for stream in streams:
             stream.read_to_the_end()
-        running.process.wait(40)
+        running.process.wait(scaled(40))
         assert time.monotonic() - sent_at < 3
         for stream in streams:
             assert stream.events[-1]["type"] == "error"
@@ -153,7 +154,7 @@ async def test_a_store_that_does_not_close_does_not_hold_the_application(
 ) -> None:
     monkeypatch.setattr(lifecycle, "_CLOSE_SECONDS", 0.05)
     store = StuckStore()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         async with lifecycle.Lifecycle(SampleServer(store), workers=1).lifespan(None):
             pass
         await asyncio.sleep(0)
@@ -241,7 +242,7 @@ def test_a_client_that_does_not_read_holds_the_process_no_longer_than_the_server
             assert connection.recv(12) == b"HTTP/1.1 200"
             sent_at = time.monotonic()
             running.terminate()
-            running.process.wait(10)
+            running.process.wait(scaled(10))
             assert time.monotonic() - sent_at < 3
         assert "Application shutdown complete" in running.log
 
@@ -250,7 +251,7 @@ def test_a_process_that_ends_takes_no_new_messages(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     with (
         server_process("slow:app", folder=tmp_path, environment={"PYTHONPATH": PATH}) as running,
-        httpx2.Client(base_url=running.url, timeout=10) as client,
+        httpx2.Client(base_url=running.url, timeout=scaled(10)) as client,
     ):
         assert client.get("/readyz").status_code == 200
         assert client.post("/signal").status_code == 200
@@ -290,19 +291,12 @@ app = create_app(
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "environment"), [(["--workers", "2"], {}), ([], {"WEB_CONCURRENCY": "2"})]
-)
-def test_workers_that_cannot_share_turns_refuse_to_start(
-    options: list[str], environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_workers_that_cannot_share_turns_refuse_to_start(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
-    environment = {**environment, "PYTHONPATH": PATH}
-    with server_process(
-        "slow:app", *options, folder=tmp_path, environment=environment, wait=False
-    ) as running:
-        running.wait_for("stream_log=", timeout=30)
-        running.process.wait(20)
+    environment = {"WEB_CONCURRENCY": "2", "PYTHONPATH": PATH}
+    with server_process("slow:app", folder=tmp_path, environment=environment, wait=False) as running:
+        running.wait_for("stream_log=", timeout=scaled(30))
+        running.process.wait(scaled(20))
         assert "Application startup complete" not in running.log
 
 
@@ -343,7 +337,7 @@ class Draining:
         self.running = stack.enter_context(
             server_process("draining:app", folder=folder, environment={"PYTHONPATH": PATH})
         )
-        client = stack.enter_context(httpx2.Client(base_url=self.running.url, timeout=10))
+        client = stack.enter_context(httpx2.Client(base_url=self.running.url, timeout=scaled(10)))
         response = stack.enter_context(client.stream("POST", "/chatkit", json=message("hello")))
         self.stream = OpenStream(response, until="hello")
         self.running.terminate()
@@ -352,7 +346,7 @@ class Draining:
     def end(self) -> list[dict[str, Any]]:
         """Returns the events of the stream, when the process is gone."""
         self.stream.read_to_the_end()
-        self.running.process.wait(10)
+        self.running.process.wait(scaled(10))
         assert "Traceback" not in self.running.log
         return self.stream.events
 
@@ -395,7 +389,9 @@ class Raw:
 
     def __init__(self, stack: ExitStack, url: str) -> None:
         parts = httpx2.URL(url)
-        self.socket = stack.enter_context(socket.create_connection((parts.host, parts.port or 0), timeout=10))
+        self.socket = stack.enter_context(
+            socket.create_connection((parts.host, parts.port or 0), timeout=scaled(10))
+        )
         self.file = stack.enter_context(self.socket.makefile("rb"))
 
     def send(self, method: str, path: str, body: bytes = b"", *, keep_back: int = 0) -> bytes:
@@ -422,7 +418,7 @@ def test_connections_that_are_kept_hear_at_once_that_the_process_ends(tmp_path: 
         running = stack.enter_context(
             server_process("draining:app", *PURE_PYTHON, folder=tmp_path, environment={"PYTHONPATH": PATH})
         )
-        client = stack.enter_context(httpx2.Client(base_url=running.url, timeout=10))
+        client = stack.enter_context(httpx2.Client(base_url=running.url, timeout=scaled(10)))
         response = stack.enter_context(client.stream("POST", "/chatkit", json=message("hello")))
         stream = OpenStream(response, until="hello")
         prober, sender = Raw(stack, running.url), Raw(stack, running.url)
@@ -445,7 +441,7 @@ def test_connections_that_are_kept_hear_at_once_that_the_process_ends(tmp_path: 
             assert httpx2.get(f"{running.url}/readyz").status_code == 503
         running.terminate(signal.SIGUSR1)
         stream.read_to_the_end()
-        running.process.wait(10)
+        running.process.wait(scaled(10))
     assert stream.events[-1]["item"]["content"][0]["text"] == "You said hello"
 
 

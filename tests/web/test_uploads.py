@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -25,6 +26,7 @@ from chatkit.types import AttachmentCreateParams
 from chatkit.web import Uploads, create_app
 from tests.files.page import HTML, PNG, Page, error_of, make_app, pages, who
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer
 
 LIMIT = 1_000_000
@@ -58,7 +60,7 @@ def left_over(files: LocalFileStore) -> list[Path]:
 
 
 def until_nothing_is_left(files: LocalFileStore) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + scaled(10)
     while left_over(files):
         assert time.monotonic() < deadline, left_over(files)
 
@@ -188,7 +190,7 @@ def test_bytes_are_counted_as_they_arrive(alice: Page, files: LocalFileStore, fo
         answer = client.recv(65536)
         answered.set()
         client.shutdown(socket.SHUT_RDWR)
-        sender.join(10)
+        sender.join(scaled(10))
         assert not sender.is_alive()
     assert answer.startswith(b"HTTP/1.1 413 ")
     until_nothing_is_left(files)
@@ -208,7 +210,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(alice: Page, files: LocalFileS
     with connect(url) as client:
         client.sendall(head_of("PUT", url, {"Content-Type": "image/png", "Content-Length": str(len(PNG))}))
         client.sendall(PNG[:50])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + scaled(10)
         while not left_over(files):
             assert time.monotonic() < deadline
     until_nothing_is_left(files)
@@ -227,7 +229,7 @@ def test_of_uploads_at_the_same_time_one_wins(alice: Page, files: LocalFileStore
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(scaled(20))
         assert sorted(answers) == [200, 409, 409, 409]
         assert httpx2.get(made["preview_url"]).content == PNG
     until_nothing_is_left(files)
@@ -244,7 +246,7 @@ def test_orphans_are_swept_when_the_application_starts(
         alice.new_thread(sent["id"])
     ahead = 90_000
     with caplog.at_level("INFO", "chatkit.web"), pages(make_app(server)) as (alice, _):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + scaled(10)
         while not any("Deleted 1 files" in entry.message for entry in caplog.records):
             assert time.monotonic() < deadline
     assert asyncio.run(files.read(sent["id"])) == PNG
@@ -350,7 +352,9 @@ async def test_a_file_whose_record_cannot_be_saved_is_deleted(tmp_path: Path) ->
     with pytest.raises(OSError, match="no space"):
         await SampleServer(Full(), files).upload_attachment(params, source, {"user_id": "alice"})
     assert list((tmp_path / "files").rglob("data")) == []
-    assert list((tmp_path / "files" / "pending").iterdir()) == []
+    # Only the note that nothing may be uploaded under its id any more.
+    notes = [json.loads(path.read_text()) for path in (tmp_path / "files" / "pending").iterdir()]
+    assert [note["deleted"] for note in notes] == [True]
 
 
 def test_metadata_of_a_link_is_what_was_announced(files: LocalFileStore) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from chatkit.types import WidgetItem
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import scaled
 from tests.widgets import component_cases
 
 
@@ -23,7 +24,7 @@ def theirs() -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=scaled(100),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from chatkit import widgets
 from chatkit.types import WidgetItem
 from chatkit.widgets import BasicRoot, Card, DynamicWidgetComponent, DynamicWidgetRoot, Text, WidgetRoot
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import scaled
 
 MODELS = [
     name
@@ -44,7 +45,7 @@ def test_the_same_classes_warn() -> None:
         [openai_chatkit_python(), "-W", "ignore", "-c", PROGRAM, *MODELS],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=scaled(100),
         check=True,
     )
     theirs = set(json.loads(done.stdout))

@@ -18,6 +18,7 @@ from chatkit.reduce import accumulator
 from chatkit.types import ThreadItemUpdate, WidgetItem
 from chatkit.widgets import DynamicWidgetRoot, WidgetRoot
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import examples
 from tests.widgets.diff_worker import answer
 
 WORKER = Path(__file__).with_name("diff_worker.py")
@@ -171,7 +172,10 @@ def test_what_the_other_package_loses_is_sent(ask: Ask, before: Any, after: Any)
 GROWN = text("ab", streaming=True)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(PAIRS, st.booleans())
 @example((text("a"), GROWN), False)
 @example((text("a", streaming=True), GROWN), False)

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from chatkit.errors import ChatKitError, WidgetDataError, WidgetTemplateError
 from chatkit.widgets import BasicRoot, DynamicWidgetRoot, WidgetTemplate
 from tests.support.reference_package import openai_chatkit_python
+from tests.support.scale import scaled
 
 HERE = Path(__file__).parent
 CASES = HERE / "template_cases.py"
@@ -30,7 +31,7 @@ LINE = {"id": "tea", "name": "Tea", "amount": 2, "price": 3.5}
 def answers_of(python: Path) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [python, CASES], env=environment, capture_output=True, text=True, timeout=100, check=False
+        [python, CASES], env=environment, capture_output=True, text=True, timeout=scaled(100), check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -63,8 +64,10 @@ def template(source: str, schema: Any = None, **rest: Any) -> WidgetTemplate:
     return WidgetTemplate(definition)
 
 
-def text_of(source: str, schema: Any = None) -> WidgetTemplate:
-    return template('{"type":"Card","children":[{"type":"Text","value":' + source + "}]}", schema)
+def text_of(source: str, schema: Any = None, *, validate: bool = False) -> WidgetTemplate:
+    text = '{"type":"Card","children":[{"type":"Text","value":' + source + "}]}"
+    definition = {"version": "1.0", "name": "sample", "template": text, "jsonSchema": schema or {}}
+    return WidgetTemplate(definition, validate=validate)
 
 
 VALUES = st.recursive(
@@ -83,7 +86,8 @@ def test_any_value_arrives_as_it_was_given(value: Any) -> None:
 
 def test_the_kinds_of_widgets() -> None:
     assert type(template('{"type":"Basic"}').build()) is DynamicWidgetRoot
-    assert type(template('{"type":"Basic"}').build_basic()) is BasicRoot
+    with pytest.warns(DeprecationWarning, match="build"):
+        assert type(template('{"type":"Basic"}').build_basic()) is BasicRoot
 
 
 def test_a_template_is_compiled_once() -> None:
@@ -113,7 +117,12 @@ def test_from_a_file_without_a_module(tmp_path: Path) -> None:
         "from chatkit.widgets import WidgetTemplate; print(WidgetTemplate.from_file('sample.widget').name)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     assert done.stdout == "order\n", done.stderr
 
@@ -181,7 +190,7 @@ class Point(BaseModel):
     ],
 )
 def test_data_that_fits(data: Any) -> None:
-    assert text_of('"{{ x }}"', SCHEMA).build(data).children == text_of('"1"').build().children
+    assert text_of('"{{ x }}"', SCHEMA, validate=True).build(data).children == text_of('"1"').build().children
 
 
 @pytest.mark.parametrize(
@@ -199,7 +208,7 @@ def test_data_that_fits(data: Any) -> None:
 )
 def test_data_that_does_not_fit(data: Any, told: str) -> None:
     with pytest.raises(WidgetDataError, match="widget template 'sample'") as caught:
-        text_of('"{{ x }}"', SCHEMA).build(data)
+        text_of('"{{ x }}"', SCHEMA, validate=True).build(data)
     assert told in str(caught.value)
     assert isinstance(caught.value, ValueError)
     # What the data was is not for clients.
@@ -209,28 +218,108 @@ def test_data_that_does_not_fit(data: Any, told: str) -> None:
 def test_many_problems_are_counted() -> None:
     schema = {"properties": {name: {"type": "integer"} for name in "abcdefgh"}}
     with pytest.raises(WidgetDataError, match=r"; and 3 more$"):
-        text_of("1", schema).build(dict.fromkeys("abcdefgh", "x"))
+        text_of("1", schema, validate=True).build(dict.fromkeys("abcdefgh", "x"))
 
 
-def test_the_check_can_be_switched_off() -> None:
+def test_checking_is_asked_for() -> None:
     definition = json.loads(ORDER.read_text())
     data = {"title": "Tea", "lines": [], "more": 1}
-    for checked in (WidgetTemplate(definition), WidgetTemplate.from_file(ORDER)):
+    for made in (WidgetTemplate(definition), WidgetTemplate.from_file(ORDER)):
+        assert made.build(data).type == "Card"
         with pytest.raises(WidgetDataError, match="'more' was unexpected"):
-            checked.build(data)
-    for unchecked in (
-        WidgetTemplate(definition, validate=False),
-        WidgetTemplate.from_file(ORDER, validate=False),
-    ):
-        assert unchecked.build(data).type == "Card"
+            made.build(data, validate=True)
+    for made in (WidgetTemplate(definition, validate=True), WidgetTemplate.from_file(ORDER, validate=True)):
+        assert made.build(data, validate=False).type == "Card"
+        with pytest.raises(WidgetDataError, match="'more' was unexpected"):
+            made.build(data)
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        (
+            {"properties": {"label": {"type": "string"}}, "required": ["label"]},
+            "'label' is a required property",
+        ),
+        ({"properties": {"name": {"type": "integer"}}}, "is not of type 'integer'"),
+        ({"additionalProperties": False}, "'name' was unexpected"),
+        ({"type": "nonsense"}, "is not checked"),
+        ({"$ref": "https://schemas.example/none.json"}, "is not checked"),
+    ],
+)
+def test_a_schema_that_does_not_fit_its_template_is_told_once(
+    schema: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = text_of("{{ name | tojson }}", schema)
+    for name in ("Tea", "Milk"):
+        built: Any = made.build({"name": name})
+        assert built.children[0].value == name
+    (message,) = caplog.messages
+    assert told in message
+    assert "sample" in message
+
+
+def test_a_template_may_be_compiled_already() -> None:
+    source = '{"type":"Card","children":[{"type":"Text","value":{{ x | tojson }}}]}'
+    environment = jinja2.Environment(autoescape=False)
+    for compiled in (jinja2.Template(source), environment.from_string(source), environment.parse(source)):
+        made = WidgetTemplate(definition={"version": "1.0", "name": "mine", "template": compiled})
+        built: Any = made.build({"x": "a"})
+        assert built.children[0].value == "a"
+    with pytest.raises(WidgetTemplateError, match=r"a string or a jinja2.Template, not a int") as caught:
+        WidgetTemplate({"version": "1.0", "name": "mine", "template": 1})
+    assert isinstance(caught.value, TypeError)
+
+
+EXPORTED = (
+    "{%- set _c -%}{%-for item in items -%},{{ (((INDEX + 1))) }} {{ item }}{%-endfor-%}{%- endset -%}"
+    "{{- (_c[1:] if _c and _c[0] == ',' else _c) -}}"
+)
+
+
+@pytest.mark.parametrize("name", ["index", "i", "idx", "itemIndex", "row_index"])
+def test_the_index_of_an_exported_loop(name: str) -> None:
+    made = text_of('"' + EXPORTED.replace("INDEX", name) + '"')
+    built: Any = made.build({"items": ["a", "b"]})
+    assert built.children[0].value == "1 a,2 b"
+    # What the data says goes before it.
+    built = made.build({"items": ["a", "b"], name: 6})
+    assert built.children[0].value == "7 a,7 b"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{% for r in rows %}{% for c in r %}{{ index }}{% endfor %};{% endfor %}", "01;01;"),
+        ("{% for r in rows %}{{ index }}:{% for c in r %}{{ index }}{% endfor %};{% endfor %}", "0:01;1:01;"),
+        (
+            "{% for r in rows %}{{ i }}:{% for c in r %}{{ i }}{{ j }} {% endfor %};{% endfor %}",
+            "0:00 01 ;1:10 11 ;",
+        ),
+        ("{% for r in rows %}{% if index %},{% endif %}{{ r[0] }}{% endfor %}", "a,c"),
+        ("{% for r in rows %}{%- set index = loop.index0 * 2 -%}{{ index }}{% endfor %}", "02"),
+        ("{% for index in rows %}{{ index }}{% endfor %}", "abcd"),
+        ("{% macro m(xs) %}{% for x in xs %}{{ idx }}{% endfor %}{% endmacro %}{{ m(rows) }}", "01"),
+        ("{% for r in rows %}{{ loop.index }}{% endfor %}", "12"),
+    ],
+)
+def test_names_of_indices(source: str, text: str) -> None:
+    built: Any = text_of('"' + source + '"').build({"rows": ["ab", "cd"]})
+    assert built.children[0].value == text
+
+
+@pytest.mark.parametrize("source", ["{{ index }}", "{% for r in rows %}{% endfor %}{{ i }}"])
+def test_outside_of_a_loop_there_is_no_index(source: str) -> None:
+    with pytest.raises(WidgetTemplateError, match="is undefined"):
+        text_of('"' + source + '"').build({"rows": "ab"})
 
 
 def test_schemas_that_are_none() -> None:
     with pytest.raises(WidgetTemplateError, match=r"'sample' is no valid schema: 'nonsense' is not valid"):
-        text_of("1", {"type": "nonsense"}).build()
+        text_of("1", {"type": "nonsense"}, validate=True).build()
     # Nothing is fetched from anywhere.
     with pytest.raises(WidgetTemplateError, match="cannot be checked"):
-        text_of("1", {"$ref": "https://schemas.example/none.json"}).build({})
+        text_of("1", {"$ref": "https://schemas.example/none.json"}, validate=True).build({})
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,22 @@ export interface ContentHost {
   readonly translate: Translate;
   readonly locale: string;
   readonly colorScheme: "light" | "dark";
-  /** Hosts that images may come from; null allows every https host and the page's own origin. */
+  /**
+   * Hosts besides the application's own that images may come from; null where nothing is said: then those of markdown
+   * load when they are asked for, those of widgets at once from every https host.
+   */
   readonly allowedImageDomains: readonly string[] | null;
-  /** Called for a click on a link that is no ordinary https, http or mailto address. */
-  onDeepLink(name: string, data?: Record<string, unknown>): void;
+  /** Origins of the application besides the page's own, such as that of its server. */
+  readonly origins?: readonly string[];
+  /**
+   * Called for a click on a link that is no ordinary https, http or mailto address. Returns true where the application
+   * deals with it; otherwise it is a link like others, if it leads anywhere.
+   */
+  onDeepLink(name: string, data?: Record<string, unknown>): boolean | void;
   /** Tells an application's log of something odd: unknown component, refused address. */
   onLog(name: string, data?: Record<string, unknown>): void;
+  /** Loads the view of widgets; without it, they are shown where the page has loaded it. */
+  loadWidgets?(): Promise<unknown>;
   /** Absent where the page does nothing with entities. */
   readonly entities?: EntityHost;
 }

@@ -18,7 +18,7 @@ const host: WidgetHost = {
   locale: rtl ? "ar" : "en",
   colorScheme: dark ? "dark" : "light",
   allowedImageDomains: ["example.com"],
-  onDeepLink: (name, data) => log.push(["deep", name, data]),
+  onDeepLink: (name, data) => log.push(["deep", name, data]) > 0,
   onLog: (name, data) => log.push(["log", name, data]),
   entities: { onClick: (entity) => log.push(["entity", entity]) },
   onAction: async (action, source) => {

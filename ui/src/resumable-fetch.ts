@@ -31,6 +31,7 @@ export function resumableFetch(options: ResumableFetchOptions = {}): typeof fetc
     longestPause: options.longestPause ?? 6000,
     silence: options.silence ?? 45_000,
     offlineLimit: options.offlineLimit ?? 600_000,
+    offlinePause: options.offlineLimit ?? 600_000,
   };
   const departure = new Departure();
   const streaming = new Set<string>();

@@ -50,12 +50,7 @@ Work = Callable[[Transaction], Awaitable[T]]
 
 
 class _Attempt:
-    """How far an attempt came.
-
-    Attributes:
-        connected: There was a connection.
-        committing: The commit was sent.
-    """
+    """How far an attempt came: whether there was a connection, and whether the commit was sent."""
 
     connected = False
     committing = False
@@ -66,9 +61,6 @@ class Database:
 
     Nothing is opened before the first use, which creates or migrates the schema; several processes may do so at the
     same time.
-
-    Args:
-        settings: How to connect.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -109,14 +101,11 @@ class Database:
         Args:
             work: Reads and writes, and may be called twice; must not end the transaction.
             repeatable: Whether to do it twice is the same as to do it once: then a connection that is lost during the
-                commit, when nobody can know whether it was carried out, is no reason to give up either.
+                commit, when it may have been carried out, is no reason to give up either.
 
         Raises:
-            StoreUnavailableError: As in ``read``, or the connection was lost during the commit of work that is not
-                repeatable; the message says it.
-            ConfigurationError: As in ``read``.
-            InvalidRequestError: As in ``read``.
-            StoreError: Any other failure of the database.
+            ChatKitError: As in ``read``; or ``StoreUnavailableError``, as the connection was lost during the commit of
+                work that is not repeatable.
         """
         return await self._run(work, transacted=True, patient=True, repeatable=repeatable)
 
@@ -242,7 +231,7 @@ class Database:
                 ) from error
 
     async def _mended(self, error: Exception) -> bool:
-        """Tells whether the same work may succeed now."""
+        """Returns whether the same work may succeed now."""
         if errors.is_lost(error):
             # A restart ended the others too.
             await (await self.pools.current()).expire()

@@ -46,8 +46,8 @@ _SERVER_GONE: Final = (
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tells whether the connection is of no use any more."""
-    if _is_misconfigured(error) or _is_not_storable(error) or isinstance(error, TimeoutError):
+    """Returns whether the connection is of no use any more."""
+    if isinstance(error, (TimeoutError, *_BAD_CONFIGURATION)) or _is_pooled(error) or _is_not_storable(error):
         return False
     # An InterfaceError is the driver's own: of a connection that was closed while it was used.
     return isinstance(
@@ -56,7 +56,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_absent(error: BaseException) -> bool:
-    """Tells whether there was nobody to connect to, as while a server restarts."""
+    """Returns whether there was no server to connect to, as during a restart."""
     return isinstance(
         error,
         (
@@ -69,12 +69,12 @@ def is_absent(error: BaseException) -> bool:
 
 
 def is_unmigrated(error: BaseException) -> bool:
-    """Tells whether the schema is missing: somebody put another database in the place of the one that was there."""
+    """Returns whether the schema is missing: the database was replaced by another one."""
     return isinstance(error, (driver.InvalidSchemaNameError, driver.UndefinedTableError))
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tells whether the same transaction, which was rolled back, may succeed at once."""
+    """Returns whether the same transaction, which was rolled back, may succeed at once."""
     return isinstance(
         error,
         (
@@ -95,12 +95,8 @@ def _is_not_storable(error: BaseException) -> bool:
     )
 
 
-def _is_misconfigured(error: BaseException) -> bool:
-    return isinstance(error, _BAD_CONFIGURATION) or _is_pooled(error)
-
-
 def _is_pooled(error: BaseException) -> bool:
-    """Tells whether a pooler does not give the sessions that the settings count on."""
+    """Returns whether a pooler does not give the sessions that the settings count on."""
     return isinstance(error, _SESSION_LOST) or (
         isinstance(error, driver.ProtocolViolationError) and "startup parameter" in str(error)
     )
@@ -137,7 +133,7 @@ def translated(error: Exception, place: str, *, committing: bool, limit: float |
     Args:
         error: What the driver raised.
         place: The database, for the message.
-        committing: Whether the commit had been sent, so that nobody knows whether it was carried out.
+        committing: Whether the commit had been sent, so that it may have been carried out.
         limit: The statement timeout in seconds.
     """
     name = f"The PostgreSQL database {place}"

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- published without
 
-__all__ = ["Connection", "Pools", "Settings"]
+__all__ = ["Connection", "Pools", "Settings", "connect", "wait_given_up"]
 
 Connection = Any
 """A connection of asyncpg, which has no published types."""
@@ -21,25 +21,17 @@ Connection = Any
 _CLOSE_SECONDS: Final = 10.0
 """How long a pool that is closed waits for transactions that still run."""
 
+_GIVEN_UP_SECONDS: Final = 1.0
+"""How long what is closed waits for connections that are being made for callers that were cancelled."""
+_given_up: set[asyncio.Task[Connection]] = set()
+
 _NETWORK_SECONDS: Final = 5.0
 """How much later than the server the client itself gives up, for a server that is not heard of any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to connect.
-
-    Attributes:
-        connection_string: As for libpq, ``postgresql://user:password@host:port/database?sslmode=...``.
-        max_connections: Connections that one event loop of one process may hold.
-        idle_timeout: Seconds after which an unused connection is closed.
-        acquire_timeout: Seconds to wait for a connection while all are in use.
-        connect_timeout: Seconds that connecting may take.
-        reconnect_timeout: Seconds to wait for a server that was there and restarts.
-        statement_timeout: Seconds that a statement may take, waiting for locks included; None for no limit.
-        statement_cache_size: Prepared statements kept per connection; 0 uses none and no other state of a session
-            either, as PgBouncer needs it in transaction mode.
-    """
+    """How to connect; :class:`chatkit.store.PostgresStore` explains each setting."""
 
     connection_string: str
     max_connections: int = 10
@@ -65,6 +57,35 @@ class Settings:
         return {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
 
 
+async def connect(*arguments: Any, **options: Any) -> Connection:
+    """Opens a connection as ``asyncpg.connect`` does.
+
+    The driver leaves things behind where it is cancelled while it connects: an open connection, or a failed future
+    that nothing asks for. So it goes on when the caller is cancelled, and its connection is ended once there is one.
+    """
+    opening = asyncio.create_task(cast("Any", asyncpg).connect(*arguments, **options))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        _given_up.add(opening)
+        opening.add_done_callback(_end)
+        raise
+
+
+def _end(opening: asyncio.Task[Connection]) -> None:
+    _given_up.discard(opening)
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
+
+
+async def wait_given_up() -> None:
+    """Waits a moment for the connections of this event loop that are being made for callers that were cancelled."""
+    loop = asyncio.get_running_loop()
+    mine = {opening for opening in list(_given_up) if opening.get_loop() is loop}
+    if mine:
+        await asyncio.wait(mine, timeout=_GIVEN_UP_SECONDS)
+
+
 class _LoopPool:
     """The pool of one event loop."""
 
@@ -85,6 +106,7 @@ class _LoopPool:
             command_timeout=None if limit is None else limit + _NETWORK_SECONDS,
             statement_cache_size=settings.statement_cache_size,
             server_settings=None if settings.stateless else settings.limits,
+            connect=connect,
             init=self._remember,
             reset=_keep_as_it_is,
         )
@@ -104,6 +126,7 @@ class _LoopPool:
         finally:
             # What a transaction still held after that time, or the cancelled caller left.
             self._pool.terminate()
+            await wait_given_up()
 
     def hurry(self, seconds: float) -> None:
         """Makes closing wait for so long only."""
@@ -158,7 +181,7 @@ class _Entry:
 
     Attributes:
         pool: The pool.
-        guard: An open generator. An event loop closes such ones when it shuts down, and when nobody refers to them any
+        guard: An open generator. An event loop closes such ones when it shuts down, and when nothing refers to them any
             more: so the pool ends in its own loop, the only one that can close it. Nothing else may refer to it.
     """
 
@@ -171,11 +194,7 @@ _inherited: list[_Entries] = []
 
 
 class Pools:
-    """The pools of all event loops; each is opened at the loop's first use and ends with the loop at the latest.
-
-    Args:
-        settings: How to connect.
-    """
+    """The pools of all event loops; each is opened at the loop's first use and ends with the loop at the latest."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

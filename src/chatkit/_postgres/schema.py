@@ -1,4 +1,4 @@
-"""The schema of a PostgreSQL database: numbered migrations, applied by whoever comes first."""
+"""The schema of a PostgreSQL database: numbered migrations, applied by the first process that connects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations" / "postgr
 """The folder of the numbered migrations, ``0001_name.sql`` and on, without gaps."""
 
 _LOCK: Final = 0x43684B74
-"""The advisory lock of whoever migrates, ``ChKt``. Held by a transaction, so that PgBouncer may be in between."""
+"""The advisory lock of a process that migrates, ``ChKt``. A transaction holds it, as PgBouncer needs it."""
 
 _PATIENCE: Final = 3600.0
 """Seconds that a migration may take, and that others wait for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatkit._sqlite.database import Database
-from chatkit._sqlite.worker import MEMORY
+from chatkit._sqlite.connection_thread import MEMORY
+from chatkit._sqlite.database import Database, Watch
 
-__all__ = ["MEMORY", "Database"]
+__all__ = ["MEMORY", "Database", "Watch"]

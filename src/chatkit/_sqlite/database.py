@@ -1,19 +1,22 @@
-"""An SQLite database behind one executor hop per transaction."""
+"""An SQLite database, whose transactions run in threads of its own, and a connection that only looks at one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 import weakref
 from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from threading import Lock
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from chatkit._sqlite.connection_thread import MEMORY, ConnectionThread
 from chatkit._sqlite.transactions import Deadline, Work, pragma
-from chatkit._sqlite.worker import MEMORY, Worker
 
-__all__ = ["Database"]
+__all__ = ["Database", "Watch"]
 
 T = TypeVar("T")
 
@@ -41,6 +44,12 @@ class Database:
         self._session: _Session | None = None
         self._patient = True
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has the database open."""
+        session = self._session
+        return session is not None and session.process == os.getpid()
+
     async def read(self, work: Work[T]) -> T:
         """Returns what ``work`` makes of one consistent state of the database.
 
@@ -65,9 +74,7 @@ class Database:
             wait: Seconds to wait for other transactions; None for the ten of every transaction.
 
         Raises:
-            StoreUnavailableError: As in ``read``, or the disk is full, or the file is read-only.
-            ConfigurationError: As in ``read``.
-            StoreError: Any other failure of the database.
+            ChatKitError: As in ``read``; or ``StoreUnavailableError``, as the disk is full or the file read-only.
         """
         return await self._submit("BEGIN IMMEDIATE", work, _BUSY_SECONDS if wait is None else wait)
 
@@ -100,7 +107,7 @@ class Database:
 
     async def _submit(self, begin: str, work: Work[T], wait: float) -> T:
         deadline = Deadline(time.monotonic() + wait)
-        # Under the lock, so that nothing is queued behind the last task of a session that is being closed.
+        # Under the lock, so that nothing is queued after the last task of a session that is being closed.
         with self._lock:
             session = self._session
             if session is None or session.process != os.getpid():
@@ -110,7 +117,7 @@ class Database:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            # The thread would keep the interpreter from ending, with nobody there for the result.
+            # The thread would keep the interpreter from ending, with no caller for the result.
             deadline.advance(time.monotonic() + _GRACE_SECONDS)
             raise
 
@@ -132,9 +139,11 @@ class _Session:
 
     def __init__(self, path: str) -> None:
         self.process = os.getpid()
-        self.writer = Worker(path, "chatkit-sqlite-write")
+        self.writer = ConnectionThread(path, "chatkit-sqlite-write")
         # A database in memory belongs to its one connection.
-        self.reader = self.writer if path == MEMORY else Worker(path, "chatkit-sqlite-read", writes=False)
+        self.reader = (
+            self.writer if path == MEMORY else ConnectionThread(path, "chatkit-sqlite-read", writes=False)
+        )
 
     def wait_until(self, moment: float) -> None:
         self.reader.last_call.advance(moment)
@@ -146,7 +155,7 @@ class _Session:
             return self.writer.close()
         # One after the other: the last connection to close merges the log into the file, two at a time do not.
         reader_closed = self.reader.close()
-        return self.writer.close(behind=reader_closed)
+        return self.writer.close(after=reader_closed)
 
     def abandon(self) -> None:
         if self.process == os.getpid():
@@ -155,3 +164,56 @@ class _Session:
 
 
 _inherited: list[_Session] = []
+
+
+class Watch:
+    """Looks at a database file from the calling thread, in some microseconds, without a transaction that lasts.
+
+    SQLite counts the commits of other connections for each connection. So this one is never used to write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+        self._connection: sqlite3.Connection | None = None
+        self._version: int | None = None
+
+    def has_changed(self) -> bool:
+        """Returns whether something was committed since the last call; True where that cannot be told."""
+        try:
+            version = self._first("PRAGMA data_version")
+        except sqlite3.Error:
+            self.close()
+            version = None
+        changed = version is None or version[0] != self._version
+        self._version = None if version is None else version[0]
+        return changed
+
+    def doubt(self) -> None:
+        """Has the next ``has_changed`` return True."""
+        self._version = None
+
+    def has_row(self, query: str, parameters: dict[str, object]) -> bool | None:
+        """Returns whether a query has a result; None where the file cannot be read, or lacks the table."""
+        try:
+            return self._first(query, parameters) is not None
+        except sqlite3.Error:
+            self.close()
+            return None
+
+    def _first(self, query: str, parameters: Any = ()) -> tuple[Any, ...] | None:
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                self._uri, uri=True, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
+        cursor = self._connection.execute(query, parameters)
+        try:
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Closes the connection; the next use opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from chatkit._sqlite.errors import code_of
-
-__all__ = ["LONGEST_PAUSE", "Connection", "Deadline", "Work", "pragma", "retried", "transact"]
+__all__ = ["LONGEST_PAUSE", "Connection", "Deadline", "Work", "code_of", "pragma", "retried", "transact"]
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -63,6 +61,12 @@ class Connection(sqlite3.Connection):
         self._cursors.clear()
 
 
+def code_of(error: sqlite3.Error) -> int:
+    """Returns the primary code of an error."""
+    # The lower byte is the primary code. Errors that Python itself detects have none.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def retried(attempt: Callable[[], T], until: Callable[[], float]) -> T:
     """Returns what ``attempt`` returns, made again while the database is locked; once if the time is over."""
     pause = 0.001
@@ -78,12 +82,10 @@ def retried(attempt: Callable[[], T], until: Callable[[], float]) -> T:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def _once() -> float:
-    return 0.0
-
-
-def transact(connection: Connection, begin: str, work: Work[T], until: Callable[[], float] = _once) -> T:
-    """Returns what ``work`` returns, in a transaction that is committed, or undone if it raises."""
+def transact(
+    connection: Connection, begin: str, work: Work[T], until: Callable[[], float] = lambda: 0.0
+) -> T:
+    """Returns what ``work`` returns in a transaction, committed, or undone if it raises; by default tried once."""
     retried(lambda: _begin(connection, begin), until)
     try:
         result = work(connection)

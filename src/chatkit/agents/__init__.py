@@ -26,11 +26,12 @@ except ImportError as error:
 
 from chatkit.agents.context import AgentContext, ClientToolCall
 from chatkit.agents.input_items import ThreadItemConverter, simple_to_agent_input
-from chatkit.agents.reexports import *  # noqa: F403
+from chatkit.agents.model_text import accumulate_text
+from chatkit.agents.reasoning import StreamingThoughtTracker
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
-from chatkit.agents.text import accumulate_text
-from chatkit.agents.thoughts import StreamingThoughtTracker
+from chatkit.dialects.openai_chatkit.agents_names import *  # noqa: F403
+from chatkit.server import stream_widget as stream_widget
 
 __all__ = [
     "AgentContext",

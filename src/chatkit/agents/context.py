@@ -1,24 +1,25 @@
-"""What tools and agents see of the chat: the context of a run of the Agents SDK."""
+"""The context of an Agents SDK run, by which tools and agents act on the chat."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncGenerator, Awaitable
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, cast, get_args
 
+from agents.tool_context import ToolContext
 from pydantic import BaseModel, ConfigDict, PrivateAttr, SkipValidation
 
 from chatkit.agents import workflow as workflows
-from chatkit.agents.acted import Acted, Running
 from chatkit.agents.inbox import Inbox
+from chatkit.dialects.adapters import adapt_store
 from chatkit.ids import new_id
 from chatkit.server import stream_widget
-from chatkit.server.lifetime import current_belongings
+from chatkit.server.turns.resources import current_resources
 from chatkit.store.base import Store, StoreItemType
-from chatkit.store.simple import lift_store
 from chatkit.types import (
     CustomSummary,
     DurationSummary,
@@ -35,13 +36,12 @@ from chatkit.types import (
 from chatkit.types import Store as SimpleStore
 from chatkit.widgets import WidgetRoot
 
-__all__ = ["AgentContext", "ClientToolCall"]
+__all__ = ["AgentContext", "ClientToolCall", "PageCall"]
 
 TContext = TypeVar("TContext")
 
-_STORED_KINDS: Final = frozenset(
-    {"message", "tool_call", "task", "workflow", "attachment", "sdk_hidden_context"}
-)
+_FRAMES: Final = 64
+"""Frames of the stack among which the tool that runs is looked for."""
 
 
 class ClientToolCall(BaseModel):
@@ -57,16 +57,63 @@ class ClientToolCall(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class OfWorkflow:
-    """On its way to the reader: an event that tells of a workflow.
+class PageCall:
+    """A call that the page is to carry out, with call id and name of the tool that asked for it, if they are known."""
 
-    Attributes:
-        event: The event.
-        begins: Instead of an event: the id of a workflow that a tool began.
+    call: ClientToolCall
+    tool: tuple[str, str] | None
+
+
+def _running_tool(context: object) -> tuple[str, str] | None:
+    """Returns call id and name of the tool that the calling code belongs to; None if that cannot be found out.
+
+    Tools of one response run at once and share the run's context: they differ only in what they were called with.
     """
+    frame = inspect.currentframe()
+    for _ in range(_FRAMES):
+        if frame is None:
+            return None
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, ToolContext) and cast("Any", value).context is context:
+                return value.tool_call_id, value.tool_name
+        frame = frame.f_back
+    return None
 
-    event: ThreadStreamEvent | None = None
-    begins: str | None = None
+
+class Completed:
+    """Work that is complete, but for what an override of ``stream()`` returned. Awaiting it needs no running loop."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self, *results: Any) -> None:
+        self._rest: list[Awaitable[Any]] = [
+            result
+            for result in results
+            if isinstance(result, Awaitable) and not isinstance(result, Completed)
+        ]
+
+    def __await__(self) -> Generator[Any, None, None]:
+        for result in self._rest:
+            yield from result.__await__()
+        self._rest.clear()
+
+
+class Started(Completed):
+    """Work that has started in the reader's loop; it can be awaited in any loop."""
+
+    __slots__ = ("awaited", "future")
+
+    def __init__(self, future: asyncio.Future[None] | concurrent.futures.Future[None]) -> None:
+        super().__init__()
+        self.future = future
+        self.awaited = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self.awaited = True
+        future = self.future
+        if isinstance(future, concurrent.futures.Future):
+            future = asyncio.wrap_future(future)
+        yield from future.__await__()
 
 
 class AgentContext(BaseModel, Generic[TContext]):
@@ -80,7 +127,8 @@ class AgentContext(BaseModel, Generic[TContext]):
         store: The store, the object that was given, of either kind.
         request_context: What was given to ``process()``.
         previous_response_id: The application's to set, for conversations that the API keeps.
-        client_tool_call: Set it in a tool to end the run with a call that the page carries out.
+        client_tool_call: Set it in a tool to end the run with a call that the page carries out. Where several tools
+            of a response set it, the page is asked for one call after the other.
         workflow_item: The workflow that is open.
         generated_image_item: The image that is being generated.
     """
@@ -96,13 +144,11 @@ class AgentContext(BaseModel, Generic[TContext]):
     generated_image_item: GeneratedImageItem | None = None
 
     _inbox: Inbox = PrivateAttr(default_factory=Inbox)
-    _lift: tuple[object, Store[Any]] | None = PrivateAttr(default=None)
-    _unsent_of_workflow: int = PrivateAttr(default=0)
-    _ahead_of_reader: set[str] = PrivateAttr(default_factory=set)
-    # The workflow that is open where the reader is, if that is not `workflow_item`, which comes later.
-    _of_reader: WorkflowItem | None = PrivateAttr(default=None)
+    _adapted: tuple[object, Store[Any]] | None = PrivateAttr(default=None)
     _widgets: set[asyncio.Task[None]] = PrivateAttr(default_factory=set)
     _waiting_widgets: list[partial[None]] = PrivateAttr(default_factory=list)
+    _page_calls: list[PageCall] = PrivateAttr(default_factory=list)
+    _page_call_sent: ClientToolCall | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
 
@@ -119,13 +165,37 @@ class AgentContext(BaseModel, Generic[TContext]):
         ) -> None: ...
 
     def model_post_init(self, context: Any, /) -> None:
-        """Takes the running loop, if there is one, for that of the run."""
+        """Takes the running loop, if there is one, as that of the run."""
         super().model_post_init(context)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
         self._bind()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "client_tool_call":
+            self._note_page_call(self.client_tool_call)
+
+    def _note_page_call(self, call: ClientToolCall | None) -> None:
+        tool = _running_tool(self)
+        with self._inbox.lock:
+            # The latest call of a tool is the one that counts; None withdraws all of them.
+            kept = self._page_calls if call is not None else []
+            self._page_calls = [other for other in kept if tool is None or other.tool != tool]
+            if call is not None:
+                self._page_calls.append(PageCall(call, tool))
+
+    def _take_page_calls(self) -> list[PageCall]:
+        """Returns the calls that the page is to carry out, each once."""
+        with self._inbox.lock:
+            calls, self._page_calls = self._page_calls, []
+            given = self.client_tool_call
+            if not calls and given is not None and given is not self._page_call_sent:
+                calls = [PageCall(given, None)]
+            self._page_call_sent = given
+            return calls
 
     def generate_id(self, type: StoreItemType | str, thread: ThreadMetadata | None = None) -> str:
         """Returns a fresh id.
@@ -137,7 +207,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         """
         if type == "thread":
             return self._full_store().generate_thread_id(self.request_context)
-        if type not in _STORED_KINDS:
+        if type not in get_args(StoreItemType):
             return new_id(type)
         return self._full_store().generate_item_id(
             cast("StoreItemType", type), thread or self.thread, self.request_context
@@ -147,12 +217,12 @@ class AgentContext(BaseModel, Generic[TContext]):
         """Sends an event. An item that appears ends the workflow that is open."""
         return self._stream(event)
 
-    def _stream(self, event: ThreadStreamEvent) -> Acted:
+    def _stream(self, event: ThreadStreamEvent) -> Completed:
         with self._inbox.lock:
             if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
                 self._item_appears(event)
             self._put(event)
-        return Acted()
+        return Completed()
 
     def stream_widget(
         self, widget: WidgetRoot | AsyncGenerator[WidgetRoot, None], copy_text: str | None = None
@@ -171,11 +241,11 @@ class AgentContext(BaseModel, Generic[TContext]):
                 widget=cast("WidgetRoot", widget),
                 copy_text=copy_text,
             )
-            # Not through stream(): an override of it may be async, and nobody has to await this call.
+            # Not through stream(): an override of it may be async, and this call need not be awaited.
             return self._stream(ThreadItemDoneEvent(item=shown))
         versions = cast("AsyncGenerator[WidgetRoot, None]", widget)
         inbox = self._inbox
-        if inbox.loop is not None and inbox.is_here:
+        if inbox.loop is not None and inbox.is_in_loop:
             return self._run_widget(versions, copy_text)
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
         start = partial(self._run_widget_elsewhere, versions, copy_text, done)
@@ -183,7 +253,7 @@ class AgentContext(BaseModel, Generic[TContext]):
             self._waiting_widgets.append(start)
         else:
             inbox.call(start)
-        return Running(done)
+        return Started(done)
 
     def start_workflow(self, workflow: Workflow) -> Awaitable[None]:
         """Begins a workflow; one of type "custom" without tasks is shown as soon as it has one.
@@ -191,7 +261,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         Thoughts of the model that are open end before it.
         """
         with self._inbox.lock:
-            self._overtake_thoughts()
+            self._inbox.workflows.overtake(self.workflow_item)
             events = self._begin_workflow(workflow.model_copy(deep=True))
             self._put_begin()
             return self._stream_all(events)
@@ -200,12 +270,16 @@ class AgentContext(BaseModel, Generic[TContext]):
         """Adds a task to the open workflow; begins one of type "custom" if none is open."""
         with self._inbox.lock:
             if self.workflow_item is None:
-                self._begin_workflow(workflows.new_workflow("custom"))
+                self._begin_workflow(Workflow(type="custom", tasks=[]))
                 self._put_begin()
             return self._stream_all(workflows.add_task(cast("WorkflowItem", self.workflow_item), task))
 
     def update_workflow_task(self, task: Task, task_index: int) -> Awaitable[None]:
         """Replaces a task of the open workflow.
+
+        Args:
+            task: The task in its new state.
+            task_index: Its place among the tasks, from 0.
 
         Raises:
             ValueError: No workflow is open.
@@ -226,7 +300,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         with self._inbox.lock:
             return self._stream_all(self._finish_workflow(summary, expanded=expanded))
 
-    # What the conversion of a run uses. Each returns the events of a change that has been made.
+    # Changes of the workflow, which the conversion of a run uses too. They return the events of the change.
 
     def _begin_workflow(self, workflow: Workflow) -> list[ThreadStreamEvent]:
         self.workflow_item = WorkflowItem(
@@ -234,16 +308,8 @@ class AgentContext(BaseModel, Generic[TContext]):
         )
         return workflows.begin(self.workflow_item)
 
-    def _overtake_thoughts(self) -> None:
-        # Some of them may be unread: their workflow ends behind them, before the new one.
-        item = self.workflow_item
-        if item is not None and item.workflow.type == "reasoning" and item.id not in self._ahead_of_reader:
-            self._of_reader = item
-
     def _put_begin(self) -> None:
-        item_id = cast("WorkflowItem", self.workflow_item).id
-        self._ahead_of_reader.add(item_id)
-        self._inbox.put(OfWorkflow(begins=item_id))
+        self._inbox.workflows.put_begin(self._inbox, cast("WorkflowItem", self.workflow_item).id)
 
     def _finish_workflow(
         self, summary: str | CustomSummary | DurationSummary | None = None, *, expanded: bool = False
@@ -265,37 +331,19 @@ class AgentContext(BaseModel, Generic[TContext]):
             elif not known:
                 self.workflow_item = item.model_copy(deep=True)
 
-    def _stream_all(self, events: list[ThreadStreamEvent]) -> Acted:
-        return Acted(*[self.stream(event) for event in events])
+    def _stream_all(self, events: list[ThreadStreamEvent]) -> Completed:
+        return Completed(*[self.stream(event) for event in events])
 
     def _put(self, event: ThreadStreamEvent) -> None:
-        if workflows.tells_of_workflow(event):
-            self._unsent_of_workflow += 1
-            self._inbox.put(OfWorkflow(event))
+        if workflows.is_about_workflow(event):
+            self._inbox.workflows.put(self._inbox, event)
         else:
             self._inbox.put(event)
 
-    def _in_order(self, events: list[ThreadStreamEvent]) -> list[ThreadStreamEvent]:
-        """Returns events of the workflow that may be sent at once; behind unsent ones they have to queue."""
-        if not self._unsent_of_workflow:
-            return events
-        for event in events:
-            self._put(event)
-        return []
-
-    def _taken(self, entry: OfWorkflow) -> ThreadStreamEvent | None:
-        """Returns the event of an entry that the reader has come to."""
-        with self._inbox.lock:
-            if entry.begins is not None:
-                self._ahead_of_reader.discard(entry.begins)
-            else:
-                self._unsent_of_workflow -= 1
-        return entry.event
-
     def _full_store(self) -> Store[Any]:
-        held = self._lift
+        held = self._adapted
         if held is None or held[0] is not self.store:
-            held = self._lift = (self.store, lift_store(self.store))
+            held = self._adapted = (self.store, adapt_store(self.store))
         return held[1]
 
     # Widgets that are streamed: tasks that belong to the turn.
@@ -306,15 +354,15 @@ class AgentContext(BaseModel, Generic[TContext]):
         for start in waiting:
             start()
 
-    def _run_widget(self, versions: AsyncGenerator[WidgetRoot, None], copy_text: str | None) -> Running:
+    def _run_widget(self, versions: AsyncGenerator[WidgetRoot, None], copy_text: str | None) -> Started:
         task = asyncio.get_running_loop().create_task(self._send_versions(versions, copy_text))
         self._widgets.add(task)
-        running = Running(task)
+        running = Started(task)
         task.add_done_callback(partial(self._widget_done, running))
-        belongings = current_belongings.get()
-        if belongings is not None:
-            # By what is this context's alone and has a hash: neither models nor sets have one.
-            belongings.add(self._inbox, self._stop_widgets)
+        resources = current_resources.get()
+        if resources is not None:
+            # The key is the inbox, which has a hash: models have none.
+            resources.add(self._inbox, self._stop_widgets)
         return running
 
     def _run_widget_elsewhere(
@@ -323,7 +371,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         copy_text: str | None,
         done: concurrent.futures.Future[None],
     ) -> None:
-        def finish(task: asyncio.Task[None]) -> None:
+        def finish(task: Any) -> None:
             if task.cancelled():
                 done.cancel()
             elif (error := task.exception()) is not None:
@@ -331,23 +379,23 @@ class AgentContext(BaseModel, Generic[TContext]):
             else:
                 done.set_result(None)
 
-        self._run_widget(versions, copy_text).when_done(finish)
+        self._run_widget(versions, copy_text).future.add_done_callback(finish)
 
     async def _send_versions(self, versions: AsyncGenerator[WidgetRoot, None], copy_text: str | None) -> None:
         async for event in stream_widget(self.thread, versions, copy_text, self.generate_id):
             self._stream(event)
 
-    def _widget_done(self, running: Running, task: asyncio.Task[None]) -> None:
-        # An error is told to whoever awaits the call; if nobody does, to the reader of the run.
+    def _widget_done(self, running: Started, task: asyncio.Task[None]) -> None:
+        # An error is raised where the call is awaited, otherwise to the reader of the run.
         if running.awaited or task.cancelled() or task.exception() is None:
             self._widgets.discard(task)
         self._inbox.wake()
 
     def _widgets_are_running(self) -> bool:
-        """Tells whether widgets are still on their way.
+        """Returns whether widgets are still being streamed.
 
         Raises:
-            Exception: What the generator of one raised whose call nobody awaits.
+            Exception: A widget whose call is not awaited failed with it.
         """
         for task in list(self._widgets):
             if task.done():

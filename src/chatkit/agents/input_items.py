@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from agents import TResponseInputItem
 from openai.types.responses import ResponseInputContentParam
 from pydantic import BaseModel
 
+from chatkit._tasks import maybe_await
 from chatkit.item_texts import (
     GENERATED_IMAGE,
     answer_text,
@@ -21,6 +21,7 @@ from chatkit.item_texts import (
     task_text,
     widget_text,
 )
+from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
@@ -40,7 +41,6 @@ from chatkit.types import (
 
 __all__ = ["ThreadItemConverter", "simple_to_agent_input"]
 
-TValue = TypeVar("TValue")
 TItem = TypeVar("TItem")
 
 InputItems: TypeAlias = TResponseInputItem | list[TResponseInputItem] | None
@@ -60,8 +60,8 @@ class ThreadItemConverter:
     """Turns items of a thread into what an agent is given. Each kind of item has a method.
 
     Give functions of your own, sync or async, to the constructor, or override the methods in a subclass, which need
-    not call ``super().__init__()``. Attachments and tags have no default: how the model gets at them is up to the
-    application.
+    not call ``super().__init__()``. Attachments and tags have no default: the application decides how the model gets
+    them.
 
     Args:
         attachment_to_message_content: Returns a part of a user message.
@@ -96,23 +96,9 @@ class ThreadItemConverter:
         client_tool_call_to_input: ItemConversion[ClientToolCallItem] | None = None,
         end_of_turn_to_input: ItemConversion[EndOfTurnItem] | None = None,
     ) -> None:
-        given: dict[str, ItemConversion[Any] | None] = {
-            "attachment_to_message_content": attachment_to_message_content,
-            "tag_to_message_content": tag_to_message_content,
-            "generated_image_to_input": generated_image_to_input,
-            "hidden_context_to_input": hidden_context_to_input,
-            "sdk_hidden_context_to_input": sdk_hidden_context_to_input,
-            "task_to_input": task_to_input,
-            "structured_input_to_input": structured_input_to_input,
-            "workflow_to_input": workflow_to_input,
-            "widget_to_input": widget_to_input,
-            "assistant_message_to_input": assistant_message_to_input,
-            "client_tool_call_to_input": client_tool_call_to_input,
-            "end_of_turn_to_input": end_of_turn_to_input,
-        }
-        for name, conversion in given.items():
-            if conversion is not None:
-                # In place of the method of that name.
+        for name, conversion in list(locals().items()):
+            # In place of the method of that name.
+            if conversion is not None and name not in {"self", "user_message_to_input"}:
                 setattr(self, name, conversion)
         if user_message_to_input is not None:
             convert = user_message_to_input
@@ -136,41 +122,44 @@ class ThreadItemConverter:
         """
         if thread_items is None:
             return []
-        # Models can be iterated over too: what comes out are their fields.
+        # An item is iterable too, and yields its fields.
         items = [thread_items] if isinstance(thread_items, BaseModel) else list(thread_items)
         converted: list[TResponseInputItem] = []
         for item in items:
-            made = await self._convert(item, is_last=item is items[-1])
-            if isinstance(made, list):
-                converted += made
-            elif made is not None:
-                converted.append(made)
+            converted += _listed(await self._convert(item, is_last=item is items[-1]))
         return converted
 
     async def _convert(self, item: ThreadItem, *, is_last: bool) -> InputItems:
         match item:
             case UserMessageItem():
-                return await _settled(self.user_message_to_input(item, is_last))
+                return await maybe_await(self.user_message_to_input(item, is_last))
             case AssistantMessageItem():
-                return await _settled(self.assistant_message_to_input(item))
+                return await maybe_await(self.assistant_message_to_input(item))
             case ClientToolCallItem():
-                return await _settled(self.client_tool_call_to_input(item))
+                return await maybe_await(self.client_tool_call_to_input(item))
             case WidgetItem():
-                return await _settled(self.widget_to_input(item))
+                return await maybe_await(self.widget_to_input(item))
             case GeneratedImageItem():
-                return await _settled(self.generated_image_to_input(item))
+                return await maybe_await(self.generated_image_to_input(item))
             case StructuredInputItem():
-                return await _settled(self.structured_input_to_input(item))
+                return await maybe_await(self.structured_input_to_input(item))
             case WorkflowItem():
-                return await _settled(self.workflow_to_input(item))
+                return await maybe_await(self.workflow_to_input(item))
             case TaskItem():
-                return await _settled(self.task_to_input(item))
+                return await maybe_await(self.task_to_input(item))
             case HiddenContextItem():
-                return await _settled(self.hidden_context_to_input(item))
+                return await maybe_await(self.hidden_context_to_input(item))
             case SDKHiddenContextItem():
-                return await _settled(self.sdk_hidden_context_to_input(item))
+                answered = answered_calls(item)
+                if answered is not None:
+                    return [
+                        entry
+                        for call in answered
+                        for entry in _call(call.call_id, call.name, call.arguments, call.output)
+                    ]
+                return await maybe_await(self.sdk_hidden_context_to_input(item))
             case EndOfTurnItem():
-                return await _settled(self.end_of_turn_to_input(item))
+                return await maybe_await(self.end_of_turn_to_input(item))
             case _:  # pyright: ignore[reportUnnecessaryComparison] -- of callers that no checker looks at
                 name = type(cast("object", item)).__name__
                 raise TypeError(
@@ -242,11 +231,7 @@ class ThreadItemConverter:
         converted: list[TResponseInputItem] = []
         for task in item.workflow.tasks:
             single = TaskItem(id=item.id, thread_id=item.thread_id, created_at=item.created_at, task=task)
-            made: InputItems = await _settled(self.task_to_input(single))
-            if isinstance(made, list):
-                converted += made
-            elif made is not None:
-                converted.append(made)
+            converted += _listed(await maybe_await(self.task_to_input(single)))
         return converted
 
     async def widget_to_input(self, item: WidgetItem) -> InputItems:
@@ -278,38 +263,32 @@ class ThreadItemConverter:
         if not text:
             return None
         # A plain string: parts of an output would need an id that the API knows, and without one the SDK cannot
-        # give them to models behind Chat Completions.
+        # give them to models with the Chat Completions API.
         return {"type": "message", "role": "assistant", "content": text}
 
     async def client_tool_call_to_input(self, item: ClientToolCallItem) -> InputItems:
         """Returns the call and its output; nothing while there is no output."""
         if item.status == "pending":
             return None
-        call = {
-            "type": "function_call",
-            "call_id": item.call_id,
-            "name": item.name,
-            "arguments": json.dumps(item.arguments),
-        }
-        output = {
-            "type": "function_call_output",
-            "call_id": item.call_id,
-            "output": json.dumps(item.output),
-        }
-        return cast("list[TResponseInputItem]", [call, output])
+        return _call(item.call_id, item.name, json.dumps(item.arguments), json.dumps(item.output))
 
     async def end_of_turn_to_input(self, item: EndOfTurnItem) -> InputItems:
         """Returns nothing."""
         return None
 
 
-async def _settled(result: Awaitable[TValue] | TValue) -> Any:
-    # Functions given to the constructor, and overrides, may be sync.
-    return await result if inspect.isawaitable(result) else result
+def _listed(made: InputItems) -> list[TResponseInputItem]:
+    return made if isinstance(made, list) else [] if made is None else [made]
+
+
+def _call(call_id: str, name: str, arguments: str, output: str) -> list[TResponseInputItem]:
+    call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    answer = {"type": "function_call_output", "call_id": call_id, "output": output}
+    return cast("list[TResponseInputItem]", [call, answer])
 
 
 async def _content(result: Any) -> dict[str, Any]:
-    part = cast("dict[str, Any]", await _settled(result))
+    part = cast("dict[str, Any]", await maybe_await(result))
     kind = _CONTENT_TYPES.get(part.get("type", ""))
     return part if kind is None else part | {"type": kind}
 

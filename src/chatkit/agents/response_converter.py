@@ -1,4 +1,4 @@
-"""How parts of a model's response become parts of items; override what your application shows differently."""
+"""The overridable conversion of citations and images."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ class ResponseStreamConverter:
     """Turns images and citations of a response into what is shown.
 
     Args:
-        partial_images: How many partial versions of an image the model was asked for, which progress is reckoned by.
+        partial_images: How many partial versions of an image the model was asked for; progress is computed with it.
+        think_tags: Whether what a model writes between ``<think>`` and ``</think>`` is shown as thoughts; otherwise
+            it is text like any other.
     """
 
     # A subclass may leave out `super().__init__()`.
     partial_images: int | None = None
+    think_tags: bool = True
 
-    def __init__(self, *, partial_images: int | None = None) -> None:
+    def __init__(self, *, partial_images: int | None = None, think_tags: bool = True) -> None:
         self.partial_images = partial_images
+        self.think_tags = think_tags
 
     async def base64_image_to_url(
         self, image_id: str, base64_image: str, partial_image_index: int | None = None

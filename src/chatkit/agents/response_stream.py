@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 from agents import (
@@ -16,15 +18,17 @@ from agents import (
     OutputGuardrailTripwireTriggered,
     RunResultStreaming,
 )
-from pydantic import BaseModel
 
-from chatkit.agents.context import AgentContext, ClientToolCall, OfWorkflow
-from chatkit.agents.conversion import Conversion, matters
-from chatkit.agents.inbox import Inbox
+from chatkit.agents.context import AgentContext
+from chatkit.agents.conversion import Conversion, is_converted
+from chatkit.agents.inbox import Inbox, WorkflowEntry
 from chatkit.agents.response_converter import ResponseStreamConverter
-from chatkit.server.lifetime import current_belongings
+from chatkit.dialects.openai_chatkit.store import newest_items
+from chatkit.server.tool_calls import answered_calls
+from chatkit.server.turns.resources import current_resources
 from chatkit.types import (
     ClientToolCallItem,
+    ThreadItem,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
@@ -34,8 +38,10 @@ from chatkit.types import (
 
 __all__ = ["stream_agent_response"]
 
-_CONTINUED_AMONG = 2
-"""Items at a thread's end among which a workflow is looked for that goes on: it, and the client tool call."""
+_CATCH_UP = 32
+"""Turns of the loop that a run gets to add an item that the model completed to ``new_items``."""
+_CONTINUED_AMONG = 20
+"""How many of the newest items are searched for a workflow to continue, and for calls of the page."""
 
 _DEFAULT_CONVERTER = ResponseStreamConverter()
 
@@ -53,7 +59,7 @@ def stream_agent_response(
 
     Args:
         context: The run's context, the same that was given to ``Runner.run_streamed``.
-        result: What ``Runner.run_streamed`` returned.
+        result: What ``Runner.run_streamed`` returned. In tests anything with ``stream_events()`` may stand in for it.
         converter: Decides how images and citations are shown.
 
     Raises:
@@ -62,13 +68,20 @@ def stream_agent_response(
         AgentsException: Whatever else the run raised.
     """
     run = _Run(context, result, converter)
-    belongings = current_belongings.get()
-    if belongings is None:
+    resources = current_resources.get()
+    if resources is None:
         return run.events()
-    events = run.events(lambda: belongings.discard(run))
-    # The handler may drop the generator half read, and nobody else would close it before the turn is over.
-    belongings.add(run, run.close_with(events))
+    events = run.events(lambda: resources.discard(run))
+    # A generator that the handler leaves half read has to be closed before the turn is over.
+    resources.add(run, run.close_with(events))
     return events
+
+
+@dataclass(frozen=True, slots=True)
+class _RunEvent:
+    """An entry of the inbox: an event of the run, not one that a tool sends."""
+
+    event: Any
 
 
 class _Run:
@@ -85,13 +98,15 @@ class _Run:
         self._pump: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._is_closing = False
+        # A stand-in, in an application's tests, is not read ahead.
+        self._is_of_sdk = isinstance(cast("object", result), RunResultStreaming)
         self._produced: dict[str, None] = {}
 
     def close_with(self, events: AsyncGenerator[ThreadStreamEvent, None]) -> Callable[[], Awaitable[None]]:
         """Returns what ends the run together with the generator."""
 
         async def close() -> None:
-            with suppress(RuntimeError):  # Somebody else is reading it.
+            with suppress(RuntimeError):  # Another task is reading it.
                 await events.aclose()
             await self._close()
 
@@ -101,7 +116,6 @@ class _Run:
         self, on_end: Callable[[], None] | None = None
     ) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Yields the events."""
-        context = self._context
         try:
             await self._begin()
             async for event in self._merged():
@@ -110,13 +124,13 @@ class _Run:
                 if isinstance(
                     self._error, InputGuardrailTripwireTriggered | OutputGuardrailTripwireTriggered
                 ):
-                    for item_id in (*self._produced, *self._conversion.tool_calls):
+                    for item_id in (*self._produced, *self._conversion.calls):
                         yield ThreadItemRemovedEvent(item_id=item_id)
                 raise self._error
             if self._leads:
                 await self._keep_open_workflow()
-            if context.client_tool_call is not None:
-                yield ThreadItemDoneEvent(item=self._for_the_page(context.client_tool_call))
+            for item in self._page_items():
+                yield ThreadItemDoneEvent(item=item)
         finally:
             await self._close()
             if on_end is not None:
@@ -128,10 +142,10 @@ class _Run:
         return bool(readers) and readers[0] is self
 
     async def _begin(self) -> None:
-        """Takes the context's inbox, unless another run is read with the same context: what tools send is the other's.
+        """Takes the context's inbox, unless another run with the same context is being read: it gets what tools send.
 
-        A tool may run another agent with its context and send what that one says. Read from the same inbox, it would
-        be sent again and again.
+        A tool may run another agent with its context and send the events of that run. Read from the same inbox, they
+        would be sent again and again.
         """
         context, readers = self._context, self._context._inbox.readers
         self._task = asyncio.current_task()
@@ -139,7 +153,7 @@ class _Run:
             if other._task is None or other._task.get_loop() is not asyncio.get_running_loop():
                 readers.remove(other)
         if not readers or readers[0]._task is self._task:
-            # What this task has read before waits, or was left early: nobody is in the middle of reading it.
+            # The run that this task has read before waits, or was left early.
             if readers:
                 readers[0]._step_aside()
             readers.insert(0, self)
@@ -153,7 +167,7 @@ class _Run:
         inbox = self._context._inbox
         self._inbox = _new_inbox()
         for entry in [inbox.take() for _ in range(len(inbox))]:
-            (inbox if isinstance(entry, OfWorkflow | BaseModel) else self._inbox).put(entry)
+            (self._inbox if isinstance(entry, _RunEvent) else inbox).put(entry)
         inbox.make_room()
 
     async def _merged(self) -> AsyncIterator[ThreadStreamEvent]:
@@ -164,25 +178,38 @@ class _Run:
         while True:
             while self._inbox:
                 entry = self._inbox.take()
-                if isinstance(entry, OfWorkflow):
+                if isinstance(entry, WorkflowEntry):
                     for event in self._conversion.end_own_workflow():
                         yield event
-                    entry = context._taken(entry)
+                    with context._inbox.lock:
+                        entry = context._inbox.workflows.take(entry)
                     if entry is None:
                         continue
-                if isinstance(entry, BaseModel):
+                if not isinstance(entry, _RunEvent):
                     yield self._noted(entry)
                     continue
-                for event in await convert(entry):
+                for event in await convert(entry.event):
+                    if isinstance(event, ThreadItemDoneEvent):
+                        await self._let_run_catch_up()
                     yield self._noted(event)
             if self._leads and self._inbox is not context._inbox:
-                # The other run is over, this one's tools may send more.
+                # The other run is over: this one gets what tools send from now on.
                 self._inbox.make_room()
                 self._inbox = context._inbox
                 continue
             if pump.done() and not self._inbox and (self._error is not None or not self._waits_for_widgets()):
                 return
             await self._inbox.wait()
+
+    async def _let_run_catch_up(self) -> None:
+        """Waits until the run has added the model's item to ``new_items``, which an application may look at."""
+        if not self._is_of_sdk:
+            return
+        known = len(self._result.new_items)
+        for _ in range(_CATCH_UP):
+            await asyncio.sleep(0)
+            if self._result.is_complete or len(self._result.new_items) > known:
+                return
 
     def _noted(self, event: Any) -> ThreadStreamEvent:
         if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
@@ -192,30 +219,34 @@ class _Run:
 
     async def _read_ahead(self) -> None:
         try:
-            async for event in self._result.stream_events():
-                if matters(event):
-                    self._inbox.put(event)
-                    await self._inbox.wait_for_room()
+            async for event in await _stream_of(self._result):
+                if is_converted(event):
+                    self._inbox.put(_RunEvent(event))
+                    await self._inbox.wait_for_room(read_ahead=self._is_of_sdk)
             loop: asyncio.Task[Any] | None = getattr(self._result, "run_loop_task", None)
             if not self._is_closing and loop is not None and loop.cancelled():
-                # What older versions say nothing of.
+                # Older versions do not raise it.
                 raise asyncio.CancelledError
         except asyncio.CancelledError as error:
             if self._is_closing:
                 raise
-            # Out of a tool: a task that it waited for was cancelled.
+            # A tool has waited for a task that was cancelled.
             self._error = error
-        except BaseException as error:  # noqa: BLE001 -- raised where the events are read, behind them
+        except BaseException as error:  # noqa: BLE001 -- raised where the events are read, after them
             self._error = error
 
     async def _close(self) -> None:
-        """Stops the run if it is not over, and waits until nothing of it is left."""
+        """Stops the run if it is not over, and waits until its tasks have ended."""
         self._is_closing = True
         await self._leave()
         pump = self._pump
         if pump is not None and pump.done():
             return
-        self._result.cancel()
+        cancel = getattr(self._result, "cancel", None)
+        if callable(cancel):
+            made = cancel()
+            if inspect.isawaitable(made):
+                await made
         await _settle(_tasks_of(self._result))
         if pump is not None:
             # It may wait for events that never come.
@@ -239,15 +270,14 @@ class _Run:
         """Continues the workflow that was open when the page was asked to carry out a tool."""
         context = self._context
         store, thread_id = context._full_store(), context.thread.id
-        page = await store.load_thread_items(
-            thread_id, None, _CONTINUED_AMONG, "desc", context.request_context
+        newest = _before_page_calls(
+            await newest_items(store, thread_id, _CONTINUED_AMONG, context.request_context)
         )
-        newest = page.data[1:] if page.data and isinstance(page.data[0], ClientToolCallItem) else page.data
-        if newest and isinstance(newest[0], WorkflowItem):
-            context.workflow_item = newest[0].model_copy(deep=True)
-            belongings = current_belongings.get()
-            if belongings is not None:
-                belongings.continued.add(newest[0].id)
+        if isinstance(newest, WorkflowItem):
+            context.workflow_item = newest.model_copy(deep=True)
+            resources = current_resources.get()
+            if resources is not None:
+                resources.continued.add(newest.id)
 
     async def _keep_open_workflow(self) -> None:
         context = self._context
@@ -256,16 +286,28 @@ class _Run:
                 context.thread.id, context.workflow_item.model_copy(deep=True), context.request_context
             )
 
-    def _for_the_page(self, call: ClientToolCall) -> ClientToolCallItem:
-        item_id, call_id = self._conversion.client_tool_call_ids()
-        return ClientToolCallItem(
-            id=item_id,
-            thread_id=self._context.thread.id,
-            status="pending",
-            call_id=call_id,
-            name=call.name,
-            arguments=call.arguments,
-        )
+    def _page_items(self) -> list[ThreadItem]:
+        asked = self._context._take_page_calls()
+        calls = self._conversion.calls
+        items = calls.page_items(asked)
+        answered = calls.answered_item(items)
+        return [*items] if answered is None else [answered, *items]
+
+
+def _before_page_calls(newest: list[ThreadItem]) -> ThreadItem | None:
+    """Returns the newest item before the calls that the page carried out.
+
+    None for several calls that are not known to be of one response.
+    """
+    calls, several = 0, False
+    for item in newest:
+        if isinstance(item, ClientToolCallItem):
+            calls += 1
+        elif answered_calls(item) is not None:
+            several = True
+        else:
+            return item if calls < 2 or several else None
+    return None
 
 
 def _new_inbox() -> Inbox:
@@ -276,7 +318,15 @@ def _new_inbox() -> Inbox:
 
 def _tasks_of(result: RunResultStreaming) -> list[asyncio.Task[Any]]:
     # Which attributes hold tasks differs by version.
-    return [value for value in list(vars(result).values()) if isinstance(value, asyncio.Task)]
+    held: dict[str, Any] = getattr(result, "__dict__", {})
+    return [value for value in list(held.values()) if isinstance(value, asyncio.Task)]
+
+
+async def _stream_of(result: Any) -> AsyncIterator[Any]:
+    """Returns the events of a run, or of what stands in for one: an object with ``stream_events()``, or an iterator."""
+    stream = getattr(result, "stream_events", None)
+    events: Any = result if stream is None else stream()
+    return cast("AsyncIterator[Any]", await events if inspect.isawaitable(events) else events)
 
 
 async def _settle(tasks: list[asyncio.Task[Any]]) -> None:

@@ -1,15 +1,16 @@
-"""How a workflow changes: each function changes the state and returns the events that tell of it.
+"""Changes of a workflow, and the events of each.
 
-Events carry copies: what happens to the workflow later does not change what is still on its way to the client.
+Events carry copies, which later changes of the workflow do not reach.
 """
 
 from __future__ import annotations
 
 from datetime import UTC
-from typing import Final, Literal
+from typing import Final
 
 from chatkit.ids import utc_now
 from chatkit.types import (
+    HIDDEN_ITEM_TYPES,
     CustomSummary,
     DurationSummary,
     Task,
@@ -18,16 +19,15 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
-    Workflow,
     WorkflowItem,
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
 
-__all__ = ["add_task", "begin", "ends_workflow", "finish", "tells_of_workflow", "update_task"]
+__all__ = ["add_task", "begin", "ends_workflow", "finish", "is_about_workflow", "update_task"]
 
-_BESIDE_A_WORKFLOW: Final = frozenset({"client_tool_call", "hidden_context_item", "sdk_hidden_context"})
-"""Types of items that a workflow goes on beside."""
+_LEAVE_WORKFLOW_OPEN: Final = HIDDEN_ITEM_TYPES | {"client_tool_call"}
+"""Types of items that do not end the open workflow."""
 
 
 def begin(item: WorkflowItem) -> list[ThreadStreamEvent]:
@@ -38,7 +38,7 @@ def begin(item: WorkflowItem) -> list[ThreadStreamEvent]:
 
 
 def add_task(item: WorkflowItem, task: Task) -> list[ThreadStreamEvent]:
-    """Adds a task behind the others."""
+    """Adds a task after the others."""
     workflow = item.workflow
     # Assigned, not appended to: the list may be one that the application holds.
     workflow.tasks = [*workflow.tasks, task]
@@ -94,19 +94,14 @@ def finish(
 
 
 def ends_workflow(item: ThreadItem, open_one: WorkflowItem | None) -> bool:
-    """Tells whether a workflow is over when another item appears."""
-    return open_one is not None and item.id != open_one.id and item.type not in _BESIDE_A_WORKFLOW
+    """Returns whether a workflow ends when the next item appears."""
+    return open_one is not None and item.id != open_one.id and item.type not in _LEAVE_WORKFLOW_OPEN
 
 
-def tells_of_workflow(event: ThreadStreamEvent) -> bool:
-    """Tells whether the event shows, changes or completes a workflow."""
+def is_about_workflow(event: ThreadStreamEvent) -> bool:
+    """Returns whether the event shows, changes or completes a workflow."""
     if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
         return isinstance(event.item, WorkflowItem)
     return isinstance(event, ThreadItemUpdatedEvent) and isinstance(
         event.update, WorkflowTaskAdded | WorkflowTaskUpdated
     )
-
-
-def new_workflow(kind: Literal["custom", "reasoning"]) -> Workflow:
-    """Returns a workflow without tasks."""
-    return Workflow(type=kind, tasks=[])

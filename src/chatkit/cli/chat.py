@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chatkit.cli.console import Console
 from chatkit.cli.options import CommandError
-from chatkit.cli.questions import ask_questions
 from chatkit.cli.transcript import Transcript
 from chatkit.client import ChatKitClient, TransportError, TurnStream
 from chatkit.errors import ChatKitError
-from chatkit.types import ClientToolCallItem, StructuredInputItem, ThreadItem, UserMessageItem
+from chatkit.types import (
+    ClientToolCallItem,
+    StructuredInputAnswerSubmission,
+    StructuredInputItem,
+    StructuredInputMultipleChoice,
+    UserMessageItem,
+)
 
 __all__ = ["chat"]
 
@@ -28,41 +33,21 @@ _HELP: Final = """\
 /open N          open one by number or id    /quit           leave
 Ctrl-C stops an answer."""
 
-T = TypeVar("T")
-
 
 def chat(url: str, headers: Mapping[str, str], console: Console | None = None) -> int:
-    """Runs a conversation until the input ends, and returns the exit code.
-
-    Args:
-        url: The endpoint; without a path, ``/chatkit`` is meant.
-        headers: Sent with each request.
-        console: Where to read and write; by default the process's own.
-
-    Raises:
-        CommandError: The URL is none.
-        TransportError: The server cannot be reached.
-        ChatKitError: The server refuses to talk.
-    """
+    """Runs a conversation until the input ends, and returns the exit code; a URL without a path means ``/chatkit``."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(f"{url!r} is not an http or https URL.")
+    endpoint = parts._replace(path=_DEFAULT_PATH if parts.path in {"", "/"} else parts.path).geturl()
     with asyncio.Runner() as runner:
-        client = ChatKitClient(_endpoint(url), headers=headers)
+        client = ChatKitClient(endpoint, headers=headers)
         try:
-            runner.run(_reach(client))
+            runner.run(client.list_threads(1))
             Chat(client, console or Console(), runner).run()
         finally:
             runner.run(client.aclose())
     return 0
-
-
-async def _reach(client: ChatKitClient) -> None:
-    await client.list_threads(1)
-
-
-def _endpoint(url: str) -> str:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError(f"{url!r} is not an http or https URL.")
-    return parts._replace(path=_DEFAULT_PATH if parts.path in {"", "/"} else parts.path).geturl()
 
 
 class Chat:
@@ -122,8 +107,10 @@ class Chat:
                     self._commands[name](argument.strip())
                 else:
                     self._console.aside(f"There is no command {name}; /help lists them.")
+            elif self._thread_id is None:
+                self._play(self._client.create_thread(line))
             else:
-                self._send(line)
+                self._play(self._client.send_message(self._thread_id, line))
         except TransportError as error:
             if not self._console.interactive:
                 raise
@@ -134,12 +121,6 @@ class Chat:
             self._console.aside("(interrupted)")
 
     # Turns
-
-    def _send(self, text: str) -> None:
-        if self._thread_id is None:
-            self._play(self._client.create_thread(text))
-        else:
-            self._play(self._client.send_message(self._thread_id, text))
 
     def _retry(self) -> None:
         if self._thread_id is None or self._message_id is None:
@@ -157,7 +138,7 @@ class Chat:
                 self._client.action(self._thread_id, action.type, action.payload, item_id=action.item_id)
             )
             return
-        answer = self._run(
+        answer = self._runner.run(
             self._client.sync_action(self._thread_id, action.type, action.payload, item_id=action.item_id)
         )
         if answer.updated_item is not None:
@@ -166,7 +147,7 @@ class Chat:
     def _play(self, stream: TurnStream) -> None:
         """Shows a turn, and those that follow from it: after a tool's output, after answers to questions."""
         for _ in range(_TOOL_ROUNDS):
-            self._run(self._watch(stream))
+            self._runner.run(self._watch(stream))
             following = self._follow_up(stream)
             if following is None:
                 return
@@ -181,7 +162,7 @@ class Chat:
                 case ClientToolCallItem(status="pending"):
                     return self._client.add_tool_output(self._thread_id, _tool_output(item))
                 case StructuredInputItem(status="pending"):
-                    answers = ask_questions(self._console, item)
+                    answers = _ask_questions(self._console, item)
                     return (
                         self._client.answer_questions(self._thread_id, item.id, answers) if answers else None
                     )
@@ -219,11 +200,11 @@ class Chat:
     # Threads
 
     def _list_threads(self) -> None:
-        page = self._run(self._client.list_threads(_LISTED))
+        page = self._runner.run(self._client.list_threads(_LISTED))
         self._listed = [thread.id for thread in page.data]
         for number, thread in enumerate(page.data, start=1):
             mark = "*" if thread.id == self._thread_id else " "
-            when = thread.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
+            when = _local(thread.created_at).strftime("%Y-%m-%d %H:%M")
             self._console.line(f"{mark}{number:>3}  {when}  {thread.title or 'Untitled'}  ({thread.id})")
         if not page.data:
             self._console.aside("There are no threads yet.")
@@ -241,11 +222,11 @@ class Chat:
         if not which:
             self._console.aside("Which thread? Give its number in /threads, or its id.")
             return
-        self._run(self._read_thread(which))
+        self._runner.run(self._read_thread(which))
 
     async def _read_thread(self, thread_id: str) -> None:
         thread = await self._client.get_thread(thread_id)
-        items: list[ThreadItem] = [item async for item in self._client.iterate_items(thread_id)]
+        items = [item async for item in self._client.iterate_items(thread_id)]
         self._leave_thread(f"--- {thread.title or 'Untitled'} ---")
         self._thread_id = thread_id
         for item in items:
@@ -260,14 +241,14 @@ class Chat:
         if self._thread_id is None or not title:
             self._console.aside("Say /rename and the new title, with a thread open.")
             return
-        thread = self._run(self._client.rename(self._thread_id, title))
+        thread = self._runner.run(self._client.rename(self._thread_id, title))
         self._console.aside(f"The thread is called {thread.title!r} now.")
 
     def _delete(self) -> None:
         if self._thread_id is None:
             self._console.aside("There is no thread to delete.")
             return
-        self._run(self._client.delete_thread(self._thread_id))
+        self._runner.run(self._client.delete_thread(self._thread_id))
         self._leave_thread("The thread is deleted.")
 
     def _leave_thread(self, message: str) -> None:
@@ -276,14 +257,69 @@ class Chat:
         self._transcript.clear()
         self._console.aside(message)
 
-    def _run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
 
-        return self._runner.run(wait())
+def _local(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone()
+    except OverflowError:
+        # At the ends of the calendar.
+        return moment
 
 
 def _tool_output(call: ClientToolCallItem) -> Any:
     if call.name == "get_local_time":
         return {"local_time": datetime.now().astimezone().isoformat(timespec="seconds")}
     return {"error": f"The tool {call.name!r} is not available in the terminal."}
+
+
+def _ask_questions(
+    console: Console, item: StructuredInputItem
+) -> dict[str, StructuredInputAnswerSubmission] | None:
+    """Returns the answers by question id, or None if the input ended before all were given; an empty line skips one."""
+    answers: dict[str, StructuredInputAnswerSubmission] = {}
+    for question in item.inputs:
+        console.line(f"? {question.question}")
+        if isinstance(question, StructuredInputMultipleChoice):
+            for number, option in enumerate(question.options, start=1):
+                console.line(f"    {number}. {option.value}")
+            hint = "numbers or words, separated by commas" if question.multiple else "a number or a word"
+        else:
+            hint = question.description or "a line of text"
+        console.aside(f"  ({hint}; an empty line skips)")
+        while True:
+            line = console.ask("answer> ")
+            if line is None:
+                return None
+            if not line.strip():
+                answers[question.id] = StructuredInputAnswerSubmission(skipped=True)
+                break
+            if not isinstance(question, StructuredInputMultipleChoice):
+                answers[question.id] = StructuredInputAnswerSubmission(values=[line.strip()])
+                break
+            values = _read_choice(question, line)
+            if values is not None:
+                answers[question.id] = StructuredInputAnswerSubmission(values=values)
+                break
+            console.aside("  That is none of the answers.")
+    return answers
+
+
+def _read_choice(question: StructuredInputMultipleChoice, line: str) -> list[str] | None:
+    """Returns the options that a line names, by number or by their text in any case; None if it names another."""
+    options = [option.value for option in question.options]
+    by_text = {option.casefold(): option for option in options}
+    chosen: list[str] = []
+    # An option may have a comma itself, so the whole line is looked up first.
+    whole = by_text.get(line.strip().casefold())
+    words = [whole] if whole is not None else [word.strip() for word in line.split(",") if word.strip()]
+    for word in words:
+        option = by_text.get(word.casefold())
+        if option is None and word.isdecimal() and 0 < int(word) <= len(options):
+            option = options[int(word) - 1]
+        if option is None:
+            return None
+        if option not in chosen:
+            chosen.append(option)
+    if not chosen or (len(chosen) > 1 and not question.multiple):
+        return None
+    return chosen

@@ -1,25 +1,23 @@
-"""The terminal of a chat: lines in, text out."""
+"""The terminal: lines in, text out."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TextIO
+from typing import Final, TextIO
 
 __all__ = ["Console", "printable"]
 
-_KEPT = {"\n", "\t"}
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""All but line feeds and tabs."""
 
 
 def printable(text: str) -> str:
     """Returns the text without control characters, with which a server could steer the user's terminal."""
-    return "".join(character for character in text if character in _KEPT or not _is_control(ord(character)))
-
-
-def _is_control(code: int) -> bool:
-    return code < 0x20 or 0x7F <= code < 0xA0
+    return _CONTROL.sub("", text)
 
 
 class Console:
@@ -41,11 +39,7 @@ class Console:
                 import_module("readline")
 
     def ask(self, prompt: str) -> str | None:
-        """Returns the next line without its end, or None at the end of the input.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C was pressed.
-        """
+        """Returns the next line without its end, or None at the end of the input; Ctrl-C is a KeyboardInterrupt."""
         self.end_line()
         if self.interactive:
             try:

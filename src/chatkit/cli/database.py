@@ -1,8 +1,9 @@
-"""The database that ``--db`` names: an SQLite file, or PostgreSQL by its connection string."""
+"""The database that ``--db`` names."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -10,18 +11,26 @@ from typing import Any, Final
 from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore, Store
 
-__all__ = ["check_name", "describe", "is_postgres", "is_postgres_store", "open_store", "prepare"]
+__all__ = [
+    "check_folder",
+    "check_name",
+    "describe",
+    "is_postgres",
+    "is_postgres_store",
+    "open_store",
+    "prepare",
+]
 
 _OTHER_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def is_postgres(db: str) -> bool:
-    """Tells whether the text is a connection string, and not the path of a file."""
+    """Returns whether the text is a connection string, and not the path of a file."""
     return db.startswith(("postgresql://", "postgres://"))
 
 
 def check_name(db: str) -> None:
-    """Raises CommandError for a URL that is none of PostgreSQL's.
+    """Raises CommandError for a URL of another database than PostgreSQL.
 
     As a path it would be folders with a password in their names.
     """
@@ -33,19 +42,36 @@ def check_name(db: str) -> None:
         )
 
 
-def open_store(db: str) -> Store[Any]:
-    """Returns a store, which has touched nothing yet.
-
-    Raises:
-        CommandError: It is a URL of another kind.
-        MissingExtraError: The database needs a driver that is not installed.
-    """
+def open_store(db: str, *, create: bool = False) -> Store[Any]:
+    """Returns a store, which has touched nothing yet; ``create`` lets the folder of an SQLite file be made."""
     check_name(db)
     if is_postgres(db):
         from chatkit.store import PostgresStore
 
         return PostgresStore(db)
+    check_folder(Path(db), "the database", create=create)
     return SQLiteStore(db)
+
+
+def check_folder(path: Path, what: str, *, create: bool) -> None:
+    """Makes the folder that something is to be in, if that was asked for; else raises CommandError if there is none."""
+    folder = path.absolute().parent
+    if folder.is_dir():
+        return
+    if any(above.is_file() for above in (folder, *folder.parents)):
+        # Nothing can be made there: what opens it says so.
+        return
+    if not create:
+        raise CommandError(
+            f"There is no folder {folder} for {what}. Make it with 'mkdir -p {shlex.quote(str(folder))}', or give "
+            "--create, or correct the path."
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"The folder {folder} for {what} cannot be made: {error.strerror or error}."
+        ) from error
 
 
 def describe(db: str) -> str:
@@ -61,10 +87,6 @@ async def prepare(store: Store[Any]) -> None:
     """Creates or migrates the database now, so that one that cannot be used is a plain message.
 
     Does nothing for stores that are not of this package.
-
-    Raises:
-        ConfigurationError: The database refuses the role, is another application's or of a newer version.
-        StoreUnavailableError: It cannot be reached, or not be written.
     """
     if isinstance(store, SQLiteStore) or is_postgres_store(store):
         try:
@@ -74,8 +96,8 @@ async def prepare(store: Store[Any]) -> None:
 
 
 def is_postgres_store(store: Store[Any]) -> bool:
-    """Tells whether threads are kept in PostgreSQL."""
-    # Who has one has loaded its driver; to load it for the question would be a waste.
+    """Returns whether threads are kept in PostgreSQL."""
+    # Without its driver there is none; loading it to ask would be a waste.
     if "chatkit.store.postgres" not in sys.modules:
         return False
     from chatkit.store import PostgresStore

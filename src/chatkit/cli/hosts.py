@@ -1,4 +1,4 @@
-"""Refuses pages of others that reach this machine's own server, under another name or across origins."""
+"""The check of Host and Origin that protects a server on one's own machine from other pages."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ __all__ = ["LocalHosts", "is_loopback"]
 
 
 class LocalHosts:
-    """ASGI middleware for a server without sign-in that only this machine reaches.
+    """ASGI middleware for a server without sign-in.
 
-    A page on the web can give its own name the address 127.0.0.1 (DNS rebinding). Its requests are of the same
-    origin to the browser, and only the Host header tells that they are not this server's. And any page may post a
+    A page on the web can give its own name the address of this server (DNS rebinding). Its requests are of the same
+    origin to the browser, and only the Host header shows that they are not this server's. And any page may post a
     form, with a file in it, without asking first; it cannot read the answer, but the file is there.
 
     Args:
-        application: Gets the requests with a Host header of this machine, and of this machine's pages; the others are
+        application: Gets the requests with a Host header of this machine, and of this server's pages; the others are
             answered with 400.
-        name: What the user listens on, which is allowed too.
-        origins: Of other pages that may use the chat; ``"*"`` for all.
+        names: By which the server is known besides those of the machine itself.
+        origins: Of other pages that may use the chat.
+        by_address: Whether it is known by any address, as a server that other machines reach has to be: what a page
+            on the web can take is a name.
     """
 
-    def __init__(self, application: Any, name: str, origins: Sequence[str] = ()) -> None:
+    def __init__(
+        self, application: Any, names: Sequence[str], origins: Sequence[str] = (), *, by_address: bool = False
+    ) -> None:
         self._application = application
-        self._name = name.lower()
-        self._origins = {origin.rstrip("/").lower() for origin in origins}
+        self._names = {name.lower().strip("[]") for name in names}
+        self._origins = frozenset(origins)
+        self._by_address = by_address
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in {"http", "websocket"} or self._is_allowed(scope):
@@ -44,22 +49,36 @@ class LocalHosts:
     def _is_allowed(self, scope: Any) -> bool:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        return len(hosts) == 1 and self._is_ours(_without_port(hosts[0])) and all(map(self._may, origins))
+        if len(hosts) != 1:
+            return False
+        host = _without_port(hosts[0]).lower()
+        if not (self._is_ours(host) or (self._by_address and _is_address(host))):
+            return False
+        return all(self._may(origin.lower(), host) for origin in origins)
 
     def _is_ours(self, host: str) -> bool:
-        return host.lower() in {"localhost", self._name} or is_loopback(host)
+        return host == "localhost" or host in self._names or is_loopback(host)
 
-    def _may(self, origin: str) -> bool:
-        if self._origins & {"*", origin.lower()}:
+    def _may(self, origin: str, host: str) -> bool:
+        if origin in self._origins:
             return True
         try:
-            return self._is_ours(urlsplit(origin).hostname or "")
+            page = urlsplit(origin).hostname or ""
         except ValueError:
             return False
+        return page == host or self._is_ours(page)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(address: str) -> bool:
-    """Tells whether text is an address by which only the machine itself can be reached."""
+    """Returns whether text is an address by which only the machine itself can be reached."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -77,8 +96,8 @@ _REFUSAL = json.dumps(
         "error": {
             "code": "bad_request",
             "message": "This server has no sign-in and answers under the names of its own machine only: localhost, "
-            "127.0.0.1, [::1]. To serve it under another name, give --context or another --host; for pages from "
-            "elsewhere, give their origin with --cors.",
+            "127.0.0.1, [::1]. To serve it under another name, give that with --allow-host, or sign users in with "
+            "--context; for pages from elsewhere, give their origin with --cors.",
         }
     }
 ).encode()

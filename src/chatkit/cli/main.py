@@ -1,26 +1,33 @@
-"""The command line: what can be typed, and which function does it."""
+"""The parser of the ``chatkit`` command."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from dataclasses import fields
+from typing import Any, Final, cast
 
 from chatkit import __version__
+from chatkit.cli.console import printable
 from chatkit.cli.model import APIS, find_model
 from chatkit.cli.options import (
     DEFAULT_DB,
+    DEFAULT_LIMIT_CONCURRENCY,
     CommandError,
+    count,
     header,
     lease,
     listed,
     port,
+    root_path,
     seconds,
     setting,
+    timeout,
     workers,
 )
 from chatkit.errors import ChatKitError
+from chatkit.limits import Limits
 
 __all__ = ["main"]
 
@@ -43,13 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except ChatKitError as error:
-        print(f"chatkit {arguments.command}: {error}", file=sys.stderr)
+        # It may quote a server.
+        print(f"chatkit {arguments.command}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         # What shells expect of a command that Ctrl-C ended.
         return 130
     except BrokenPipeError:
-        # Whoever read the output has left; there is nobody to tell. The flush at exit would complain again.
+        # The reader of the output is gone, so that no one would see an error. The flush at exit would complain again.
         sys.stdout = None  # type: ignore[assignment] -- Python's own way to say that there is no output
         return 1
 
@@ -68,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(
         commands.add_parser("chat", help="chat in the terminal", description=_CHAT, formatter_class=_Raw)
     )
-    _add_migrate(commands.add_parser("migrate", help="bring a database up to date", description=_MIGRATE))
+    migrating = commands.add_parser("migrate", help="bring a database up to date", description=_MIGRATE)
+    migrating.set_defaults(run=_migrate)
+    _add_db(migrating, default=setting("CHATKIT_DB", DEFAULT_DB))
     return parser
 
 
@@ -81,7 +91,7 @@ TARGET is module:attribute, looked for in the working folder first:
   a ChatKitServer        served as it is
   a subclass of it       constructed with the store of --db
   a function             called with that store, or without arguments; returns a ChatKitServer
-  an ASGI application    served as it is; --cors and --context do not apply
+  an ASGI application    served as it is; it has its own --cors and --context
 --db is for targets that get a store (a SQLiteStore, or a PostgresStore), and so are --files and --stream-log, where
 they have no file store or stream log of their own. Links to files are signed with CHATKIT_SECRET; without it a secret
 is made and kept in the folder of the files.
@@ -113,54 +123,54 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="what to serve (CHATKIT_TARGET)",
     )
     _add_db(parser)
-    parser.add_argument(
+
+    def add(option: str, what: str, default: str | None = None, *, read: bool = True, **more: Any) -> None:
+        """Adds an option whose default is the environment's, unless that is not to be ``read`` yet."""
+        variable = f"CHATKIT_{option[2:].replace('-', '_').upper()}"
+        found = setting(variable, default) if read else None
+        parser.add_argument(option, default=found, help=f"{what} ({variable})", **more)
+
+    add(
         "--files",
+        "attached files: a folder, 's3://bucket/prefix?region=...&endpoint=...' with the credentials of "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or 'off' to take none; default chatkit-files beside chatkit.db",
+        read=False,
         metavar="FOLDER",
-        help="attached files: a folder, 's3://bucket/prefix?region=...&endpoint=...' with the credentials of "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or 'off' to take none; default chatkit-files beside chatkit.db "
-        "(CHATKIT_FILES)",
     )
-    parser.add_argument(
+    add(
         "--stream-log",
+        "where workers share running turns: redis://host:6379/0, rediss:// or postgresql://...; default the "
+        "database of the threads, which workers share: those of one machine if it is SQLite",
+        read=False,
         metavar="URL",
-        help="where workers share running turns: redis://host:6379/0, rediss:// or postgresql://...; default the "
-        "database of the threads, which can be shared if it is PostgreSQL (CHATKIT_STREAM_LOG)",
     )
-    parser.add_argument(
+    add(
         "--lease",
+        "how long turns are a worker's that shows no sign of life; default 10",
         type=lease,
         metavar="SECONDS",
-        default=setting("CHATKIT_LEASE"),
-        help="how long turns are a worker's that shows no sign of life; default 10 (CHATKIT_LEASE)",
     )
-    parser.add_argument(
+    add(
         "--drain-seconds",
+        "how long running turns may go on when the process is asked to end; default 0",
+        "0",
         type=seconds,
         metavar="SECONDS",
-        default=setting("CHATKIT_DRAIN_SECONDS", "0"),
-        help="how long running turns may go on when the process is asked to end; default 0 (CHATKIT_DRAIN_SECONDS)",
     )
-    parser.add_argument(
+    add(
         "--model",
+        "the assistant's model; default gpt-5-mini at OpenAI, the first that is listed elsewhere",
+        read=False,
         metavar="NAME",
-        help="the assistant's model; default gpt-5-mini at OpenAI, the first that is listed elsewhere (CHATKIT_MODEL)",
     )
-    parser.add_argument(
+    add(
         "--api",
+        "what the model's endpoint speaks; default responses at OpenAI, chat elsewhere",
+        read=False,
         choices=APIS,
-        help="what the model's endpoint speaks; default responses at OpenAI, chat elsewhere (CHATKIT_API)",
     )
-    parser.add_argument(
-        "--host",
-        default=setting("CHATKIT_HOST", "127.0.0.1"),
-        help="address to listen on; default 127.0.0.1 (CHATKIT_HOST)",
-    )
-    parser.add_argument(
-        "--port",
-        type=port,
-        default=setting("CHATKIT_PORT", "8000"),
-        help="port to listen on, 0 for a free one; default 8000 (CHATKIT_PORT)",
-    )
+    add("--host", "address to listen on; default 127.0.0.1", "127.0.0.1")
+    add("--port", "port to listen on, 0 for a free one; default 8000", "8000", type=port)
     parser.add_argument(
         "--cors",
         action="append",
@@ -168,29 +178,73 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="an origin whose pages may use the chat, such as http://localhost:5173; repeatable "
         "(CHATKIT_CORS, separated by commas)",
     )
+    add("--context", "makes the context of a request; default single-user", metavar="MODULE:FUNCTION")
     parser.add_argument(
-        "--context",
-        metavar="MODULE:FUNCTION",
-        default=setting("CHATKIT_CONTEXT"),
-        help="makes the context of a request; default single-user (CHATKIT_CONTEXT)",
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="a name by which a single-user server is known besides localhost and addresses, such as chat.home; "
+        "repeatable (CHATKIT_ALLOW_HOSTS, separated by commas)",
+    )
+    add(
+        "--root-path",
+        "the path that a proxy in front takes off before it passes requests on, such as /chat",
+        "",
+        type=root_path,
+        metavar="PATH",
     )
     parser.add_argument(
         "--single-user",
         action="store_true",
         help="the default, to say it explicitly: no sign-in, everybody is the same user",
     )
-    parser.add_argument(
+    add(
         "--workers",
+        "processes; more than one needs a stream log that they share; default 1",
+        "1",
         type=workers,
-        default=setting("CHATKIT_WORKERS", "1"),
-        help="processes; more than one needs a stream log that they share; default 1 (CHATKIT_WORKERS)",
+    )
+    add(
+        "--limit-concurrency",
+        "connections of a process, above which new requests are answered with 503; default "
+        f"{DEFAULT_LIMIT_CONCURRENCY}",
+        str(DEFAULT_LIMIT_CONCURRENCY),
+        type=count,
+        metavar="N",
+    )
+    add(
+        "--request-timeout",
+        "how long the head of a request may take, and each further part of its body; default 20",
+        "20",
+        type=timeout,
+        metavar="SECONDS",
+    )
+    usual = Limits().for_service()
+    add(
+        "--max-body-bytes",
+        f"bytes of a request's body; default {usual.body_bytes}",
+        type=count,
+        metavar="N",
+    )
+    add(
+        "--running-turns",
+        f"answers of one user that run at once; default {usual.running_turns_per_owner}",
+        type=count,
+        metavar="N",
+    )
+    add(
+        "--kept-bytes",
+        "bytes of one user's answers that are kept for readers to come back; default "
+        f"{usual.kept_bytes_per_owner}",
+        type=count,
+        metavar="N",
     )
     parser.add_argument(
-        "--log-level",
-        choices=_LOG_LEVELS,
-        default=setting("CHATKIT_LOG_LEVEL", "warning"),
-        help="how much to log; default warning (CHATKIT_LOG_LEVEL)",
+        "--create",
+        action="store_true",
+        help="make the folder of the database if it does not exist",
     )
+    add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -204,11 +258,6 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         metavar="'NAME: VALUE'",
         help="sent with each request, such as 'Authorization: Bearer ...'; repeatable",
     )
-
-
-def _add_migrate(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_migrate)
-    _add_db(parser, default=setting("CHATKIT_DB", DEFAULT_DB))
 
 
 def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -225,8 +274,8 @@ def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from chatkit._installation import find_problem
     from chatkit.cli.serve import ServeSettings, serve
+    from chatkit.dialects.openai_chatkit.installation import find_problem
 
     problem = find_problem()
     if problem is not None:
@@ -237,26 +286,20 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
     if arguments.single_user and arguments.context:
         raise CommandError("--single-user and --context exclude each other.")
-    return serve(
-        ServeSettings(
-            target=arguments.target,
-            db=arguments.db or setting("CHATKIT_DB", DEFAULT_DB) or DEFAULT_DB,
-            db_is_asked_for=arguments.db is not None,
-            files=arguments.files or setting("CHATKIT_FILES"),
-            files_are_asked_for=arguments.files is not None,
-            stream_log=arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
-            stream_log_is_asked_for=arguments.stream_log is not None,
-            lease=arguments.lease,
-            drain_seconds=arguments.drain_seconds,
-            model=find_model(arguments.model, arguments.api, arguments.target),
-            host=arguments.host,
-            port=arguments.port,
-            cors=tuple(arguments.cors or listed("CHATKIT_CORS")),
-            context=arguments.context,
-            workers=arguments.workers,
-            log_level=arguments.log_level,
-        )
-    )
+    options: dict[str, Any] = {
+        **vars(arguments),
+        "asked_for": tuple(
+            name for name in ("db", "files", "stream_log") if getattr(arguments, name) is not None
+        ),
+        "db": arguments.db or setting("CHATKIT_DB", DEFAULT_DB),
+        "files": arguments.files or setting("CHATKIT_FILES"),
+        "stream_log": arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
+        "model": find_model(arguments.model, arguments.api, arguments.target),
+        "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),
+        "allow_host": tuple(arguments.allow_host or listed("CHATKIT_ALLOW_HOSTS")),
+    }
+    names = {field.name for field in fields(ServeSettings)}
+    return serve(ServeSettings(**{name: value for name, value in options.items() if name in names}))
 
 
 def _chat(arguments: argparse.Namespace) -> int:

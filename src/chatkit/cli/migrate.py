@@ -1,4 +1,4 @@
-"""``chatkit migrate``: brings a database to the newest schema."""
+"""``chatkit migrate``: updates the schema of a database."""
 
 from __future__ import annotations
 
@@ -16,18 +16,7 @@ __all__ = ["migrate"]
 
 
 def migrate(db: str) -> int:
-    """Creates or migrates the schema, says what was done, and returns the exit code.
-
-    Args:
-        db: Path of an SQLite file, or connection string of a PostgreSQL database.
-
-    Raises:
-        CommandError: There is no folder for the file, the file is no database, or it is a URL of another kind.
-        ConfigurationError: The database belongs to a newer version of this package, or to another application, or it
-            refuses the role.
-        MissingExtraError: The driver of PostgreSQL is not installed.
-        StoreUnavailableError: The file cannot be written, or the server cannot be reached.
-    """
+    """Creates or migrates the schema of a database, says what was done, and returns the exit code."""
     check_name(db)
     if is_postgres(db):
         before, after = asyncio.run(_migrate_postgres(db))

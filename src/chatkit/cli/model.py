@@ -1,4 +1,4 @@
-"""Which model answers: found by options and environment."""
+"""The model that answers, from options and environment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,7 @@ _ASSISTANT: Final = "chatkit.demo.assistant"
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A model and where it is.
-
-    Attributes:
-        name: Its name there; None is to be asked for at the endpoint.
-        api: The API that is spoken.
-        base_url: The endpoint; None is OpenAI's own.
-    """
+    """A model and its endpoint, None for OpenAI's own; a name that is None is to be asked for there."""
 
     name: str | None
     api: Api
@@ -39,27 +33,13 @@ class ModelSettings:
         return f"{self.name} at {self.base_url or f'https://{_OPENAI}/v1'} ({_API_NAMES[self.api]})"
 
     def named(self) -> ModelSettings:
-        """Returns these settings with a name: the first that the endpoint lists, if there is none yet.
-
-        Raises:
-            MissingExtraError: The Agents SDK is not installed.
-            ConfigurationError: The endpoint could not be asked.
-        """
+        """Returns these settings with a name: the first that the endpoint lists, if there is none yet."""
         first_model: Any = _load("first_model")
         return self if self.name else replace(self, name=first_model(self.base_url))
 
 
 def find_model(name: str | None, api: str | None, target: str | None) -> ModelSettings | None:
-    """Returns the model that is to answer, None if there is none.
-
-    Args:
-        name: ``--model``.
-        api: ``--api``.
-        target: What is served instead of the built-in assistant.
-
-    Raises:
-        CommandError: An option is given that cannot be followed.
-    """
+    """Returns the model that is to answer; None if there is none, or ``target`` is served instead of the assistant."""
     option = "--model" if name else "--api" if api else None
     if target is not None:
         if option:

@@ -1,4 +1,4 @@
-"""Values of options: from the command line, else from the environment, else the usual ones."""
+"""The values of options, from the command line, the environment, or defaults."""
 
 from __future__ import annotations
 
@@ -10,11 +10,28 @@ from typing import Final
 
 from chatkit.errors import ChatKitError
 
-__all__ = ["DEFAULT_DB", "CommandError", "header", "lease", "listed", "port", "seconds", "setting", "workers"]
+__all__ = [
+    "DEFAULT_DB",
+    "DEFAULT_LIMIT_CONCURRENCY",
+    "CommandError",
+    "count",
+    "header",
+    "lease",
+    "listed",
+    "port",
+    "root_path",
+    "seconds",
+    "setting",
+    "timeout",
+    "workers",
+]
 
 
 class CommandError(ChatKitError):
-    """The command cannot do what was asked; the message is all that the user sees."""
+    """The command cannot do what was asked; the message is all that the user sees.
+
+    Any function of this package may raise it.
+    """
 
     code = "command_error"
 
@@ -22,7 +39,11 @@ class CommandError(ChatKitError):
 DEFAULT_DB: Final = "chatkit.db"
 """In the working folder."""
 
-_DAY: Final = 86400
+DEFAULT_LIMIT_CONCURRENCY: Final = 4000
+"""Connections at once, of a process."""
+
+_DAY_SECONDS: Final = 86400
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(.*)")
 
 
@@ -56,9 +77,24 @@ def seconds(text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if 0 <= number <= _DAY:
+    if 0 <= number <= _DAY_SECONDS:
         return number
-    raise argparse.ArgumentTypeError(f"a time is a number of seconds, 0 to {_DAY:g}, not {text!r}")
+    raise argparse.ArgumentTypeError(f"a time is a number of seconds, 0 to {_DAY_SECONDS:g}, not {text!r}")
+
+
+def timeout(text: str) -> float:
+    """Reads a time of more than 0 seconds."""
+    number = seconds(text)
+    if number > 0:
+        return number
+    raise argparse.ArgumentTypeError(f"a timeout is a number of seconds above 0, not {text!r}")
+
+
+def count(text: str) -> int:
+    """Reads a whole number from 1."""
+    if text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"this is a whole number from 1, not {text!r}")
 
 
 def lease(text: str) -> float:
@@ -67,6 +103,14 @@ def lease(text: str) -> float:
     if 1 <= number <= 3600:
         return number
     raise argparse.ArgumentTypeError(f"a lease is a number of seconds, 1 to 3600, not {text!r}")
+
+
+def root_path(text: str) -> str:
+    """Reads the path that a proxy takes off, without a slash at its end."""
+    path = text.rstrip("/")
+    if not path or _PATH.fullmatch(path):
+        return path
+    raise argparse.ArgumentTypeError(f"a root path begins with a slash, such as /chat, not {text!r}")
 
 
 def header(text: str) -> tuple[str, str]:

@@ -5,36 +5,42 @@ from __future__ import annotations
 import asyncio
 import copy
 import errno
+import gc
+import inspect
 import json
 import logging
 import math
 import os
 import socket
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
 from chatkit import __version__
-from chatkit.cli.bucket import as_bucket, check_bucket, origin_of
 from chatkit.cli.database import describe, open_store, prepare
-from chatkit.cli.files import describe_files, open_files
+from chatkit.cli.files import as_bucket, check_bucket, describe_files, open_files, origin_of
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
-from chatkit.cli.options import DEFAULT_DB, CommandError
+from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, resolve
 from chatkit.errors import MissingExtraError
+from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore, Store
-from chatkit.streams.shared import SharedStreamLog
+from chatkit.streams.worker import is_on_network
 
 try:
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
-    from chatkit.web import Page, Prompt, create_app, single_user, ui_is_built
+    from chatkit.web import ChatPage, Prompt, create_app, single_user, ui_is_built
+    from chatkit.web.auth import is_single_user
+    from chatkit.web.connections import DEFAULT_REQUEST_TIMEOUT, BoundedProtocol
+    from chatkit.web.origins import check_origins
 except ImportError as error:  # pragma: no cover - needs an environment without the extra
     raise MissingExtraError("Serving needs more packages: pip install 'chatkit-server[serve]'") from error
 
@@ -49,44 +55,36 @@ _GUIDE_PROMPTS: Final = (
     Prompt("Work through a few steps", "workflow", "bolt"),
     Prompt("Show me a widget", "widget", "cube"),
 )
-_GRACE: Final = 2
+_GRACE_SECONDS: Final = 2
 """Seconds for open streams to end when the process is asked to, after those that running turns have."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """What to serve and how.
+    """The options of ``chatkit serve``.
 
     Attributes:
         target: ``module:attribute``; None serves the built-in assistant.
         model: What the built-in assistant answers with; None makes it the guide.
-        db: Path of the SQLite file, or connection string of PostgreSQL, for servers that are constructed here.
-        db_is_asked_for: Whether the database was given with the command, so that not to use it would be a mistake.
-        files: Folder or bucket for the files that users attach, ``"off"`` for none; None is a folder beside the
-            database. For the same servers, where they have no file store of their own.
-        files_are_asked_for: As for the database.
-        stream_log: URL of the log that workers share; None is that of the database. For the same servers, where they
-            have no log of their own.
-        stream_log_is_asked_for: As for the database.
-        lease: Seconds for which turns are a worker's without renewal; None for the usual ones.
-        drain_seconds: How long running turns may go on when the process is asked to end.
-        host: Address to listen on.
-        port: TCP port, 0 for a free one.
-        cors: Origins whose pages may use the chat.
-        context: ``module:function`` that makes the context of a request; None is single-user mode.
-        workers: Number of processes.
+        asked_for: Names of options that came with the command, so that not to follow them would be a mistake.
+        db: For servers that are constructed here.
+        files: For the same servers, where they have no file store; None is a folder beside the database.
+        stream_log: For the same servers, where they have no stream log; None is that of the database.
+        lease: Seconds; None is the usual number.
+        context: ``module:function``; None is single-user mode.
         log_level: Name of uvicorn's level.
-        own_machine_only: Whether requests have to name this machine; found when the address is known.
+        max_body_bytes: Bytes of a request's body; None is what the server has, and so for the next two.
+        running_turns: Turns of one user that run at once.
+        kept_bytes: Bytes of one user's turns that are kept for readers.
+        own_machine_only: Whether other machines cannot reach the server; found when the address is known.
     """
 
     target: str | None = None
     model: ModelSettings | None = None
+    asked_for: tuple[str, ...] = ()
     db: str = DEFAULT_DB
-    db_is_asked_for: bool = False
     files: str | None = None
-    files_are_asked_for: bool = False
     stream_log: str | None = None
-    stream_log_is_asked_for: bool = False
     lease: float | None = None
     drain_seconds: float = 0.0
     host: str = "127.0.0.1"
@@ -95,20 +93,27 @@ class ServeSettings:
     context: str | None = None
     workers: int = 1
     log_level: str = "warning"
+    limit_concurrency: int = DEFAULT_LIMIT_CONCURRENCY
+    request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    max_body_bytes: int | None = None
+    running_turns: int | None = None
+    kept_bytes: int | None = None
+    allow_host: tuple[str, ...] = ()
+    root_path: str = ""
+    create: bool = False
     own_machine_only: bool = False
 
 
 def serve(settings: ServeSettings) -> int:
-    """Serves until the process is asked to end, and returns the exit code.
-
-    Raises:
-        CommandError: The target or the address cannot be used.
-        ConfigurationError: More workers than the server's stream log can serve, or the model is not to be found.
-    """
+    """Serves until the process is asked to end, and returns the exit code."""
     if settings.model is not None:
         settings = replace(settings, model=settings.model.named())
+    # A whole application asks there whether its stream log has to be shared.
+    os.environ["WEB_CONCURRENCY"] = str(settings.workers)
     target = _target(settings)
-    if target.server is not None:
+    if target.server is None:
+        _check_application(settings)
+    else:
         # Here too: of several processes each would fail on its own, and be started again for ever.
         _context(settings)
         _check_workers(settings, target.server)
@@ -118,15 +123,13 @@ def serve(settings: ServeSettings) -> int:
             check_bucket(bucket)
     listener = _listen(settings.host, settings.port)
     with listener:
-        local = settings.context is None and is_loopback(listener.getsockname()[0])
-        settings = replace(settings, own_machine_only=local)
+        settings = replace(settings, own_machine_only=is_loopback(listener.getsockname()[0]))
         announcement = _announcement(settings, target, listener)
         if settings.workers > 1:
             print(announcement, flush=True)
             os.environ[_HANDED_DOWN] = json.dumps(asdict(settings))
             config = _config("chatkit.cli.serve:application", settings, factory=True)
-            Multiprocess(config, [listener]).run()
-            return 0
+            return _run_workers(config, listener)
         server = _Server(_config(_application(settings, target), settings), announcement)
         try:
             server.run([listener])
@@ -136,6 +139,22 @@ def serve(settings: ServeSettings) -> int:
             # uvicorn has logged why the application did not start.
             return 1
         return 0
+
+
+_STARTUP_FAILURE: Final = 3
+"""The exit code of a process of uvicorn's whose application did not start."""
+
+
+def _run_workers(config: uvicorn.Config, listener: socket.socket) -> int:
+    """Runs worker processes until they are asked to end; returns 1 if one could not start."""
+    multiprocess: Any = Multiprocess
+    if "target" in inspect.signature(multiprocess).parameters:
+        # uvicorn before 0.52.
+        multiprocess = partial(multiprocess, target=uvicorn.Server(config).run)
+    supervisor = multiprocess(config, sockets=[listener])
+    supervisor.run()
+    failed = any(worker.process.exitcode == _STARTUP_FAILURE for worker in supervisor.processes)
+    return 1 if failed else 0
 
 
 class _Server(uvicorn.Server):
@@ -148,110 +167,145 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            _forget_for_collector()
             print(self._announcement, flush=True)
 
 
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
-    return _application(settings, _target(settings))
+    made = _application(settings, _target(settings))
+    _forget_for_collector()
+    return made
+
+
+def _forget_for_collector() -> None:
+    """Leaves what is loaded by now out of garbage collections, which hold the loop for as long as they look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _target(settings: ServeSettings) -> Target:
     def make_store() -> Store[Any]:
-        return open_store(settings.db)
+        return open_store(settings.db, create=settings.create)
 
     if settings.model is not None:
-        return _equipped(settings, Target(server=assistant(settings.model, make_store()), got_store=True))
-    name = settings.target or GUIDE
-    target = resolve(load(name, "TARGET"), name, make_store)
-    if settings.db_is_asked_for and not target.got_store:
-        raise CommandError(
-            f"--db has no effect on {name}, which has a store of its own. Leave --db out, or name a subclass of "
-            "ChatKitServer, or a function that takes a store."
-        )
-    return _equipped(settings, target)
-
-
-def _equipped(settings: ServeSettings, target: Target) -> Target:
-    return _with_log(settings, _with_files(settings, target))
-
-
-def _with_log(settings: ServeSettings, target: Target) -> Target:
-    server = target.server
-    if server is None or not target.got_store or server.stream_log is not None:
-        if settings.stream_log_is_asked_for:
+        target = Target(server=assistant(settings.model, make_store()), got_store=True)
+    else:
+        name = settings.target or GUIDE
+        target = resolve(load(name, "TARGET"), name, make_store)
+        if "db" in settings.asked_for and not target.got_store:
             raise CommandError(
-                f"--stream-log has no effect on {settings.target}, which has a stream log of its own choice. Leave it "
-                "out, or name a subclass of ChatKitServer, or a function that takes a store, without a stream log."
+                f"--db has no effect on {name}, which has a store of its own. Leave --db out, or name a subclass of "
+                "ChatKitServer, or a function that takes a store."
             )
-        return target
-    server.stream_log = open_log(settings.stream_log, server.store, settings.lease)
+    server = target.server if target.got_store else None
+    if server is not None and server.attachment_store is None:
+        files: Any = open_files(settings.files, settings.db, create=settings.create)
+        server.attachment_store = files
+    elif "files" in settings.asked_for:
+        raise CommandError(
+            f"--files has no effect on {settings.target}, which looks after files itself. Leave --files out, or "
+            "name a subclass of ChatKitServer, or a function that takes a store, without a file store."
+        )
+    if server is not None and server.stream_log is None:
+        server.stream_log = open_log(settings.stream_log, server.store, settings.lease)
+    elif "stream_log" in settings.asked_for:
+        raise CommandError(
+            f"--stream-log has no effect on {settings.target}, which has a stream log of its own choice. Leave it "
+            "out, or name a subclass of ChatKitServer, or a function that takes a store, without a stream log."
+        )
     return target
 
 
 def _check_workers(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     store: Any = server.store
-    if settings.workers > 1 and server.stream_log is None and isinstance(store, SQLiteStore):
+    if settings.workers > 1 and isinstance(store, SQLiteStore) and is_on_network(store.database.path):
         raise CommandError(
-            f"{settings.workers} workers cannot share the stream log of an SQLite file: a turn could not be resumed or "
-            "stopped from another worker. Give --stream-log redis://..., or --db postgresql://..., or run one worker."
+            f"{store.database.path} is on a network file system, where {settings.workers} workers would damage it. "
+            "Move it to a local disk, give --db postgresql://..., or run one worker."
         )
     server.check_workers(settings.workers)
 
 
 async def _prepare(server: ChatKitServer[Any]) -> None:
     await prepare(server.store)
-    if isinstance(server.stream_log, SharedStreamLog):
+    if server.stream_log is not None:
         await prepare_log(server.stream_log)
-
-
-def _with_files(settings: ServeSettings, target: Target) -> Target:
-    server = target.server
-    if server is None or not target.got_store or server.attachment_store is not None:
-        if settings.files_are_asked_for:
-            raise CommandError(
-                f"--files has no effect on {settings.target}, which looks after files itself. Leave --files out, or "
-                "name a subclass of ChatKitServer, or a function that takes a store, without a file store."
-            )
-        return target
-    files: Any = open_files(settings.files, settings.db)
-    server.attachment_store = files
-    return target
 
 
 def _application(settings: ServeSettings, target: Target) -> Any:
     if target.server is None:
         return target.application
+    context = _context(settings)
+    target.server.limits = _limits(settings, target.server)
     application = create_app(
         target.server,
-        context=_context(settings),
+        context=context,
         path=_PATH,
         cors_origins=settings.cors,
         workers=settings.workers,
         drain_seconds=settings.drain_seconds,
         ui=_page(settings, target.server) if ui_is_built() else False,
     )
-    if not settings.own_machine_only:
+    if not is_single_user(context):
         return application
-    return LocalHosts(application, settings.host, settings.cors)
+    return LocalHosts(
+        application,
+        (settings.host, *settings.allow_host),
+        check_origins("--cors", settings.cors),
+        by_address=not settings.own_machine_only,
+    )
+
+
+def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:
+    given = {
+        "body_bytes": settings.max_body_bytes,
+        "running_turns_per_owner": settings.running_turns,
+        "kept_bytes_per_owner": settings.kept_bytes,
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(server.limits or Limits(), **changed) if changed else server.limits
 
 
 def _context(settings: ServeSettings) -> Any:
     context: Any = single_user() if settings.context is None else load(settings.context, "--context")
-    if not callable(context):
+    if inspect.isclass(context) or not callable(context):
         raise CommandError(
             f"{settings.context} is not a function that takes a request and returns its context."
+        )
+    if "*" in check_origins("--cors", settings.cors) and is_single_user(context):
+        raise CommandError(
+            "--cors '*' in single-user mode would let every page on the web read and write all threads. Name the "
+            "origins of your pages, such as --cors http://localhost:5173, or sign users in with --context."
+        )
+    if settings.allow_host and not is_single_user(context):
+        raise CommandError(
+            "--allow-host is for single-user mode; with --context the server answers under any name. Leave it out."
         )
     return context
 
 
-def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> Page:
+def _check_application(settings: ServeSettings) -> None:
+    """Raises CommandError for options that a whole application would not heed, one of which may be its sign-in."""
+    for option, value in (
+        ("--context", settings.context),
+        ("--cors", settings.cors),
+        ("--allow-host", settings.allow_host),
+    ):
+        if value:
+            raise CommandError(
+                f"{option} has no effect on {settings.target}, which is a whole application. Leave it out, or name a "
+                "ChatKitServer."
+            )
+
+
+def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> ChatPage:
     prompts = _GUIDE_PROMPTS if settings.target is None and settings.model is None else ()
     bucket = as_bucket(server.attachment_store)
     # Files go there, and their pictures come from there, past this server.
     origins = () if bucket is None else (origin_of(bucket),)
-    return Page(
+    return ChatPage(
         prompts=prompts,
         attachments=server.attachment_store is not None,
         connect=origins,
@@ -266,7 +320,11 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         workers=settings.workers,
         log_config=_logging(settings.log_level),
         log_level=settings.log_level,
-        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _GRACE,
+        # Not a closure: it has to reach other processes.
+        http=cast("Any", partial(BoundedProtocol, request_timeout=settings.request_timeout)),
+        limit_concurrency=settings.limit_concurrency,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _GRACE_SECONDS,
     )
 
 
@@ -313,7 +371,7 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
             lines.append(f"Attached files are kept in {files}.")
         if settings.stream_log is not None:
             lines.append(f"Running turns are shared through {describe_log(settings.stream_log)}.")
-    if target.server is not None and settings.context is None:
+    if target.server is not None and is_single_user(_context(settings)):
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
         if not is_loopback(address):
             lines.append(

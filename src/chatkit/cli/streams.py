@@ -5,28 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from chatkit.cli.database import is_postgres, is_postgres_store
+from chatkit.cli.database import describe, is_postgres, is_postgres_store
 from chatkit.cli.options import CommandError
 from chatkit.store import Store
+from chatkit.streams import SQLiteStreamLog
 
 if TYPE_CHECKING:
-    from chatkit.store import PostgresStore
-    from chatkit.streams.shared import SharedStreamLog
+    from chatkit.store import PostgresStore, SQLiteStore
+    from chatkit.streams import StreamLog
 
 __all__ = ["describe_log", "open_log", "prepare_log"]
 
 
-def open_log(url: str | None, store: Store[Any], lease: float | None) -> SharedStreamLog | None:
+def open_log(url: str | None, store: Store[Any], lease: float | None) -> StreamLog | None:
     """Returns a log, which has touched nothing yet; None leaves the choice to the store.
 
-    Args:
-        url: ``redis://``, ``rediss://`` or ``postgresql://``; None is a log in the store's own database.
-        store: Where threads are kept.
-        lease: Seconds for which turns are a worker's without renewal; None for the usual ones.
-
-    Raises:
-        CommandError: The URL is of another kind, or the log has no leases.
-        MissingExtraError: The log needs a driver that is not installed.
+    Without a URL it is in the store's own database. ``lease`` is for how many seconds turns are a worker's without
+    renewal; None for the usual ones.
     """
     options: dict[str, Any] = {} if lease is None else {"lease": lease}
     if url is None:
@@ -66,34 +61,25 @@ def _check_redis(url: str) -> None:
         )
 
 
-def _own_log(store: Store[Any], options: dict[str, Any]) -> SharedStreamLog:
-    if not is_postgres_store(store):
-        raise CommandError(
-            "--lease is for logs that workers share. Give --stream-log, or --db postgresql://..., or leave it out."
-        )
-    from chatkit.streams import PostgresStreamLog
+def _own_log(store: Store[Any], options: dict[str, Any]) -> StreamLog:
+    if is_postgres_store(store):
+        from chatkit.streams import PostgresStreamLog
 
-    return PostgresStreamLog(cast("PostgresStore[Any]", store).database, **options)
+        return PostgresStreamLog(cast("PostgresStore[Any]", store).database, **options)
+    return SQLiteStreamLog(cast("SQLiteStore[Any]", store).database, **options)
 
 
 def describe_log(url: str) -> str:
     """Returns the log as messages may show it: without user and password."""
     if is_postgres(url):
-        from chatkit._postgres.errors import place_of
-
-        return f"the PostgreSQL database {place_of(url)}"
+        return describe(url)
     parts = urlsplit(url)
     return f"the Redis server {parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-async def prepare_log(log: SharedStreamLog) -> None:
-    """Asks the log for something now, so that one that cannot be used is a plain message.
-
-    Raises:
-        ConfigurationError: The server refuses the user, or the URL is none.
-        StoreUnavailableError: It cannot be reached.
-    """
+async def prepare_log(log: StreamLog) -> None:
+    """Asks the log for something now, so that one that cannot be used is a plain message."""
     try:
-        await log.find("turn_that_never_was")
+        await log.find("turn_that_never_was", None)
     finally:
         await log.close()

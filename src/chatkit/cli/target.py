@@ -1,4 +1,4 @@
-"""Finds what ``module:attribute`` names, and makes something of it that can be served."""
+"""The server or application that ``module:attribute`` names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ __all__ = ["Target", "load", "resolve"]
 
 
 class Target(NamedTuple):
-    """What to serve: one of the two.
-
-    Attributes:
-        server: A chat server, around which the web application is still to be built.
-        application: A whole ASGI application.
-        got_store: Whether the server was made with the store that it was offered.
-    """
+    """What to serve: a chat server, and whether it was made with the offered store, or a whole ASGI application."""
 
     server: ChatKitServer[Any] | None = None
     application: Any = None
@@ -31,14 +25,9 @@ class Target(NamedTuple):
 
 
 def load(name: str, purpose: str) -> object:
-    """Imports ``module:attribute``, looking in the working folder first.
+    """Imports ``module:attribute``, both dotted if need be, looking in the working folder first.
 
-    Args:
-        name: The module, dotted, and the attribute, dotted if need be.
-        purpose: What it is for, in messages.
-
-    Raises:
-        CommandError: There is no such module or attribute.
+    ``purpose`` is what the name is for, in messages.
     """
     module_name, separator, path = name.partition(":")
     if not (separator and module_name and path):
@@ -49,7 +38,7 @@ def load(name: str, purpose: str) -> object:
     try:
         found: object = import_module(module_name)
     except ModuleNotFoundError as error:
-        # Not one that the module itself fails to import: that is a fault in it, and its traceback tells where.
+        # Not one that the module itself fails to import: that is a fault in it, and its traceback says where.
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise
         raise CommandError(
@@ -71,15 +60,9 @@ def load(name: str, purpose: str) -> object:
 
 
 def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> Target:
-    """Makes a target of an object.
+    """Makes a target of a server, a class of servers, a function that makes one, or an ASGI application.
 
-    Args:
-        found: A server, a class of servers, a function that makes one, or an ASGI application.
-        name: What the user typed.
-        make_store: Called where a store is needed.
-
-    Raises:
-        CommandError: It is none of these.
+    ``make_store`` is called where a store is needed.
     """
     if isinstance(found, ChatKitServer):
         return Target(server=cast("ChatKitServer[Any]", found))

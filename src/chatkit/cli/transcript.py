@@ -1,13 +1,13 @@
-"""Shows the events of a conversation on a console."""
+"""The events of a conversation, and widgets, as text in the terminal."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, cast
 
 from chatkit.cli.console import Console
-from chatkit.cli.widget_text import WidgetAction, widget_actions, widget_lines
 from chatkit.types import (
-    Annotation,
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
@@ -42,7 +42,20 @@ from chatkit.types import (
 
 __all__ = ["Transcript"]
 
-_MARKS = {"none": "-", "loading": "…", "complete": "✓"}
+_MARKS: Final = {"none": "-", "loading": "…", "complete": "✓"}
+_LABELS: Final = ("value", "label", "title", "alt", "name")
+_SHOWN: Final = ("Badge", "Caption", "Label", "Markdown", "Text", "Title")
+_NESTED: Final = ("children", "confirm", "cancel")
+
+
+class WidgetAction(NamedTuple):
+    """Something that a widget can be asked to do: ``streaming`` if the server answers with a stream."""
+
+    item_id: str
+    label: str
+    type: str
+    payload: Any
+    streaming: bool
 
 
 class Transcript:
@@ -115,7 +128,9 @@ class Transcript:
                 console.end_line()
                 cited = [note for part in item.content for note in part.annotations]
                 for number, annotation in enumerate(cited, start=1):
-                    console.aside(f"  [{number}] {_source(annotation)}")
+                    source = annotation.source
+                    address = f", {source.url}" if isinstance(source, URLSource) else ""
+                    console.aside(f"  [{number}] {source.title}{address}")
             case WidgetItem():
                 self._show_widget(item)
             case WorkflowItem():
@@ -160,11 +175,11 @@ class Transcript:
             self._written[item.id] = [text]
 
     def _show_widget(self, item: WidgetItem) -> None:
-        for line in widget_lines(item):
+        for line in _widget_lines(item):
             self._console.line(f"  | {line}")
         # A widget that changes keeps its numbers, as far as it has use for them.
         numbers = self._forget_actions(item.id)
-        for action in widget_actions(item):
+        for action in _widget_actions(item):
             number = numbers.pop(0) if numbers else max(self.actions, default=0) + 1
             self.actions[number] = action
             self._console.line(f"  | /{number} [{action.label}]")
@@ -190,11 +205,6 @@ def _task(task: Task) -> str:
     return f"  {_MARKS[task.status_indicator]} {title}"
 
 
-def _source(annotation: Annotation) -> str:
-    source = annotation.source
-    return f"{source.title}, {source.url}" if isinstance(source, URLSource) else source.title
-
-
 def _address(url: str) -> str:
     if not url.startswith("data:"):
         return url
@@ -203,3 +213,59 @@ def _address(url: str) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _widget_lines(item: WidgetItem) -> list[str]:
+    """Returns the texts of a widget, a line each; its copy text if it has none."""
+    lines: list[str] = []
+    for component in _components(_plain(item)):
+        if component.get("type") in _SHOWN:
+            text = component.get("value") or component.get("label")
+            if isinstance(text, str) and text.strip():
+                lines.extend(text.strip().splitlines())
+    if lines or item.copy_text is None:
+        return lines
+    return item.copy_text.splitlines()
+
+
+def _widget_actions(item: WidgetItem) -> list[WidgetAction]:
+    """Returns what can be pressed in a widget and is handled by the server."""
+    found: list[WidgetAction] = []
+    for component in _components(_plain(item)):
+        for name in ("onClickAction", "onSubmitAction", "action"):
+            config = component.get(name)
+            if isinstance(config, dict):
+                action = _action(item.id, _label(component), cast("dict[str, Any]", config))
+                if action is not None and not component.get("disabled"):
+                    found.append(action)
+    return found
+
+
+def _plain(item: WidgetItem) -> dict[str, Any]:
+    return item.widget.model_dump(mode="json", exclude_none=True)
+
+
+def _components(component: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields a component and all below it, in the order in which they are shown."""
+    yield component
+    for name in _NESTED:
+        below = component.get(name)
+        for child in cast("list[Any]", below) if isinstance(below, list) else [below]:
+            if isinstance(child, dict):
+                yield from _components(cast("dict[str, Any]", child))
+
+
+def _label(component: dict[str, Any]) -> str:
+    for inner in _components(component):
+        for name in _LABELS:
+            text = inner.get(name)
+            if isinstance(text, str) and text.strip():
+                return text.strip().splitlines()[0]
+    return str(component.get("type", "action"))
+
+
+def _action(item_id: str, label: str, config: dict[str, Any]) -> WidgetAction | None:
+    kind = config.get("type")
+    if not isinstance(kind, str) or config.get("handler", "server") != "server":
+        return None
+    return WidgetAction(item_id, label, kind, config.get("payload"), config.get("streaming") is not False)

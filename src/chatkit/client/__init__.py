@@ -14,10 +14,20 @@
 Needs the extra ``client``: ``pip install 'chatkit-server[client]'``.
 """
 
-from chatkit.client.client import ActiveTurn, ChatKitClient, StoppedTurns, ThreadView
-from chatkit.client.errors import ServerError, StreamInterrupted, TransportError, UnexpectedAnswerError
-from chatkit.client.state import TurnState
-from chatkit.client.stream import TurnStatus, TurnStream
+from chatkit.errors import MissingExtraError
+
+try:
+    from chatkit.client.answers import ActiveTurn, StoppedTurns, ThreadView
+    from chatkit.client.client import ChatKitClient
+    from chatkit.client.errors import ServerError, StreamInterrupted, TransportError, UnexpectedAnswerError
+    from chatkit.client.stream import TurnStatus, TurnStream
+    from chatkit.client.view import TurnState, TurnView
+except ModuleNotFoundError as error:
+    if error.name != "httpx2":
+        raise
+    raise MissingExtraError(
+        "The client needs another package: pip install 'chatkit-server[client]'."
+    ) from error
 
 __all__ = [
     "ActiveTurn",
@@ -30,5 +40,6 @@ __all__ = [
     "TurnState",
     "TurnStatus",
     "TurnStream",
+    "TurnView",
     "UnexpectedAnswerError",
 ]

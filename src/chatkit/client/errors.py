@@ -1,15 +1,18 @@
-"""What can go wrong between client and server, besides the errors that the server itself reports.
+"""Errors of the connection, and of what was answered.
 
 Errors that the server reports are the classes of :mod:`chatkit.errors`, with the server's message.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
+from pydantic_core import from_json
+
 from chatkit.errors import (
+    AlreadyUploadedError,
     AuthenticationError,
     ChatKitError,
     ConflictError,
@@ -75,12 +78,17 @@ class UnexpectedAnswerError(ChatKitError):
     default_message = "The answer is not one of the ChatKit protocol. Is the URL the chat's endpoint?"
 
 
+_LONGEST_CHARACTERS: Final = 2_000
+"""Characters of what a server says of an error that are kept."""
+
 _BY_STATUS: Final[dict[int, type[ChatKitError]]] = {
     400: MalformedRequestError,
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
     409: ConflictError,
+    # Of buckets, which write a file once.
+    412: AlreadyUploadedError,
     413: RequestTooLargeError,
     415: UnsupportedMediaTypeError,
     422: InvalidRequestError,
@@ -114,13 +122,8 @@ def error_of_answer(
 ) -> ChatKitError:
     """Returns the error that an answer with a failure status stands for.
 
-    Bodies of this package (``{"error": {"code", "message"}}``) and of FastAPI (``{"detail": ...}``) are understood.
-
-    Args:
-        status: HTTP status.
-        body: The whole body.
-        headers: Headers of the answer, looked up by lower-case name.
-        otherwise: The message where the body is neither; by default one about the chat's endpoint.
+    Bodies of this package (``{"error": {"code", "message"}}``) and of FastAPI (``{"detail": ...}``) are understood;
+    ``otherwise`` is the message where a body is neither.
     """
     code, message = _read_body(body)
     if not message:
@@ -137,7 +140,7 @@ def error_of_answer(
 
 def _read_body(body: bytes) -> tuple[str, str]:
     try:
-        parsed: object = json.loads(body)
+        parsed: object = from_json(body)
     except ValueError:
         return "", ""
     if not isinstance(parsed, dict):
@@ -146,13 +149,17 @@ def _read_body(body: bytes) -> tuple[str, str]:
     error = fields.get("error")
     if isinstance(error, dict):
         described = cast("dict[str, object]", error)
-        return str(described.get("code") or ""), str(described.get("message") or "")
-    detail = fields.get("detail")
-    return "", detail if isinstance(detail, str) else ""
+        return _text(described.get("code")), _text(described.get("message"))
+    return "", _text(fields.get("detail"))
+
+
+def _text(value: object) -> str:
+    return value[:_LONGEST_CHARACTERS] if isinstance(value, str) else ""
 
 
 def _seconds(value: str | None) -> float | None:
     try:
-        return float(value) if value is not None else None
+        seconds = float(value) if value is not None else None
     except ValueError:
         return None
+    return seconds if seconds is not None and 0 <= seconds < math.inf else None

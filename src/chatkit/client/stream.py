@@ -1,29 +1,32 @@
-"""The stream of a turn: typed events, re-attached when the connection breaks."""
+"""A stream of typed events that re-attaches when its connection breaks."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, Self, TypeAlias, cast, get_args
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
+from chatkit._json import holds_too_many_values
 from chatkit.client.errors import ServerError, StreamInterrupted, TransportError, UnexpectedAnswerError
-from chatkit.client.state import TurnState
 from chatkit.client.transport import Transport, describe
+from chatkit.client.view import TurnView
 from chatkit.errors import NotFoundError, StoreUnavailableError
-from chatkit.sse import MEDIA_TYPE, ServerSentEvent, SSEDecoder
+from chatkit.sse import MEDIA_TYPE, EventTooLargeError, ServerSentEvent, SSEDecoder
 from chatkit.types import (
     BaseReq,
     ErrorEvent,
     Thread,
     ThreadCreatedEvent,
     ThreadItem,
+    ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
     ThreadStreamEvent,
     ThreadUpdatedEvent,
     TurnResumeParams,
@@ -38,10 +41,13 @@ TurnStatus: TypeAlias = Literal["completed", "stopped", "failed", "interrupted"]
 _logger = logging.getLogger(__name__)
 _events: Final[TypeAdapter[ThreadStreamEvent]] = TypeAdapter(ThreadStreamEvent)
 _TURN_END: Final = "turn.end"
+_STATUSES: Final = frozenset(get_args(TurnStatus))
+_MAX_VALUES: Final = 200_000
+_SHOWN_CHARACTERS: Final = 500
 
 
 class _Read(NamedTuple):
-    """An event that arrived, and the cursor behind it."""
+    """An event that arrived, and the cursor after it."""
 
     event: ThreadStreamEvent | None
     cursor: str
@@ -58,12 +64,12 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
                 ...
 
     A resumable turn goes on at the server when the context is left early; ``stop`` ends it. A connection that breaks
-    is replaced by one that goes on behind the last event received, without a lost or doubled event.
+    is replaced by one that continues after the last event received, without a lost or doubled event.
 
     Attributes:
         thread_id: The turn's thread; None until ``thread.created`` arrives where the turn creates it.
         turn_id: The turn; None until its first event, and where the stream is not resumable.
-        last_event_id: Cursor behind the event that was yielded last, for a ``resume`` in another process.
+        last_event_id: Cursor after the event that was yielded last, for a ``resume`` in another process.
         status: How the turn ended; None while it runs, and where the server does not say.
     """
 
@@ -84,13 +90,13 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         self._request = request
         self._repeatable = repeatable
         self._stop = stop
-        self._state = TurnState()
+        self._view = TurnView()
         self._ready: deque[_Read] = deque()
         self._reading = asyncio.Lock()
         self._response: httpx2.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
-        self._decoder = SSEDecoder()
-        # What a new connection begins behind; ahead of `last_event_id` by what is ready but not yet yielded.
+        self._decoder = SSEDecoder(transport.max_bytes)
+        # The cursor of a new connection; ahead of `last_event_id` by what is ready but not yet yielded.
         self._cursor: str = (request.params.after or "") if isinstance(request, TurnsResumeReq) else ""
         self._entered = False
         self._received = False
@@ -101,26 +107,26 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
     @property
     def items(self) -> list[ThreadItem]:
         """The items that the turn added or changed so far, in the order of their first appearance."""
-        return self._state.items
+        return self._view.items
 
     @property
     def text(self) -> str:
         """Text of the last assistant message so far; empty if there is none."""
-        return self._state.text
+        return self._view.text
 
     @property
     def thread(self) -> Thread | None:
         """The thread as the stream told it last, None if it did not."""
-        return self._state.thread
+        return self._view.thread
 
     @property
     def error(self) -> ErrorEvent | None:
         """The last error event of the stream."""
-        return self._state.error
+        return self._view.error
 
     def item(self, item_id: str) -> ThreadItem | None:
         """Returns an item as it is now, or None if the turn has not touched it."""
-        return self._state.item(item_id)
+        return self._view.item(item_id)
 
     async def __aenter__(self) -> Self:
         """Sends the request.
@@ -160,9 +166,9 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
             if read.event is None:
                 self.status = read.status
                 if self._came_back:
-                    self._state.drop_unconfirmed()
+                    self._view.drop_unconfirmed()
                 continue
-            self._state.apply(read.event)
+            self._view.apply(read.event)
             return read.event
 
     async def until_done(self) -> Self:
@@ -202,10 +208,11 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         if kind.partition(";")[0].strip().lower() != MEDIA_TYPE:
             await response.aclose()
             raise UnexpectedAnswerError(
-                f"{self._transport.url} answered with {kind or 'no content type'} instead of an event stream. "
+                f"{self._transport.url} answered with {kind[:100] or 'no content type'} instead of an event stream. "
                 "Is the URL the chat's endpoint?"
             )
-        self._response, self._chunks, self._decoder = response, response.aiter_bytes(), SSEDecoder()
+        self._response, self._chunks = response, response.aiter_bytes()
+        self._decoder = SSEDecoder(self._transport.max_bytes)
 
     async def _detach(self) -> None:
         response, self._response, self._chunks = self._response, None, None
@@ -223,6 +230,13 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
                     return
         except (httpx2.TransportError, httpx2.StreamError) as error:
             failure = error
+        except (httpx2.DecodingError, EventTooLargeError) as error:
+            # The same would come again.
+            await self.aclose()
+            raise UnexpectedAnswerError(f"The stream cannot be read: {describe(error)}.") from error
+        except UnexpectedAnswerError:
+            await self.aclose()
+            raise
         except asyncio.CancelledError:
             # The connection cannot be read on after that; iterating on re-attaches.
             await self._detach()
@@ -255,7 +269,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         return bool(self._ready)
 
     async def _reattach(self, failure: Exception | None) -> None:
-        """Opens a connection that goes on behind the cursor."""
+        """Opens a connection that continues after the cursor."""
         await self._detach()
         reason = describe(failure) if failure else "the connection was closed before the turn's end"
         while self._failures < self._transport.retries:
@@ -279,7 +293,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         ) from failure
 
     def _continuation(self) -> BaseReq | None:
-        """Returns the request that goes on with the stream, or None if none would without doubling events."""
+        """Returns the request that continues the stream, or None if none would without doubling events."""
         if self._cursor and self.thread_id is not None:
             return TurnsResumeReq(
                 params=TurnResumeParams(thread_id=self.thread_id, after=self._cursor),
@@ -295,25 +309,35 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 def _status(data: str) -> TurnStatus | None:
     try:
-        status: object = cast("dict[str, object]", json.loads(data)).get("status")
-    except (ValueError, AttributeError):
+        told: object = from_json(data)
+    except ValueError:
         return None
-    return cast("TurnStatus", status) if status in {"completed", "stopped", "failed", "interrupted"} else None
+    status = cast("dict[str, object]", told).get("status") if isinstance(told, dict) else None
+    # Compared only if it is a text: a list cannot be looked up.
+    return cast("TurnStatus", status) if isinstance(status, str) and status in _STATUSES else None
 
 
 def _parse(frame: ServerSentEvent) -> ThreadStreamEvent | None:
-    """Returns the event, or None for one that this version does not know.
-
-    Raises:
-        UnexpectedAnswerError: The frame is not an event of the protocol.
-    """
+    """Returns the event, or None for one that this version does not know."""
+    if len(frame.data) > _MAX_VALUES and holds_too_many_values(frame.data.encode(), _MAX_VALUES):
+        raise UnexpectedAnswerError(f"The stream holds an event of more than {_MAX_VALUES} values.")
     try:
-        return _events.validate_json(frame.data)
+        event = _events.validate_json(frame.data)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(problem["type"] == "union_tag_invalid" for problem in problems):
-            _logger.debug("Skipped an event that this version does not know: %s", frame.data)
+        if any(problem["type"] in {"union_tag_invalid", "union_tag_not_found"} for problem in problems):
+            _logger.debug(
+                "Skipped an event that this version does not know: %s", frame.data[:_SHOWN_CHARACTERS]
+            )
             return None
-        raise UnexpectedAnswerError(
-            "The stream holds a frame that is no event of the ChatKit protocol."
-        ) from error
+        raise _no_event() from error
+    # Handlers may write these in fewer words; servers send them whole.
+    if isinstance(event, ThreadItemUpdatedEvent) and cast("object", event.update) is None:
+        raise _no_event()
+    if isinstance(event, ThreadItemDoneEvent) and cast("object", event.item) is None:
+        raise _no_event()
+    return event
+
+
+def _no_event() -> UnexpectedAnswerError:
+    return UnexpectedAnswerError("The stream holds a frame that is no event of the ChatKit protocol.")

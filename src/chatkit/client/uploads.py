@@ -1,4 +1,4 @@
-"""Files on their way to the server: what is known of them, and the requests that carry them."""
+"""Uploads of files to the server or to a bucket."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import httpx2
 
+from chatkit.client.errors import UnexpectedAnswerError
 from chatkit.client.transport import Transport
 from chatkit.errors import AlreadyUploadedError
 from chatkit.types import AttachmentUploadDescriptor
@@ -21,21 +22,14 @@ __all__ = ["FileSource", "Upload", "describe_file", "post_file", "send_file"]
 FileSource: TypeAlias = bytes | str | os.PathLike[str]
 """The bytes of a file, or its path."""
 
-_CHUNK: Final = 256 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
 _UNKNOWN: Final = "application/octet-stream"
 _HARMLESS: Final = frozenset({"accept", "accept-encoding", "connection", "user-agent"})
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file to be sent.
-
-    Attributes:
-        content: Its bytes, or where they are.
-        name: Its name, without folders.
-        size: Number of bytes.
-        mime_type: Media type.
-    """
+    """A file to be sent: ``content`` is its bytes, or where they are; ``name`` is without folders."""
 
     content: bytes | Path
     name: str
@@ -44,16 +38,7 @@ class Upload:
 
 
 async def describe_file(file: FileSource, name: str | None, mime_type: str | None) -> Upload:
-    """Returns what is to be told of a file.
-
-    Args:
-        file: The file.
-        name: Its name; by default that of its path, or ``"file"``.
-        mime_type: Its media type; by default the usual one of its name's extension.
-
-    Raises:
-        OSError: There is no such file.
-    """
+    """Returns what the server is told of a file; raises OSError if there is none."""
     content = file if isinstance(file, bytes) else Path(file)
     size = len(content) if isinstance(content, bytes) else (await asyncio.to_thread(content.stat)).st_size
     named = name or ("file" if isinstance(content, bytes) else PurePath(content).name)
@@ -61,14 +46,13 @@ async def describe_file(file: FileSource, name: str | None, mime_type: str | Non
 
 
 async def send_file(transport: Transport, upload: Upload, descriptor: AttachmentUploadDescriptor) -> None:
-    """Sends a file to where the server wants it: raw with ``PUT``, or as the multipart field ``file`` with ``POST``.
-
-    Raises:
-        ChatKitError: It was refused.
-        TransportError: The server cannot be reached.
-    """
+    """Sends a file to where the server wants it: raw with ``PUT``, or as the multipart field ``file`` with ``POST``."""
     requests: list[httpx2.Request] = []
-    url = httpx2.URL(transport.url).join(str(descriptor.url))
+    try:
+        url = httpx2.URL(transport.url).join(str(descriptor.url))
+        httpx2.Headers(descriptor.headers).raw  # noqa: B018 -- raises for what no header can hold
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise UnexpectedAnswerError("The server names no place that the file could be sent to.") from error
     is_own = transport.has_origin_of(url)
     headers = {**(transport.credentials if is_own else {}), **descriptor.headers}
     fields = None if descriptor.method == "PUT" else await _fields(upload)
@@ -93,12 +77,7 @@ async def send_file(transport: Transport, upload: Upload, descriptor: Attachment
 
 
 async def post_file(transport: Transport, upload: Upload, url: str) -> bytes:
-    """Posts a file to the application (direct upload) and returns its answer, the attachment.
-
-    Raises:
-        ChatKitError: It was refused.
-        TransportError: The server cannot be reached.
-    """
+    """Posts a file to the application (direct upload) and returns its answer, the attachment."""
     target = httpx2.URL(transport.url).join(url)
     headers = _without_type({**transport.credentials, "Accept": "application/json"})
     fields = await _fields(upload)
@@ -116,12 +95,12 @@ def _drop_credentials(request: httpx2.Request, http: httpx2.AsyncClient, kept: M
 
 async def _chunks(content: bytes | Path) -> AsyncIterator[bytes]:
     if isinstance(content, bytes):
-        for start in range(0, len(content), _CHUNK):
-            yield content[start : start + _CHUNK]
+        for start in range(0, len(content), _CHUNK_BYTES):
+            yield content[start : start + _CHUNK_BYTES]
         return
     file = await asyncio.to_thread(content.open, "rb")
     try:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
             yield chunk
     finally:
         file.close()

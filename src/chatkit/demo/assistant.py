@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from chatkit._tasks import end_tasks
 from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
 from chatkit.demo.attachments import read_newest, texts_among, to_model_content
-from chatkit.demo.titles import first_words, tidied
-from chatkit.errors import ConfigurationError, CustomStreamError, NotFoundError
+from chatkit.demo.scene import first_words
+from chatkit.errors import ConfigurationError, CustomStreamError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
+from chatkit.streams.base import ThreadKey
 from chatkit.types import (
     Attachment,
     FeedbackKind,
@@ -28,7 +30,7 @@ from chatkit.types import (
     UserMessageTagContent,
 )
 
-# Behind chatkit.agents, which says how to install what is missing here.
+# After chatkit.agents, which says how to install what is missing here.
 import openai  # isort: skip
 from agents import (  # isort: skip
     Agent,
@@ -41,16 +43,19 @@ from agents import (  # isort: skip
     Runner,
 )
 
-__all__ = ["AssistantServer", "Endpoint", "first_model", "make_assistant"]
+__all__ = ["AssistantServer", "ModelEndpoint", "first_model", "make_assistant", "tidied"]
 
 logger = logging.getLogger("chatkit.demo")
 
-_HISTORY: Final = 50
+_HISTORY_ITEMS: Final = 50
 """Items of the thread that the model is given at most, the newest."""
-_TITLE_TIMEOUT: Final = 60.0
-_TITLES_REMEMBERED: Final = 1000
-"""Of how many threads the title is known that the model made, the newest."""
-_LIST_TIMEOUT: Final = 5.0
+_TITLE_SECONDS: Final = 60.0
+_STORED_TITLE_SECONDS: Final = _TITLE_SECONDS + 10
+"""For making a title and storing it."""
+_LONGEST_TITLE: Final = 80
+_THOUGHTS: Final = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
+_DECORATION: Final = " \t\"'`*#.“”„«»"
+_LIST_SECONDS: Final = 5.0
 _PLACEHOLDER_KEY: Final = "none"
 """What endpoints get that want no key; the client insists on one."""
 
@@ -75,8 +80,8 @@ _MAYBE_THE_FILES: Final = (
 _WITHOUT_FILES: Final = "The model takes no such files. It answers without having seen them."
 
 
-class Endpoint:
-    """A model behind an API of OpenAI's kind; the key is that of ``OPENAI_API_KEY``.
+class ModelEndpoint:
+    """A model with an API of OpenAI's kind; the key is that of ``OPENAI_API_KEY``.
 
     Args:
         name: The model's name there.
@@ -116,18 +121,17 @@ class AssistantServer(ChatKitServer[Any]):
         options: Passed on to ``ChatKitServer``.
     """
 
-    def __init__(self, store: Store[Any], model: Model | Endpoint, **options: Any) -> None:
+    def __init__(self, store: Store[Any], model: Model | ModelEndpoint, **options: Any) -> None:
         super().__init__(store, **options)
         self._threads = store
         self._model = model
-        self._titles: dict[str, asyncio.Task[None]] = {}
-        self._made: dict[str, str] = {}
+        self._titles: dict[ThreadKey, asyncio.Task[None]] = {}
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Any
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Answers with the thread's newest items as the model's input."""
-        page = await self._threads.load_thread_items(thread.id, None, _HISTORY, "desc", context)
+        page = await self._threads.load_thread_items(thread.id, None, _HISTORY_ITEMS, "desc", context)
         items = page.data[::-1]
         contents = await read_newest(self.attachment_store, page.data)
         texts = texts_among(contents, items)
@@ -150,7 +154,6 @@ class AssistantServer(ChatKitServer[Any]):
                                 and not title.begun
                                 and isinstance(event, ThreadItemUpdatedEvent)
                             ):
-                                title.begun = True
                                 self._begin_title(title, context)
                 except _MAYBE_THE_FILES as error:
                     if has_begun or not attempts:
@@ -164,11 +167,8 @@ class AssistantServer(ChatKitServer[Any]):
                     break
         except (openai.OpenAIError, AgentsException) as error:
             logger.warning("The model did not answer: %s", _line(error))
-            # Without its cause, which is in the line above: a traceback would tell no more.
+            # Without its cause, which the line above has logged.
             raise CustomStreamError(_explanation(error), allow_retry=True) from None
-        finally:
-            if title is not None:
-                title.turn_runs = False
 
     async def _run(
         self, thread: ThreadMetadata, items: Sequence[ThreadItem], contents: Mapping[str, bytes], context: Any
@@ -187,97 +187,64 @@ class AssistantServer(ChatKitServer[Any]):
     ) -> None:
         """Takes feedback and keeps nothing of it."""
 
-    async def shutdown(self) -> None:
-        """Ends all running turns, and the work on titles."""
-        await super().shutdown()
-        await self._stop_titles()
-
     async def close(self) -> None:
         """Shuts down and closes the store."""
-        await self._stop_titles()
         await super().close()
-        # A turn may have begun one in its last moment.
-        await self._stop_titles()
-        if isinstance(self._model, Endpoint):
+        if isinstance(self._model, ModelEndpoint):
             await self._model.close()
 
     def _run_config(self) -> RunConfig:
-        model = self._model.model() if isinstance(self._model, Endpoint) else self._model
+        model = self._model.model() if isinstance(self._model, ModelEndpoint) else self._model
         return RunConfig(model=model, tracing_disabled=True)
 
     def _begin_title(self, title: _Title, context: Any) -> None:
-        thread_id = title.thread.id
-        if thread_id in self._titles:
-            # The turn before has asked already.
+        title.begun = True
+        thread = self._chatkit_scope(context).thread_key(title.thread.id)
+        if thread in self._titles:
+            # The previous turn has asked already.
             return
-        task = self._titles[thread_id] = asyncio.create_task(self._make_title(title, context))
-        task.add_done_callback(lambda _: self._titles.pop(thread_id))
+        work = self._titles[thread] = self.set_title_beside(
+            title.thread, self._make_title(title, context), context, seconds=_STORED_TITLE_SECONDS
+        )
+        work.add_done_callback(lambda _: self._titles.pop(thread))
 
-    async def _stop_titles(self) -> None:
-        await end_tasks(self._titles.values())
-
-    async def _make_title(self, title: _Title, context: Any) -> None:
-        thread_id = title.thread.id
-        try:
-            if (await self._threads.load_thread(thread_id, context)).title is not None:
-                # The turn before was given one since this turn began.
-                return
-            made = self._made.get(thread_id)
-            if made is None:
-                # Turns overlap: the one that asked may not have stored its title when the next one begins.
-                made = self._made[thread_id] = await self._ask_for_title(title.message)
-                while len(self._made) > _TITLES_REMEMBERED:
-                    del self._made[next(iter(self._made))]
-            await self._keep_title(title, made, context)
-        except NotFoundError:
-            logger.debug("Thread %s was deleted before it got its title.", thread_id)
-        except Exception:
-            logger.exception("The title of thread %s could not be stored", thread_id)
-
-    async def _ask_for_title(self, message: str) -> str:
+    async def _make_title(self, title: _Title, context: Any) -> str | None:
+        if (await self._threads.load_thread(title.thread.id, context)).title is not None:
+            # The previous turn has set one since this turn began.
+            return None
         made = ""
         try:
-            async with asyncio.timeout(_TITLE_TIMEOUT):
-                run = await Runner.run(_TITLER, message, run_config=self._run_config())
+            async with asyncio.timeout(_TITLE_SECONDS):
+                run = await Runner.run(_TITLER, title.message, run_config=self._run_config())
             made = tidied(str(run.final_output))
         except (openai.OpenAIError, AgentsException, TimeoutError) as error:
             logger.info("The model made no title: %s", error)
-        return made or first_words(message)
-
-    async def _keep_title(self, title: _Title, text: str, context: Any) -> None:
-        stored = await self._threads.load_thread(title.thread.id, context)
-        if stored.title is not None:
-            # The user was faster.
-            return
-        if title.turn_runs:
-            # The turn stores it with whatever else it changes, and tells the page.
-            title.thread.title = text
-        else:
-            await self._threads.save_thread(stored.model_copy(update={"title": text}), context)
+        return made or first_words(title.message)
 
 
+@dataclass(slots=True)
 class _Title:
-    """A title that is to be made.
+    """A title that is to be made of a thread's first message; ``begun`` once the model has been asked."""
 
-    Attributes:
-        thread: As the turn has it.
-        message: What the user wrote first.
-        begun: Whether the model has been asked.
-        turn_runs: Whether the turn still looks at ``thread``.
-    """
+    thread: ThreadMetadata
+    message: str
+    begun: bool = False
 
-    def __init__(self, thread: ThreadMetadata, message: str) -> None:
-        self.thread = thread
-        self.message = message
-        self.begun = False
-        self.turn_runs = True
+
+def tidied(text: str) -> str:
+    """Returns a title that a model made, without the decoration that models add; empty if nothing is left."""
+    lines = (line.strip(_DECORATION) for line in _THOUGHTS.sub("", text).splitlines())
+    line = next((" ".join(line.split()) for line in lines if line), "")
+    for prefix in ("Title:", "title:"):
+        line = line.removeprefix(prefix).strip(_DECORATION)
+    return line if len(line) <= _LONGEST_TITLE else f"{line[: _LONGEST_TITLE - 1].rstrip()}…"
 
 
 def make_assistant(
     store: Store[Any], *, name: str, api: Literal["responses", "chat"], base_url: str | None = None
 ) -> AssistantServer:
-    """Returns an assistant with a model at an endpoint; the arguments are those of :class:`Endpoint`."""
-    return AssistantServer(store, Endpoint(name, api, base_url))
+    """Returns an assistant with a model at an endpoint; the arguments are those of :class:`ModelEndpoint`."""
+    return AssistantServer(store, ModelEndpoint(name, api, base_url))
 
 
 def first_model(base_url: str) -> str:
@@ -287,7 +254,7 @@ def first_model(base_url: str) -> str:
         ConfigurationError: It cannot be asked, or has none.
     """
     try:
-        with openai.OpenAI(api_key=_key(), base_url=base_url, max_retries=0, timeout=_LIST_TIMEOUT) as client:
+        with openai.OpenAI(api_key=_key(), base_url=base_url, max_retries=0, timeout=_LIST_SECONDS) as client:
             for model in client.models.list():
                 return model.id
         reason = "it lists none"

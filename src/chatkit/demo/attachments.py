@@ -6,16 +6,16 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.errors import NotFoundError
 from chatkit.files import ManagedFileStore
-from chatkit.files.simple import LiftedFileStore
 from chatkit.types import Attachment, ThreadItem, UserMessageItem
 
-__all__ = ["read_attachment", "read_newest", "texts_among", "to_model_content", "told_of"]
+__all__ = ["files_text", "read_attachment", "read_newest", "texts_among", "to_model_content"]
 
-_TOGETHER: Final = 20 * 1024 * 1024
+_ALL_BYTES: Final = 20 * 1024 * 1024
 """Bytes of files that the model is given with one request at most, the newest."""
-_LONGEST_TEXT: Final = 100_000
+_TEXT_CHARS: Final = 100_000
 """Characters of a text file that the model is given at most."""
 
 # What models take as pictures.
@@ -32,13 +32,8 @@ _TEXTS: Final = frozenset(
 
 
 async def read_attachment(files: object, attachment: Attachment) -> bytes | None:
-    """Returns an attachment's file, None if it is gone or the file store cannot be read.
-
-    Args:
-        files: The server's file store.
-        attachment: The attachment.
-    """
-    store: object = files.files if isinstance(files, LiftedFileStore) else files
+    """Returns an attachment's file, None if it is gone or the server's file store cannot be read."""
+    store: object = files.files if isinstance(files, FileStoreAdapter) else files
     if not isinstance(store, ManagedFileStore):
         return None
     try:
@@ -50,12 +45,10 @@ async def read_attachment(files: object, attachment: Attachment) -> bytes | None
 async def read_newest(files: object, items: Sequence[ThreadItem]) -> dict[str, bytes]:
     """Returns the files of a thread's newest messages by attachment id, as many as a model can be given.
 
-    Args:
-        files: The server's file store.
-        items: Items of the thread, newest first.
+    The thread's items are given newest first.
     """
     found: dict[str, bytes] = {}
-    left = _TOGETHER
+    left = _ALL_BYTES
     for item in items:
         for attachment in item.attachments if isinstance(item, UserMessageItem) else ():
             if attachment.id in found or not _is_readable(attachment):
@@ -71,12 +64,7 @@ async def read_newest(files: object, items: Sequence[ThreadItem]) -> dict[str, b
 
 
 def texts_among(contents: Mapping[str, bytes], items: Sequence[ThreadItem]) -> dict[str, bytes]:
-    """Returns the files that a model is given as texts, which every model takes.
-
-    Args:
-        contents: What ``read_newest`` found.
-        items: The items whose files they are.
-    """
+    """Returns the files among those of ``read_newest`` that a model is given as texts, which every model takes."""
     attachments = [entry for item in items if isinstance(item, UserMessageItem) for entry in item.attachments]
     return {
         entry.id: contents[entry.id]
@@ -86,11 +74,9 @@ def texts_among(contents: Mapping[str, bytes], items: Sequence[ThreadItem]) -> d
 
 
 def to_model_content(attachment: Attachment, contents: Mapping[str, bytes]) -> dict[str, Any]:
-    """Returns an attachment as input of a model: pictures and PDFs as such, texts as text, of others the name.
+    """Returns an attachment as input of a model: pictures and PDFs, texts as text, and of other files the name.
 
-    Args:
-        attachment: The attachment.
-        contents: What ``read_newest`` found.
+    ``contents`` is what ``read_newest`` found.
     """
     content = contents.get(attachment.id)
     kind = _kind(attachment)
@@ -102,17 +88,15 @@ def to_model_content(attachment: Attachment, contents: Mapping[str, bytes]) -> d
         return {"type": "input_file", "filename": attachment.name, "file_data": _data_url(kind, content)}
     else:
         whole = content.decode("utf-8", "replace")
-        cut = "\n(It goes on.)" if len(whole) > _LONGEST_TEXT else ""
-        text = f"The file {attachment.name} was attached:\n\n{whole[:_LONGEST_TEXT]}{cut}"
+        cut = "\n(It goes on.)" if len(whole) > _TEXT_CHARS else ""
+        text = f"The file {attachment.name} was attached:\n\n{whole[:_TEXT_CHARS]}{cut}"
     return {"type": "input_text", "text": text}
 
 
-def told_of(attachments: Sequence[Attachment], sizes: Sequence[int | None]) -> str:
+def files_text(attachments: Sequence[Attachment], sizes: Sequence[int | None]) -> str:
     """Returns what the guide says of files that came with a message, in Markdown.
 
-    Args:
-        attachments: The attachments.
-        sizes: The number of bytes of each, None for a file that could not be read.
+    ``sizes`` is the number of bytes of each, None for a file that could not be read.
     """
     count = "a file" if len(attachments) == 1 else f"{len(attachments)} files"
     lines = [

@@ -17,13 +17,7 @@ Play: TypeAlias = Callable[[Scene], AsyncIterator[ThreadStreamEvent]]
 
 
 class Command(NamedTuple):
-    """A command.
-
-    Attributes:
-        name: What the user types.
-        shows: What the demonstration shows, for the list of commands.
-        play: The demonstration.
-    """
+    """A command: what the user types, what that shows, for the list of commands, and the demonstration."""
 
     name: str
     shows: str
@@ -65,17 +59,15 @@ def find_command(text: str) -> tuple[Play, str]:
     return (command.play, argument) if command else (unknown, argument)
 
 
-async def help_text(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
+def help_text(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     """Yields the list of commands."""
     lines = [f"- `{command.name}`: {command.shows}" for command in COMMANDS]
-    async for event in scene.say("\n".join([_INTRODUCTION, "", *lines, "- `help`: this list"])):
-        yield event
+    return scene.say("\n".join([_INTRODUCTION, "", *lines, "- `help`: this list"]))
 
 
-async def unknown(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
-    """Yields an honest answer to what is no command."""
-    async for event in scene.say(
+def unknown(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
+    """Yields the answer to a message that is no command."""
+    return scene.say(
         "I cannot answer that: I am the built-in guide, and there is no model behind me. "
         "Your message is stored in the thread like any other. Type `help` to see what I can show."
-    ):
-        yield event
+    )

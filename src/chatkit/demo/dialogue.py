@@ -85,38 +85,28 @@ def counted(action: Count, widget: WidgetItem) -> WidgetItem:
 
 
 def _tea(cups: int, tip: str, *, streaming: bool = False) -> DynamicWidgetRoot:
+    buttons = [
+        _button("One more", min(cups + 1, 99)),
+        _button("One less", max(cups - 1, 0)),
+        # Not streamed: the page gets the new widget as the answer to its request.
+        _button("None", 0, streaming=False),
+    ]
     return DynamicWidgetRoot(
         type="Card",
         children=[
             DynamicWidgetComponent(type="Title", value="Tea", size="sm"),
             DynamicWidgetComponent(type="Text", id="cups", value=_cups(cups), size="lg"),
-            DynamicWidgetComponent(
-                type="Row",
-                gap=2,
-                children=[
-                    DynamicWidgetComponent(
-                        type="Button",
-                        label="One more",
-                        onClickAction=Count.create(CountPayload(cups=min(cups + 1, 99))),
-                    ),
-                    DynamicWidgetComponent(
-                        type="Button",
-                        label="One less",
-                        onClickAction=Count.create(CountPayload(cups=max(cups - 1, 0))),
-                    ),
-                    # Not streamed: the page gets the new widget as the answer to its request.
-                    DynamicWidgetComponent(
-                        type="Button",
-                        label="None",
-                        onClickAction=Count.create(CountPayload(cups=0), streaming=False),
-                    ),
-                ],
-            ),
+            DynamicWidgetComponent(type="Row", gap=2, children=buttons),
             DynamicWidgetComponent(
                 type="Text", id="tip", value=tip, size="sm", color="secondary", streaming=streaming
             ),
         ],
     )
+
+
+def _button(label: str, cups: int, *, streaming: bool = True) -> DynamicWidgetComponent:
+    action = Count.create(CountPayload(cups=cups), streaming=streaming)
+    return DynamicWidgetComponent(type="Button", label=label, onClickAction=action)
 
 
 def _cups(cups: int) -> str:
@@ -136,11 +126,10 @@ async def tool(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     yield ThreadItemDoneEvent(item=call)
 
 
-async def tool_output(scene: Scene, call: ClientToolCallItem) -> AsyncIterator[ThreadStreamEvent]:
+def tool_output(scene: Scene, call: ClientToolCallItem) -> AsyncIterator[ThreadStreamEvent]:
     """Yields what there is to say to a tool's output."""
     output = json.dumps(call.output, ensure_ascii=False, indent=2)
-    async for event in scene.say(f"`{call.name}` answered:\n\n```json\n{output}\n```\n"):
-        yield event
+    return scene.say(f"`{call.name}` answered:\n\n```json\n{output}\n```\n")
 
 
 async def questions(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
@@ -161,38 +150,27 @@ async def questions(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     )
 
 
-async def answers(scene: Scene, item: StructuredInputItem) -> AsyncIterator[ThreadStreamEvent]:
+def answers(scene: Scene, item: StructuredInputItem) -> AsyncIterator[ThreadStreamEvent]:
     """Yields thanks for the answers."""
     if item.status == "skipped":
-        text = "You skipped the questions. That is fine too."
-    else:
-        lines = ["Thank you! You answered:", ""]
-        for question in item.inputs:
-            answer = question.answer
-            given = ", ".join(answer.values) if answer is not None and answer.values else "*skipped*"
-            lines.append(f"- {question.question} {given}")
-        text = "\n".join(lines)
-    async for event in scene.say(text):
-        yield event
+        return scene.say("You skipped the questions. That is fine too.")
+    lines = ["Thank you! You answered:", ""]
+    for question in item.inputs:
+        answer = question.answer
+        given = ", ".join(answer.values) if answer is not None and answer.values else "*skipped*"
+        lines.append(f"- {question.question} {given}")
+    return scene.say("\n".join(lines))
 
 
 async def lock(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     """Yields a widget that unlocks the thread, and locks it."""
+    said = DynamicWidgetComponent(
+        type="Text", value="This thread is locked: it takes no messages. Actions still arrive."
+    )
+    button = DynamicWidgetComponent(type="Button", label="Unlock", onClickAction=Unlock.create(None))
+    widget = DynamicWidgetRoot(type="Card", children=[said, button])
     yield ThreadItemDoneEvent(
-        item=WidgetItem(
-            id=new_id("message"),
-            widget=DynamicWidgetRoot(
-                type="Card",
-                children=[
-                    DynamicWidgetComponent(
-                        type="Text",
-                        value="This thread is locked: it takes no messages. Actions still arrive.",
-                    ),
-                    DynamicWidgetComponent(type="Button", label="Unlock", onClickAction=Unlock.create(None)),
-                ],
-            ),
-            copy_text="This thread is locked.",
-        )
+        item=WidgetItem(id=new_id("message"), widget=widget, copy_text="This thread is locked.")
     )
     scene.thread.status = LockedStatus(reason="Locked by your own command. Press “Unlock” to go on.")
 
@@ -201,15 +179,9 @@ async def unlock(scene: Scene, widget: WidgetItem | None) -> AsyncIterator[Threa
     """Unlocks the thread and says so, in place of the widget too."""
     scene.thread.status = ActiveStatus()
     if widget is not None:
-        done = DynamicWidgetRoot(
-            type="Card",
-            children=[DynamicWidgetComponent(type="Text", value="This thread was locked for a while.")],
-        )
-        yield ThreadItemReplacedEvent(
-            item=widget.model_copy(
-                update={"widget": done, "copy_text": "This thread was locked for a while."}
-            )
-        )
+        text = "This thread was locked for a while."
+        done = DynamicWidgetRoot(type="Card", children=[DynamicWidgetComponent(type="Text", value=text)])
+        yield ThreadItemReplacedEvent(item=widget.model_copy(update={"widget": done, "copy_text": text}))
     async for event in scene.say("Unlocked. Go on."):
         yield event
 

@@ -1,11 +1,12 @@
-"""What every demonstration works with: the thread, the message, and a way to write text as it would stream."""
+"""One turn of the guide, for its demonstrations, and the title that a thread gets from its first message."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from chatkit.ids import new_id
 from chatkit.types import (
@@ -18,14 +19,23 @@ from chatkit.types import (
     ThreadStreamEvent,
 )
 
-__all__ = ["Scene"]
+__all__ = ["Scene", "first_words"]
 
-_WORDS = re.compile(r"\s*\S+|\s+")
+_WORDS: Final = re.compile(r"\s*\S+|\s+")
+_TITLE_CHARACTERS: Final = 48
+
+
+def first_words(text: str) -> str:
+    """Returns the first words of a message as a title."""
+    words = " ".join(text.split())
+    if len(words) <= _TITLE_CHARACTERS:
+        return words or "New thread"
+    return words[:_TITLE_CHARACTERS].rsplit(" ", 1)[0] + "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One turn of the guide.
+    """One turn of the guide, and ways to answer in it.
 
     Attributes:
         thread: The thread; what a demonstration assigns to it is saved.
@@ -39,13 +49,17 @@ class Scene:
     argument: str
     delay: float
 
-    async def say(self, text: str) -> AsyncIterator[ThreadStreamEvent]:
+    def say(self, text: str) -> AsyncIterator[ThreadStreamEvent]:
         """Yields an assistant message that appears word by word."""
+        return self.write(_WORDS.findall(text))
+
+    async def write(self, pieces: Iterable[str], *, pause: int = 1) -> AsyncIterator[ThreadStreamEvent]:
+        """Yields an assistant message that appears piece by piece; ``pause()`` gets ``pause`` after each."""
         message = AssistantMessageItem(id=new_id("message"), content=[])
         yield ThreadItemAddedEvent(item=message)
-        for word in _WORDS.findall(text):
-            yield ThreadItemUpdatedEvent(id=message.id, delta=TextDelta(text=word))
-            await self.pause()
+        for piece in pieces:
+            yield ThreadItemUpdatedEvent(id=message.id, delta=TextDelta(text=piece))
+            await self.pause(pause)
         yield ThreadItemDoneEvent(id=message.id)
 
     async def pause(self, pieces: int = 1) -> None:

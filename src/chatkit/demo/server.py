@@ -8,11 +8,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from chatkit.actions import Action
-from chatkit.demo.attachments import read_attachment, told_of
+from chatkit.demo.attachments import files_text, read_attachment
 from chatkit.demo.commands import find_command
 from chatkit.demo.dialogue import Count, answers, counted, tool_output, unlock
-from chatkit.demo.scene import Scene
-from chatkit.demo.titles import first_words
+from chatkit.demo.scene import Scene, first_words
 from chatkit.errors import CustomStreamError, InvalidRequestError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
@@ -61,8 +60,10 @@ class GuideServer(ChatKitServer[Any]):
             thread.title = first_words(text or " ".join(entry.name for entry in input.attachments))
         if input.attachments:
             read = [await read_attachment(self.attachment_store, entry) for entry in input.attachments]
-            told = told_of(input.attachments, [None if content is None else len(content) for content in read])
-            async for event in Scene(thread, input.id, "", self._delay).say(told):
+            text = files_text(
+                input.attachments, [None if content is None else len(content) for content in read]
+            )
+            async for event in Scene(thread, input.id, "", self._delay).say(text):
                 yield event
             return
         play, argument = find_command(text)

@@ -53,10 +53,9 @@ _USUAL_LINES: Final = 120
 _MOST_LINES: Final = 5000
 
 
-async def markdown(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
+def markdown(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     """Yields a message with most of what markdown has."""
-    async for event in scene.say(MARKDOWN):
-        yield event
+    return scene.say(MARKDOWN)
 
 
 async def sources(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
@@ -94,14 +93,14 @@ async def sources(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     yield ThreadItemDoneEvent(id=message.id)
 
 
-async def long_answer(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
+def long_answer(scene: Scene) -> AsyncIterator[ThreadStreamEvent]:
     """Yields a message of numbered lines, so that a lost or doubled piece would be seen."""
     lines = int(scene.argument) if scene.argument.isascii() and scene.argument.isdigit() else _USUAL_LINES
     lines = min(lines, _MOST_LINES)
-    message = AssistantMessageItem(id=new_id("message"), content=[])
-    yield ThreadItemAddedEvent(item=message)
-    for number in range(1, lines + 1):
-        text = f"Line {number} of {lines}: stop me, or reload the page and watch me go on.  \n"
-        yield ThreadItemUpdatedEvent(id=message.id, delta=TextDelta(text=text))
-        await scene.pause(2)
-    yield ThreadItemDoneEvent(id=message.id)
+    return scene.write(
+        (
+            f"Line {number} of {lines}: stop me, or reload the page and watch me go on.  \n"
+            for number in range(1, lines + 1)
+        ),
+        pause=2,
+    )

@@ -1,4 +1,4 @@
-"""What files an application takes: by size, count and media type."""
+"""Limits on the size, number and media type of files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chatkit._checks import check_fields
 from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
-from chatkit.files.media_types import base_type, matches
+from chatkit.files.media_types import UNKNOWN_TYPE, base_type, matches, type_of_name
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+!#$&^-]{1,127}/[\w.+!#$&^-]{1,127} *(;[\x20-\x7e]{0,200})?", re.ASCII)
 
@@ -38,13 +39,38 @@ class FileLimits:
     mime_types: Sequence[str] = ("*/*",)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.max_bytes < 1 or self.max_count < 1:
             raise ConfigurationError("FileLimits: max_bytes and max_count must be at least 1.")
         if isinstance(self.mime_types, str) or not self.mime_types:
             raise ConfigurationError('FileLimits: mime_types must be a list, such as ["image/*"].')
 
+    def fitting_type(self, name: str, mime_type: str) -> str:
+        """Returns the media type to take a file under: the one its name's ending suggests where its own is not taken.
+
+        Browsers know no type for many endings, such as ``.md``, and Windows calls a ``.csv`` an Excel sheet.
+
+        Args:
+            name: File name.
+            mime_type: As announced; empty where the client knows none.
+        """
+        unknown = not mime_type or base_type(mime_type) == UNKNOWN_TYPE
+        if not unknown and self._takes(mime_type):
+            return mime_type
+        guessed = type_of_name(name)
+        if guessed is not None and self._takes(guessed):
+            return guessed
+        return mime_type or UNKNOWN_TYPE
+
+    def _takes(self, mime_type: str) -> bool:
+        return any(_is_within(base_type(mime_type), pattern.lower()) for pattern in self.mime_types)
+
     def check_announced(self, size: int, mime_type: str) -> None:
         """Raises if a file that a client announces is not taken.
+
+        Args:
+            size: The bytes that the client announces.
+            mime_type: The media type that it announces.
 
         Raises:
             InvalidRequestError: The size is negative, or the type is none.
@@ -57,7 +83,7 @@ class FileLimits:
             raise InvalidRequestError("'mime_type' must be a media type, such as 'text/plain'.")
         if size > self.max_bytes:
             raise RequestTooLargeError(f"The file is too large; at most {self.max_bytes} bytes are taken.")
-        if not any(_is_within(base_type(mime_type), pattern.lower()) for pattern in self.mime_types):
+        if not self._takes(mime_type):
             raise UnsupportedMediaTypeError(
                 f"Files of this type are not taken; send one of {', '.join(self.mime_types)}."
             )

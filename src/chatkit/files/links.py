@@ -1,4 +1,4 @@
-"""Signed links: URLs that are good for one file, one purpose and a while, whoever holds them."""
+"""Signed links, each good for one file, one purpose and a limited time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _served_at: ContextVar[str | None] = ContextVar("chatkit_files_at", default=None
 
 @contextmanager
 def serving_at(url: str) -> Generator[None]:
-    """Tells stores that have no address of their own that the code inside is reached by a request to this one.
+    """Sets the address of stores that have none of their own, for the code inside.
 
     Args:
         url: Where the application serves files, absolute.
@@ -59,7 +59,7 @@ def sign(key: bytes, purpose: str, file_id: str, fields: Mapping[str, str]) -> s
     """Returns the query of a link.
 
     Args:
-        key: Who has it can make links.
+        key: The secret; with it, anybody can make links.
         purpose: What the link is good for; one for another purpose has another signature.
         file_id: The file.
         fields: What else is signed; ``expires`` is a time in seconds since 1970.

@@ -1,15 +1,21 @@
-"""What the first bytes of a file say it is: a table of signatures, and what browsers may show in place.
+"""The media type of a file, checked by its first bytes.
 
-A declared media type is a claim. The table tells whether the bytes contradict it; it does not prove that a file is
+A declared media type is a claim. The table shows whether the bytes contradict it; it does not prove that a file is
 well-formed.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from mimetypes import MimeTypes
+from pathlib import PurePosixPath
 from typing import Final
 
-__all__ = ["HEAD_BYTES", "base_type", "detect", "is_shown_inline", "matches"]
+__all__ = ["HEAD_BYTES", "UNKNOWN_TYPE", "base_type", "detect", "is_shown_inline", "matches", "type_of_name"]
+
+UNKNOWN_TYPE: Final = "application/octet-stream"
+"""What clients say of a file whose type they do not know."""
 
 HEAD_BYTES: Final = 1024
 """Bytes from a file's begin that are looked at."""
@@ -123,12 +129,42 @@ _MARKUP: Final = re.compile(
     rb"\s*+(?>(?><\?xml[^>]*>|<!--.*?-->)\s*+)*+<(!doctype\s+)?(html|svg|script|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_MORE_ENDINGS: Final = {
+    ".csv": "text/csv",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".jsonl": "application/jsonl",
+    ".log": "text/plain",
+    ".markdown": "text/markdown",
+    ".md": "text/markdown",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".toml": "application/toml",
+    ".tsv": "text/tab-separated-values",
+    ".webp": "image/webp",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
 _BYTE_ORDER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
 def base_type(mime_type: str) -> str:
     """Returns a media type in lower case, without parameters."""
     return mime_type.partition(";")[0].strip().lower()
+
+
+@cache
+def _types_by_ending() -> MimeTypes:
+    # Python's own table, not the machine's: every worker is to say the same.
+    types = MimeTypes(filenames=())
+    for ending, kind in _MORE_ENDINGS.items():
+        types.add_type(kind, ending)
+    return types
+
+
+def type_of_name(name: str) -> str | None:
+    """Returns the usual media type of files with the ending of this name, None if it is not known."""
+    kind, encoding = _types_by_ending().guess_type(f"name{PurePosixPath(name).suffix.lower()}")
+    return None if encoding else kind
 
 
 def detect(head: bytes) -> str | None:
@@ -149,7 +185,7 @@ def detect(head: bytes) -> str | None:
 
 
 def matches(mime_type: str, head: bytes) -> bool:
-    """Tells whether a file that begins with these bytes can be of the declared type.
+    """Returns whether a file that begins with these bytes can be of the declared type.
 
     A type with a signature needs it. Text must not be binary. A type that the table does not know passes, as
     nothing shows it in place: it is downloaded.
@@ -177,7 +213,7 @@ def matches(mime_type: str, head: bytes) -> bool:
 
 
 def is_shown_inline(mime_type: str) -> bool:
-    """Tells whether a browser may show a file of the type in place: pictures that cannot carry scripts."""
+    """Returns whether a browser may show a file of the type in place: pictures that cannot carry scripts."""
     return base_type(mime_type) in _INLINE
 
 

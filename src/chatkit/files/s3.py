@@ -1,68 +1,52 @@
-"""Files in a bucket of S3, or of anything that speaks its protocol; clients talk to the bucket themselves."""
+"""A file store in a bucket of S3 or a compatible service; clients talk to the bucket directly."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
-import os
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from chatkit._checks import checked
 from chatkit.errors import (
     AlreadyUploadedError,
     ConfigurationError,
-    MissingExtraError,
     NotFoundError,
     RequestError,
     StoreUnavailableError,
     UploadIncompleteError,
 )
 from chatkit.files.base import ManagedFileStore
+from chatkit.files.bucket import Bucket, S3Credentials
 from chatkit.files.limits import check_content
 from chatkit.files.links import check_file_id, content_disposition
-from chatkit.files.media_types import HEAD_BYTES, is_shown_inline
-from chatkit.files.sigv4 import Credentials, presign
+from chatkit.files.media_types import is_shown_inline
+from chatkit.files.sigv4 import presign
 from chatkit.files.thumbnails import (
     DEFAULT_PREVIEW_SIZE,
     MAX_SOURCE_BYTES,
     PREVIEW_TYPE,
     check_preview_size,
     has_previews,
-    make_preview,
+    request_preview,
+    wait_briefly,
 )
 from chatkit.types import FileMetadata
-
-try:
-    import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError
-    from obstore.store import S3Store
-except ModuleNotFoundError as error:
-    raise MissingExtraError("S3FileStore needs obstore: pip install 'chatkit-server[s3]'.") from error
-
-if TYPE_CHECKING:
-    from obstore.store import RetryConfig, S3Credential
 
 __all__ = ["S3Credentials", "S3FileStore"]
 
 logger = logging.getLogger("chatkit.files")
 
-S3Credentials: TypeAlias = Callable[[], Credentials | Awaitable[Credentials]]
-"""Returns the credentials to sign with now, at once or awaited; asked before each use, so let it keep them."""
-
 _LONGEST: Final = 604800
 """Seconds for which S3 takes a presigned URL at most."""
 
 _REMEMBERED: Final = 4096
-
-_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
-"""The driver's own go on for three minutes, and a user waits meanwhile. A request alone may take 30 seconds."""
 
 
 class S3FileStore(ManagedFileStore):
@@ -95,9 +79,12 @@ class S3FileStore(ManagedFileStore):
             quarter longer: URLs made in the same quarter are equal, so that browsers need not load a picture again.
         orphan_age: Seconds after which a file that no message names is an orphan.
         preview_size: Pixels of the longer side of a picture's preview; None shows every picture as it is.
+        write_once: Whether an upload URL is refused where the file is there already: it then asks for the header
+            ``If-None-Match: *``, which Amazon S3, MinIO and others obey, and which the bucket's CORS rules must allow.
         clock: Returns seconds since 1970.
     """
 
+    @checked
     def __init__(
         self,
         bucket: str,
@@ -113,6 +100,7 @@ class S3FileStore(ManagedFileStore):
         view_expires_in: int = 3600,
         orphan_age: float = 86400,
         preview_size: int | None = DEFAULT_PREVIEW_SIZE,
+        write_once: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 < upload_expires_in <= _LONGEST or not 0 < view_expires_in <= _LONGEST or orphan_age <= 0:
@@ -121,27 +109,29 @@ class S3FileStore(ManagedFileStore):
             )
         self.bucket = bucket
         self.region = region
-        self._endpoint = endpoint.rstrip("/") if endpoint else None
-        self._given = (access_key_id, secret_access_key, session_token)
-        self._provider = credentials
+        self._bucket = Bucket(
+            bucket,
+            region,
+            endpoint.rstrip("/") if endpoint else None,
+            (access_key_id, secret_access_key, session_token),
+            credentials,
+        )
         self._prefix = prefix
         self._pending = f"{prefix.rstrip('/')}-pending/"
         self._previews = f"{prefix.rstrip('/')}-previews/"
         self._upload_expires_in = upload_expires_in
         self._view_expires_in = view_expires_in
-        self._orphan_age = orphan_age
+        self.orphan_age = orphan_age
         self._preview_size = check_preview_size(preview_size)
+        self._write_once = write_once
         self._clock = clock
         # Files that have a preview, by the latest ones that this process dealt with.
         self._with_preview: OrderedDict[str, None] = OrderedDict()
-        self._client: S3Store | None = None
 
     @property
     def url(self) -> str:
         """Where clients find the bucket; its origin is what a page that uploads has to be allowed to talk to."""
-        if self._endpoint is None:
-            return f"https://{self.bucket}.s3.{self.region}.amazonaws.com"
-        return f"{self._endpoint}/{self.bucket}"
+        return self._bucket.url
 
     # Links.
 
@@ -151,6 +141,12 @@ class S3FileStore(ManagedFileStore):
         return await self._presign("PUT", self._key(file_id), self._upload_expires_in, headers=headers)
 
     def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:
+        headers = self._stored_headers(metadata)
+        if self._write_once:
+            headers["If-None-Match"] = "*"
+        return headers
+
+    def _stored_headers(self, metadata: FileMetadata) -> dict[str, str]:
         headers = {"Content-Type": metadata.content_type}
         if not is_shown_inline(metadata.content_type):
             headers["Content-Disposition"] = content_disposition(metadata.name)
@@ -194,7 +190,7 @@ class S3FileStore(ManagedFileStore):
         return presign(
             method,
             f"{self.url}/{key}",
-            await self._credentials(),
+            await self._bucket.credentials(),
             region=self.region,
             now=self._clock() if now is None else now,
             expires_in=expires_in,
@@ -205,80 +201,67 @@ class S3FileStore(ManagedFileStore):
     # Files.
 
     async def upload(self, file_id: str, content: bytes, metadata: FileMetadata) -> str:
-        """Stores a file and returns a URL of its content.
-
-        Raises:
-            AlreadyUploadedError: There is a file with that id.
-        """
         return await self._upload(file_id, content, metadata)
 
     async def upload_path(self, file_id: str, source: Path, metadata: FileMetadata) -> str:
-        """Stores a file, a large one in parts, and returns a URL of its content.
-
-        Raises:
-            AlreadyUploadedError: There is a file with that id.
-        """
         return await self._upload(file_id, source, metadata)
 
     async def _upload(self, file_id: str, content: bytes | Path, metadata: FileMetadata) -> str:
         key = self._key(file_id)
-        if await self._head(key) is not None:
+        if await self._bucket.size_of(key) is not None:
             raise AlreadyUploadedError
         await self._mark(file_id, metadata)
-        attributes: Any = self.upload_headers(metadata)
-        small = await make_preview(content, metadata.content_type, self._preview_size)
-        await self._do(obstore.put_async(self._store(), key, content, attributes=attributes))
-        await self._keep_preview(file_id, small)
+        await self._bucket.put(key, content, self._stored_headers(metadata))
+        await self._make_preview(file_id, metadata.content_type)
         return await self.get_content_url(file_id, metadata.name)
 
     async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
-        """Has the bucket copy a file and its preview; the bytes do not come here.
-
-        Raises:
-            NotFoundError: There is no such file.
-        """
-        size = await self._head(self._key(file_id))
+        """Has the bucket copy a file and its preview; the bytes do not come here."""
+        size = await self._bucket.size_of(self._key(file_id))
         if size is None:
             raise NotFoundError(f"There is no file {file_id!r}.")
         await self._mark(new_id, metadata.model_copy(update={"size": size}))
-        await self._do(obstore.copy_async(self._store(), self._key(file_id), self._key(new_id)))
+        await self._bucket.copy(self._key(file_id), self._key(new_id))
         if self._preview_size is not None and has_previews(metadata.content_type):
             with suppress(FileNotFoundError):
-                previews = (self._previews + file_id, self._previews + new_id)
-                await self._do(obstore.copy_async(self._store(), *previews))
+                await self._bucket.copy(self._previews + file_id, self._previews + new_id)
                 self._remember_preview(new_id)
 
     async def read(self, file_id: str) -> bytes:
-        found = await self._read(self._key(file_id))
+        found = await self._bucket.read(self._key(file_id))
         if found is None:
             raise NotFoundError(f"There is no file {file_id!r}.")
         return found
 
     async def delete(self, file_id: str) -> None:
-        await self._delete(self._key(file_id))
-        await self._delete(self._previews + file_id)
-        await self._delete(self._pending + file_id)
+        # An upload URL may outlive the file: what comes by it later is an orphan, found by this note.
+        await self._note(file_id, {"deleted": True, "size": 0})
+        await self._erase(file_id)
+
+    async def _erase(self, file_id: str) -> bool:
+        """Deletes a file and its preview; returns whether there was one."""
+        existed = await self._bucket.size_of(self._key(file_id)) is not None
+        await self._bucket.delete(self._key(file_id))
+        await self._bucket.delete(self._previews + file_id)
         self._with_preview.pop(file_id, None)
+        return existed
 
     async def check_upload(self, file_id: str, mime_type: str) -> None:
-        """Returns if the file is there and is what was announced; what is not is deleted. Makes its preview.
-
-        Raises:
-            UploadIncompleteError: It is not there, or is an orphan by now.
-            RequestError: It is of another size or type.
-        """
-        marker = await self._read(self._pending + file_id)
-        size = await self._head(self._key(file_id))
+        """Returns if the file is there and is what was announced; what is not is deleted. Makes its preview."""
+        marker = await self._bucket.read(self._pending + file_id)
+        size = await self._bucket.size_of(self._key(file_id))
         if size is None:
             raise UploadIncompleteError
         announced = size
         if marker is not None:
             note = json.loads(marker)
-            if self._clock() - float(note["marked_at"]) > self._orphan_age:
+            if note.get("deleted") or self._clock() - float(note["marked_at"]) > self.orphan_age:
                 raise UploadIncompleteError
             announced = int(note["size"])
         try:
-            check_content(mime_type, announced, size, await self._first_bytes(self._key(file_id), size))
+            check_content(
+                mime_type, announced, size, await self._bucket.first_bytes(self._key(file_id), size)
+            )
         except RequestError:
             await self.delete(file_id)
             raise
@@ -286,29 +269,21 @@ class S3FileStore(ManagedFileStore):
 
     async def claim(self, file_id: str) -> None:
         check_file_id(file_id)
-        await self._delete(self._pending + file_id)
+        await self._bucket.delete(self._pending + file_id)
 
     async def release(self, file_id: str) -> None:
-        size = await self._head(self._key(file_id))
+        size = await self._bucket.size_of(self._key(file_id))
         if size is not None:
             await self._mark(file_id, FileMetadata(content_type="", size=size))
 
     async def sweep_orphans(self) -> int:
-        doomed: list[str] = []
-        try:
-            listed = obstore.list(self._store(), prefix=self._pending)  # pyright: ignore[reportUnknownMemberType] -- Arrow is not installed
-            async for found in listed:
-                for entry in found:
-                    age = self._clock() - entry["last_modified"].timestamp()
-                    # A little later than messages are refused: between the two a claim may be under way.
-                    if age > self._orphan_age + 60:
-                        doomed.append(entry["path"].removeprefix(self._pending))
-        except BaseError as error:
-            raise self._unavailable(error) from error
+        # A little later than messages are refused: between the two a claim may be under way.
+        before = self._clock() - max(self.orphan_age, self._upload_expires_in) - 60
+        doomed = [key.removeprefix(self._pending) for key in await self._bucket.older(self._pending, before)]
         count = 0
         for file_id in doomed:
-            count += await self._head(self._key(file_id)) is not None
-            await self.delete(file_id)
+            count += await self._erase(file_id)
+            await self._bucket.delete(self._pending + file_id)
         return count
 
     # Previews.
@@ -320,20 +295,29 @@ class S3FileStore(ManagedFileStore):
         try:
             if file_id in self._with_preview:
                 return
-            if await self._head(self._previews + file_id) is not None:
+            if await self._bucket.size_of(self._previews + file_id) is not None:
                 self._remember_preview(file_id)
             elif is_new:
-                small = await make_preview(await self.read(file_id), mime_type, self._preview_size)
-                await self._keep_preview(file_id, small)
-        except (StoreUnavailableError, NotFoundError) as error:
+                await self._make_preview(file_id, mime_type)
+        except StoreUnavailableError as error:
             # The message matters more, and the picture itself can be shown.
-            logger.warning("The preview of a picture could not be stored: %s", error)
+            logger.warning("The preview of a picture could not be looked for: %s", error)
 
-    async def _keep_preview(self, file_id: str, small: bytes | None) -> None:
-        if small is not None:
-            attributes: Any = {"Content-Type": PREVIEW_TYPE}
-            key = self._previews + file_id
-            await self._do(obstore.put_async(self._store(), key, small, attributes=attributes))
+    async def _make_preview(self, file_id: str, mime_type: str) -> None:
+        """Has the preview of a file made out of the bucket, in the background, and waits for it for a moment."""
+        await wait_briefly(
+            request_preview(
+                partial(self._bucket.read_here, self._key(file_id)),
+                mime_type,
+                self._preview_size,
+                partial(self._keep_preview, file_id),
+            )
+        )
+
+    def _keep_preview(self, file_id: str, small: bytes) -> None:
+        """Stores a preview; called in a thread."""
+        # Deleted meanwhile, the picture's preview was too, and must not be there again.
+        if self._bucket.put_beside(self._previews + file_id, small, PREVIEW_TYPE, self._key(file_id)):
             self._remember_preview(file_id)
 
     def _remember_preview(self, file_id: str) -> None:
@@ -342,83 +326,15 @@ class S3FileStore(ManagedFileStore):
             with suppress(KeyError):  # Other threads use the store with event loops of their own.
                 self._with_preview.popitem(last=False)
 
-    # The bucket.
+    # Keys and notes.
 
     def _key(self, file_id: str) -> str:
         return self._prefix + check_file_id(file_id)
 
     async def _mark(self, file_id: str, metadata: FileMetadata) -> None:
-        note = {"marked_at": self._clock(), "size": metadata.size}
-        key = self._pending + check_file_id(file_id)
-        await self._do(obstore.put_async(self._store(), key, json.dumps(note).encode()))
+        """Notes that no message has come for a file."""
+        await self._note(file_id, {"size": metadata.size})
 
-    async def _head(self, key: str) -> int | None:
-        try:
-            return (await self._do(obstore.head_async(self._store(), key)))["size"]
-        except FileNotFoundError:
-            return None
-
-    async def _read(self, key: str) -> bytes | None:
-        try:
-            found = await self._do(obstore.get_async(self._store(), key))
-        except FileNotFoundError:
-            return None
-        return bytes(await self._do(found.bytes_async()))
-
-    async def _first_bytes(self, key: str, size: int) -> bytes:
-        if size == 0:
-            return b""
-        end = min(size, HEAD_BYTES)
-        return bytes(await self._do(obstore.get_range_async(self._store(), key, start=0, end=end)))
-
-    async def _delete(self, key: str) -> None:
-        with suppress(FileNotFoundError):
-            await self._do(obstore.delete_async(self._store(), key))
-
-    def _store(self) -> S3Store:
-        if self._client is None:
-            options: dict[str, Any] = {"bucket": self.bucket, "region": self.region, "retry_config": _RETRIES}
-            if self._endpoint is not None:
-                options |= {"endpoint": self._endpoint, "virtual_hosted_style_request": False}
-                if urlsplit(self._endpoint).scheme == "http":
-                    options["client_options"] = {"allow_http": True}
-            self._client = S3Store(**options, credential_provider=self._provide)
-        return self._client
-
-    async def _provide(self) -> S3Credential:
-        found = await self._credentials()
-        return {
-            "access_key_id": found.access_key_id,
-            "secret_access_key": found.secret_access_key,
-            "token": found.session_token,
-            # Asked again in a minute: credentials of a role change.
-            "expires_at": datetime.fromtimestamp(time.time() + 360, UTC) if self._provider else None,
-        }
-
-    async def _credentials(self) -> Credentials:
-        if self._provider is not None:
-            made = self._provider()
-            return await made if inspect.isawaitable(made) else made
-        key, secret, token = self._given
-        if key is None and secret is None:
-            key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-            token = os.environ.get("AWS_SESSION_TOKEN")
-        if not key or not secret:
-            raise ConfigurationError(
-                "S3FileStore has no credentials: give it access_key_id= and secret_access_key=, or credentials=, or "
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            )
-        return Credentials(key, secret, token)
-
-    async def _do(self, work: Awaitable[Any]) -> Any:
-        try:
-            return await work
-        except (FileNotFoundError, AlreadyExistsError):
-            raise
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-
-    def _unavailable(self, error: Exception) -> StoreUnavailableError:
-        # The driver's texts go on with all that it knows, over many lines.
-        reason = str(error).partition("\n")[0].strip()
-        return StoreUnavailableError(f"The bucket {self.bucket!r} cannot be used: {reason}")
+    async def _note(self, file_id: str, fields: dict[str, Any]) -> None:
+        note = {"marked_at": self._clock(), **fields}
+        await self._bucket.put(self._pending + check_file_id(file_id), json.dumps(note).encode())

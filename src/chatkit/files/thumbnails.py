@@ -1,26 +1,26 @@
-"""Small pictures of large ones, by Pillow (extra ``images``); without it there are none.
+"""Previews of pictures, made by Pillow (extra ``images``) where it is installed.
 
-Decoding the files of strangers is bounded: a few formats only, the size in pixels is looked at before anything is
-decoded, and one picture is decoded at a time in a thread of its own.
+Decoding the files of strangers is bounded: a few formats only, pixels and scans are counted before anything is decoded,
+and each picture is decoded in a process of its own that is ended when it takes too long.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import os
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from chatkit.errors import ConfigurationError
 from chatkit.files.media_types import base_type
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from chatkit.files.preview_queue import PreviewQueue
 
 __all__ = [
     "DEFAULT_PREVIEW_SIZE",
@@ -29,10 +29,11 @@ __all__ = [
     "check_preview_size",
     "has_previews",
     "make_preview",
-    "render",
+    "preview_owner",
+    "previews_for",
+    "request_preview",
+    "wait_briefly",
 ]
-
-logger = logging.getLogger("chatkit.files")
 
 DEFAULT_PREVIEW_SIZE: Final = 640
 """Pixels of a preview's longer side: twice what front ends show, for dense displays."""
@@ -41,14 +42,6 @@ PREVIEW_TYPE: Final = "image/webp"
 
 MAX_SOURCE_BYTES: Final = 32 * 1024 * 1024
 """Bytes of a file that a preview is made of at most."""
-
-_SMALL_BYTES: Final = 256 * 1024
-"""A picture of no more bytes, that is not too large in pixels either, is its own preview."""
-
-# A JPEG is decoded at a fraction of its size; of others all pixels are in memory at once, four bytes each.
-_MAX_PIXELS: Final = 25_000_000
-_MAX_PIXELS_JPEG: Final = 64_000_000
-_LONGEST_PROFILE: Final = 64 * 1024
 
 _FORMATS: Final = {
     "image/apng": "PNG",
@@ -61,10 +54,17 @@ _FORMATS: Final = {
     "image/webp": "WEBP",
 }
 
+_previews_of: ContextVar[str] = ContextVar("chatkit_previews_of", default="")
+
 
 @cache
-def _thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatkit-previews")
+def _queue() -> PreviewQueue:
+    return PreviewQueue()
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not go over into a forked process: it makes a queue of its own.
+    os.register_at_fork(after_in_child=_queue.cache_clear)
 
 
 def check_preview_size(size: int | None) -> int | None:
@@ -84,77 +84,83 @@ def _pillow_is_installed() -> bool:
 
 
 def has_previews(mime_type: str) -> bool:
-    """Tells whether previews of such files can be made here."""
+    """Returns whether previews of such files can be made here."""
     return base_type(mime_type) in _FORMATS and _pillow_is_installed()
 
 
-async def make_preview(source: bytes | Path, mime_type: str, size: int | None) -> bytes | None:
-    """Returns a preview as a file of ``PREVIEW_TYPE``; None where the file itself is to be shown.
+def request_preview(
+    source: bytes | Path | Callable[[], bytes],
+    mime_type: str,
+    size: int | None,
+    keep: Callable[[bytes], None],
+) -> Future[None] | None:
+    """Has a preview made in the background: a file of ``PREVIEW_TYPE``.
 
-    That is a file which is small already, is no picture of the kinds that can be made smaller, is corrupt, or is too
-    large to be decoded; and every file where Pillow is not installed.
+    There is none where the file itself is to be shown: it is small already, is no picture of the kinds that can be
+    made smaller, is corrupt, or would take too much memory or time; and where Pillow is not installed.
 
     Args:
-        source: The file.
+        source: The file, its path, or what returns it, called in a thread.
         mime_type: Its media type.
         size: Pixels of the longer side; None makes no previews.
+        keep: Called in the same thread with the preview, if there is one.
+
+    Returns:
+        Completed when the file was dealt with; None if there is nothing to wait for.
     """
     if size is None or not has_previews(mime_type):
         return None
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_thread(), render, source, mime_type, size)
 
-
-def render(source: bytes | Path, mime_type: str, size: int) -> bytes | None:
-    """Does the work of ``make_preview`` in this thread; Pillow has to be there."""
-    length = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if length > MAX_SOURCE_BYTES:
-        return None
-    from PIL import Image
+    def load() -> bytes:
+        if isinstance(source, bytes):
+            found = source
+        elif isinstance(source, Path):
+            found = source.read_bytes() if source.stat().st_size <= MAX_SOURCE_BYTES else b""
+        else:
+            found = source()
+        # An empty file has no preview.
+        return found if len(found) <= MAX_SOURCE_BYTES else b""
 
     kind = _FORMATS[base_type(mime_type)]
+    return _queue().add(_previews_of.get(), load, kind, size, keep)
+
+
+@contextmanager
+def previews_for(owner: str | None) -> Generator[None]:
+    """Says whose pictures those are whose previews the code inside requests: owners take turns."""
+    token = _previews_of.set(owner or "")
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=[kind]) as image:
-            width, height = image.size
-            if max(width, height) <= size and length <= _SMALL_BYTES:
-                return None
-            if width * height > (_MAX_PIXELS_JPEG if kind == "JPEG" else _MAX_PIXELS):
-                logger.info("A picture of %d x %d pixels is too large for a preview.", width, height)
-                return None
-            return _shrunk(image, size)
-    except Exception as error:  # noqa: BLE001 -- decoders raise all kinds of errors for a corrupt file
-        logger.info("A picture cannot be decoded, so it has no preview: %s", error)
-        return None
+        yield
+    finally:
+        _previews_of.reset(token)
 
 
-def _shrunk(image: Image, size: int) -> bytes:
-    """Returns the first frame, upright and no larger than ``size``, without the metadata of the file."""
-    from PIL import ImageOps
-    from PIL.Image import Resampling
-
-    profile = image.info.get("icc_profile")
-    # The decoder of JPEG then leaves out what would not be seen; for other formats nothing happens here.
-    image.draft(None, (size * 2, size * 2))
-    keeps_profile = image.mode in {"RGB", "RGBA"}
-    shown = _in_colour(image)
-    shown.thumbnail((size, size), Resampling.LANCZOS)
-    shown = ImageOps.exif_transpose(shown)
-    options = {}
-    if keeps_profile and isinstance(profile, bytes) and len(profile) <= _LONGEST_PROFILE:
-        options["icc_profile"] = profile
-    target = io.BytesIO()
-    shown.save(target, "WEBP", quality=82, method=4, exif=b"", **options)
-    return target.getvalue()
+def preview_owner() -> str:
+    """Returns a name for the owner given to ``previews_for`` that tells nothing of it; empty for none."""
+    owner = _previews_of.get()
+    return hashlib.sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()[:16] if owner else ""
 
 
-def _in_colour(image: Image) -> Image:
-    if image.mode in {"RGB", "RGBA", "L"} and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):
-        # Sixteen bits of grey, which a conversion would cut off instead of scaling.
-        grey: Any = image.convert("I")
-        scale: Callable[[Any], Any] = lambda value: value * (1 / 257)  # noqa: E731
-        return grey.point(scale).convert("L")
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+async def wait_briefly(preview: Future[None] | None, seconds: float = 2.0) -> None:
+    """Waits for a preview, so that it is there when its picture is shown first, but not for long."""
+    if preview is None:
+        return
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Future[None]) -> None:
+        with suppress(RuntimeError):  # The loop may be closed by then.
+            loop.call_soon_threadsafe(done.set)
+
+    preview.add_done_callback(tell)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await done.wait()
+
+
+async def make_preview(source: bytes | Path, mime_type: str, size: int | None) -> bytes | None:
+    """Returns the preview that ``request_preview`` makes, however long it takes; None if there is none."""
+    made: list[bytes] = []
+    preview = request_preview(source, mime_type, size, made.append)
+    if preview is not None:
+        await asyncio.wrap_future(preview)
+    return made[0] if made else None

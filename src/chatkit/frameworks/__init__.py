@@ -1,6 +1,6 @@
-"""Answering with an agent of any framework.
+"""Answers from an agent of any framework.
 
-An adapter tells what its agent does in steps, and :func:`stream_steps` makes messages and workflows of them::
+An adapter describes what its agent does in steps, and :func:`stream_steps` makes messages and workflows of them::
 
     async def steps(run):
         async for chunk in run:
@@ -14,8 +14,7 @@ An adapter tells what its agent does in steps, and :func:`stream_steps` makes me
 ``chatkit.frameworks.pydantic_ai`` is such an adapter. The OpenAI Agents SDK has helpers of its own, ``chatkit.agents``.
 """
 
-from chatkit.frameworks.step_converter import StepConverter
-from chatkit.frameworks.step_stream import stream_steps
+from chatkit.frameworks.step_converter import StepConverter, stream_steps
 from chatkit.frameworks.steps import (
     CitationStep,
     Step,

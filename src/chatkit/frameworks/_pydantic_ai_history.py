@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from chatkit._tasks import maybe_await
 from chatkit.item_texts import (
     GENERATED_IMAGE,
     answer_text,
@@ -28,6 +28,7 @@ from chatkit.item_texts import (
     task_text,
     widget_text,
 )
+from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
@@ -76,7 +77,11 @@ async def to_message_history(
                 if text := answer_text(item):
                     messages.append(ModelResponse(parts=[TextPart(text)]))
             case ClientToolCallItem():
-                messages += _tool_call(item)
+                if item.status == "completed":
+                    messages += _call(item.call_id, item.name, item.arguments, item.output)
+            case SDKHiddenContextItem() if (answered := answered_calls(item)) is not None:
+                for call in answered:
+                    messages += _call(call.call_id, call.name, call.arguments, call.output)
             case _:
                 messages += [_request(*content) for content in _shown(item) if content]
     return messages
@@ -98,22 +103,16 @@ async def _said(item: UserMessageItem, attachment_to_content: Any, tag_to_conten
                 f"The message has the attachment {attachment.id}. Give attachment_to_content= to "
                 "to_message_history() to say how the model gets the file."
             )
-        content.append(await _settled(attachment_to_content(attachment)))
+        content.append(await maybe_await(attachment_to_content(attachment)))
     if tag_to_content is not None:
-        content += [await _settled(tag_to_content(tag)) for tag in tags]
+        content += [await maybe_await(tag_to_content(tag)) for tag in tags]
     return content
 
 
-async def _settled(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
-
-
-def _tool_call(item: ClientToolCallItem) -> list[ModelMessage]:
-    if item.status == "pending":
-        return []
-    call = ToolCallPart(tool_name=item.name, args=item.arguments, tool_call_id=item.call_id)
-    output = ToolReturnPart(tool_name=item.name, content=item.output, tool_call_id=item.call_id)
-    return [ModelResponse(parts=[call]), ModelRequest(parts=[output])]
+def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[ModelMessage]:
+    call = ToolCallPart(tool_name=name, args=arguments, tool_call_id=call_id)
+    answer = ToolReturnPart(tool_name=name, content=output, tool_call_id=call_id)
+    return [ModelResponse(parts=[call]), ModelRequest(parts=[answer])]
 
 
 def _shown(item: ThreadItem) -> list[list[UserContent]]:

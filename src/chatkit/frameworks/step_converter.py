@@ -1,10 +1,17 @@
-"""The steps of an agent, one by one, as thread stream events."""
+"""The conversion of an agent's steps to thread stream events.
+
+- ``stream_steps``: of a whole run
+- ``StepConverter``: of one step after the other
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, cast
 
+from chatkit.dialects.adapters import adapt_store
 from chatkit.frameworks.steps import (
     CitationStep,
     Step,
@@ -16,9 +23,11 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.ids import utc_now
+from chatkit.server.turns.resources import current_resources
 from chatkit.store.base import Store
-from chatkit.store.simple import lift_store
+from chatkit.think_tags import Piece, ThinkTags
 from chatkit.types import (
+    HIDDEN_ITEM_TYPES,
     AssistantMessageContent,
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,
@@ -40,9 +49,7 @@ from chatkit.types import (
 )
 from chatkit.types import Store as SimpleStore
 
-__all__ = ["StepConverter"]
-
-_HIDDEN: Final = frozenset({"hidden_context_item", "sdk_hidden_context"})
+__all__ = ["StepConverter", "stream_steps"]
 
 
 class StepConverter:
@@ -55,12 +62,21 @@ class StepConverter:
         thread: The thread.
         store: The store, of either kind; makes the ids.
         context: The request's context.
+        think_tags: Whether text between ``<think>`` and ``</think>`` is shown as thoughts.
     """
 
-    def __init__(self, thread: ThreadMetadata, store: Store[Any] | SimpleStore, context: Any) -> None:
+    def __init__(
+        self,
+        thread: ThreadMetadata,
+        store: Store[Any] | SimpleStore,
+        context: Any,
+        *,
+        think_tags: bool = True,
+    ) -> None:
         self._thread = thread
-        self._store = lift_store(store)
+        self._store = adapt_store(store)
         self._context = context
+        self._tags = ThinkTags() if think_tags else None
         self._message: str | None = None
         self._citations = 0
         self._workflow: WorkflowItem | None = None
@@ -77,10 +93,15 @@ class StepConverter:
         match step:
             case TextStep(text=text):
                 return self._say(text)
-            case TextEndStep():
-                return self._end_message()
             case CitationStep():
                 return self._cite(step)
+            case _:
+                return [*self._end_text(), *self._convert_other(step)]
+
+    def _convert_other(self, step: Step) -> list[ThreadStreamEvent]:
+        match step:
+            case TextEndStep():
+                return self._end_message()
             case ThoughtStep(text=text):
                 return self._think(text)
             case ThoughtEndStep():
@@ -95,7 +116,7 @@ class StepConverter:
 
     def finish(self) -> list[ThreadStreamEvent]:
         """Returns the events that complete what is open, when the run has ended well."""
-        return [*self._end_message(), *self._end_workflow()]
+        return [*self._end_text(), *self._end_message(), *self._end_workflow()]
 
     def _pass_on(self, event: Any) -> list[ThreadStreamEvent]:
         if not isinstance(getattr(event, "type", None), str):
@@ -104,9 +125,9 @@ class StepConverter:
                 f"not {type(event).__name__}."
             )
         passed = cast("ThreadStreamEvent", event)
-        # An item that the user sees is shown behind what is open.
+        # An item that the user sees is shown after what is open.
         appears = isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent)
-        if appears and getattr(cast("Any", event).item, "type", None) not in _HIDDEN:
+        if appears and getattr(cast("Any", event).item, "type", None) not in HIDDEN_ITEM_TYPES:
             return [*self.finish(), passed]
         return [passed]
 
@@ -116,6 +137,28 @@ class StepConverter:
     # Messages: one at a time, of one part.
 
     def _say(self, text: str) -> list[ThreadStreamEvent]:
+        return self._write(text) if self._tags is None else self._tell(self._tags.feed(text))
+
+    def _end_text(self) -> list[ThreadStreamEvent]:
+        """Returns the events of text that was held back: it might have been the beginning of a tag."""
+        if self._tags is None:
+            return []
+        events = self._tell(self._tags.finish())
+        self._tags = ThinkTags()
+        return events
+
+    def _tell(self, pieces: list[Piece]) -> list[ThreadStreamEvent]:
+        events: list[ThreadStreamEvent] = []
+        for thought, piece in pieces:
+            if thought:
+                events += self._think(piece if self._thought is not None else piece.lstrip())
+            elif self._message is None and self._tags is not None and self._tags.found:
+                events += self._write(piece.lstrip())
+            else:
+                events += self._write(piece)
+        return events
+
+    def _write(self, text: str) -> list[ThreadStreamEvent]:
         if not text:
             return []
         events: list[ThreadStreamEvent] = []
@@ -209,3 +252,65 @@ class StepConverter:
             for task in workflow.tasks
         ]
         return [ThreadItemDoneEvent(item=item)]
+
+
+def stream_steps(
+    steps: AsyncIterable[Step],
+    *,
+    thread: ThreadMetadata,
+    store: Store[Any] | SimpleStore,
+    context: Any,
+    think_tags: bool = True,
+) -> AsyncGenerator[ThreadStreamEvent, None]:
+    """Returns the events of a run, as its steps come.
+
+    When it is left early, because the turn is stopped or for any other reason, ``steps`` is closed before the turn
+    is over: an adapter that is an asynchronous generator ends its run in a ``finally`` or ``async with``. What an
+    unfinished message holds is kept. An error of ``steps`` goes on to the caller.
+
+    Args:
+        steps: The run, as an adapter describes it; see :data:`chatkit.frameworks.Step`.
+        thread: The thread, as ``respond()`` got it.
+        store: The server's store; makes the ids of the items.
+        context: The request's context.
+        think_tags: Whether text between ``<think>`` and ``</think>`` is shown as thoughts.
+
+    Raises:
+        TypeError: ``steps`` yields something else than steps and events.
+    """
+    converter = StepConverter(thread, store, context, think_tags=think_tags)
+    resources = current_resources.get()
+    if resources is None:
+        return _events(steps, converter)
+    key = object()
+    events = _events(steps, converter, lambda: resources.discard(key))
+
+    async def close() -> None:
+        with suppress(RuntimeError):  # Another task is reading it.
+            await events.aclose()
+        await _close(steps)
+
+    # A generator that the handler leaves half read has to be closed before the turn is over.
+    resources.add(key, close)
+    return events
+
+
+async def _events(
+    steps: AsyncIterable[Step], converter: StepConverter, on_end: Callable[[], None] | None = None
+) -> AsyncGenerator[ThreadStreamEvent, None]:
+    try:
+        async for step in steps:
+            for event in converter.convert(step):
+                yield event
+        for event in converter.finish():
+            yield event
+    finally:
+        await _close(steps)
+        if on_end is not None:
+            on_end()
+
+
+async def _close(steps: Any) -> None:
+    close = getattr(steps, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,4 +1,4 @@
-"""What an agent of any framework does, in a few words that an adapter speaks."""
+"""The steps of an agent of any framework, which an adapter yields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The accumulator of a pending item: takes its updates one by one and builds the item that they add up to.
+"""Accumulators: one takes the updates of a pending item one by one and builds the item that they add up to.
 
 An update costs what it brings, however much came before it: streamed text is kept in pieces that are joined when
 the item is asked for. Nothing here is shared with the caller: items and updates handed in are copied, and so is
@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from chatkit.reduce.base import ItemAccumulator
-from chatkit.reduce.image import ImageAccumulator
-from chatkit.reduce.message import MessageAccumulator
+from chatkit.reduce.accumulators import (
+    ImageAccumulator,
+    ItemAccumulator,
+    MessageAccumulator,
+    WorkflowAccumulator,
+)
 from chatkit.reduce.widget import WidgetAccumulator
-from chatkit.reduce.workflow import WorkflowAccumulator
 from chatkit.types import ThreadItem
 
 __all__ = ["ItemAccumulator", "accumulator"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.reduce.base import ItemAccumulator
+from chatkit.reduce.accumulators import ItemAccumulator
 from chatkit.types import (
     ThreadItem,
     WidgetComponentUpdated,
@@ -31,6 +30,7 @@ from chatkit.widgets import (
 __all__ = ["WidgetAccumulator"]
 
 _STREAMING_COMPONENTS: Final = ("Text", "Markdown")
+_ROOTS: TypeAdapter[WidgetRoot] = TypeAdapter(WidgetRoot, config={"defer_build": True})
 
 
 class _Place:
@@ -180,7 +180,7 @@ class WidgetAccumulator(ItemAccumulator):
         if isinstance(component, Card | ListView | BasicRoot | DynamicWidgetRoot):
             return component
         try:
-            return _root_adapter().validate_python(component.model_dump())
+            return _ROOTS.validate_python(component.model_dump())
         except ValidationError:
             self.refuse(f"has a widget whose root cannot be replaced by a {component.type}")
 
@@ -195,8 +195,3 @@ class WidgetAccumulator(ItemAccumulator):
 
 def _value(component: WidgetComponentBase) -> Any:
     return getattr(component, "value", None)
-
-
-@cache
-def _root_adapter() -> TypeAdapter[WidgetRoot]:
-    return TypeAdapter(WidgetRoot)

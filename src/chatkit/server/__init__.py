@@ -1,11 +1,16 @@
-"""The server: subclass :class:`ChatKitServer`, override ``respond()``, call ``process()`` from one HTTP endpoint."""
+"""The server: subclass :class:`ChatKitServer`, override ``respond()``, call ``process()`` from one HTTP endpoint.
 
-from chatkit.server.operations import DEFAULT_PAGE_SIZE
-from chatkit.server.reexports import *  # noqa: F403
-from chatkit.server.results import NonStreamingResult, StreamingResult
-from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy
+``server`` takes requests, ``handlers`` is what an application overrides, ``scope`` what a request is carried out with.
+``requests`` has one function per request type, ``turns`` runs the handlers, and ``wire`` writes what clients get.
+"""
+
+from chatkit.dialects.openai_chatkit.server_names import *  # noqa: F403
+from chatkit.server.requests.items import DEFAULT_PAGE_SIZE
 from chatkit.server.server import ChatKitServer
-from chatkit.server.turn import Interrupted
+from chatkit.server.server import TContext as TContext
+from chatkit.server.turns.ending import Interrupted
+from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
+from chatkit.server.turns.results import NonStreamingResult, StreamingResult
 from chatkit.server.user_agent import agents_sdk_user_agent_override
 from chatkit.server.widget_stream import stream_widget
 from chatkit.store.base import default_generate_id

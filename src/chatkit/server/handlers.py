@@ -1,23 +1,25 @@
-"""What an application may override: its handlers, and the hooks that decide how turns end."""
+"""What an application may override: its handlers, and the hooks that decide how turns end; and whether it does."""
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import JsonValue
 from typing_extensions import TypeVar
 
+from chatkit._tasks import maybe_await
 from chatkit.actions import Action
+from chatkit.dialects.adapters import adapt_stores
+from chatkit.dialects.openai_chatkit.private_methods import warn_of_private_methods
 from chatkit.errors import UnsupportedOperationError
 from chatkit.files.base import AttachmentStore
-from chatkit.store.base import Store
+from chatkit.limits import DEFAULT_LIMITS, Limits
+from chatkit.store.base import Store, usual_owner
 from chatkit.types import (
     AudioInput,
     FeedbackKind,
-    FileStore,
     SDKHiddenContextItem,
     StreamOptions,
     ThreadItem,
@@ -27,35 +29,15 @@ from chatkit.types import (
     UserMessageItem,
     WidgetItem,
 )
-from chatkit.types import Store as SimpleStore
 
-__all__ = ["Handlers"]
+if TYPE_CHECKING:
+    from chatkit.files.limits import FileLimits
+    from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
+    from chatkit.streams.base import StreamLog
+
+__all__ = ["Handlers", "is_overridden", "overrides"]
 
 TContext = TypeVar("TContext", default=Any)
-
-logger = logging.getLogger("chatkit.server")
-
-NEVER_CALLED: Final = frozenset(
-    {
-        "_apply_assistant_message_update",
-        "_apply_structured_input_submission",
-        "_build_user_message_item",
-        "_cleanup_pending_client_tool_call",
-        "_get_attachment_store",
-        "_load_full_thread",
-        "_paginate_thread_items_reverse",
-        "_process_events",
-        "_process_new_thread_item_respond",
-        "_process_non_streaming",
-        "_process_streaming",
-        "_process_streaming_impl",
-        "_process_sync_custom_action",
-        "_serialize",
-        "_to_thread_response",
-        "_update_pending_items",
-    }
-)
-"""Private methods of openai-chatkit 1.6.5 that subclasses may have overridden there."""
 
 
 class Handlers(ABC, Generic[TContext]):
@@ -65,19 +47,22 @@ class Handlers(ABC, Generic[TContext]):
     # use it were written for.
     store: Store[TContext]
     attachment_store: AttachmentStore[TContext] | None = None
+    stream_log: StreamLog | None = None
+    on_disconnect: DisconnectPolicy = "stop"
+    concurrency: ConcurrencyPolicy = "allow"
+    persist_item_updates: bool = False
+    rerun_on_crash: int = 0
+    file_limits: FileLimits | None = None
+    limits: Limits | None = None
+    single_user: str | None = None
+    """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
 
     # Made on first use: a subclass need not call any __init__.
-    _chatkit_lifts: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
+    _chatkit_adapters: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if found := sorted(NEVER_CALLED & vars(cls).keys()):
-            logger.warning(
-                "%s overrides what openai-chatkit calls and this package does not: %s. The guide to migration names "
-                "what to use instead.",
-                cls.__qualname__,
-                ", ".join(found),
-            )
+        warn_of_private_methods(cls)
 
     @abstractmethod
     def respond(
@@ -181,6 +166,30 @@ class Handlers(ABC, Generic[TContext]):
         for item in pending_items:
             await store.put_thread_item(thread.id, item, context)
 
+    def turn_owner(self, context: TContext) -> str | None:
+        """Returns the owner of a request's turns.
+
+        Only requests of the same owner that can load the thread as well can resume or stop a turn, wait for it, or
+        share its idempotency key. By default the ``user_id`` of the context. Override it where several users share
+        threads: return the id of their team. Stores of this package know owners themselves; for others this is asked.
+
+        Args:
+            context: The request's context.
+
+        Returns:
+            The owner; None is one as well.
+        """
+        return usual_owner(context) or None
+
+    def thread_owner(self, thread: ThreadMetadata) -> str | Awaitable[str | None] | None:
+        """Returns the owner of a thread whose id does not name one; may be a coroutine.
+
+        Asked only where the store is a :class:`chatkit.types.Store`, whose interface knows no owners, and of threads
+        that an earlier version stored there or that the application stored itself. None, the default, hides such a
+        thread from all owners.
+        """
+        return None
+
     def recovery_context(self, owner: str | None, thread_id: str) -> TContext | None:
         """Returns a context for finalising a turn whose worker died, where the store does not take an owner.
 
@@ -204,30 +213,42 @@ class Handlers(ABC, Generic[TContext]):
         """
         raise NotImplementedError("Override load_context() along with dump_context().")
 
-    # The stores, as the server uses them.
+    # Limits and stores, as the server uses them.
+
+    @property
+    def _chatkit_limits(self) -> Limits:
+        return self.limits or DEFAULT_LIMITS
 
     def _chatkit_store(self) -> Store[Any]:
-        return self._chatkit_lifted()[0]
+        return self._chatkit_adapted()[0]
 
     def _chatkit_files(self) -> AttachmentStore[Any] | None:
-        return self._chatkit_lifted()[1]
+        return self._chatkit_adapted()[1]
 
-    def _chatkit_lifted(self) -> tuple[Store[Any], AttachmentStore[Any] | None]:
+    def _chatkit_adapted(self) -> tuple[Store[Any], AttachmentStore[Any] | None]:
         store, files = self.store, self.attachment_store
-        held = self._chatkit_lifts
+        held = self._chatkit_adapters
         if held is not None and held[0] is store and held[1] is files:
             return held[2]
-        lifted = _lift_stores(store, files)
-        self._chatkit_lifts = (store, files, lifted)
-        return lifted
+        scanned_threads = self._chatkit_limits.scanned_threads
+        adapted = adapt_stores(store, files, self._chatkit_thread_owner, scanned_threads)
+        self._chatkit_adapters = (store, files, adapted)
+        return adapted
+
+    async def _chatkit_thread_owner(self, thread: ThreadMetadata) -> str | None:
+        return await maybe_await(self.thread_owner(thread)) or self.single_user
 
 
-def _lift_stores(
-    store: Store[Any] | SimpleStore, files: AttachmentStore[Any] | FileStore | None
-) -> tuple[Store[Any], AttachmentStore[Any] | None]:
-    """Returns full stores for what an application gave; full ones are returned as they are."""
-    from chatkit.files.simple import lift_files
-    from chatkit.store.simple import lift_store
+def is_overridden(application: Handlers[Any], name: str) -> bool:
+    """Returns whether a method of :class:`Handlers` is one of the application's own."""
+    return getattr(type(application), name) is not getattr(Handlers, name)
 
-    lifted = lift_store(store, files=files)
-    return lifted, lift_files(files, store=lifted)
+
+def overrides(method: Any, default: Any) -> bool:
+    """Returns whether an object has a method, or an attribute in its place, that is not the one of its base class.
+
+    Args:
+        method: What the object has under the method's name; None for nothing.
+        default: The function of the base class.
+    """
+    return method is not None and getattr(method, "__func__", method) is not default

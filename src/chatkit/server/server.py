@@ -1,68 +1,61 @@
-"""The server: takes a request's body and context, returns a JSON answer or a stream."""
+"""ChatKitServer: answers a request with JSON or a stream."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import os
 import time
-from inspect import isawaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from typing_extensions import TypeVar
 
-from chatkit._lifts import settled
-from chatkit.errors import (
-    ConfigurationError,
-    TurnNotFoundError,
-)
+from chatkit._checks import check_annotated, check_whole, shown
+from chatkit._tasks import maybe_await
+from chatkit._unicode import well_formed
+from chatkit.dialects.reference.files import FileStoreAdapter
+from chatkit.errors import ConfigurationError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
-from chatkit.files.simple import LiftedFileStore
-from chatkit.ids import new_id
+from chatkit.limits import Limits
+from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
-from chatkit.server.operations import Operations
-from chatkit.server.parsing import is_resumable, parse_request
-from chatkit.server.plans import Planner
-from chatkit.server.resends import Resends, owner_of
-from chatkit.server.results import NonStreamingResult, StreamingResult
-from chatkit.server.runner import ConcurrencyPolicy, DisconnectPolicy, Runner
-from chatkit.server.turn import TurnPlan
+from chatkit.server.parsing import parse_request
+from chatkit.server.requests import HANDLERS
+from chatkit.server.requests.attachments import upload
+from chatkit.server.requests.turns import run_again
+from chatkit.server.scope import RequestScope
+from chatkit.server.turns.background import set_title
+from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
+from chatkit.server.turns.results import NonStreamingResult, StreamingResult
 from chatkit.store.base import Store
-from chatkit.streams.base import EventId, InterruptedTurn, StreamLog
+from chatkit.streams.base import InterruptedTurn, StreamLog
 from chatkit.streams.memory import MemoryStreamLog
-from chatkit.types import (
-    AttachmentCreateParams,
-    AttachmentsCreateReq,
-    AttachmentsDeleteReq,
-    FileStore,
-    InputTranscribeReq,
-    ItemsFeedbackReq,
-    ItemsListReq,
-    NonStreamingReq,
-    StreamingReq,
-    ThreadsAddClientToolOutputReq,
-    ThreadsAddStructuredInputReq,
-    ThreadsAddUserMessageReq,
-    ThreadsCreateReq,
-    ThreadsCustomActionReq,
-    ThreadsDeleteReq,
-    ThreadsGetByIdReq,
-    ThreadsListReq,
-    ThreadsRetryAfterItemReq,
-    ThreadsUpdateReq,
-    TurnsResumeReq,
-    TurnsStopReq,
-    is_streaming_req,
-)
+from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
 
 __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext", default=Any)
 
-_RECOVER_EVERY = 10.0
-"""Seconds after which a request looks for turns that another process left behind."""
+_OPTIONS: Final[dict[str, Any]] = {
+    "stream_log": StreamLog | None,
+    "on_disconnect": DisconnectPolicy,
+    "concurrency": ConcurrencyPolicy,
+    "persist_item_updates": bool,
+    "rerun_on_crash": int,
+    "file_limits": FileLimits | None,
+    "limits": Limits | None,
+}
+
+_SWEEP_DELAY_SECONDS = 600.0
+"""How long the record of an attachment outlives its file, which a message may be claiming just now."""
+
+_RECOVER_SECONDS = 10.0
+"""How long after the last recovery a request does the next one."""
 
 
 class ChatKitServer(Handlers[TContext]):
@@ -74,25 +67,25 @@ class ChatKitServer(Handlers[TContext]):
             :class:`chatkit.types.FileStore`.
         file_store: The same under the reference's name.
         stream_log: Keeps the events of running turns; by default the one that suits the store.
-        on_disconnect: What happens to a turn that is not resumable when its reader is gone.
-        concurrency: What a message does in a thread in which a turn runs.
+        on_disconnect: What happens to a turn that is not resumable when its reader is gone: ``"stop"``, by default,
+            or ``"continue"``.
+        concurrency: What a message does in a thread in which a turn runs: ``"allow"``, by default, ``"reject"``,
+            ``"enqueue"`` or ``"interrupt"``. A subclass may have these options as attributes, too.
         persist_item_updates: Whether updates of items of earlier turns are stored.
         rerun_on_crash: How often a turn is begun again, from its message, after its worker died; for applications
             whose handlers may run twice, with :meth:`dump_context` and :meth:`load_context`. By default what such a
             turn had produced is kept, and its readers are told that it was interrupted.
         file_limits: What attachments are taken. By default 100 MiB a file and ten files a message, of any type; an
             ``AttachmentStore`` decides by itself unless limits are given.
+        limits: Bounds on what requests may hold and owners may keep running; None is ``Limits()``, which
+            ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
+
+    Raises:
+        ConfigurationError: An option is none of those that there are, or not of its kind.
     """
 
-    stream_log: StreamLog | None = None
-    on_disconnect: DisconnectPolicy = "stop"
-    concurrency: ConcurrencyPolicy = "allow"
-    persist_item_updates: bool = False
-    rerun_on_crash: int = 0
-    file_limits: FileLimits | None = None
-
     # Made on first use: a subclass need not call __init__ of this class.
-    _chatkit_runner: Runner | None = None
+    _chatkit_runner: TurnRegistry | None = None
     _chatkit_recovered_at: float = -math.inf
 
     def __init__(
@@ -102,23 +95,32 @@ class ChatKitServer(Handlers[TContext]):
         *,
         file_store: AttachmentStore[TContext] | FileStore | None = None,
         stream_log: StreamLog | None = None,
-        on_disconnect: DisconnectPolicy = "stop",
-        concurrency: ConcurrencyPolicy = "allow",
-        persist_item_updates: bool = False,
-        rerun_on_crash: int = 0,
+        on_disconnect: DisconnectPolicy | None = None,
+        concurrency: ConcurrencyPolicy | None = None,
+        persist_item_updates: bool | None = None,
+        rerun_on_crash: int | None = None,
         file_limits: FileLimits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
         self.store = cast("Store[TContext]", store)
         files = attachment_store if attachment_store is not None else file_store
         self.attachment_store = cast("AttachmentStore[TContext] | None", files)
-        self.stream_log = stream_log
-        self.on_disconnect = on_disconnect
-        self.concurrency = concurrency
-        self.persist_item_updates = persist_item_updates
-        self.rerun_on_crash = rerun_on_crash
-        self.file_limits = file_limits
+        options = {
+            "stream_log": stream_log,
+            "on_disconnect": on_disconnect,
+            "concurrency": concurrency,
+            "persist_item_updates": persist_item_updates,
+            "rerun_on_crash": rerun_on_crash,
+            "file_limits": file_limits,
+            "limits": limits,
+        }
+        for name, value in options.items():
+            # What is not given stays as a subclass may have it.
+            if value is not None:
+                setattr(self, name, value)
+        self._chatkit_check_options()
 
     @property
     def file_store(self) -> AttachmentStore[TContext] | None:
@@ -140,11 +142,13 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The request is wrong; nothing was written. Its ``status`` and ``code`` say how.
             ChatKitError: The server cannot carry it out.
         """
-        parsed = parse_request(request)
-        await self._chatkit_recover_now_and_then()
-        if is_streaming_req(parsed):
-            return await self._chatkit_stream(parsed, context)
-        return NonStreamingResult(await self._chatkit_answer(parsed, context))
+        parsed = parse_request(request, self._chatkit_limits)
+        await self._chatkit_store().admit(context)
+        if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
+            # Where nothing else does so in the background.
+            await self.recover()
+        answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
+        return NonStreamingResult(answer) if isinstance(answer, bytes) else answer
 
     async def upload_attachment(
         self, params: AttachmentCreateParams, source: Path, context: TContext
@@ -160,20 +164,28 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The file is not taken, or is not what the page says. Nothing was kept.
             UnsupportedOperationError: The attachment store takes two-phase uploads only.
         """
-        return NonStreamingResult(await self._chatkit_operations(context).upload_attachment(params, source))
+        await self._chatkit_store().admit(context)
+        params = well_formed(params)
+        check_upload(params, self._chatkit_limits)
+        return NonStreamingResult(await upload(self._chatkit_scope(context), params, source))
 
     async def sweep_orphans(self) -> int:
-        """Deletes uploaded files that no message came for in time. Returns how many there were.
+        """Deletes uploaded files that no message named in time, and their records; returns the number of files.
 
         The applications of ``chatkit.web`` do so now and then.
         """
         files = self._chatkit_files()
-        return 0 if files is None else await files.sweep_orphans()
+        if files is None:
+            return 0
+        count = await files.sweep_orphans()
+        if files.orphan_age is not None:
+            await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
+        return count
 
     @property
     def max_upload_bytes(self) -> int | None:
         """Bytes of an uploaded file at most; None for any number."""
-        limits = self._chatkit_effective_file_limits()
+        limits = self._chatkit_file_limits()
         return None if limits is None else limits.max_bytes
 
     async def recover(self) -> int:
@@ -194,7 +206,7 @@ class ChatKitServer(Handlers[TContext]):
 
     @property
     def sweep_seconds(self) -> float:
-        """Seconds between two calls of :meth:`recover` that an application had better make."""
+        """Recommended seconds between two calls of :meth:`recover`."""
         return self._chatkit_turns().log.sweep_seconds
 
     async def drain(self, seconds: float) -> None:
@@ -215,8 +227,48 @@ class ChatKitServer(Handlers[TContext]):
         await turns.shutdown()
         await turns.log.close()
         # A store written for openai-chatkit may have a method of this name that is not async.
-        await settled(self._chatkit_store().close())
-        turns.reopen()
+        await maybe_await(self._chatkit_store().close())
+        turns.shutting_down = False
+
+    def run_beside(
+        self, work: Awaitable[Any], *, name: str = "Work", seconds: float = 60.0
+    ) -> asyncio.Task[None]:
+        """Runs work in the background, for :meth:`respond` and :meth:`action` to call: the answer does not wait for it.
+
+        It may outlive the turn, and is cancelled when the server shuts down. Its errors are logged.
+
+        Args:
+            work: What is to be done: a coroutine, which may change what is stored.
+            name: What it is, for the log.
+            seconds: How long it may take.
+
+        Returns:
+            Its task, which never fails; there is no need to await it.
+        """
+        return self._chatkit_turns().background.run(work, name=name, seconds=seconds)
+
+    def set_title_beside(
+        self,
+        thread: ThreadMetadata,
+        title: Awaitable[str | None],
+        context: TContext,
+        *,
+        seconds: float = 60.0,
+    ) -> asyncio.Task[None]:
+        """Gives a thread a title that is made in the background, by a model perhaps; see :meth:`run_beside`.
+
+        The page gets it as soon as it is ready while the turn runs, else with the next load. A thread that has a title
+        by then, from the user perhaps, keeps it.
+
+        Args:
+            thread: The thread, as the handler got it.
+            title: A coroutine that returns the title; None, or an empty text, changes nothing.
+            context: The request's context.
+            seconds: How long it may take.
+        """
+        work = set_title(self._chatkit_scope(context), thread.id, title)
+        name = f"The title of thread {thread.id}"
+        return self._chatkit_turns().background.run(work, title, name=name, seconds=seconds)
 
     async def check(self) -> None:
         """Raises if requests cannot be served: the store does not answer."""
@@ -232,191 +284,60 @@ class ChatKitServer(Handlers[TContext]):
                 "workers share: ChatKitServer(..., stream_log=...)."
             )
 
-    # How it is done.
+    # What the methods above are made of.
 
-    def _chatkit_effective_file_limits(self) -> FileLimits | None:
-        if self.file_limits is None and isinstance(self._chatkit_files(), LiftedFileStore):
+    def _chatkit_owner(self, context: TContext) -> str | None:
+        owner = self._chatkit_store().owner(context)
+        return self.turn_owner(context) if owner is None else owner
+
+    def _chatkit_file_limits(self) -> FileLimits | None:
+        if self.file_limits is None and isinstance(self._chatkit_files(), FileStoreAdapter):
             return DEFAULT_LIMITS
         return self.file_limits
 
-    def _chatkit_operations(self, context: TContext) -> Operations:
-        return Operations(
-            self._chatkit_store(),
-            self._chatkit_turns(),
-            context,
-            self._chatkit_files(),
-            self._chatkit_effective_file_limits(),
+    def _chatkit_scope(self, context: TContext, request: ChatKitReq | None = None) -> RequestScope:
+        return RequestScope(
+            application=self,
+            store=self._chatkit_store(),
+            files=self._chatkit_files(),
+            file_limits=self._chatkit_file_limits(),
+            limits=self._chatkit_limits,
+            context=context,
+            owner=self._chatkit_owner(context),
+            turns=self._chatkit_turns(),
+            request=request,
         )
 
-    def _chatkit_turns(self) -> Runner:
+    def _chatkit_check_options(self) -> None:
+        """Raises ConfigurationError for a store or an option that cannot be used.
+
+        They may be attributes of a class, or of an instance whose class does not call this one's constructor: so this
+        is called again on first use.
+        """
+        name = type(self).__name__
+        for option, annotation in _OPTIONS.items():
+            check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
+        check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
+        for option in ("store", "attachment_store"):
+            given: object = getattr(self, option, None)
+            # Any object may be a store, as in openai-chatkit; these never are.
+            if isinstance(given, (type, str, bytes, os.PathLike, Mapping)):
+                example = "SQLiteStore()" if option == "store" else "LocalFileStore()"
+                what = shown(cast("object", given))
+                raise ConfigurationError(f"{name}({option}=...) is an object such as {example}, not {what}.")
+
+    def _chatkit_turns(self) -> TurnRegistry:
         if self._chatkit_runner is None:
-            self._chatkit_runner = Runner(
-                self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog(), self
-            )
+            self._chatkit_check_options()
+            log = self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog()
+            log.limit_kept_bytes(lambda: self._chatkit_limits)
+            self._chatkit_runner = TurnRegistry(log)
         return self._chatkit_runner
 
-    def keeps_pending_items(self, *, cancelled: bool) -> bool:
-        """Tells whether the hook for stopped or failed turns is the one of this class."""
-        name = "handle_stream_cancelled" if cancelled else "handle_stream_error"
-        return getattr(type(self), name) is getattr(ChatKitServer, name)
-
-    async def _chatkit_recover_now_and_then(self) -> None:
-        # Where nothing else does so in the background.
-        if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_EVERY):
-            await self.recover()
-
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
-        """Begins a turn of a worker that died again, if the application wants that; tells whether it did."""
+        """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
         saved = turn.info.context
         if saved is None or turn.stop or turn.info.attempt > self.rerun_on_crash:
             return False
-        loaded = self.load_context(json.loads(saved))
-        context = cast("TContext", await loaded if isawaitable(loaded) else loaded)
-        log, thread_id = self._chatkit_turns().log, turn.info.thread_id
-        others = {
-            info.id
-            for info in (*await log.active(thread_id), await log.latest(thread_id))
-            if info is not None
-        }
-        plan = await self._chatkit_planner(context).run_again(turn.info)
-        return plan is not None and await self._chatkit_turns().begin_again(
-            turn,
-            plan,
-            store=self._chatkit_store(),
-            context=context,
-            persist_item_updates=self.persist_item_updates,
-            alone=others <= {turn.info.id},
-            may_move=turn.info.attempt < self.rerun_on_crash,
-        )
-
-    def _chatkit_saved_context(
-        self, plan: TurnPlan, context: TContext, *, outlives_reader: bool
-    ) -> str | None:
-        # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
-        if self.rerun_on_crash < 1 or not plan.message or not outlives_reader:
-            return None
-        data = self.dump_context(context)
-        return None if data is None else json.dumps(data)
-
-    def _chatkit_planner(self, context: TContext) -> Planner:
-        return Planner(
-            self,
-            self._chatkit_store(),
-            context,
-            handles_actions=type(self).action is not ChatKitServer.action,
-            files=self._chatkit_files(),
-            limits=self._chatkit_effective_file_limits(),
-        )
-
-    async def _chatkit_answer(self, request: NonStreamingReq, context: TContext) -> bytes:
-        turns = self._chatkit_turns()
-        operations = self._chatkit_operations(context)
-        match request:
-            case ThreadsGetByIdReq(params=params):
-                await turns.recovery.finalise_orphans(params.thread_id, self._chatkit_store(), context)
-                return await operations.get_thread(params.thread_id)
-            case ThreadsListReq(params=params):
-                return await operations.list_threads(params)
-            case ItemsListReq(params=params):
-                await turns.recovery.finalise_orphans(params.thread_id, self._chatkit_store(), context)
-                return await operations.list_items(params)
-            case ItemsFeedbackReq(params=params):
-                return await operations.feedback(params, self.add_feedback)
-            case AttachmentsCreateReq(params=params):
-                return await operations.create_attachment(params)
-            case AttachmentsDeleteReq(params=params):
-                return await operations.delete_attachment(params.attachment_id)
-            case ThreadsUpdateReq(params=params):
-                return await operations.rename(params)
-            case ThreadsDeleteReq(params=params):
-                return await operations.delete_thread(params.thread_id)
-            case InputTranscribeReq(params=params):
-                return await operations.transcribe(params, self.transcribe)
-            case TurnsStopReq(params=params):
-                await self._chatkit_store().load_thread(params.thread_id, context)
-                stopped = await turns.stop(params.thread_id, params.turn_id)
-                return json.dumps({"stopped": stopped}, separators=(",", ":")).encode()
-            case _:
-                overridden = type(self).sync_action is not ChatKitServer.sync_action
-                return await operations.sync_action(
-                    request.params, self._chatkit_planner(context), self.sync_action if overridden else None
-                )
-
-    async def _chatkit_stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
-        if isinstance(request, TurnsResumeReq):
-            return await self._chatkit_resume(request, context)
-        planner = self._chatkit_planner(context)
-
-        async def begin(request: StreamingReq, plan: TurnPlan, turn_id: str | None) -> StreamingResult:
-            return await self._chatkit_begin(
-                request, plan, context, turn_id=turn_id, kept=turn_id is not None
-            )
-
-        resends = Resends(self._chatkit_turns(), self._chatkit_store(), context, begin)
-        if not isinstance(request, ThreadsCreateReq):
-            await self._chatkit_turns().recovery.finalise_orphans(
-                request.params.thread_id, self._chatkit_store(), context
-            )
-        match request:
-            case ThreadsCreateReq(params=params):
-                return await resends.once(request, lambda: planner.create(params))
-            case ThreadsAddUserMessageReq(params=params):
-                return await resends.once(request, lambda: planner.add_user_message(params))
-            case ThreadsCustomActionReq(params=params):
-                return await resends.once(request, lambda: planner.custom_action(params))
-            case _:
-                pass
-        # Sent twice at once, the second one finds what the first one did.
-        async with self._chatkit_turns().answering.hold(request.params.thread_id):
-            match request:
-                case ThreadsRetryAfterItemReq(params=params):
-                    plan = await planner.retry(params)
-                    if self.concurrency != "reject":
-                        # Whatever still runs in the thread writes behind the item that everything is deleted after.
-                        stopped = await self._chatkit_turns().stop(params.thread_id, reason="interrupt")
-                        plan = await planner.retry(params) if stopped else plan
-                case ThreadsAddClientToolOutputReq(params=params):
-                    plan = await planner.add_client_tool_output(params)
-                case ThreadsAddStructuredInputReq(params=params):
-                    return await resends.once(request, lambda: planner.add_structured_input(params))
-            return await self._chatkit_begin(request, plan, context)
-
-    async def _chatkit_begin(
-        self,
-        request: StreamingReq,
-        plan: TurnPlan,
-        context: TContext,
-        *,
-        turn_id: str | None = None,
-        kept: bool = False,
-    ) -> StreamingResult:
-        store, resumable = self._chatkit_store(), is_resumable(request)
-        return await self._chatkit_turns().start(
-            plan,
-            turn_id=turn_id or new_id("turn"),
-            store=store,
-            context=context,
-            owner=owner_of(store, context),
-            resumable=resumable,
-            kept=kept,
-            on_disconnect=self.on_disconnect,
-            concurrency=self.concurrency,
-            persist_item_updates=self.persist_item_updates,
-            saved_context=self._chatkit_saved_context(
-                plan, context, outlives_reader=resumable or self.on_disconnect == "continue"
-            ),
-        )
-
-    async def _chatkit_resume(self, request: TurnsResumeReq, context: TContext) -> StreamingResult:
-        thread_id, after = request.params.thread_id, request.params.after
-        turns = self._chatkit_turns()
-        await self._chatkit_store().load_thread(thread_id, context)
-        if after is None:
-            info = await turns.log.latest(thread_id)
-            seq = None
-        else:
-            turn_id, seq = EventId.parse(after)
-            info = await turns.log.find(turn_id)
-        if info is None or info.thread_id != thread_id:
-            raise TurnNotFoundError
-        return await turns.attach(info, seq, with_ids=True)
+        context = await maybe_await(self.load_context(json.loads(saved)))
+        return await run_again(self._chatkit_scope(context), turn)

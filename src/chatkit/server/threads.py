@@ -1,4 +1,4 @@
-"""What must not happen twice at once in one thread of messages: answering it, and editing it.
+"""A thread while requests use it: locks, so that one at a time answers it, edits it or deletes it, and edits of it.
 
 The locks serve one process. What workers of several processes do at once is decided by the store, where it can: see
 ``save_thread_fields`` and ``save_item_if_unchanged`` of :class:`chatkit.store.Store`.
@@ -7,54 +7,158 @@ The locks serve one process. What workers of several processes do at once is dec
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakValueDictionary
 
-if TYPE_CHECKING:
-    from chatkit.store.base import Store
-    from chatkit.types import ThreadMetadata
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
-__all__ = ["ThreadEditor", "ThreadLocks"]
+from chatkit._unicode import well_formed
+from chatkit.errors import InvalidEventError
+from chatkit.streams.base import ThreadKey
+from chatkit.types import ThreadMetadata
+
+__all__ = ["ThreadEdits", "ThreadGuard", "ThreadLocks", "checked_edits"]
+
+_FIELDS = ("title", "status", "allowed_image_domains", "metadata")
 
 
 class ThreadLocks:
-    """Locks that exist while somebody holds them or waits; each belongs to one event loop."""
+    """One lock for each thread; it exists while it is held or waited for, and belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._locks: dict[tuple[int, str], tuple[asyncio.Lock, int]] = {}
+        self._locks: WeakValueDictionary[tuple[int, ThreadKey], asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def hold(self, thread_id: str) -> AsyncGenerator[None, None]:
+    async def hold(self, thread: ThreadKey) -> AsyncGenerator[None, None]:
         """Waits for the thread's lock and holds it."""
-        key = (id(asyncio.get_running_loop()), thread_id)
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[key]
-            if users == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, users - 1)
+        async with self._locks.setdefault((id(asyncio.get_running_loop()), thread), asyncio.Lock()):
+            yield
 
 
-class ThreadEditor:
-    """Changes single fields of stored threads, so that edits of several requests and turns all count."""
+class ThreadGuard:
+    """Lets requests use a thread side by side, and one that deletes it alone; each belongs to one event loop.
+
+    A request that begins a turn uses the thread from its first look at it until the turn has begun, so that no turn
+    begins, and no field is saved, in a thread that is deleted at the same time.
+    """
 
     def __init__(self) -> None:
-        self._locks = ThreadLocks()
+        self._uses: WeakValueDictionary[tuple[int, ThreadKey], _Uses] = WeakValueDictionary()
 
-    async def edit(
-        self, store: Store[Any], thread_id: str, changed: dict[str, Any], context: object
-    ) -> ThreadMetadata:
-        """Saves the changed fields over the thread as it is stored now, and returns the result.
+    @asynccontextmanager
+    async def use(self, thread: ThreadKey) -> AsyncGenerator[None, None]:
+        """Waits until no request deletes the thread, and keeps it from being deleted."""
+        uses = self._of(thread)
+        async with uses.entrance:
+            uses.users += 1
+            uses.unused.clear()
+        try:
+            yield
+        finally:
+            uses.users -= 1
+            if not uses.users:
+                uses.unused.set()
+
+    @asynccontextmanager
+    async def delete(self, thread: ThreadKey) -> AsyncGenerator[None, None]:
+        """Waits until no request uses the thread, and keeps it from being used."""
+        uses = self._of(thread)
+        async with uses.entrance:
+            await uses.unused.wait()
+            yield
+
+    def _of(self, thread: ThreadKey) -> _Uses:
+        return self._uses.setdefault((id(asyncio.get_running_loop()), thread), _Uses())
+
+
+class _Uses:
+    """How many requests use a thread now."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.entrance = asyncio.Lock()
+        self.unused = asyncio.Event()
+        self.unused.set()
+
+
+class ThreadEdits:
+    """Watches a thread that a handler may edit.
+
+    Reassigned fields are found by identity, at any time and at the cost of four pointer comparisons; changes inside of
+    ``metadata``, ``allowed_image_domains`` and ``status`` by value, when ``deep`` is asked for.
+    """
+
+    def __init__(self, thread: ThreadMetadata) -> None:
+        self.thread = thread
+        self._remember()
+
+    def _remember(self) -> None:
+        thread = self.thread
+        self._title = thread.title
+        self._status = thread.status
+        self._domains = thread.allowed_image_domains
+        self._metadata = thread.metadata
+        self._values = copy.deepcopy({name: getattr(thread, name) for name in _FIELDS})
+
+    def reassigned(self) -> bool:
+        """Returns whether any field holds another object than before."""
+        thread = self.thread
+        return (
+            thread.title is not self._title
+            or thread.status is not self._status
+            or thread.allowed_image_domains is not self._domains
+            or thread.metadata is not self._metadata
+        )
+
+    def take(self) -> dict[str, Any]:
+        """Returns the fields whose values changed since the last call, as copies, and remembers the present state.
 
         Raises:
-            NotFoundError: The thread was deleted meanwhile.
+            InvalidEventError: A field holds what no thread may hold. It gets its last value back; edits of other
+                fields are returned by the next call.
         """
-        # For stores that load and save.
-        async with self._locks.hold(thread_id):
-            return await store.save_thread_fields(thread_id, changed, context)
+        before = self._values
+        changed = {name: value for name in _FIELDS if (value := getattr(self.thread, name)) != before[name]}
+        if changed:
+            try:
+                changed = checked_edits(changed)
+            except InvalidEventError:
+                self._take_back(changed)
+                raise
+        if changed or self.reassigned():
+            self._remember()
+        return changed
+
+    def _take_back(self, changed: dict[str, Any]) -> None:
+        for name, value in changed.items():
+            try:
+                checked_edits({name: value})
+            except InvalidEventError:
+                setattr(self.thread, name, copy.deepcopy(self._values[name]))
+
+
+def checked_edits(changed: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of edited fields as a store would read them back.
+
+    Raises:
+        InvalidEventError: A field holds a value that its type does not allow, or that JSON has no form for.
+    """
+    edited = ThreadMetadata.model_construct(id="", **well_formed(changed))
+    for name in changed:
+        try:
+            ThreadMetadata.__pydantic_serializer__.to_json(edited, include={name}, warnings=False)
+        except (PydanticSerializationError, UnicodeError, TypeError, ValueError) as error:
+            raise InvalidEventError(f"thread.{name} holds what has no form in JSON: {error}.") from error
+    encoded = ThreadMetadata.__pydantic_serializer__.to_json(
+        edited, include={"id", *changed}, by_alias=True, warnings=False
+    )
+    try:
+        checked = ThreadMetadata.model_validate_json(encoded)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidEventError(f"thread.{first['loc'][0]} holds a wrong value: {first['msg']}.") from error
+    return {name: getattr(checked, name) for name in changed}

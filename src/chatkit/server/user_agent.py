@@ -1,4 +1,4 @@
-"""The name under which models are called during a turn.
+"""Sets the ``User-Agent`` of model calls that the Agents SDK makes during a turn.
 
 The Agents SDK is not imported here: where it is not in use, there is nothing to do.
 """

@@ -1,18 +1,28 @@
-"""What a client may see, as JSON: the only place where items and threads are projected to the wire."""
+"""Encodes what clients get, as JSON: items, threads and events. All of it that is written by hand is here.
+
+Also the one place that keeps hidden items, and the metadata of the application's, from clients.
+"""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic import BaseModel
 
+from chatkit._unicode import encode
+from chatkit.dialects.openai_chatkit.store import PageAsGiven
 from chatkit.errors import ErrorCode
 from chatkit.ids import to_utc
+from chatkit.sse import encode_event
+from chatkit.streams.base import EndState, StatePart
 from chatkit.types import (
     HIDDEN_ITEM_TYPES,
+    AssistantMessageContentPartTextDelta,
     Attachment,
+    Capabilities,
     ErrorEvent,
     Page,
     Thread,
@@ -23,48 +33,113 @@ from chatkit.types import (
     to_wire,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "added_event",
     "attachment_json",
+    "done_event",
+    "end_frame",
     "interrupted_event",
+    "is_error",
     "is_hidden",
     "item_json",
     "item_page_json",
+    "item_part",
+    "removed_event",
+    "replaced_event",
+    "stopped_json",
     "string_json",
-    "text_delta_event",
-    "text_delta_head",
+    "thread_event",
     "thread_json",
     "thread_page_json",
+    "thread_part",
     "update_event",
-    "visible_items",
+    "updated_item_json",
 ]
 
 _KINDS = frozenset(get_args(get_args(ThreadItem)[0]) + get_args(get_args(ThreadItemUpdate)[0]))
-_DELTA_HEAD = b'{"type":"thread.item.updated","item_id":'
-_DELTA_MIDDLE = b',"update":{"type":"assistant_message.content_part.text_delta","content_index":%d,"delta":'
+_CREATED: Final = b'{"type":"thread.created",'
+_UPDATED: Final = b'{"type":"thread.updated",'
+_ADDED: Final = b'{"type":"thread.item.added",'
+_DONE: Final = b'{"type":"thread.item.done",'
+_REPLACED: Final = b'{"type":"thread.item.replaced",'
+_ITEM_UPDATED: Final = b'{"type":"thread.item.updated","item_id":'
+_TEXT_DELTA: Final = (
+    b',"update":{"type":"assistant_message.content_part.text_delta","content_index":%d,"delta":'
+)
+_ERROR: Final = b'{"type":"error"'
 
 
 def string_json(text: str) -> bytes:
-    """Returns a string as JSON in UTF-8; lone surrogates, which UTF-8 cannot carry, become question marks."""
-    return encode_basestring(text).encode("utf-8", "replace")
+    """Returns a string as JSON in UTF-8; lone surrogates, which UTF-8 cannot carry, become U+FFFD."""
+    return encode(encode_basestring(text))
 
 
-def text_delta_head(item_id: bytes, content_index: int) -> bytes:
-    """Returns what all text deltas of a content part begin with, for an item id given as JSON."""
-    return _DELTA_HEAD + item_id + _DELTA_MIDDLE % content_index
+# Events.
 
 
-def text_delta_event(head: bytes, delta: str) -> bytes:
-    """Returns the most frequent event of all."""
-    return head + encode_basestring(delta).encode("utf-8", "replace") + b"}}"
+def thread_event(thread: bytes, *, created: bool) -> bytes:
+    """Encodes ``thread.created`` or ``thread.updated`` for a thread given as JSON."""
+    return (_CREATED if created else _UPDATED) + b'"thread":' + thread + b"}"
 
 
-def update_event(item_id: bytes, update: ThreadItemUpdate) -> bytes:
-    """Returns ``thread.item.updated`` for an item id given as JSON."""
-    encoded = to_wire(update, _kind(type(update)))
-    return b'{"type":"thread.item.updated","item_id":' + item_id + b',"update":' + encoded + b"}"
+def added_event(item: bytes) -> bytes:
+    """Encodes ``thread.item.added`` for an item given as JSON."""
+    return _ADDED + b'"item":' + item + b"}"
+
+
+def done_event(item: bytes, added_id: str | None = None) -> bytes:
+    """Encodes ``thread.item.done``.
+
+    Args:
+        item: The item as JSON.
+        added_id: The id that the item was added under, if it was another one.
+    """
+    return _DONE + b'"item":' + item + _added_id(added_id)
+
+
+def replaced_event(item: bytes, added_id: str | None = None) -> bytes:
+    """Encodes ``thread.item.replaced``; the arguments are those of ``done_event``."""
+    return _REPLACED + b'"item":' + item + _added_id(added_id)
+
+
+def _added_id(added_id: str | None) -> bytes:
+    return b"}" if added_id is None else b',"added_id":' + string_json(added_id) + b"}"
+
+
+def removed_event(item_id: str) -> bytes:
+    """Encodes ``thread.item.removed``."""
+    return b'{"type":"thread.item.removed","item_id":' + string_json(item_id) + b"}"
+
+
+def update_event(item_id: str, update: ThreadItemUpdate, heads: dict[int, bytes]) -> bytes:
+    """Encodes ``thread.item.updated``. Text deltas are written by hand, because they are the hot path.
+
+    Args:
+        item_id: The item.
+        update: The update.
+        heads: Cache of the item's: what its text deltas begin with, by content index.
+    """
+    if type(update) is not AssistantMessageContentPartTextDelta:
+        encoded = to_wire(update, _kind(type(update)))
+        return _ITEM_UPDATED + string_json(item_id) + b',"update":' + encoded + b"}"
+    index = update.content_index
+    head = heads.get(index)
+    if head is None:
+        head = heads[index] = _ITEM_UPDATED + string_json(item_id) + _TEXT_DELTA % index
+    return head + encode(encode_basestring(update.delta)) + b"}}"
+
+
+def is_error(event: bytes) -> bool:
+    """Returns whether an encoded event is an error event."""
+    return event.startswith(_ERROR)
+
+
+def end_frame(turn_id: str, status: EndState, *, cursor: str | None = None) -> bytes:
+    """Returns the last frame of a resumable stream: how the turn ended; ``cursor`` is its id."""
+    data = json.dumps({"turn_id": turn_id, "status": status.value}, separators=(",", ":"))
+    return encode_event(data.encode(), id=cursor, event="turn.end")
 
 
 def interrupted_event() -> ErrorEvent:
@@ -72,14 +147,44 @@ def interrupted_event() -> ErrorEvent:
     return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True, reason="interrupted")
 
 
+INTERRUPTED: Final = to_wire(interrupted_event())
+FAILED: Final = to_wire(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True))
+"""Tells readers that a turn failed, and may be tried again."""
+
+
+# What readers that come back get in the place of events that they missed.
+
+
+def thread_part(seq: int, event: bytes, before: StatePart | None) -> StatePart:
+    """Returns the part of a turn's state that tells its thread: as created to readers that have not heard of it."""
+    created = event.startswith(_CREATED)
+    first_seq = before.first_seq if before is not None and before.first_seq else seq if created else 0
+    return StatePart(
+        first_seq, seq, _CREATED, _UPDATED, event.removeprefix(_CREATED if created else _UPDATED)
+    )
+
+
+def item_part(first_seq: int, last_seq: int, event: bytes, *, final: bool) -> StatePart:
+    """Returns the part of a turn's state that tells an item.
+
+    Args:
+        first_seq: Number of the event that introduced the item; 0 for an item of an earlier turn.
+        last_seq: Number of its last event.
+        event: The event for readers that have the item.
+        final: Whether the item is done.
+    """
+    if not event.startswith(_REPLACED):
+        return StatePart(0, last_seq, b"", b"", event)
+    head = _DONE if final else _ADDED
+    return StatePart(first_seq, last_seq, head, _REPLACED, event.removeprefix(_REPLACED))
+
+
+# What clients may see.
+
+
 def is_hidden(item: ThreadItem) -> bool:
-    """Tells whether an item exists in stores only."""
+    """Returns whether an item exists in stores only."""
     return item.type in HIDDEN_ITEM_TYPES
-
-
-def visible_items(items: Sequence[ThreadItem]) -> list[ThreadItem]:
-    """Returns the items that a client may see."""
-    return [item for item in items if item.type not in HIDDEN_ITEM_TYPES]
 
 
 def _visible_attachment(attachment: Attachment) -> Attachment:
@@ -104,6 +209,16 @@ def item_json(item: ThreadItem) -> bytes:
     return to_wire(_visible_parts(item), _kind(type(item)))
 
 
+def updated_item_json(item: ThreadItem) -> bytes:
+    """Returns the answer that holds the new state of one item."""
+    return b'{"updated_item":' + item_json(item) + b"}"
+
+
+def stopped_json(turn_ids: list[str]) -> bytes:
+    """Returns the answer that names the turns that were stopped."""
+    return json.dumps({"stopped": turn_ids}, separators=(",", ":")).encode()
+
+
 @cache
 def _kind(model: type[BaseModel]) -> type[BaseModel]:
     """Returns the class of the protocol that a class of the application's is derived from."""
@@ -125,7 +240,7 @@ def _visible_thread(thread: ThreadMetadata, items: Page[ThreadItem] | None) -> T
 
 
 def _visible_page(page: Page[ThreadItem]) -> Page[ThreadItem]:
-    items = [_visible_parts(item) for item in visible_items(page.data)]
+    items = [_visible_parts(item) for item in page.data if not is_hidden(item)]
     return Page[ThreadItem].model_construct(data=items, has_more=page.has_more, after=page.after)
 
 
@@ -145,12 +260,26 @@ def thread_json(
     return encoded[:-1] + b',"active_turn":{"id":' + string_json(active_turn) + b"}}"
 
 
-def thread_page_json(page: Page[ThreadMetadata]) -> bytes:
-    """Returns a page of threads."""
+def thread_page_json(page: Page[ThreadMetadata], capabilities: Capabilities | None = None) -> bytes:
+    """Returns a page of threads, with what the server can do if the client asked for it."""
     threads = [_visible_thread(thread, None) for thread in page.data]
-    return to_wire(Page[Thread].model_construct(data=threads, has_more=page.has_more, after=page.after))
+    encoded = to_wire(Page[Thread].model_construct(data=threads, has_more=page.has_more, after=page.after))
+    if capabilities is None:
+        return encoded
+    return encoded[:-1] + b',"capabilities":' + to_wire(capabilities) + b"}"
 
 
 def item_page_json(page: Page[ThreadItem]) -> bytes:
-    """Returns a page of items."""
-    return to_wire(_visible_page(page))
+    """Returns a page of items; dictionaries that a store gave are sent as they are."""
+    if not isinstance(page, PageAsGiven):
+        return to_wire(_visible_page(page))
+    given: list[Any] = [
+        entry if isinstance(entry, dict) else _visible_parts(entry)
+        for entry in page.given
+        if _kind_of_entry(entry) not in HIDDEN_ITEM_TYPES
+    ]
+    return to_wire(Page[Any].model_construct(data=given, has_more=page.has_more, after=page.after))
+
+
+def _kind_of_entry(entry: Any) -> object:
+    return cast("dict[str, Any]", entry).get("type") if isinstance(entry, dict) else entry.type

@@ -1,4 +1,4 @@
-"""Where threads, items and the records of attachments are kept: the port and the stores that come with it.
+"""Stores for threads, items and records of attachments, and their port.
 
 :class:`Store` is the interface for stores of your own; ``chatkit.testing.StoreContract`` tests them. An
 adapter is imported when its name is used, so that this module needs no driver.
@@ -6,12 +6,20 @@ adapter is imported when its name is used, so that this module needs no driver.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from chatkit._lazy import lazy_names
 from chatkit.errors import NotFoundError
 from chatkit.files.base import AttachmentStore
-from chatkit.store.base import OwnerContext, Store, StoreItemType, default_generate_id
+from chatkit.store.base import (
+    Fence,
+    OwnerContext,
+    Store,
+    StoreItemType,
+    current_fence,
+    default_generate_id,
+    owner_from_context,
+)
 from chatkit.store.base import TContext as TContext
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttachmentStore",
+    "Fence",
     "MemoryStore",
     "NotFoundError",
     "OwnerContext",
@@ -35,23 +44,11 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "StoreItemType",
+    "current_fence",
     "default_generate_id",
+    "owner_from_context",
 ]
 
-_ADAPTERS: Final = {
-    "MemoryStore": "chatkit.store.memory",
-    "PostgresStore": "chatkit.store.postgres",
-    "SQLiteStore": "chatkit.store.sqlite",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _ADAPTERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    adapter = getattr(import_module(_ADAPTERS[name]), name)
-    globals()[name] = adapter
-    return adapter
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__, __all__, {"MemoryStore": "memory", "PostgresStore": "postgres", "SQLiteStore": "sqlite"}
+)

@@ -1,4 +1,4 @@
-"""Threads, items and attachments as JSON, and the checks that every shipped store makes the same way."""
+"""Threads, items and attachments as JSON, and the checks that all our stores share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from chatkit._unicode import well_formed
 from chatkit.errors import ConflictError, InvalidRequestError, NotFoundError, StaleTurnError, StoreError
 from chatkit.ids import utc_now
 from chatkit.store.base import Fence, current_fence
@@ -62,7 +63,10 @@ def _dump(kind: type[BaseModel], model: BaseModel) -> str:
     try:
         # A value of an unexpected class is stored as it is; the wire's encoder warns of it.
         return kind.__pydantic_serializer__.to_json(model, warnings=False).decode()
-    except PydanticSerializationError as error:
+    except (PydanticSerializationError, UnicodeError) as error:
+        repaired = well_formed(model)
+        if repaired is not model:
+            return _dump(kind, repaired)
         raise StoreError(f"{type(model).__name__} cannot be stored as JSON: {error}") from error
 
 
@@ -189,7 +193,7 @@ def page_of(entries: Sequence[Any], limit: int, after: str | None) -> Page[Any]:
     Args:
         entries: What was found from the cursor on, one more than the limit if there is more.
         limit: Size of the page.
-        after: The cursor that the page began behind; that of an empty page stays there.
+        after: The cursor after which the page began; that of an empty page stays there.
     """
     has_more = len(entries) > limit
     data = list(entries[:limit])

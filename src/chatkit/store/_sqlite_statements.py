@@ -1,4 +1,4 @@
-"""The statements of the SQLite store, put together to what happens in one transaction."""
+"""The transactions of the SQLite store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "SQL",
     "begin_turn",
+    "change",
     "complete_turn",
     "delete_item",
     "delete_items_after",
     "delete_thread",
+    "first_values",
     "load_attachment",
     "load_item",
     "load_items",
@@ -39,11 +41,20 @@ __all__ = [
 SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
 
 _BEFORE_ALL: Final = 0
-_BEHIND_ALL: Final = 2**63 - 1
+_AFTER_ALL: Final = 2**63 - 1
 
 
 def run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
     return connection.execute(SQL[query], parameters)
+
+
+def change(connection: Connection, *, query: str, **parameters: str | int | None) -> int:
+    """Returns how many rows a statement has changed."""
+    return run(connection, query, **parameters).rowcount
+
+
+def first_values(connection: Connection, *, query: str, **parameters: str | int | None) -> list[Any]:
+    return [row[0] for row in run(connection, query, **parameters)]
 
 
 def load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
@@ -79,7 +90,7 @@ def save_thread_fields(
 def load_threads(
     connection: Connection, *, owner: str, limit: int, after: str | None, order: str
 ) -> Page[ThreadMetadata]:
-    cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
+    cursor = _BEFORE_ALL if order == "asc" else _AFTER_ALL
     if after is not None:
         row = run(connection, "find_thread", owner=owner, thread_id=after).fetchone()
         cursor = records.no_thread(after) if row is None else row[0]
@@ -101,7 +112,7 @@ def load_items(
 ) -> Page[ThreadItem]:
     thread, cursor = find_item(connection, owner=owner, thread_id=thread_id, item_id=after)
     if cursor is None:
-        cursor = _BEFORE_ALL if order == "asc" else _BEHIND_ALL
+        cursor = _BEFORE_ALL if order == "asc" else _AFTER_ALL
     rows = run(connection, f"load_items_{order}", thread=thread, after=cursor, count=limit + 1).fetchall()
     return records.page_of([records.load_item(data) for (data,) in rows], limit, after)
 

@@ -1,4 +1,4 @@
-"""The store port: what keeps threads, items and attachments.
+"""The port of stores for threads, items and records of attachments.
 
 The abstract methods are those of ``openai-chatkit`` 1.6.5, in name and order of parameters. The others are optional:
 each has a working default over the abstract ones, which a good adapter overrides.
@@ -6,30 +6,26 @@ each has a working default over the abstract ones, which a good adapter override
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from chatkit.errors import (
-    ChatKitError,
-    ConfigurationError,
-    ConflictError,
-    MissingOwnerError,
-    NotFoundError,
-)
+from chatkit.errors import ConflictError, NotFoundError
 from chatkit.ids import new_id
-from chatkit.types import Attachment, Page, Thread, ThreadItem, ThreadMetadata, UserMessageItem
+from chatkit.store.lookups import WALK_PAGE, MissingMethodError, find_item, plain_metadata, walk_items
+from chatkit.store.owners import OwnerContext, OwnerOf, owner_from_context, usual_owner
+from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
     from chatkit.streams.base import StreamLog
 
 __all__ = [
     "COMPLETION_RETENTION",
+    "WALK_PAGE",
     "Fence",
+    "MissingMethodError",
     "OwnerContext",
     "OwnerOf",
     "Store",
@@ -40,9 +36,8 @@ __all__ = [
     "owner_from_context",
     "plain_metadata",
     "usual_owner",
+    "walk_items",
 ]
-
-logger = logging.getLogger("chatkit.store")
 
 TContext = TypeVar("TContext")
 
@@ -52,15 +47,6 @@ COMPLETION_RETENTION: Final = 24 * 3600
 StoreItemType: TypeAlias = Literal[
     "thread", "message", "tool_call", "task", "workflow", "attachment", "sdk_hidden_context"
 ]
-OwnerOf: TypeAlias = Callable[[Any], str | None]
-"""Returns the owner of a request context: the key that separates tenants."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerContext:
-    """A context that names the owner and nothing else: for work without a request, such as recovery."""
-
-    owner: str
 
 
 @dataclass(slots=True)
@@ -90,98 +76,6 @@ def default_generate_id(item_type: StoreItemType) -> str:
     return new_id(item_type)
 
 
-_NO_OWNER = (
-    "The request context names no owner. Give process() a context with a user_id, or tell the store where to find it: "
-    "owner=lambda context: ...; for a single user, owner=lambda context: 'local'."
-)
-
-
-def usual_owner(context: object) -> str | None:
-    """Returns the owner in ``context["user_id"]``, in ``context.user_id`` or in an ``OwnerContext``.
-
-    Returns:
-        ``""`` if the field is there and empty or None; None if there is no such field.
-    """
-    if isinstance(context, OwnerContext):
-        return context.owner
-    if isinstance(context, dict):
-        fields = cast("dict[str, object]", context)
-        if "user_id" not in fields:
-            return None
-        found = fields["user_id"]
-    else:
-        try:
-            found = cast("Any", context).user_id
-        except AttributeError:
-            return None
-    return "" if found is None else str(found)
-
-
-def owner_from_context(context: object, owner: OwnerOf | None = None) -> str:
-    """Returns the owner of a request context.
-
-    By default ``context["user_id"]`` or ``context.user_id``.
-
-    Args:
-        context: The context given to ``process()``, or an ``OwnerContext``.
-        owner: The application's own way to find the owner.
-
-    Raises:
-        ConfigurationError: The context names no owner: it has no such field.
-        MissingOwnerError: The field is there, and empty.
-    """
-    if isinstance(context, OwnerContext):
-        return context.owner
-    found = usual_owner(context) if owner is None else owner(context)
-    if found is None and owner is None:
-        raise ConfigurationError(_NO_OWNER)
-    if found is None or found == "":
-        raise MissingOwnerError(_NO_OWNER)
-    return str(found)
-
-
-def plain_metadata(thread: ThreadMetadata) -> ThreadMetadata:
-    """Returns the thread as a copy of its own, without items if the store handed over a page of them."""
-    if isinstance(thread, Thread):
-        fields = {name: getattr(thread, name) for name in ThreadMetadata.model_fields}
-        return ThreadMetadata.model_construct(**fields).model_copy(deep=True)
-    return thread.model_copy(deep=True)
-
-
-async def find_item(
-    store: Store[TContext], thread_id: str, item_id: str, context: TContext
-) -> ThreadItem | None:
-    """Returns an item that may not be there, or None.
-
-    ``openai-chatkit`` never loads an item that it has not seen, so stores written for it may do anything then: raise an
-    error of their own, return None. That is taken for "not there", with a warning; what says that the store cannot be
-    used is not.
-
-    Raises:
-        Exception: The store cannot be used: its ``ChatKitError``, or an ``OSError``.
-    """
-    try:
-        # Declared never to be None, but not checked by anybody.
-        return cast("ThreadItem | None", await store.load_item(thread_id, item_id, context))
-    except NotFoundError:
-        return None
-    except (ChatKitError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 -- of the application's own kind
-        _warn_of_own_error(type(store).__qualname__, type(error).__qualname__)
-        return None
-
-
-@cache
-def _warn_of_own_error(store: str, error: str) -> None:
-    logger.warning(
-        "%s.load_item() raised %s, which is taken for an item that is not there. "
-        "Raise chatkit.store.NotFoundError then.",
-        store,
-        error,
-    )
-
-
 class Store(ABC, Generic[TContext]):
     """Keeps threads, items and attachments.
 
@@ -194,12 +88,22 @@ class Store(ABC, Generic[TContext]):
         return default_generate_id("thread")
 
     def generate_item_id(self, item_type: StoreItemType, thread: ThreadMetadata, context: TContext) -> str:
-        """Returns an id for a new item or attachment."""
+        """Returns an id for a new item or attachment.
+
+        Args:
+            item_type: What the id is for; it becomes the prefix.
+            thread: The thread that the item is for.
+            context: The request's context.
+        """
         return default_generate_id(item_type)
 
     @abstractmethod
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
         """Returns the thread.
+
+        Args:
+            thread_id: The thread.
+            context: The request's context.
 
         Raises:
             NotFoundError: There is none with that id for this owner.
@@ -207,7 +111,12 @@ class Store(ABC, Generic[TContext]):
 
     @abstractmethod
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
-        """Saves a new or changed thread."""
+        """Saves a new or changed thread.
+
+        Args:
+            thread: The thread, with all its fields.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def load_thread_items(
@@ -217,7 +126,7 @@ class Store(ABC, Generic[TContext]):
 
         Args:
             thread_id: The thread.
-            after: Cursor: id of the item behind which the page begins, in the asked order; None begins at the end.
+            after: Cursor: id of the item after which the page begins, in the asked order; None begins at the end.
             limit: Size of the page.
             order: ``"asc"`` (oldest first) or ``"desc"``.
             context: The request's context.
@@ -225,11 +134,20 @@ class Store(ABC, Generic[TContext]):
 
     @abstractmethod
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
-        """Saves a new or changed attachment."""
+        """Saves a new or changed attachment.
+
+        Args:
+            attachment: The record, with all its fields.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
         """Returns the attachment.
+
+        Args:
+            attachment_id: The attachment.
+            context: The request's context.
 
         Raises:
             NotFoundError: There is none with that id for this owner.
@@ -237,25 +155,58 @@ class Store(ABC, Generic[TContext]):
 
     @abstractmethod
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
-        """Deletes the attachment's record."""
+        """Deletes the attachment's record.
+
+        Args:
+            attachment_id: The attachment; one that does not exist is no error.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
     ) -> Page[ThreadMetadata]:
-        """Returns a page of the owner's threads; parameters as in ``load_thread_items``."""
+        """Returns a page of the owner's threads.
+
+        Args:
+            limit: Size of the page.
+            after: Cursor: id of the thread after which the page begins, in the asked order; None begins at
+                the end.
+            order: ``"asc"`` (oldest first) or ``"desc"``.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Adds a new item behind all others of the thread."""
+        """Adds a new item after all others of the thread.
+
+        Args:
+            thread_id: The thread.
+            item: The item.
+            context: The request's context.
+
+        Raises:
+            ConflictError: The thread has an item with that id, if the store looks.
+        """
 
     @abstractmethod
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Saves an item under its id, in its place; adds it if there is none."""
+        """Saves an item under its id, in its place; adds it if there is none.
+
+        Args:
+            thread_id: The thread.
+            item: The item in its new state.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         """Returns the item.
+
+        Args:
+            thread_id: The thread.
+            item_id: The item.
+            context: The request's context.
 
         Raises:
             NotFoundError: The thread has none with that id for this owner.
@@ -263,16 +214,33 @@ class Store(ABC, Generic[TContext]):
 
     @abstractmethod
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
-        """Deletes the thread with all its items."""
+        """Deletes the thread with all its items.
+
+        Args:
+            thread_id: The thread.
+            context: The request's context.
+        """
 
     @abstractmethod
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
-        """Deletes one item; one that does not exist is no error."""
+        """Deletes one item; one that does not exist is no error.
+
+        Args:
+            thread_id: The thread.
+            item_id: The item.
+            context: The request's context.
+        """
 
     # Optional methods: working defaults over those above.
 
     async def put_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Saves an item that may be stored already: in its place if it is, else behind all others."""
+        """Saves an item that may be stored already: in its place if it is, else after all others.
+
+        Args:
+            thread_id: The thread.
+            item: The item in its new state.
+            context: The request's context.
+        """
         if await find_item(self, thread_id, item.id, context) is None:
             await self.add_thread_item(thread_id, item, context)
         else:
@@ -323,41 +291,54 @@ class Store(ABC, Generic[TContext]):
         await self.save_item(thread_id, after, context)
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
-        """Deletes all items behind the given one, newest first; adapters do it atomically.
+        """Deletes all items after the given one, newest first; adapters do it atomically.
+
+        Args:
+            thread_id: The thread.
+            item_id: The newest item that stays.
+            context: The request's context.
 
         Raises:
             NotFoundError: The thread has no such item.
         """
         doomed: list[str] = []
-        after: str | None = None
-        while True:
-            page = await self.load_thread_items(thread_id, after, 100, "desc", context)
-            for item in page.data:
-                if item.id == item_id:
-                    for doomed_id in doomed:
-                        await self.delete_thread_item(thread_id, doomed_id, context)
-                    return
-                doomed.append(item.id)
-            if not page.has_more or page.after is None or page.after == after:
-                raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
-            after = page.after
+        async for item in walk_items(self, thread_id, "desc", context):
+            if item.id == item_id:
+                break
+            doomed.append(item.id)
+        else:
+            raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
+        for doomed_id in doomed:
+            await self.delete_thread_item(thread_id, doomed_id, context)
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         """Returns the ids of the attachments that are the thread's, each once; for deleting their files with it.
+
+        Args:
+            thread_id: The thread.
+            context: The request's context.
 
         Raises:
             NotFoundError: There is no such thread for this owner.
         """
         found: dict[str, None] = {}
-        after: str | None = None
-        while True:
-            page = await self.load_thread_items(thread_id, after, 100, "asc", context)
-            for item in page.data:
-                if isinstance(item, UserMessageItem):
-                    found |= dict.fromkeys(attachment.id for attachment in item.attachments)
-            if not page.has_more or page.after is None or page.after == after:
-                return list(found)
-            after = page.after
+        async for item in walk_items(self, thread_id, "asc", context):
+            if isinstance(item, UserMessageItem):
+                found |= dict.fromkeys(attachment.id for attachment in item.attachments)
+        return list(found)
+
+    async def sweep_attachments(self, seconds: float) -> int:
+        """Deletes the records of all owners' attachments that no message has come for in time.
+
+        The default, where the store does not know when they were made, deletes none.
+
+        Args:
+            seconds: How old they are at least.
+
+        Returns:
+            How many there were.
+        """
+        return 0
 
     @property
     def deletes_files(self) -> bool:
@@ -365,7 +346,11 @@ class Store(ABC, Generic[TContext]):
         return False
 
     def owner(self, context: TContext) -> str | None:
-        """Returns the owner of a context, or None if this store knows no owners."""
+        """Returns the owner of a context, or None if this store knows no owners.
+
+        Raises:
+            ConfigurationError: The store knows owners, and the context names none.
+        """
         return None
 
     @property
@@ -378,22 +363,47 @@ class Store(ABC, Generic[TContext]):
         """Whether ``put_thread_item`` is one operation of the store, not the default over two others."""
         return getattr(type(self), "put_thread_item") is not getattr(Store, "put_thread_item")  # noqa: B009
 
+    async def admit(self, context: TContext) -> None:
+        """Raises if requests with this context are not served, before anything else is asked of the store."""
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
-        """Registers a turn, or takes it over, and returns its fencing token; 0 if the store does not fence."""
+        """Registers a turn, or takes it over, and returns its fencing token; 0 if the store does not fence.
+
+        Args:
+            thread_id: The thread of the turn.
+            turn_id: The turn.
+            context: The request's context.
+        """
         return 0
 
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        """Forgets a turn; nothing to do where the store does not fence."""
+        """Forgets a turn; nothing to do where the store does not fence.
+
+        Args:
+            turn_id: The turn.
+            token: What ``begin_turn`` returned.
+            context: The request's context.
+        """
 
     async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
         """Forgets a turn that has stored all that it was to store, and remembers that for a day.
 
         The default, where the store cannot remember it, is ``end_turn``.
+
+        Args:
+            turn_id: The turn.
+            token: What ``begin_turn`` returned.
+            context: The request's context.
         """
         await self.end_turn(turn_id, token, context)
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
-        """Whether ``complete_turn`` was called for a turn, and ``begin_turn`` not again; False by default."""
+        """Returns whether ``complete_turn`` was called for a turn, and ``begin_turn`` not again; False by default.
+
+        Args:
+            turn_id: The turn.
+            context: The request's context.
+        """
         return False
 
     def stream_log(self) -> StreamLog | None:

@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for what may be gone after a restart."""
+"""A store in memory, for tests and for data that may be lost at a restart."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
+from chatkit._checks import checked
 from chatkit.store import _records as records
 from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
 
@@ -54,10 +55,10 @@ class _Sequence(Generic[T]):
             del self._entries[number]
 
     def truncate_after(self, key: str) -> None:
-        behind = bisect_right(self._numbers, self._number_of[key])
-        for number in self._numbers[behind:]:
+        later = bisect_right(self._numbers, self._number_of[key])
+        for number in self._numbers[later:]:
             del self._number_of[self._entries.pop(number)[0]]
-        del self._numbers[behind:]
+        del self._numbers[later:]
 
     def page(self, after: str | None, count: int, *, ascending: bool) -> list[T]:
         if ascending:
@@ -79,6 +80,7 @@ class _Thread:
 class _Attachment:
     data: str
     thread_id: str | None
+    created_at: float
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class MemoryStore(Store[TContext]):
             For a single user: ``lambda context: "local"``.
     """
 
+    @checked
     def __init__(self, owner: Callable[[TContext], str | None] | None = None) -> None:
         self._owner_of = owner
         self._lock = Lock()
@@ -117,11 +120,6 @@ class MemoryStore(Store[TContext]):
         self._last_token = 0
 
     def owner(self, context: TContext) -> str:
-        """Returns the owner of a context.
-
-        Raises:
-            ConfigurationError: The context names no owner.
-        """
         return owner_from_context(context, self._owner_of)
 
     def _tenant(self, owner: str) -> _Tenant:
@@ -201,12 +199,6 @@ class MemoryStore(Store[TContext]):
         return records.page_of([records.load_item(data) for data in found], limit, after)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Adds a new item behind all others of the thread.
-
-        Raises:
-            ConflictError: The thread has an item with that id.
-            NotFoundError: There is no such thread for this owner.
-        """
         data = records.dump_model(item)
         owner = self.owner(context)
         with self._lock:
@@ -261,7 +253,9 @@ class MemoryStore(Store[TContext]):
         owner = self.owner(context)
         with self._lock:
             tenant = self._fenced(owner)
-            tenant.attachments[attachment.id] = _Attachment(data, attachment.thread_id)
+            known = tenant.attachments.get(attachment.id)
+            created_at = time.time() if known is None else known.created_at
+            tenant.attachments[attachment.id] = _Attachment(data, attachment.thread_id, created_at)
             self._tenants[owner] = tenant
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
@@ -274,6 +268,19 @@ class MemoryStore(Store[TContext]):
         owner = self.owner(context)
         with self._lock:
             self._fenced(owner).attachments.pop(attachment_id, None)
+
+    async def sweep_attachments(self, seconds: float) -> int:
+        before, count = time.time() - seconds, 0
+        with self._lock:
+            for tenant in self._tenants.values():
+                kept = {
+                    key: entry
+                    for key, entry in tenant.attachments.items()
+                    if entry.thread_id is not None or entry.created_at > before
+                }
+                count += len(tenant.attachments) - len(kept)
+                tenant.attachments = kept
+        return count
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         owner = self.owner(context)

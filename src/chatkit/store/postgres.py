@@ -1,28 +1,32 @@
-"""A store in PostgreSQL: durable, for any number of machines."""
+"""A store in PostgreSQL, for any number of machines."""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypeVar
 
+from chatkit._checks import checked
+from chatkit._json import holds_too_many_values
 from chatkit._sql import load_queries
-from chatkit.errors import MissingExtraError
+from chatkit.errors import MissingExtraError, StoreError
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
 from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
 
 try:
     from chatkit._postgres import Database, Settings, Transaction
-    from chatkit._postgres.documents import document_columns
 except ImportError as error:
     raise MissingExtraError("PostgresStore needs asyncpg: pip install 'chatkit-server[postgres]'.") from error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from pydantic import BaseModel
 
     from chatkit.streams.postgres import PostgresStreamLog
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -33,6 +37,9 @@ TContext = TypeVar("TContext", default=Any)
 T = TypeVar("T")
 
 _SQL: Final = load_queries(Path(__file__).parent / "queries" / "postgres.sql")
+
+_MOST_VALUES: Final = 10_000
+"""A model of more values is kept as text without a look at what JSONB makes of it, which would hold up all else."""
 
 
 class PostgresStore(Store[TContext]):
@@ -60,13 +67,14 @@ class PostgresStore(Store[TContext]):
         connect_timeout: Seconds that connecting may take.
         reconnect_timeout: Seconds to wait for a server that was there and is gone, as while it restarts.
         statement_timeout: Seconds that a statement may take, waiting for locks included; None for no limit.
-        statement_cache_size: Prepared statements kept per connection. Behind PgBouncer in transaction mode it has to
+        statement_cache_size: Prepared statements kept per connection. With PgBouncer in transaction mode it has to
             be 0: then no state of a session is used, and each statement runs in a transaction.
 
     Attributes:
         database: The connections; a stream log that keeps its data in the same database uses them.
     """
 
+    @checked
     def __init__(
         self,
         connection_string: str,
@@ -95,11 +103,6 @@ class PostgresStore(Store[TContext]):
         self._owner_of = owner
 
     def owner(self, context: TContext) -> str:
-        """Returns the owner of a context.
-
-        Raises:
-            ConfigurationError: The context names no owner.
-        """
         return owner_from_context(context, self._owner_of)
 
     async def _write(
@@ -117,6 +120,9 @@ class PostgresStore(Store[TContext]):
 
     async def _value(self, query: str, *arguments: object) -> Any:
         return await self.database.read(lambda transaction: transaction.value(_SQL[query], *arguments))
+
+    async def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        return await self.database.read(lambda transaction: transaction.rows(_SQL[query], *arguments))
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
         data = await self._value("load_thread", self.owner(context), thread_id)
@@ -153,9 +159,8 @@ class PostgresStore(Store[TContext]):
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
     ) -> Page[ThreadMetadata]:
-        query = _SQL[f"load_threads_{records.validate_page_request(limit, order)}"]
-        owner = self.owner(context)
-        rows = await self.database.read(lambda transaction: transaction.rows(query, owner, after, limit + 1))
+        query = f"load_threads_{records.validate_page_request(limit, order)}"
+        rows = await self._rows(query, self.owner(context), after, limit + 1)
         if after is not None and rows[0][0] is None:
             records.no_thread(after)
         found = [records.load_thread(data) for _, data in rows if data is not None]
@@ -177,11 +182,8 @@ class PostgresStore(Store[TContext]):
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> Page[ThreadItem]:
-        query = _SQL[f"load_items_{records.validate_page_request(limit, order)}"]
-        owner = self.owner(context)
-        rows = await self.database.read(
-            lambda transaction: transaction.rows(query, owner, thread_id, after, limit + 1)
-        )
+        query = f"load_items_{records.validate_page_request(limit, order)}"
+        rows = await self._rows(query, self.owner(context), thread_id, after, limit + 1)
         if not rows:
             records.no_thread(thread_id)
         if after is not None and rows[0][0] is None:
@@ -190,12 +192,6 @@ class PostgresStore(Store[TContext]):
         return records.page_of(found, limit, after)
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Adds a new item behind all others of the thread.
-
-        Raises:
-            ConflictError: The thread has an item with that id.
-            NotFoundError: There is no such thread for this owner.
-        """
         await self._store_item("add_item", thread_id, item, context)
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
@@ -253,7 +249,7 @@ class PostgresStore(Store[TContext]):
         owner = self.owner(context)
 
         async def delete(transaction: Transaction) -> None:
-            # Each statement sees what was committed before it: none that was added behind the lock is missed.
+            # Each statement sees what was committed before it: none that was added after the lock is missed.
             thread = await _lock_thread(transaction, owner, thread_id)
             item = await transaction.value(_SQL["find_item"], thread, item_id)
             if item is None:
@@ -280,12 +276,16 @@ class PostgresStore(Store[TContext]):
             owner, lambda transaction: transaction.value(_SQL["delete_attachment"], owner, attachment_id)
         )
 
+    async def sweep_attachments(self, seconds: float) -> int:
+        rows = await self.database.write(
+            lambda transaction: transaction.rows(_SQL["sweep_attachments"], seconds), repeatable=True
+        )
+        return len(rows)
+
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
-        owner = self.owner(context)
         # A message that was deleted, to answer another one again, leaves the record.
         named = await super().attachment_ids(thread_id, context)
-        query = _SQL["attachments_of_thread"]
-        rows = await self.database.read(lambda transaction: transaction.rows(query, owner, thread_id))
+        rows = await self._rows("attachments_of_thread", self.owner(context), thread_id)
         return list(dict.fromkeys([*named, *(row[0] for row in rows)]))
 
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
@@ -311,13 +311,10 @@ class PostgresStore(Store[TContext]):
         )
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
-        owner = self.owner(context)
-        return await self.database.read(
-            lambda transaction: transaction.value(_SQL["has_completed"], owner, turn_id)
-        )
+        return await self._value("has_completed", self.owner(context), turn_id)
 
     def stream_log(self) -> PostgresStreamLog | None:
-        """Returns a log in the same database; None behind a pooler that shares sessions, where nobody can listen."""
+        """Returns a log in the same database; None with a pooler that shares sessions, which cannot listen."""
         from chatkit.streams.postgres import PostgresStreamLog
 
         return None if self.database.settings.stateless else PostgresStreamLog(self.database)
@@ -326,7 +323,6 @@ class PostgresStore(Store[TContext]):
         await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)
 
     def stop_waiting(self) -> bool:
-        """Makes calls fail that the server does not answer within a second, now and until ``close``."""
         self.database.stop_waiting()
         return True
 
@@ -342,3 +338,52 @@ def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
 async def _lock_thread(transaction: Transaction, owner: str, thread_id: str) -> int:
     thread: int | None = await transaction.value(_SQL["lock_thread"], owner, thread_id)
     return records.no_thread(thread_id) if thread is None else thread
+
+
+# Models as JSONB, without losing what JSONB does not keep.
+
+
+def document_columns(text: str, load: Callable[[str], BaseModel]) -> tuple[str, str | None]:
+    """Returns a model's JSON for the columns ``data`` and ``exact``.
+
+    JSONB refuses NUL characters, sorts the keys of objects and writes numbers in its own way. Most models come back
+    the same all the same, for the order of declared fields is that of their declaration. For those that would not,
+    the second column keeps the text itself.
+
+    Args:
+        text: The model as JSON, all fields in the order of their declaration.
+        load: Returns the model in a text, or raises StoreError.
+
+    Returns:
+        JSON that JSONB takes, with U+FFFD in the place of NUL, and the text where it has to be kept, else None.
+    """
+    if "\\u0000" in text:
+        # Escaped backslashes stand aside meanwhile, as a character that JSON does not have: "\\\\u0000" is not a NUL.
+        aside = text.replace("\\\\", "\x01").replace("\\u0000", "\\ufffd")
+        readable = aside.replace("\x01", "\\\\")
+        if readable != text:
+            return readable, text
+    return text, None if _comes_back(text, load) else text
+
+
+def _comes_back(text: str, load: Callable[[str], BaseModel]) -> bool:
+    if holds_too_many_values(text.encode(), _MOST_VALUES):
+        return False
+    try:
+        document = json.loads(text, object_pairs_hook=_sorted, parse_float=_plain)
+        returned = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return load(returned).model_dump_json(warnings=False) == text
+    except (StoreError, ValueError, RecursionError):
+        return False
+
+
+def _sorted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object with its keys in JSONB's order: by length, then by bytes."""
+    return dict(sorted(pairs, key=lambda pair: (len(raw := pair[0].encode()), raw)))
+
+
+def _plain(number: str) -> float:
+    value = float(number)
+    if "e" in number.lower() or (value == 0 and number.startswith("-")):
+        raise ValueError("JSONB writes this number differently.")
+    return value

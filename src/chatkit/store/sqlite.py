@@ -1,4 +1,4 @@
-"""A store in an SQLite file: durable, without a server, for one machine."""
+"""A store in an SQLite file, for one machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypeVar
 
+from chatkit._checks import check_address_is_none, checked
 from chatkit._sqlite import MEMORY, Database
 from chatkit.errors import StoreUnavailableError
 from chatkit.store import _records as records
@@ -56,100 +57,72 @@ class SQLiteStore(Store[TContext]):
         database: The file's connections; a stream log that keeps its data in the same file uses them.
     """
 
+    @checked
     def __init__(
         self,
         db_path: str | os.PathLike[str] = "chatkit.db",
         owner: Callable[[TContext], str | None] | None = None,
     ) -> None:
+        check_address_is_none("SQLiteStore(db_path=...)", db_path, "For PostgreSQL use PostgresStore(...).")
         self.database = Database(db_path)
         self._owner_of = owner
         self._stream_log: SQLiteStreamLog | None = None
         self._probed_at = -math.inf
 
     def owner(self, context: TContext) -> str:
-        """Returns the owner of a context.
-
-        Raises:
-            ConfigurationError: The context names no owner.
-        """
         return owner_from_context(context, self._owner_of)
 
-    async def _write(self, owner: str, work: Callable[[Connection], T]) -> T:
-        fence = records.active_fence()
-        if fence is None:
-            return await self.database.write(work)
+    async def _read(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
+        return await self.database.read(partial(work, owner=self.owner(context), **parameters))
 
-        def fenced(connection: Connection) -> T:
-            row = statements.run(
-                connection, "is_turn_running", owner=owner, turn_id=fence.turn_id, token=fence.token
-            ).fetchone()
-            return records.stale(fence) if row is None else work(connection)
+    async def _write(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
+        owner, fence = self.owner(context), records.active_fence()
 
-        return await self.database.write(fenced)
+        def write(connection: Connection) -> T:
+            if fence is not None:
+                running = statements.run(
+                    connection, "is_turn_running", owner=owner, turn_id=fence.turn_id, token=fence.token
+                )
+                if running.fetchone() is None:
+                    records.stale(fence)
+            return work(connection, owner=owner, **parameters)
+
+        return await self.database.write(write)
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
-        return await self.database.read(
-            partial(statements.load_thread, owner=self.owner(context), thread_id=thread_id)
-        )
+        return await self._read(statements.load_thread, context, thread_id=thread_id)
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
-        owner = self.owner(context)
         # Now, not in the other thread: the caller may change it as soon as it has the loop again.
         data, created_at = records.dump_thread(thread), thread.created_at.isoformat()
         await self._write(
-            owner,
-            partial(
-                statements.save_thread, owner=owner, thread_id=thread.id, data=data, created_at=created_at
-            ),
+            statements.save_thread, context, thread_id=thread.id, data=data, created_at=created_at
         )
 
     async def save_thread_fields(
         self, thread_id: str, changed: Mapping[str, Any], context: TContext
     ) -> ThreadMetadata:
-        owner = self.owner(context)
         changed = copy.deepcopy(dict(changed))
-        return await self._write(
-            owner, partial(statements.save_thread_fields, owner=owner, thread_id=thread_id, changed=changed)
-        )
+        return await self._write(statements.save_thread_fields, context, thread_id=thread_id, changed=changed)
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: TContext
     ) -> Page[ThreadMetadata]:
-        return await self.database.read(
-            partial(
-                statements.load_threads,
-                owner=self.owner(context),
-                limit=limit,
-                after=after,
-                order=records.validate_page_request(limit, order),
-            )
-        )
+        order = records.validate_page_request(limit, order)
+        return await self._read(statements.load_threads, context, limit=limit, after=after, order=order)
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
-        owner = self.owner(context)
-        await self._write(owner, partial(statements.delete_thread, owner=owner, thread_id=thread_id))
+        await self._write(statements.delete_thread, context, thread_id=thread_id)
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> Page[ThreadItem]:
-        return await self.database.read(
-            partial(
-                statements.load_items,
-                owner=self.owner(context),
-                thread_id=thread_id,
-                limit=limit,
-                after=after,
-                order=records.validate_page_request(limit, order),
-            )
+        order = records.validate_page_request(limit, order)
+        return await self._read(
+            statements.load_items, context, thread_id=thread_id, limit=limit, after=after, order=order
         )
 
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        """Adds a new item behind all others of the thread.
-
-        Raises:
-            ConflictError: The thread has an item with that id.
-            NotFoundError: There is no such thread for this owner.
-        """
         await self._store_item("add_item", thread_id, item, context)
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
@@ -159,90 +132,70 @@ class SQLiteStore(Store[TContext]):
         await self._store_item("save_item", thread_id, item, context)
 
     async def _store_item(self, query: str, thread_id: str, item: ThreadItem, context: TContext) -> None:
-        owner = self.owner(context)
         # Now, not in the other thread: the caller may change the item as soon as it has the loop again.
         data = records.dump_model(item)
         await self._write(
-            owner,
-            partial(
-                statements.store_item,
-                query=query,
-                owner=owner,
-                thread_id=thread_id,
-                item_id=item.id,
-                type=item.type,
-                data=data,
-            ),
+            statements.store_item,
+            context,
+            query=query,
+            thread_id=thread_id,
+            item_id=item.id,
+            type=item.type,
+            data=data,
         )
 
     async def save_item_if_unchanged(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
     ) -> None:
-        owner = self.owner(context)
         await self._write(
-            owner,
-            partial(
-                statements.save_item_if_unchanged,
-                owner=owner,
-                thread_id=thread_id,
-                item_id=before.id,
-                type=after.type,
-                before=records.dump_model(before),
-                after=records.dump_model(after),
-            ),
+            statements.save_item_if_unchanged,
+            context,
+            thread_id=thread_id,
+            item_id=before.id,
+            type=after.type,
+            before=records.dump_model(before),
+            after=records.dump_model(after),
         )
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
-        return await self.database.read(
-            partial(statements.load_item, owner=self.owner(context), thread_id=thread_id, item_id=item_id)
-        )
+        return await self._read(statements.load_item, context, thread_id=thread_id, item_id=item_id)
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
-        owner = self.owner(context)
-        await self._write(
-            owner, partial(statements.delete_item, owner=owner, thread_id=thread_id, item_id=item_id)
-        )
+        await self._write(statements.delete_item, context, thread_id=thread_id, item_id=item_id)
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
-        owner = self.owner(context)
-        await self._write(
-            owner, partial(statements.delete_items_after, owner=owner, thread_id=thread_id, item_id=item_id)
-        )
+        await self._write(statements.delete_items_after, context, thread_id=thread_id, item_id=item_id)
 
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
-        owner = self.owner(context)
-        parameters = {
-            "owner": owner,
-            "attachment_id": attachment.id,
-            "thread_id": attachment.thread_id,
-            "data": records.dump_model(attachment),
-        }
         await self._write(
-            owner, lambda connection: statements.run(connection, "save_attachment", **parameters).rowcount
+            statements.change,
+            context,
+            query="save_attachment",
+            attachment_id=attachment.id,
+            thread_id=attachment.thread_id,
+            data=records.dump_model(attachment),
+            now=int(time.time()),
         )
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
-        return await self.database.read(
-            partial(statements.load_attachment, owner=self.owner(context), attachment_id=attachment_id)
-        )
+        return await self._read(statements.load_attachment, context, attachment_id=attachment_id)
 
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
-        parameters = {"owner": self.owner(context), "attachment_id": attachment_id}
-        await self._write(
-            parameters["owner"],
-            lambda connection: statements.run(connection, "delete_attachment", **parameters).rowcount,
-        )
+        await self._write(statements.change, context, query="delete_attachment", attachment_id=attachment_id)
+
+    async def sweep_attachments(self, seconds: float) -> int:
+        before = int(time.time() - seconds)
+        return await self.database.write(partial(statements.change, query="sweep_attachments", before=before))
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         # A message that was deleted, to answer another one again, leaves the record.
         named = await super().attachment_ids(thread_id, context)
-        parameters = {"owner": self.owner(context), "thread_id": thread_id}
-        recorded = await self.database.read(
-            lambda connection: [
-                row[0] for row in statements.run(connection, "attachments_of_thread", **parameters)
-            ]
+        recorded = await self._read(
+            statements.first_values, context, query="attachments_of_thread", thread_id=thread_id
         )
         return list(dict.fromkeys([*named, *recorded]))
+
+    # Turns, whose rights are what the fence is about, are written without it.
 
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         return await self.database.write(
@@ -250,9 +203,9 @@ class SQLiteStore(Store[TContext]):
         )
 
     async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        parameters = {"owner": self.owner(context), "turn_id": turn_id, "token": token}
+        owner = self.owner(context)
         await self.database.write(
-            lambda connection: statements.run(connection, "end_turn", **parameters).rowcount
+            partial(statements.change, query="end_turn", owner=owner, turn_id=turn_id, token=token)
         )
 
     async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
@@ -261,11 +214,8 @@ class SQLiteStore(Store[TContext]):
         )
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
-        parameters = {"owner": self.owner(context), "turn_id": turn_id}
-        return await self.database.read(
-            lambda connection: (
-                statements.run(connection, "has_completed", **parameters).fetchone() is not None
-            )
+        return bool(
+            await self._read(statements.first_values, context, query="has_completed", turn_id=turn_id)
         )
 
     def stream_log(self) -> SQLiteStreamLog:
@@ -304,7 +254,6 @@ class SQLiteStore(Store[TContext]):
             self._probed_at = now
 
     def stop_waiting(self) -> bool:
-        """Makes calls fail that other processes hold up, now and until ``close``, instead of waiting."""
         self.database.stop_waiting()
         return True
 

@@ -1,42 +1,80 @@
-"""Stream logs: where the events of a turn are kept while it runs and for a while after."""
+"""Stream logs: where the events of a turn are kept while it runs and for a while after.
+
+:class:`StreamLog` keeps turns in memory and, for several workers, in a :class:`Backend`. Redis, PostgreSQL and SQLite
+are backends of this package; one of your own implements :class:`Backend`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chatkit.streams.base import EndState, EventId, StreamLog, TurnInfo, TurnReader, TurnWriter
+from chatkit._lazy import lazy_names
+from chatkit.streams.backend import (
+    SEPARATOR,
+    Backend,
+    Chunk,
+    Loaded,
+    Save,
+    SaveResult,
+    SaveStatus,
+    Standing,
+    TurnRecord,
+)
+from chatkit.streams.log import StreamLog
 from chatkit.streams.memory import MemoryStreamLog
+from chatkit.streams.records import (
+    JUMP,
+    EndState,
+    EventId,
+    InterruptedTurn,
+    KeyClaim,
+    LogEntry,
+    StatePart,
+    ThreadKey,
+    TurnInfo,
+    TurnReader,
+    TurnWriter,
+)
 
 if TYPE_CHECKING:
-    from chatkit.streams.postgres import PostgresStreamLog
-    from chatkit.streams.redis import RedisStreamLog
-    from chatkit.streams.sqlite import SQLiteStreamLog
+    from chatkit.streams.backends.postgres import PostgresStreamLog
+    from chatkit.streams.backends.redis import RedisStreamLog
+    from chatkit.streams.backends.sqlite import SQLiteStreamLog
 
 __all__ = [
+    "JUMP",
+    "SEPARATOR",
+    "Backend",
+    "Chunk",
     "EndState",
     "EventId",
+    "InterruptedTurn",
+    "KeyClaim",
+    "Loaded",
+    "LogEntry",
     "MemoryStreamLog",
     "PostgresStreamLog",
     "RedisStreamLog",
     "SQLiteStreamLog",
+    "Save",
+    "SaveResult",
+    "SaveStatus",
+    "Standing",
+    "StatePart",
     "StreamLog",
+    "ThreadKey",
     "TurnInfo",
     "TurnReader",
+    "TurnRecord",
     "TurnWriter",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name == "PostgresStreamLog":
-        from chatkit.streams.postgres import PostgresStreamLog
-
-        return PostgresStreamLog
-    if name == "RedisStreamLog":
-        from chatkit.streams.redis import RedisStreamLog
-
-        return RedisStreamLog
-    if name == "SQLiteStreamLog":
-        from chatkit.streams.sqlite import SQLiteStreamLog
-
-        return SQLiteStreamLog
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    __all__,
+    {
+        "PostgresStreamLog": "backends.postgres",
+        "RedisStreamLog": "backends.redis",
+        "SQLiteStreamLog": "backends.sqlite",
+    },
+)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from chatkit._installation import check_installation
+from chatkit.dialects.openai_chatkit.installation import check_installation
 
 # First: what is imported below may be another distribution's.
 check_installation()
 
 # ruff: noqa: E402
+from chatkit._lazy import lazy_names
 from chatkit.errors import MissingExtraError
 from chatkit.testing.file_store_contract import FileStoreContract
 from chatkit.testing.model_script import (
@@ -21,9 +21,8 @@ from chatkit.testing.model_script import (
     ModelToolCall,
     ScriptedAnswer,
 )
-from chatkit.testing.shared_log_contract import SharedStreamLogContract
 from chatkit.testing.store_contract import StoreContract
-from chatkit.testing.stream_log_contract import StreamLogContract
+from chatkit.testing.stream_log_contract import SharedStreamLogContract, StreamLogContract
 
 if TYPE_CHECKING:
     from chatkit.testing.scripted_model import ModelRequest, ScriptedModel
@@ -45,27 +44,19 @@ __all__ = [
     "scripted_model_app",
 ]
 
-_OPTIONAL: Final = {
-    "ModelRequest": ("scripted_model", "agents"),
-    "ScriptedModel": ("scripted_model", "agents"),
-    "scripted_model_app": ("scripted_model_app", "web"),
+_MODULES: Final = {
+    "ModelRequest": "scripted_model",
+    "ScriptedModel": "scripted_model",
+    "scripted_model_app": "scripted_model_app",
 }
-"""Name -> module, and the extra that it needs."""
+_load, __dir__ = lazy_names(__name__, __all__, _MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OPTIONAL:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, extra = _OPTIONAL[name]
     try:
-        found = getattr(import_module(f"chatkit.testing.{module}"), name)
+        return _load(name)
     except ImportError as error:
+        extra = "web" if name == "scripted_model_app" else "agents"
         raise MissingExtraError(
             f"chatkit.testing.{name} needs an extra: pip install 'chatkit-server[{extra}]'."
         ) from error
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -75,6 +75,7 @@ class StoreContractBase:
     Attributes:
         isolates_owners: Keeps the data of owners apart, and refuses a context without an owner.
         stores_attachments: Keeps records of attachments.
+        sweeps_attachments: Implements ``sweep_attachments``.
         fences_turns: Implements ``begin_turn``, ``end_turn``, ``complete_turn`` and ``has_completed``, and
             refuses the writes of a stale turn.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
@@ -92,6 +93,7 @@ class StoreContractBase:
 
     isolates_owners: ClassVar[bool] = True
     stores_attachments: ClassVar[bool] = True
+    sweeps_attachments: ClassVar[bool] = True
     fences_turns: ClassVar[bool] = True
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True

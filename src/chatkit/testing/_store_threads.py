@@ -230,6 +230,25 @@ class ThreadContract(StoreContractBase):
 
         self.run(scenario)
 
+    def test_attachments_that_no_message_came_for_are_swept(self) -> None:
+        self.need("sweeps_attachments")
+
+        async def scenario(store: Store[Any]) -> None:
+            thread = await self.thread(store)
+            for context in (self.alice, self.bob):
+                for number, entry in enumerate(attachments()):
+                    used = thread.id if number == 0 and context == self.alice else None
+                    update = {"id": f"atc_{number}", "thread_id": used}
+                    await store.save_attachment(entry.model_copy(update=update), context)
+            assert await store.sweep_attachments(3600) == 0
+            swept = await store.sweep_attachments(0)
+            assert swept == 2 * len(attachments()) - 1 or not self.isolates_owners
+            assert (await store.load_attachment("atc_0", self.alice)).thread_id == thread.id
+            await raises_not_found(store.load_attachment("atc_1", self.alice))
+            assert await store.sweep_attachments(0) == 0
+
+        self.run(scenario)
+
     def test_attachments_of_a_thread_are_those_that_its_messages_name(self) -> None:
         async def scenario(store: Store[Any]) -> None:
             named = [

@@ -17,15 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
-from typing import Any, ClassVar, Final, NoReturn, TypeAlias
+from typing import Any, Final
 
-from chatkit._lifts import settled
+from chatkit._tasks import maybe_await
 from chatkit.errors import (
     AlreadyUploadedError,
     NotFoundError,
@@ -34,12 +29,11 @@ from chatkit.errors import (
 )
 from chatkit.files.base import ManagedFileStore
 from chatkit.ids import new_id
+from chatkit.testing._file_base import Answer, FileSuite
+from chatkit.testing._file_base import metadata_of as _metadata
 from chatkit.testing._store_base import raises
-from chatkit.types import FileMetadata, FileStore
 
 __all__ = ["Answer", "FileStoreContract"]
-
-_Scenario: TypeAlias = Callable[[Any], Awaitable[None]]
 
 PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 HTML: Final = b"<!doctype html><script>alert(1)</script>"
@@ -57,71 +51,12 @@ _NAMES: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a URL answered.
-
-    Attributes:
-        status: HTTP status.
-        headers: By name, in lower case.
-        body: The bytes.
-    """
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the request was refused, rather than served or failed."""
-        return 400 <= self.status < 500
-
-
-class FileStoreContract:
+class FileStoreContract(FileSuite):
     """Tests of a file store: subclass it under a name that begins with ``Test`` and override ``make_files``.
 
     A store that lacks something on purpose says so by setting an attribute of the class to False; the tests of it are
     then skipped.
-
-    Attributes:
-        takes_direct_uploads: Implements ``upload``.
-        binds_type: Its upload URL takes the announced media type only.
-        binds_size: Its upload URL takes the announced number of bytes only.
-        hides_active_files: Never serves in place what a browser could run, such as HTML.
-        manages: Is a ``ManagedFileStore``.
     """
-
-    takes_direct_uploads: ClassVar[bool] = True
-    binds_type: ClassVar[bool] = True
-    binds_size: ClassVar[bool] = True
-    hides_active_files: ClassVar[bool] = True
-    manages: ClassVar[bool] = True
-
-    def make_files(self) -> Any:
-        """Returns a store, a :class:`chatkit.types.FileStore` whose methods may be sync or async."""
-        raise NotImplementedError("Override make_files() to return a file store.")
-
-    def make_files_at(self, offset: float) -> Any:
-        """Returns a store over the same files whose clock is off by some seconds; None if there is none such."""
-        return None
-
-    def upload_headers(self, files: Any, metadata: FileMetadata) -> dict[str, str]:
-        """Returns the headers that a client sends with an upload."""
-        if isinstance(files, ManagedFileStore):
-            return files.upload_headers(metadata)
-        return {"Content-Type": metadata.content_type}
-
-    def request(
-        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
-        """Sends a request as a client would."""
-        made = urllib.request.Request(url, data=body, headers=headers or {}, method=method)  # noqa: S310 -- the store's URL
-        try:
-            with urllib.request.urlopen(made, timeout=30) as answer:  # noqa: S310
-                return _answer(answer.status, answer.headers, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return _answer(error.code, error.headers, error.read())
 
     # Two-phase uploads.
 
@@ -129,11 +64,11 @@ class FileStoreContract:
         async def scenario(files: Any) -> None:
             for content, kind in ((PNG, "image/png"), (b"", "text/plain"), (b"%PDF-1.7", "application/pdf")):
                 file_id, metadata = new_id("attachment"), _metadata(content, kind)
-                url = str(await settled(files.get_upload_url(file_id, metadata)))
+                url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
                 answer = await self._put(files, url, content, metadata)
                 assert 200 <= answer.status < 300, answer
                 assert (await self._preview(files, file_id)).body == content
-                await settled(files.delete(file_id))
+                await maybe_await(files.delete(file_id))
 
         self._run(scenario)
 
@@ -142,12 +77,12 @@ class FileStoreContract:
             for name in _NAMES:
                 for kind, content in (("image/png", PNG), ("application/x-unknown", HTML)):
                     file_id, metadata = new_id("attachment"), _metadata(content, kind, name)
-                    url = str(await settled(files.get_upload_url(file_id, metadata)))
+                    url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
                     assert 200 <= (await self._put(files, url, content, metadata)).status < 300, name
                     answer = await self._preview(files, file_id)
                     assert answer.body == content
                     assert "x-injected" not in answer.headers
-                    await settled(files.delete(file_id))
+                    await maybe_await(files.delete(file_id))
 
         self._run(scenario)
 
@@ -157,7 +92,7 @@ class FileStoreContract:
         async def scenario(files: Any) -> None:
             for kind in ("text/html", "image/svg+xml", "image/pngx"):
                 file_id, metadata = new_id("attachment"), _metadata(PNG)
-                url = str(await settled(files.get_upload_url(file_id, metadata)))
+                url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
                 headers = {**self.upload_headers(files, metadata), "Content-Type": kind}
                 assert (await self._send("PUT", url, PNG, headers)).is_refusal
                 assert (await self._preview(files, file_id)).is_refusal
@@ -170,7 +105,7 @@ class FileStoreContract:
         async def scenario(files: Any) -> None:
             for content in (PNG + b"x", PNG * 100, PNG[:-1], b""):
                 file_id, metadata = new_id("attachment"), _metadata(PNG)
-                url = str(await settled(files.get_upload_url(file_id, metadata)))
+                url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
                 assert (await self._put(files, url, content, metadata)).is_refusal
                 assert (await self._preview(files, file_id)).is_refusal
 
@@ -179,7 +114,7 @@ class FileStoreContract:
     def test_a_forged_url_is_refused(self) -> None:
         async def scenario(files: Any) -> None:
             file_id, other_id, metadata = new_id("attachment"), new_id("attachment"), _metadata(PNG)
-            url = str(await settled(files.get_upload_url(file_id, metadata)))
+            url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
             forged = [
                 url.partition("?")[0],
                 url.replace(file_id, other_id),
@@ -198,24 +133,61 @@ class FileStoreContract:
             if earlier is None:
                 self.skip("make_files_at() gives no store with another clock")
             file_id, metadata = new_id("attachment"), _metadata(PNG)
-            url = str(await settled(earlier.get_upload_url(file_id, metadata)))
+            url = str(await maybe_await(earlier.get_upload_url(file_id, metadata)))
             assert (await self._put(files, url, PNG, metadata)).is_refusal
-            url = str(await settled(files.get_upload_url(file_id, metadata)))
+            url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
             assert 200 <= (await self._put(files, url, PNG, metadata)).status < 300
-            old = str(await settled(earlier.get_preview_url(file_id)))
+            old = str(await maybe_await(earlier.get_preview_url(file_id)))
             assert (await self._send("GET", old)).is_refusal
-            await settled(files.delete(file_id))
+            await maybe_await(files.delete(file_id))
 
         self._run(scenario)
 
     # Previews and downloads.
 
+    def test_an_upload_url_writes_a_file_once(self) -> None:
+        """Neither before a message names the file nor after."""
+
+        async def scenario(files: ManagedFileStore) -> None:
+            file_id, metadata = new_id("attachment"), _metadata(PNG)
+            other = PNG[:-1] + b"?"
+            url = await files.get_upload_url(file_id, metadata)
+            assert 200 <= (await self._put(files, url, PNG, metadata)).status < 300
+            assert (await self._put(files, url, other, metadata)).is_refusal
+            await files.check_upload(file_id, "image/png")
+            await files.claim(file_id)
+            assert (await self._put(files, url, other, metadata)).is_refusal
+            assert await files.read(file_id) == PNG
+            await files.delete(file_id)
+
+        self._run_managed(scenario)
+
+    def test_an_upload_url_does_not_outlive_its_file(self) -> None:
+        """What is uploaded after the file was deleted is refused, or can be named by no message and is swept."""
+
+        async def scenario(files: ManagedFileStore) -> None:
+            for claimed in (False, True):
+                file_id, metadata = new_id("attachment"), _metadata(PNG)
+                url = await files.get_upload_url(file_id, metadata)
+                assert 200 <= (await self._put(files, url, PNG, metadata)).status < 300
+                if claimed:
+                    await files.claim(file_id)
+                await files.delete(file_id)
+                await self._put(files, url, PNG, metadata)
+                await raises(UploadIncompleteError, files.check_upload(file_id, "image/png"))
+                later = self.make_files_at(7 * 86400)
+                if later is not None:
+                    await later.sweep_orphans()
+                    await raises(NotFoundError, files.read(file_id))
+
+        self._run_managed(scenario)
+
     def test_a_preview_needs_its_own_url(self) -> None:
         async def scenario(files: Any) -> None:
             file_id, metadata = new_id("attachment"), _metadata(PNG)
-            upload = str(await settled(files.get_upload_url(file_id, metadata)))
+            upload = str(await maybe_await(files.get_upload_url(file_id, metadata)))
             assert 200 <= (await self._put(files, upload, PNG, metadata)).status < 300
-            preview = str(await settled(files.get_preview_url(file_id)))
+            preview = str(await maybe_await(files.get_preview_url(file_id)))
             answer = await self._send("GET", preview)
             assert (answer.status, answer.body) == (200, PNG)
             assert answer.headers["content-type"] == "image/png"
@@ -224,7 +196,7 @@ class FileStoreContract:
             assert (await self._send("GET", preview.partition("?")[0])).is_refusal
             assert (await self._send("PUT", preview, PNG, {"Content-Type": "image/png"})).is_refusal
             assert (await self._send("DELETE", preview)).is_refusal
-            await settled(files.delete(file_id))
+            await maybe_await(files.delete(file_id))
 
         self._run(scenario)
 
@@ -240,11 +212,11 @@ class FileStoreContract:
         async def scenario(files: Any) -> None:
             for kind, content in (("text/html", HTML), ("image/svg+xml", b"<svg onload='alert(1)'/>")):
                 file_id, metadata = new_id("attachment"), _metadata(content, kind, "page.html")
-                url = str(await settled(files.get_upload_url(file_id, metadata)))
+                url = str(await maybe_await(files.get_upload_url(file_id, metadata)))
                 assert 200 <= (await self._put(files, url, content, metadata)).status < 300
                 answer = await self._preview(files, file_id)
                 assert answer.headers["content-disposition"].startswith("attachment")
-                await settled(files.delete(file_id))
+                await maybe_await(files.delete(file_id))
 
         self._run(scenario)
 
@@ -255,10 +227,10 @@ class FileStoreContract:
 
         async def scenario(files: Any) -> None:
             file_id = new_id("attachment")
-            url = str(await settled(files.upload(file_id, PNG, _metadata(PNG, name="päge.png"))))
+            url = str(await maybe_await(files.upload(file_id, PNG, _metadata(PNG, name="päge.png"))))
             assert (await self._send("GET", url)).body == PNG
             assert (await self._preview(files, file_id)).body == PNG
-            await settled(files.delete(file_id))
+            await maybe_await(files.delete(file_id))
             assert (await self._send("GET", url)).is_refusal
 
         self._run(scenario)
@@ -269,20 +241,20 @@ class FileStoreContract:
         async def scenario(files: Any) -> None:
             file_id, kept_id, metadata = new_id("attachment"), new_id("attachment"), _metadata(PNG)
             for some_id in (file_id, kept_id):
-                url = str(await settled(files.get_upload_url(some_id, metadata)))
+                url = str(await maybe_await(files.get_upload_url(some_id, metadata)))
                 assert 200 <= (await self._put(files, url, PNG, metadata)).status < 300
-            preview = str(await settled(files.get_preview_url(file_id)))
-            await settled(files.delete(file_id))
+            preview = str(await maybe_await(files.get_preview_url(file_id)))
+            await maybe_await(files.delete(file_id))
             assert (await self._send("GET", preview)).is_refusal
             assert (await self._preview(files, kept_id)).body == PNG
-            await settled(files.delete(kept_id))
+            await maybe_await(files.delete(kept_id))
 
         self._run(scenario)
 
     def test_deleting_what_is_not_there_is_no_error(self) -> None:
         async def scenario(files: Any) -> None:
             for _ in range(2):
-                await settled(files.delete("atc_missing"))
+                await maybe_await(files.delete("atc_missing"))
 
         self._run(scenario)
 
@@ -419,46 +391,3 @@ class FileStoreContract:
                     await raises(ValueError, attempt)
 
         self._run_managed(scenario)
-
-    # How it is done.
-
-    def need(self, capability: str) -> None:
-        """Skips the running test if the store lacks the capability."""
-        if not getattr(self, capability):
-            self.skip(f"{capability} is False for this store")
-
-    def skip(self, reason: str) -> NoReturn:
-        """Skips the running test."""
-        # pytest is no dependency of the package: only a run of the suite needs it.
-        import pytest
-
-        pytest.skip(reason)
-
-    def _run(self, scenario: _Scenario) -> None:
-        async def main() -> None:
-            await scenario(self.make_files())
-
-        asyncio.run(main())
-
-    def _run_managed(self, scenario: _Scenario) -> None:
-        self.need("manages")
-        self._run(scenario)
-
-    async def _send(
-        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
-        return await asyncio.to_thread(self.request, method, url, body, headers)
-
-    async def _put(self, files: Any, url: str, content: bytes, metadata: FileMetadata) -> Answer:
-        return await self._send("PUT", url, content, self.upload_headers(files, metadata))
-
-    async def _preview(self, files: FileStore, file_id: str) -> Answer:
-        return await self._send("GET", str(await settled(files.get_preview_url(file_id))))
-
-
-def _metadata(content: bytes, kind: str = "image/png", name: str = "picture.png") -> FileMetadata:
-    return FileMetadata(content_type=kind, name=name, size=len(content))
-
-
-def _answer(status: int, headers: Message[str, str], body: bytes) -> Answer:
-    return Answer(status, {name.lower(): value for name, value in headers.items()}, body)

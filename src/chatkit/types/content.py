@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AnyUrl, Discriminator, Field, field_validator
 
 from chatkit.icons import IconName
+from chatkit.limits import Bound
 from chatkit.types.base import Model
 
 __all__ = [
@@ -88,7 +89,7 @@ class Annotation(Model):
 
     Attributes:
         source: What is cited.
-        index: Position in the text, in characters, behind which the mark stands.
+        index: Position in the text, in characters, after which the mark stands.
     """
 
     type: Literal["annotation"] = "annotation"
@@ -126,17 +127,17 @@ class UserMessageTextContent(Model):
     """Text that the user typed."""
 
     type: Literal["input_text"] = "input_text"
-    text: str
+    text: Annotated[str, Bound("text_chars")]
 
 
 class UserMessageTagContent(Model):
     """An @-mention: an entity of the application that the user put into the message."""
 
     type: Literal["input_tag"] = "input_tag"
-    id: str
-    text: str
-    data: dict[str, Any]
-    group: str | None = None
+    id: Annotated[str, Bound("name_chars")]
+    text: Annotated[str, Bound("title_chars")]
+    data: Annotated[dict[str, Any], Bound("payload_bytes")]
+    group: Annotated[str, Bound("name_chars")] | None = None
     interactive: bool = False
 
     @property
@@ -158,14 +159,14 @@ UserMessageContent: TypeAlias = Annotated[
 class ToolChoice(Model):
     """The tool that the user chose in the composer."""
 
-    id: str
+    id: Annotated[str, Bound("name_chars")]
 
 
 class InferenceOptions(Model):
     """The user's choices for the answer."""
 
     tool_choice: ToolChoice | None = None
-    model: str | None = None
+    model: Annotated[str, Bound("name_chars")] | None = None
 
 
 class AttachmentUploadDescriptor(Model):

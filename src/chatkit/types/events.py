@@ -69,6 +69,8 @@ class ThreadItemDoneEvent(Model):
     Attributes:
         item: The final item.
         id: Instead of ``item``: the id of a pending item, completed as it was accumulated in this turn.
+        added_id: Set by the server in resumable streams: the id that the item was added under, where the store gave it
+            another one.
     """
 
     type: Literal["thread.item.done"] = "thread.item.done"
@@ -83,6 +85,7 @@ class ThreadItemDoneEvent(Model):
     else:
         item: ThreadItem | None = None
     id: str | None = None
+    added_id: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _require_one(self) -> ThreadItemDoneEvent:
@@ -146,11 +149,13 @@ class ThreadItemReplacedEvent(Model):
     Attributes:
         item: The new item.
         id: Optional; must be the item's id.
+        added_id: As in ``ThreadItemDoneEvent``.
     """
 
     type: Literal["thread.item.replaced"] = "thread.item.replaced"
     item: ThreadItem
     id: str | None = Field(default=None, exclude=True)
+    added_id: str | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _require_same_id(self) -> ThreadItemReplacedEvent:
@@ -252,7 +257,7 @@ class ClientEffectEvent(Model):
 
 
 class ErrorEvent(Model):
-    """Tells the user that something went wrong.
+    """An error that the user is shown.
 
     Attributes:
         code: A code of the protocol, or "custom".

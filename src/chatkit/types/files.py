@@ -1,6 +1,6 @@
 """The file store interface of the server integration reference.
 
-:class:`chatkit.files.AttachmentStore` is the fuller interface; the server lifts a ``FileStore`` to it.
+:class:`chatkit.files.AttachmentStore` is the fuller interface; the server adapts a ``FileStore`` to it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class FileStore(ABC):
 
         Not every store takes direct uploads; one that does overrides this.
 
+        Args:
+            file_id: The id of the new file.
+            content: Its bytes.
+            metadata: Its name, media type and size.
+
         Raises:
             NotImplementedError: The store takes two-phase uploads only.
         """
@@ -58,7 +63,12 @@ class FileStore(ABC):
 
     @abstractmethod
     async def get_upload_url(self, file_id: str, metadata: FileMetadata) -> str:
-        """Returns a signed URL that the client PUTs the file to (two-phase upload)."""
+        """Returns a signed URL that the client PUTs the file to (two-phase upload).
+
+        Args:
+            file_id: The id of the new file.
+            metadata: Its name, media type and size, as announced.
+        """
 
     @abstractmethod
     async def get_preview_url(self, file_id: str) -> str:

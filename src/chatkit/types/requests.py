@@ -1,21 +1,26 @@
 """Requests of the protocol, and the inputs they carry.
 
-Two request types are additions to the protocol: ``turns.stop`` and ``turns.resume``. Two keys of a request's
-``metadata`` have a meaning here: ``resumable`` (true: the turn survives a disconnect and its frames carry ids) and
-``idempotency_key`` (a text: a message, an action or an answer that is sent again with the same key is the same turn).
+Additions to the protocol: the request types ``turns.stop`` and ``turns.resume``, the parameter ``capabilities`` of
+``threads.list``, and two keys of a request's ``metadata``:
+
+- ``resumable`` (true): the turn survives a disconnect and its frames carry ids.
+- ``idempotency_key`` (a text): a message, an action or an answer that is sent again with the same key is the same turn.
+
+Every text, list, map and free-form value is marked with its bound, which the server checks before it reads a request
+as one of these models.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, FailFast, Field
 from typing_extensions import TypeIs
 
 from chatkit.actions import Action
+from chatkit.limits import Bound, Id
 from chatkit.types.base import Model
-from chatkit.types.content import InferenceOptions, UserMessageContent
-from chatkit.types.items import ThreadItem
+from chatkit.types.inputs import StructuredInputSubmission, UserMessageInput
 
 __all__ = [
     "MAX_PAGE_SIZE",
@@ -23,7 +28,6 @@ __all__ = [
     "AttachmentDeleteParams",
     "AttachmentsCreateReq",
     "AttachmentsDeleteReq",
-    "AudioInput",
     "BaseReq",
     "ChatKitReq",
     "FeedbackKind",
@@ -35,9 +39,6 @@ __all__ = [
     "ItemsListReq",
     "NonStreamingReq",
     "StreamingReq",
-    "StructuredInputAnswerSubmission",
-    "StructuredInputSubmission",
-    "SyncCustomActionResponse",
     "ThreadAddClientToolOutputParams",
     "ThreadAddStructuredInputParams",
     "ThreadAddUserMessageParams",
@@ -59,12 +60,10 @@ __all__ = [
     "ThreadsRetryAfterItemReq",
     "ThreadsSyncCustomActionReq",
     "ThreadsUpdateReq",
-    "TranscriptionResult",
     "TurnResumeParams",
     "TurnStopParams",
     "TurnsResumeReq",
     "TurnsStopReq",
-    "UserMessageInput",
     "is_streaming_req",
 ]
 
@@ -73,6 +72,12 @@ MAX_PAGE_SIZE = 9999
 
 PageLimit = Annotated[int, Field(strict=True, ge=0, le=MAX_PAGE_SIZE)]
 FeedbackKind: TypeAlias = Literal["positive", "negative"]
+_Id: TypeAlias = Annotated[str, Id()]
+_Cursor: TypeAlias = Annotated[str, Id("cursor_chars")]
+_Name: TypeAlias = Annotated[str, Bound("name_chars")]
+_Text: TypeAlias = Annotated[str, Bound("text_chars")]
+_Ids: TypeAlias = Annotated[list[_Id], Bound("list_entries"), FailFast()]
+_Bytes: TypeAlias = Annotated[int, Field(le=2**53 - 1)]
 
 
 class BaseReq(Model):
@@ -82,22 +87,13 @@ class BaseReq(Model):
         metadata: Free for the application, but for the keys that the module's docstring names.
     """
 
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-
-class UserMessageInput(Model):
-    """What the user sends; ``attachments`` are ids."""
-
-    content: list[UserMessageContent]
-    attachments: list[str] = Field(default_factory=list)
-    quoted_text: str | None = None
-    inference_options: InferenceOptions = Field(default_factory=InferenceOptions)
+    metadata: Annotated[dict[str, Any], Bound("payload_bytes")] = Field(default_factory=dict)
 
 
 class ThreadGetByIdParams(Model):
     """Names the thread."""
 
-    thread_id: str
+    thread_id: _Id
 
 
 class ThreadsGetByIdReq(BaseReq):
@@ -121,11 +117,19 @@ class ThreadsCreateReq(BaseReq):
 
 
 class ThreadListParams(Model):
-    """Which page of the owner's threads."""
+    """Which page of the owner's threads.
+
+    Attributes:
+        limit: Size of the page.
+        order: Newest first, or oldest first.
+        after: ``after`` of the previous page.
+        capabilities: True: the answer also says what the server can do; see :class:`chatkit.types.Capabilities`.
+    """
 
     limit: PageLimit | None = None
     order: Literal["asc", "desc"] = "desc"
-    after: str | None = None
+    after: _Cursor | None = None
+    capabilities: bool | None = None
 
 
 class ThreadsListReq(BaseReq):
@@ -139,7 +143,7 @@ class ThreadAddUserMessageParams(Model):
     """The message and its thread."""
 
     input: UserMessageInput
-    thread_id: str
+    thread_id: _Id
 
 
 class ThreadsAddUserMessageReq(BaseReq):
@@ -152,8 +156,8 @@ class ThreadsAddUserMessageReq(BaseReq):
 class ThreadAddClientToolOutputParams(Model):
     """What the page's tool returned."""
 
-    thread_id: str
-    result: Any
+    thread_id: _Id
+    result: Annotated[Any, Bound("result_bytes")]
 
 
 class ThreadsAddClientToolOutputReq(BaseReq):
@@ -163,27 +167,11 @@ class ThreadsAddClientToolOutputReq(BaseReq):
     params: ThreadAddClientToolOutputParams
 
 
-class StructuredInputAnswerSubmission(Model):
-    """The answer to one question."""
-
-    values: list[str] = Field(default_factory=list)
-    skipped: bool = False
-
-
-class StructuredInputSubmission(Model):
-    """The answers by question id."""
-
-    status: Literal["answered", "skipped"] = "answered"
-    answers: dict[str, StructuredInputAnswerSubmission] = Field(
-        default_factory=dict[str, StructuredInputAnswerSubmission]
-    )
-
-
 class ThreadAddStructuredInputParams(Model):
     """The answers to a structured input item."""
 
-    thread_id: str
-    item_id: str
+    thread_id: _Id
+    item_id: _Id
     input: StructuredInputSubmission
 
 
@@ -197,8 +185,8 @@ class ThreadsAddStructuredInputReq(BaseReq):
 class ThreadCustomActionParams(Model):
     """A widget's action; ``item_id`` is the widget's item, None for an action of the page."""
 
-    thread_id: str
-    item_id: str | None = None
+    thread_id: _Id
+    item_id: _Id | None = None
     action: Action[str, Any]
 
 
@@ -219,8 +207,8 @@ class ThreadsSyncCustomActionReq(BaseReq):
 class ThreadRetryAfterItemParams(Model):
     """The user message whose answer to write anew."""
 
-    thread_id: str
-    item_id: str
+    thread_id: _Id
+    item_id: _Id
 
 
 class ThreadsRetryAfterItemReq(BaseReq):
@@ -233,8 +221,8 @@ class ThreadsRetryAfterItemReq(BaseReq):
 class ItemFeedbackParams(Model):
     """What the user thinks of items."""
 
-    thread_id: str
-    item_ids: list[str]
+    thread_id: _Id
+    item_ids: _Ids
     kind: FeedbackKind
 
 
@@ -248,7 +236,7 @@ class ItemsFeedbackReq(BaseReq):
 class AttachmentDeleteParams(Model):
     """Names the attachment."""
 
-    attachment_id: str
+    attachment_id: _Id
 
 
 class AttachmentsDeleteReq(BaseReq):
@@ -264,12 +252,12 @@ class AttachmentCreateParams(Model):
     Attributes:
         name: File name.
         size: Bytes.
-        mime_type: Media type as the browser tells it.
+        mime_type: Media type as the browser gives it.
     """
 
-    name: str
-    size: int
-    mime_type: str
+    name: _Name
+    size: _Bytes
+    mime_type: _Name
 
 
 class AttachmentsCreateReq(BaseReq):
@@ -282,8 +270,8 @@ class AttachmentsCreateReq(BaseReq):
 class InputTranscribeParams(Model):
     """A recording, base64."""
 
-    audio_base64: str
-    mime_type: str
+    audio_base64: Annotated[str, Bound("transcribe_bytes")]
+    mime_type: _Name
 
 
 class InputTranscribeReq(BaseReq):
@@ -293,36 +281,13 @@ class InputTranscribeReq(BaseReq):
     params: InputTranscribeParams
 
 
-class AudioInput(Model):
-    """A recording.
-
-    Attributes:
-        data: The bytes of the file.
-        mime_type: Media type with its parameters.
-    """
-
-    data: bytes
-    mime_type: str
-
-    @property
-    def media_type(self) -> str:
-        """Media type without parameters, such as ``audio/webm``."""
-        return self.mime_type.partition(";")[0].strip()
-
-
-class TranscriptionResult(Model):
-    """The text of a recording."""
-
-    text: str
-
-
 class ItemsListParams(Model):
     """Which page of the thread's items."""
 
-    thread_id: str
+    thread_id: _Id
     limit: PageLimit | None = None
     order: Literal["asc", "desc"] = "desc"
-    after: str | None = None
+    after: _Cursor | None = None
 
 
 class ItemsListReq(BaseReq):
@@ -333,10 +298,10 @@ class ItemsListReq(BaseReq):
 
 
 class ThreadUpdateParams(Model):
-    """The thread's new title, of at most 1,000 characters."""
+    """The thread's new title."""
 
-    thread_id: str
-    title: str = Field(max_length=1000)
+    thread_id: _Id
+    title: Annotated[str, Bound("title_chars")]
 
 
 class ThreadsUpdateReq(BaseReq):
@@ -349,7 +314,7 @@ class ThreadsUpdateReq(BaseReq):
 class ThreadDeleteParams(Model):
     """Names the thread."""
 
-    thread_id: str
+    thread_id: _Id
 
 
 class ThreadsDeleteReq(BaseReq):
@@ -362,8 +327,8 @@ class ThreadsDeleteReq(BaseReq):
 class TurnStopParams(Model):
     """Which turns to stop: the one named, or all that run in the thread."""
 
-    thread_id: str
-    turn_id: str | None = None
+    thread_id: _Id
+    turn_id: _Id | None = None
 
 
 class TurnsStopReq(BaseReq):
@@ -381,8 +346,8 @@ class TurnResumeParams(Model):
         after: Id of the last event that the client has, ``turn_id:seq``; without it, the thread's latest turn.
     """
 
-    thread_id: str
-    after: str | None = None
+    thread_id: _Id
+    after: _Cursor | None = None
 
 
 class TurnsResumeReq(BaseReq):
@@ -390,12 +355,6 @@ class TurnsResumeReq(BaseReq):
 
     type: Literal["turns.resume"] = "turns.resume"
     params: TurnResumeParams
-
-
-class SyncCustomActionResponse(Model):
-    """The answer to a sync action: the item as it is now, when it changed."""
-
-    updated_item: ThreadItem | None = None
 
 
 StreamingReq: TypeAlias = (
@@ -424,16 +383,5 @@ ChatKitReq: TypeAlias = Annotated[StreamingReq | NonStreamingReq, Discriminator(
 
 
 def is_streaming_req(request: ChatKitReq) -> TypeIs[StreamingReq]:
-    """Tells whether a request is answered with a stream."""
-    return isinstance(
-        request,
-        (
-            ThreadsCreateReq,
-            ThreadsAddUserMessageReq,
-            ThreadsAddClientToolOutputReq,
-            ThreadsAddStructuredInputReq,
-            ThreadsRetryAfterItemReq,
-            ThreadsCustomActionReq,
-            TurnsResumeReq,
-        ),
-    )
+    """Returns whether a request is answered with a stream."""
+    return isinstance(request, StreamingReq)

@@ -1,7 +1,8 @@
 """The store interface of the server integration reference.
 
 Ten methods, no request context, lists instead of pages. :class:`chatkit.store.Store` is the fuller interface, with
-owners, pages and atomic operations; the server lifts a store of this kind to it (:mod:`chatkit.store.simple`).
+owners, pages and atomic operations; the server adapts a store of this kind to it
+(:mod:`chatkit.dialects.reference.store`).
 """
 
 from __future__ import annotations

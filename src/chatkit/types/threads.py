@@ -13,6 +13,7 @@ from chatkit.types.items import ThreadItem
 
 __all__ = [
     "ActiveStatus",
+    "Capabilities",
     "ClosedStatus",
     "LockedStatus",
     "Page",
@@ -70,7 +71,8 @@ class ThreadMetadata(Model):
         created_at: When the thread was made, UTC.
         updated_at: When the thread was saved last, UTC; set by stores, never sent to a client.
         status: Whether the thread takes messages.
-        allowed_image_domains: Hosts that markdown images may come from; None allows all.
+        allowed_image_domains: Hosts besides the application's own that images may load from, those below them
+            included. None: those of markdown load when the reader asks for them, those of widgets from every host.
         metadata: The application's own data; never sent to a client. A JSON text is parsed, None is the empty dict.
     """
 
@@ -88,7 +90,10 @@ class ThreadMetadata(Model):
         if value is None:
             return {}
         if isinstance(value, str):
-            return cast("object", json.loads(value))
+            try:
+                return cast("object", json.loads(value))
+            except RecursionError as error:
+                raise ValueError("the JSON text is nested too deep") from error
         return value
 
     @field_validator("created_at", mode="before")
@@ -101,3 +106,28 @@ class Thread(ThreadMetadata):
     """A thread with a page of its items, as it goes to a client."""
 
     items: Page[ThreadItem]
+
+
+class Capabilities(Model):
+    """What a server can do for the owner of a request: the key ``capabilities`` of the answer to ``threads.list``.
+
+    A key that is missing is false. Where ``capabilities`` is missing as a whole, the server can do what
+    openai-chatkit 1.6.5 can.
+
+    Attributes:
+        transcription: Recordings are transcribed.
+        uploads: Files can be attached.
+        search: Threads can be searched.
+        branches: Earlier versions of an edited message are kept.
+        approvals: Tool calls can wait for the user's approval.
+        resume: ``turns.resume`` attaches to a turn that is running or has just ended.
+        stop: ``turns.stop`` stops a turn.
+    """
+
+    transcription: bool = False
+    uploads: bool = False
+    search: bool = False
+    branches: bool = False
+    approvals: bool = False
+    resume: bool = False
+    stop: bool = False

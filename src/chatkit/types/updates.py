@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator
+from pydantic import BaseModel, Discriminator
 
 from chatkit.types.base import Model
 from chatkit.types.content import Annotation, AssistantMessageContent, GeneratedImage, Task
@@ -40,6 +40,10 @@ class AssistantMessageContentPartTextDelta(Model):
     type: Literal["assistant_message.content_part.text_delta"] = "assistant_message.content_part.text_delta"
     content_index: int
     delta: str
+
+    if not TYPE_CHECKING:
+        # Made for each piece of text, and refused without its fields anyway.
+        __init__ = BaseModel.__init__
 
 
 class AssistantMessageContentPartAnnotationAdded(Model):
@@ -134,3 +138,7 @@ class TextDelta(Model):
 
     type: Literal["text_delta"] = "text_delta"
     text: str
+
+    if not TYPE_CHECKING:
+        # Made for each piece of text, and refused without its fields anyway.
+        __init__ = BaseModel.__init__

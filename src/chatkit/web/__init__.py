@@ -1,4 +1,4 @@
-"""HTTP for a server: a Starlette application, and the parts to build one's own.
+"""A server as a Starlette application, and the parts to build one's own.
 
 The router for FastAPI is :func:`chatkit.web.fastapi.chatkit_router`. This package needs the extra
 ``chatkit-server[web]``, the router ``chatkit-server[fastapi]``; importing it alone needs neither.
@@ -6,9 +6,9 @@ The router for FastAPI is :func:`chatkit.web.fastapi.chatkit_router`. This packa
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from chatkit._lazy import lazy_names
 from chatkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from chatkit.web.errors import install_error_handlers
     from chatkit.web.jwt import JWTContext
     from chatkit.web.response import EventStreamResponse
-    from chatkit.web.ui import Page, Prompt, ui_is_built, ui_routes
+    from chatkit.web.ui import ChatPage, Page, Prompt, ui_is_built, ui_routes
     from chatkit.web.uploads import Uploads
 
 __all__ = [
+    "ChatPage",
     "ContextFactory",
     "EventStreamResponse",
     "JWTContext",
@@ -37,37 +38,26 @@ __all__ = [
     "ui_routes",
 ]
 
-_MODULES: Final = {
-    "ContextFactory": "auth",
-    "EventStreamResponse": "response",
-    "JWTContext": "jwt",
-    "Page": "ui",
-    "Prompt": "ui",
-    "Uploads": "uploads",
-    "api_keys": "auth",
-    "bearer": "auth",
-    "create_app": "app",
-    "install_error_handlers": "errors",
-    "server_lifespan": "app",
-    "single_user": "auth",
-    "ui_is_built": "ui",
-    "ui_routes": "ui",
+_NAMES: Final = {
+    "app": ("create_app", "server_lifespan"),
+    "auth": ("ContextFactory", "api_keys", "bearer", "single_user"),
+    "errors": ("install_error_handlers",),
+    "jwt": ("JWTContext",),
+    "response": ("EventStreamResponse",),
+    "ui": ("ChatPage", "Page", "Prompt", "ui_is_built", "ui_routes"),
+    "uploads": ("Uploads",),
 }
+_load, __dir__ = lazy_names(
+    __name__, __all__, {name: module for module, names in _NAMES.items() for name in names}
+)
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.{module}"), name)
+        return _load(name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"anyio", "starlette"}:
             raise
         raise MissingExtraError(
             f"chatkit.web.{name} needs Starlette: pip install 'chatkit-server[web]'."
         ) from error
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

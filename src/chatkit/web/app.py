@@ -14,34 +14,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from chatkit.errors import ChatKitError
+from chatkit._checks import checked
+from chatkit.errors import ChatKitError, ConfigurationError
+from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
-from chatkit.web.auth import ContextFactory, make_context
-from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, Endpoint, check_path
-from chatkit.web.errors import response_for
+from chatkit.web.auth import ContextFactory, is_single_user, make_context
+from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
+from chatkit.web.errors import answer_error, response_for
 from chatkit.web.lifecycle import Lifecycle
-from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
+from chatkit.web.origins import OriginCheck, check_origins
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
-from chatkit.web.ui import Page, ui_routes
-from chatkit.web.uploads import FileEndpoint, Uploads
+from chatkit.web.ui import ChatPage, ui_routes
+from chatkit.web.uploads import FileRoutes, Uploads
 
 __all__ = ["create_app", "server_lifespan"]
 
 TContext = TypeVar("TContext")
 
 
+@checked
 def create_app(
     server: ChatKitServer[TContext],
     *,
     context: ContextFactory[TContext],
     path: str = "/chatkit",
     cors_origins: str | Sequence[str] = (),
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    max_body_bytes: int | None = None,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
     drain_seconds: float = 0.0,
     uploads: Uploads | None = Uploads(),  # noqa: B008 -- it cannot be changed
-    ui: bool | Page = False,
+    ui: bool | ChatPage = False,
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[Any]] | None = None,
@@ -51,7 +54,8 @@ def create_app(
     Its lifespan starts the server (turns that a crash cut off are finished) and closes it. When the process is
     asked to end, running turns are ended in order, so that open streams do not keep it alive. A client that does
     not read holds the HTTP server all the same; bound that with its own option, such as uvicorn's
-    ``--timeout-graceful-shutdown 2``.
+    ``--timeout-graceful-shutdown 2``. Unless there is a single user, the server's ``limits`` per owner are those of
+    ``Limits().for_service()`` where it has none.
 
     Args:
         server: The server.
@@ -60,16 +64,17 @@ def create_app(
         path: Where the protocol is spoken.
         cors_origins: Origins of the pages that may talk to this server from elsewhere, such as
             ``"https://app.example.com"``; with ``"*"``, any page may, but browsers send it no cookies.
-        max_body_bytes: The most bytes of a request; more is answered with 413.
+        max_body_bytes: The most bytes of a request, recordings included; more is answered with 413. None leaves it
+            to the server's ``limits``: 2 MiB, and 25 MiB for recordings.
         keep_alive: Seconds of silence after which a stream gets a comment.
-        workers: Processes that serve the application. None finds out from the command line of the usual
-            servers and from ``WEB_CONCURRENCY``.
+        workers: Processes that serve the application, for a server that cannot work in more than one. None is what
+            ``WEB_CONCURRENCY`` says, or 1.
         drain_seconds: How long running turns may go on, at most, once the process is asked to end; no new ones are
             taken meanwhile, and ``/readyz`` says so. What is left then is ended as interrupted, its partial answers
             stored. Give the HTTP server as long: uvicorn's ``--timeout-graceful-shutdown``.
         uploads: How files are taken and served; None if not at all. Their limits are the server's ``file_limits``.
         ui: Whether the application serves the page with a chat at ``/`` and the element at ``/chatkit.js``; a
-            ``Page`` says more of the page. For the element alone, give ``ui_routes()`` as ``routes``.
+            ``ChatPage`` says more of the page. For the element alone, give ``ui_routes()`` as ``routes``.
         routes: More routes; they come after the server's own.
         middleware: More middleware, inside the one for CORS.
         lifespan: The application's own lifespan, entered before the server starts and left after it is
@@ -79,45 +84,46 @@ def create_app(
         ConfigurationError: An option cannot be as it is. At the application's start also: there are several
             workers, and the server cannot work in more than one.
     """
-    check_path(path)
-    lifecycle = Lifecycle(server, workers=workers, drain_seconds=drain_seconds)
-    files_path = None if uploads is None else uploads.path_beside(path)
-    endpoint = Endpoint(
+    page = ChatPage() if ui is True else ui
+    if isinstance(page, ChatPage) and page.attachments and getattr(server, "attachment_store", None) is None:
+        raise ConfigurationError(
+            "ChatPage(attachments=True) needs a server that keeps files: give it one, such as "
+            "file_store=LocalFileStore(), or leave attachments out."
+        )
+    endpoint = ChatRoutes(
         server,
-        lifecycle,
+        context,
+        path=path,
+        files=None if uploads is None else uploads.path_beside(path),
         max_body_bytes=max_body_bytes,
         keep_alive=keep_alive,
-        path=path,
-        files=files_path,
+        workers=workers,
+        drain_seconds=drain_seconds,
     )
+    if not is_single_user(context):
+        server.limits = (server.limits or Limits()).for_service()
+    lifecycle = endpoint.lifecycle
 
     async def chat(request: Request) -> Response:
-        try:
-            return await endpoint.chat(request, await make_context(context, request))
-        except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
-            return response_for(error)
-
-    async def health(request: Request) -> Response:
-        return await endpoint.health()
-
-    async def ready(request: Request) -> Response:
-        return await endpoint.ready()
+        return await endpoint.chat(request, await make_context(context, request))
 
     return Starlette(
         routes=[
-            Route(path, chat, methods=["POST"]),
-            Route(HEALTH_PATH, health, methods=["GET"]),
-            Route(READY_PATH, ready, methods=["GET"]),
+            Route(path, _answering(chat), methods=["POST"], name="chat"),
+            Route(path, endpoint.describe, methods=["GET"]),
+            Route(HEALTH_PATH, endpoint.health, methods=["GET"]),
+            Route(READY_PATH, endpoint.ready, methods=["GET"]),
             *([] if uploads is None else _file_routes(server, lifecycle, context, uploads, path)),
-            *([] if ui is False else ui_routes(chat=path, page=Page() if ui is True else ui)),
+            *([] if page is False else ui_routes(chat=path, page=page)),
             *routes,
         ],
-        middleware=[*_cors(cors_origins), *middleware],
-        exception_handlers=dict.fromkeys((ChatKitError, HTTPException, Exception), _handle),
+        middleware=[*_cors(cors_origins, context), *middleware],
+        exception_handlers=dict.fromkeys((ChatKitError, HTTPException, Exception), answer_error),
         lifespan=_with_lifespan(lifespan, lifecycle),
     )
 
 
+@checked
 def server_lifespan(
     server: ChatKitServer[Any], *, workers: int | None = None, drain_seconds: float = 0.0
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -128,7 +134,7 @@ def server_lifespan(
 
     Args:
         server: The server.
-        workers: Processes that serve the application; None finds out.
+        workers: Processes that serve the application; see ``create_app``.
         drain_seconds: How long running turns may go on once the process is asked to end; see ``create_app``.
     """
     return Lifecycle(server, workers=workers, drain_seconds=drain_seconds).lifespan
@@ -141,43 +147,43 @@ def _file_routes(
     uploads: Uploads,
     path: str,
 ) -> list[BaseRoute]:
-    files = FileEndpoint(server, lifecycle)
+    files = FileRoutes(server, lifecycle, OriginCheck(context, uploads.origins))
     base = uploads.path_beside(path)
-
-    def answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            try:
-                return await work(request)
-            except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
-                return response_for(error)
-
-        return answer
 
     async def post(request: Request) -> Response:
         return await files.post(request, await make_context(context, request))
 
     routes: list[BaseRoute] = [
-        Route(f"{base}/{{file_id}}", answering(files.receive), methods=["PUT", "POST"]),
-        Route(f"{base}/{{file_id}}", answering(files.content), methods=["GET"]),
-        Route(f"{base}/{{file_id}}/preview", answering(files.preview), methods=["GET"]),
+        Route(place, _answering(answer), methods=methods) for place, methods, answer in files.signed(base)
     ]
     if uploads.direct:
-        routes.append(Route(base, answering(post), methods=["POST"]))
+        routes.append(Route(base, _answering(post), methods=["POST"]))
     return routes
 
 
-async def _handle(request: Request, error: Exception) -> Response:
-    return response_for(error)
+def _answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return await work(request)
+        except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
+            return response_for(error)
+
+    return answer
 
 
-def _cors(origins: str | Sequence[str]) -> list[Middleware]:
-    allowed = [origins] if isinstance(origins, str) else list(origins)
+def _cors(origins: str | Sequence[str], context: object) -> list[Middleware]:
+    allowed = check_origins("create_app(cors_origins=...)", origins)
     if not allowed:
         return []
+    if "*" in allowed and is_single_user(context):
+        raise ConfigurationError(
+            "create_app(cors_origins='*', context=single_user()) would let every page on the web read and write the "
+            "only user's chat. Name the origins, such as cors_origins=['http://localhost:5173'], or sign users in."
+        )
     return [
         Middleware(
             CORSMiddleware,
-            allow_origins=[origin.rstrip("/") for origin in allowed],
+            allow_origins=allowed,
             # Pages send headers of their own through the element's fetch override.
             allow_headers=["*"],
             allow_methods=["GET", "POST", "PUT"],

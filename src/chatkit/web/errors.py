@@ -1,9 +1,10 @@
-"""Errors as HTTP answers: ``{"error": {"code": ..., "message": ...}}`` with the status of the error."""
+"""Errors as HTTP answers, ``{"error": {"code": ..., "message": ...}}`` with the status of the error, and in the log."""
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, cast
@@ -13,9 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError
+from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError, StoreUnavailableError
 
-__all__ = ["error_response", "install_error_handlers", "response_for"]
+__all__ = [
+    "SELF_EXPLANATORY",
+    "Outage",
+    "answer_error",
+    "error_response",
+    "install_error_handlers",
+    "log_failure",
+    "response_for",
+]
 
 logger = logging.getLogger("chatkit.web")
 
@@ -39,18 +48,16 @@ _CODES: Final[dict[int, str]] = {
 _RETRY: Final = {"Retry-After": "1"}
 _WITHOUT_BODY: Final = frozenset({204, 205, 304})
 
+SELF_EXPLANATORY: Final = (ConfigurationError, StoreUnavailableError)
+"""Errors whose message says what an operator has to do; where they were raised does not help."""
+
+_REMINDER_SECONDS: Final = 60.0
+
 
 def error_response(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Returns an answer in the form that every error has.
-
-    Args:
-        status: HTTP status.
-        code: Stable, machine-readable name of the failure.
-        message: What the client should know and do.
-        headers: Added to the answer.
-    """
+    """Returns an answer in the form that every error has."""
     body = json.dumps({"error": {"code": code, "message": message}}, separators=(",", ":"))
     return Response(body, status, headers, media_type="application/json")
 
@@ -78,10 +85,11 @@ def install_error_handlers(app: Starlette) -> None:
     Args:
         app: A Starlette or FastAPI application.
     """
-    app.add_exception_handler(ChatKitError, _handle)
+    app.add_exception_handler(ChatKitError, answer_error)
 
 
-async def _handle(request: Request, error: Exception) -> Response:
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answers an error, as an exception handler of the framework."""
     return response_for(error)
 
 
@@ -112,3 +120,39 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "The request failed."
+
+
+def log_failure(what: str, error: Exception) -> None:
+    """Logs that ``what`` failed: in one line if the error's message says what to do, else with its traceback."""
+    if isinstance(error, SELF_EXPLANATORY):
+        logger.warning("%s: %s", what, error)
+        logger.debug("Where that was found out:", exc_info=error)
+    else:
+        logger.error("%s.", what, exc_info=error)
+
+
+class Outage:
+    """Something that is tried again and again, and may fail for a while.
+
+    ``what`` says what failed, without a full stop; ``over`` is logged when it works again.
+    """
+
+    def __init__(self, what: str, over: str) -> None:
+        self._what = what
+        self._over = over
+        self._kind: type[Exception] | None = None
+        self._told_at = 0.0
+
+    def failed(self, error: Exception) -> None:
+        """Logs a failure, unless the same kind of failure was logged within the last minute."""
+        now = time.monotonic()
+        if type(error) is not self._kind or now - self._told_at >= _REMINDER_SECONDS:
+            log_failure(self._what, error)
+            self._kind, self._told_at = type(error), now
+
+    def recovered(self) -> None:
+        """Logs that it works again, if a failure was logged before."""
+        if self._kind is not None:
+            # As loud as its beginning: who saw that one waits for this.
+            logger.warning("%s", self._over)
+            self._kind = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Annotated, Any
 
+from chatkit._checks import checked
 from chatkit.errors import ChatKitError, InvalidRequestError, MissingExtraError
 
 try:
@@ -20,22 +21,22 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatkit.server import ChatKitServer
-from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, Endpoint, check_path
+from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import response_for
-from chatkit.web.lifecycle import Lifecycle
-from chatkit.web.limits import DEFAULT_MAX_BODY_BYTES
+from chatkit.web.origins import OriginCheck
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
-from chatkit.web.uploads import FileEndpoint, Uploads
+from chatkit.web.uploads import FileRoutes, Uploads
 
 __all__ = ["chatkit_router"]
 
 
+@checked
 def chatkit_router(
     server: ChatKitServer[Any],
     *,
     context: Callable[..., Any],
     path: str = "/chatkit",
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+    max_body_bytes: int | None = None,
     keep_alive: float = DEFAULT_KEEP_ALIVE,
     workers: int | None = None,
     drain_seconds: float = 0.0,
@@ -54,10 +55,11 @@ def chatkit_router(
         context: Returns the request context: a FastAPI dependency with any parameters of its own, or a
             function of the request.
         path: Where the protocol is spoken.
-        max_body_bytes: The most bytes of a request; more is answered with 413.
+        max_body_bytes: The most bytes of a request, recordings included; more is answered with 413. None leaves it
+            to the server's ``limits``: 2 MiB, and 25 MiB for recordings.
         keep_alive: Seconds of silence after which a stream gets a comment.
-        workers: Processes that serve the application. None finds out from the command line of the usual
-            servers and from ``WEB_CONCURRENCY``.
+        workers: Processes that serve the application, for a server that cannot work in more than one. None is what
+            ``WEB_CONCURRENCY`` says, or 1.
         drain_seconds: How long running turns may go on, at most, once the process is asked to end; no new ones are
             taken meanwhile, and ``/readyz`` says so. What is left then is ended as interrupted, its partial answers
             stored. Give the HTTP server as long: uvicorn's ``--timeout-graceful-shutdown``.
@@ -68,18 +70,18 @@ def chatkit_router(
     Raises:
         ConfigurationError: An option cannot be as it is.
     """
-    check_path(path, probes=probes)
-    lifecycle = Lifecycle(server, workers=workers, drain_seconds=drain_seconds)
-    files_path = None if uploads is None else uploads.path_beside(path)
-    endpoint = Endpoint(
+    endpoint = ChatRoutes(
         server,
-        lifecycle,
+        context,
+        path=path,
+        files=None if uploads is None else uploads.path_beside(path),
+        probes=probes,
         max_body_bytes=max_body_bytes,
         keep_alive=keep_alive,
-        path=path,
-        files=files_path,
+        workers=workers,
+        drain_seconds=drain_seconds,
     )
-    router = APIRouter(route_class=_Route, lifespan=lifecycle.lifespan, tags=list(tags))
+    router = APIRouter(route_class=_Route, lifespan=endpoint.lifecycle.lifespan, tags=list(tags))
     dependency = _as_dependency(context)
 
     async def chatkit(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
@@ -93,39 +95,33 @@ def chatkit_router(
         summary="The ChatKit endpoint",
         response_description="JSON, or a stream of events",
     )
+    router.add_api_route(
+        path, endpoint.describe, methods=["GET"], response_model=None, include_in_schema=False
+    )
     if uploads is not None:
-        _add_file_routes(router, FileEndpoint(server, lifecycle), dependency, uploads, path)
+        files = FileRoutes(server, endpoint.lifecycle, OriginCheck(context, uploads.origins))
+        base = uploads.path_beside(path)
+
+        async def upload(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
+            return await files.post(request, context)
+
+        if uploads.direct:
+            router.add_api_route(
+                base,
+                upload,
+                methods=["POST"],
+                response_model=None,
+                summary="Upload a file, the multipart field 'file'",
+                response_description="The attachment",
+            )
+        for place, methods, answer in files.signed(base):
+            router.add_api_route(place, answer, methods=methods, response_model=None, include_in_schema=False)
     if probes:
         for probe, answer in ((HEALTH_PATH, endpoint.health), (READY_PATH, endpoint.ready)):
             router.add_api_route(
                 probe, answer, methods=["GET", "HEAD"], response_model=None, include_in_schema=False
             )
     return router
-
-
-def _add_file_routes(
-    router: APIRouter, files: FileEndpoint, dependency: Callable[..., Any], uploads: Uploads, path: str
-) -> None:
-    base = uploads.path_beside(path)
-
-    async def upload(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
-        return await files.post(request, context)
-
-    if uploads.direct:
-        router.add_api_route(
-            base,
-            upload,
-            methods=["POST"],
-            response_model=None,
-            summary="Upload a file, the multipart field 'file'",
-            response_description="The attachment",
-        )
-    for place, answer, methods in (
-        (f"{base}/{{file_id}}", files.receive, ["PUT", "POST"]),
-        (f"{base}/{{file_id}}", files.content, ["GET", "HEAD"]),
-        (f"{base}/{{file_id}}/preview", files.preview, ["GET", "HEAD"]),
-    ):
-        router.add_api_route(place, answer, methods=methods, response_model=None, include_in_schema=False)
 
 
 class _Route(APIRoute):
@@ -138,11 +134,14 @@ class _Route(APIRoute):
             try:
                 return await handler(request)
             except RequestValidationError as error:
-                return response_for(InvalidRequestError(_explain(error)))
+                # What the client sent is not repeated.
+                problems = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]
+                return response_for(InvalidRequestError("; ".join(problems)))
             except (ChatKitError, HTTPException) as error:
                 return response_for(error)
             except Exception as error:
-                if _has_handler(request, error):
+                handlers = request.app.exception_handlers
+                if 500 in handlers or any(kind in handlers for kind in type(error).__mro__):
                     raise
                 return response_for(error)
 
@@ -168,21 +167,13 @@ def _as_dependency(context: Callable[..., Any]) -> Callable[..., Any]:
         or parameters[0].annotation is not inspect.Parameter.empty
         or parameters[0].default is not inspect.Parameter.empty
     ):
-        return context
+        # FastAPI 0.120 finds what annotations mean for functions and methods only, not for objects with __call__.
+        call = inspect.getattr_static(type(context), "__call__")
+        is_object = not inspect.isclass(context) and inspect.isfunction(call)
+        return context.__call__ if is_object else context
 
     async def of_request(request: Request) -> Any:
         made = context(request)
         return await made if inspect.isawaitable(made) else made
 
     return of_request
-
-
-def _has_handler(request: Request, error: Exception) -> bool:
-    handlers = request.app.exception_handlers
-    return 500 in handlers or any(kind in handlers for kind in type(error).__mro__)
-
-
-def _explain(error: RequestValidationError) -> str:
-    """Names what is wrong, without repeating what the client sent."""
-    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-    return "; ".join(problems)

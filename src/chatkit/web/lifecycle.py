@@ -1,9 +1,10 @@
-"""Start and end of a server inside an ASGI application."""
+"""The start and the end of a server in an ASGI application."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import weakref
 from collections.abc import AsyncGenerator, Generator
@@ -16,16 +17,16 @@ from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
-from chatkit.web.outages import SELF_EXPLANATORY, Outage, complain
+from chatkit.web.errors import SELF_EXPLANATORY, Outage, log_failure
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
-from chatkit.web.workers import detect_workers
 
 __all__ = ["Lifecycle"]
 
 logger = logging.getLogger("chatkit.web")
 
 _CHECK_SECONDS: Final = 5.0
+_CHECK_HOLDS_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 3600.0
 _SWEEP_IN_PASSING_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 1.0
@@ -37,13 +38,9 @@ class Lifecycle:
     """Starts a server with its application, and ends its turns when the process is asked to end.
 
     Applications that are mounted below another one are not told of start and end; then the first request
-    starts the server, and orphaned files are swept behind the answers to requests.
+    starts the server, and orphaned files are swept after the answers to requests.
 
-    Args:
-        server: The server.
-        workers: Processes that serve the application; None finds out.
-        drain_seconds: How long running turns may go on, at most, once the process is asked to end. A second signal
-            ends them at once.
+    Running turns get ``drain_seconds``; a second signal ends them at once. For the options see ``create_app``.
     """
 
     def __init__(
@@ -60,6 +57,8 @@ class Lifecycle:
         self._sweeper: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._passing: asyncio.Task[None] | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._checked_at = 0.0
         self._swept_at: float | None = None
         self._streams: weakref.WeakSet[EventStreamResponse] = weakref.WeakSet()
         self._search = Outage(
@@ -74,14 +73,7 @@ class Lifecycle:
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
-        """The lifespan of an application that the server lives in; may be entered by several at once.
-
-        Args:
-            app: The application; it is not looked at.
-
-        Raises:
-            ConfigurationError: There are several workers, and the server cannot work in more than one.
-        """
+        """The lifespan of an application that the server lives in; several may enter it at once."""
         if self._users == 0:
             # A new hook: the application may have been ended and started again.
             self._hook = self._new_hook()
@@ -98,14 +90,10 @@ class Lifecycle:
                 await self._stop()
 
     async def ensure_started(self) -> None:
-        """Starts the server if nothing has done so yet.
-
-        Raises:
-            ConfigurationError: There are several workers, and the server cannot work in more than one.
-        """
+        """Starts the server if it is not; raises ConfigurationError for several workers that it cannot work in."""
         if self._started:
             return
-        self._server.check_workers(detect_workers() if self._workers is None else self._workers)
+        self._server.check_workers(_usual_workers() if self._workers is None else self._workers)
         # Set before waiting: later requests need not wait for the recovery of other turns.
         self._started = True
         try:
@@ -115,7 +103,7 @@ class Lifecycle:
             self._started = False
             self._hook.uninstall()
             if isinstance(error, SELF_EXPLANATORY):
-                # HTTP servers print the traceback, below which nobody would find what to do.
+                # HTTP servers print the traceback, which would hide what to do.
                 logger.debug("The server could not be started.", exc_info=error)
                 raise error.with_traceback(None) from None
             raise
@@ -128,20 +116,33 @@ class Lifecycle:
         self._streams.add(stream)
 
     async def check(self) -> None:
-        """Returns if requests can be served.
+        """Returns if requests can be served; raises the store's error, or StoreUnavailableError after five seconds.
 
-        Raises:
-            Exception: What the store raised, or ``StoreUnavailableError`` if it does not answer within five
-                seconds.
+        Callers at the same time share one question to the store, and a good answer holds for a second: anyone may ask.
         """
+        loop = asyncio.get_running_loop()
+        check = self._check
+        is_old = time.monotonic() - self._checked_at >= _CHECK_HOLDS_SECONDS
+        if (
+            check is None
+            or check.get_loop() is not loop
+            or (check.done() and (is_old or check.cancelled() or check.exception() is not None))
+        ):
+            check = self._check = loop.create_task(self._ask_store())
+        # One that leaves does not take the answer away from the others.
+        await asyncio.shield(check)
+
+    async def _ask_store(self) -> None:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._server.check()
         except TimeoutError as error:
             raise StoreUnavailableError from error
+        finally:
+            self._checked_at = time.monotonic()
 
     def sweep_in_passing(self) -> BackgroundTask | None:
-        """Returns what sweeps orphaned files behind an answer, None where that is not due or done otherwise.
+        """Returns what sweeps orphaned files after an answer, None where that is not due or done otherwise.
 
         It is part of its request, so that it ends with the request's event loop at the latest.
         """
@@ -173,9 +174,9 @@ class Lifecycle:
             try:
                 recovered = await self._server.recover()
             except Exception as error:  # noqa: BLE001 -- it is logged
-                self._search.goes_on(error)
+                self._search.failed(error)
             else:
-                self._search.is_over()
+                self._search.recovered()
                 if recovered:
                     logger.info("Ended %d turns of workers that died.", recovered)
 
@@ -183,13 +184,14 @@ class Lifecycle:
         try:
             swept = await self._server.sweep_orphans()
         except Exception as error:  # noqa: BLE001 -- it is logged
-            complain("Files that no message came for could not be deleted", error)
+            log_failure("Files that no message came for could not be deleted", error)
         else:
             if swept:
                 logger.info("Deleted %d files that no message came for.", swept)
 
     async def _stop(self) -> None:
-        await end_tasks(task for task in (self._sweeper, self._watcher) if task is not None)
+        await end_tasks(task for task in (self._sweeper, self._watcher, self._check) if task is not None)
+        self._check = None
         self._sweeper = self._watcher = None
         try:
             await self._close()
@@ -260,3 +262,9 @@ class Lifecycle:
                 "The store is held up while the server ends: what cannot be stored at once is not, but for the "
                 "checkpoints of its turns."
             )
+
+
+def _usual_workers() -> int:
+    """Returns how many workers ``WEB_CONCURRENCY`` asks servers for; 1 if it does not name a number."""
+    given = os.environ.get("WEB_CONCURRENCY", "")
+    return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 7 else 1

@@ -1,4 +1,4 @@
-"""The answer to a streaming request: server-sent events as they are ready.
+"""The event stream response.
 
 An ASGI application of its own rather than the framework's streaming response: that one waits for the next
 chunk while a client is gone, differs by version of ASGI, and enters a task group for every stream.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from starlette.background import BackgroundTask
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from chatkit.server import StreamingResult
+from chatkit.server.wire import FAILED, INTERRUPTED
 from chatkit.sse import KEEP_ALIVE, MEDIA_TYPE, encode_event
 
 __all__ = ["DEFAULT_KEEP_ALIVE", "EventStreamResponse"]
@@ -35,9 +36,12 @@ _HEADERS: Final = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
-# How servers, and middleware that hands messages on, say that nobody is there any more.
+# How servers, and middleware that hands messages on, say that the client is gone.
 _CLIENT_GONE: Final = (OSError, ClientDisconnect, anyio.BrokenResourceError, anyio.ClosedResourceError)
-_FAILURE: Final = encode_event(b'{"type":"error","code":"stream.error","allow_retry":true}')
+_NEWS_SECONDS: Final = 0.05
+"""Seconds in which a client's leaving is told, where it is why the stream is cut off."""
+_CUT_OFF_SECONDS: Final = 1.0
+"""Seconds in which a stream that is cut off may come to its end."""
 
 
 class EventStreamResponse(Response):
@@ -98,13 +102,18 @@ class EventStreamResponse(Response):
             await self.background()
 
     async def _stream(self, channel: _Channel, receive: Receive) -> None:
-        pump = self._reading = _start(self._pump(channel))
-        watch = _start(_watch(receive))
-        keep_alive = _start(channel.keep_alive(self._keep_alive))
+        pump = self._reading = asyncio.create_task(self._pump(channel))
+        watch = asyncio.create_task(_watch(receive))
+        keep_alive = asyncio.create_task(channel.keep_alive(self._keep_alive))
         try:
             done, _ = await asyncio.wait({pump, watch, keep_alive}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The HTTP server, or middleware, cuts the stream off. Who leaves says so to ``watch``.
+            if not self._left:
+                await _uninterrupted(self._end_cut_off(channel, pump, watch))
+            raise
         finally:
-            await _uninterrupted(self._settle([pump, watch, keep_alive]))
+            await _uninterrupted(self._end_tasks([pump, watch, keep_alive]))
         if pump in done:
             # A cancelled pump passes on that the handler was cancelled; its stream has ended all the same.
             failure = None if pump.cancelled() else pump.exception()
@@ -112,10 +121,28 @@ class EventStreamResponse(Response):
                 raise failure
             if failure is not None:
                 logger.error("A stream broke off.", exc_info=failure)
-                await channel.send(_FAILURE)
+                await channel.send(encode_event(FAILED))
             await channel.end()
         elif keep_alive in done:
             keep_alive.result()
+
+    async def _end_cut_off(
+        self, channel: _Channel, pump: asyncio.Task[None], watch: asyncio.Task[None]
+    ) -> None:
+        """Ends the turn as interrupted, where it does not outlive its reader, and lets the client hear of the end."""
+        # Middleware cancels for a client that left too, of which ``watch`` is about to hear.
+        await asyncio.wait({watch}, timeout=_NEWS_SECONDS)
+        if watch.done():
+            return
+        with suppress(_SendError, TimeoutError):
+            async with asyncio.timeout(_CUT_OFF_SECONDS):
+                if self._result.interrupt():
+                    await asyncio.wait({pump})
+                    if pump.cancelled() or pump.exception() is not None:
+                        return
+                elif not self._result.resumable:
+                    await channel.send(encode_event(INTERRUPTED))
+                await channel.end()
 
     async def _pump(self, channel: _Channel) -> None:
         await channel.start(self.status_code, self.raw_headers)
@@ -123,7 +150,7 @@ class EventStreamResponse(Response):
             async for chunk in batches:
                 await channel.send(chunk)
 
-    async def _settle(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _end_tasks(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -134,11 +161,7 @@ class EventStreamResponse(Response):
 
 
 class _SendError(Exception):
-    """The server could not send any more.
-
-    Args:
-        error: What it raised.
-    """
+    """The server could not send any more: ``error`` is what it raised."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -184,16 +207,12 @@ class _Channel:
             self._last = self._loop.time()
 
 
-def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.create_task(work)
-
-
 async def _watch(receive: Receive) -> None:
     """Returns when the client is gone."""
     try:
         while (await receive())["type"] != "http.disconnect":
             pass
-    except Exception as error:  # A channel that cannot be watched tells nothing about the client.
+    except Exception as error:  # A channel that cannot be watched says nothing about the client.
         logger.debug("A client cannot be watched.", exc_info=error)
         await asyncio.get_running_loop().create_future()
 

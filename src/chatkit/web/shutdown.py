@@ -1,8 +1,8 @@
-"""A prompt end: the signals that ask a process to end are heard before the HTTP server acts on them.
+"""Handlers of termination signals that run before those of the HTTP server.
 
 An HTTP server that is asked to end waits for open connections first and tells the application afterwards, so
 a stream that is still being written would keep the process alive. Hence a handler of our own in front of the
-server's.
+server's. hypercorn asks its workers to end without a signal: there, the task that waits for that is watched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -25,16 +26,20 @@ _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
-_ONE_REQUEST: Final = 1.5
+_ONE_REQUEST_SECONDS: Final = 1.5
 """Seconds within which two signals are one request: a terminal, or a supervisor that signals all processes, asks
 workers itself, and so does the process that started them, half a second later."""
+
+_LOOK_SECONDS: Final = 0.1
+_LOOKS: Final = 100
+"""How often hypercorn's tasks are looked for: it starts them once the application is ready."""
 
 
 class ShutdownHook:
     """Calls a function when the process is asked to end.
 
     Several hooks in one process, for several applications, form a chain; each calls what was there before it.
-    A signal without a handler ends the process at once, as it did: there is nobody to wait for the streams.
+    A signal without a handler ends the process at once, as it did: no server waits for the streams.
 
     Args:
         callback: Called once, in the event loop that ``install`` was called in last.
@@ -53,6 +58,7 @@ class ShutdownHook:
         self._task: asyncio.Future[None] | None = None
         self._hurrying: asyncio.Future[None] | None = None
         self._begun_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def triggered(self) -> bool:
@@ -62,20 +68,28 @@ class ShutdownHook:
     def install(self) -> None:
         """Puts the hook in front of the present handlers, if it is not among them.
 
-        Idempotent; called again it finds out whether somebody has replaced the handlers since. Does nothing
-        outside the main thread, where Python has no signal handlers.
+        Called again, it looks whether the handlers were replaced since. Outside the main thread, where Python has no
+        signal handlers, it hears of hypercorn's end only.
         """
-        if threading.current_thread() is not threading.main_thread():
+        loop = asyncio.get_running_loop()
+        is_main = threading.current_thread() is threading.main_thread()
+        begins = self._loop is None
+        if is_main or self.spent:
+            self._loop = loop
+        if begins and "hypercorn.utils" in sys.modules:
+            self._watch_hypercorn(loop, _LOOKS)
+        if not is_main:
             return
-        self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             handler = _without_spent(signal.getsignal(number))
             if callable(handler) and not self._hears(handler):
                 signal.signal(number, _Relay(self, handler))
 
     def uninstall(self) -> None:
-        """Restores the handlers that were there before, where nobody else has replaced them since."""
+        """Restores the handlers that were there before, unless they were replaced since."""
         self._loop = None
+        if self._look is not None:
+            self._look.cancel()
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
@@ -101,13 +115,21 @@ class ShutdownHook:
         if self._task is not None:
             await self._task
 
+    def _watch_hypercorn(self, loop: asyncio.AbstractEventLoop, looks: int) -> None:
+        self._look = None
+        waiting = [task for task in asyncio.all_tasks(loop) if _waits_for_end_of_hypercorn(task)]
+        for task in waiting:
+            task.add_done_callback(lambda _: self.notify())
+        if not waiting and looks > 1:
+            self._look = loop.call_later(_LOOK_SECONDS, self._watch_hypercorn, loop, looks - 1)
+
     def _begin(self) -> None:
         if self._task is None:
             self._begun_at = time.monotonic()
             self._task = asyncio.ensure_future(self._run(self._callback))
         elif self._again is None or self._hurrying is not None or self._task.done():
             return
-        elif time.monotonic() - self._begun_at > _ONE_REQUEST:
+        elif time.monotonic() - self._begun_at > _ONE_REQUEST_SECONDS:
             self._hurrying = asyncio.ensure_future(self._run(self._again))
 
     async def _run(self, callback: Callable[[], Awaitable[None]]) -> None:
@@ -125,7 +147,7 @@ class ShutdownHook:
 
 
 class _Relay:
-    """A signal handler that tells a hook and goes on to the handler before it."""
+    """A signal handler that notifies a hook, then calls the handler before it."""
 
     def __init__(self, hook: ShutdownHook, previous: Callable[[int, FrameType | None], Any]) -> None:
         self.hook = hook
@@ -140,3 +162,10 @@ def _without_spent(handler: Any) -> Any:
     while isinstance(handler, _Relay) and handler.hook.spent:
         handler = handler.previous
     return handler
+
+
+def _waits_for_end_of_hypercorn(task: asyncio.Task[Any]) -> bool:
+    # Not part of what hypercorn documents: without it, its workers end streams when they are cut off.
+    waiting = getattr(sys.modules.get("hypercorn.utils"), "raise_shutdown", None)
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code is getattr(waiting, "__code__", None)

@@ -1,4 +1,4 @@
-"""The element ``<openai-chatkit>`` and the page of ``chatkit serve``, as they were built into this package."""
+"""The routes of the element ``<openai-chatkit>`` and of the page of ``chatkit serve``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from chatkit._checks import check_fields
 from chatkit.errors import ConfigurationError
 
-__all__ = ["Page", "Prompt", "ui_is_built", "ui_routes"]
+__all__ = ["ChatPage", "Page", "Prompt", "ui_is_built", "ui_routes"]
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -29,7 +30,7 @@ _PAGE: Final = "index.html"
 _FOLDERS: Final = ("chunks", "assets")
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
-_SMALLEST_TO_COMPRESS: Final = 512
+_SMALLEST_TO_COMPRESS_BYTES: Final = 512
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 _COMMON: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -51,9 +52,12 @@ class Prompt:
     prompt: str
     icon: str | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ChatPage:
     """The page with the sidebar of threads.
 
     Attributes:
@@ -73,17 +77,22 @@ class Page:
     images: Sequence[str] = ("https:",)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for source in (*self.connect, *self.images):
             if not source or any(char in source for char in "; ,\r\n\"'"):
                 raise ConfigurationError(f"{source!r} is no source of a content security policy.")
 
 
+Page = ChatPage
+"""Its earlier name."""
+
+
 def ui_is_built() -> bool:
-    """Tells whether this installation has the element."""
+    """Returns whether this installation has the element."""
     return (STATIC / _ENTRY).is_file()
 
 
-def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: Page | None = None) -> list[BaseRoute]:
+def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: ChatPage | None = None) -> list[BaseRoute]:
     """Returns the routes of the element, and of the page if there is to be one.
 
     A page of the application's own takes the element by ``<script src="/chatkit.js" async></script>``; one that keeps
@@ -108,13 +117,13 @@ def ui_routes(*, path: str = "/", chat: str = "/chatkit", page: Page | None = No
 
     def script(name: str) -> Route:
         async def entry(request: Request) -> Response:
-            return _answer(request, _file(name), _ASK_AGAIN)
+            return _answer(request, _files().get(name), _ASK_AGAIN)
 
         return Route(f"{path}{name}", entry, methods=["GET"])
 
     def folder(name: str) -> Route:
         async def hashed(request: Request) -> Response:
-            found = _file(f"{name}/{request.path_params['file']}")
+            found = _files().get(f"{name}/{request.path_params['file']}")
             # The icon is the one file there whose name does not change with its content.
             lasting = found is not None and not found.name.endswith(".svg")
             return _answer(request, found, _FOREVER if lasting else _ASK_AGAIN)
@@ -138,28 +147,18 @@ class _File(NamedTuple):
 @cache
 def _files() -> dict[str, _File]:
     """The files of the build by their path below ``static``, which do not change while the process runs."""
-    found = (path for path in STATIC.rglob("*") if path.is_file())
-    return {
-        name: _read(path, name) for path in found if (name := path.relative_to(STATIC).as_posix()) != _PAGE
-    }
+    found: dict[str, _File] = {}
+    for path in STATIC.rglob("*"):
+        name = path.relative_to(STATIC).as_posix()
+        if path.is_file() and name != _PAGE:
+            kind = _TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+            found[name] = _as_file(name, path.read_bytes(), kind)
+    return found
 
 
-def _read(path: Path, name: str) -> _File:
-    content = path.read_bytes()
-    media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return _File(name, content, _compress(content), media_type, _etag(content))
-
-
-def _file(name: str) -> _File | None:
-    return _files().get(name)
-
-
-def _compress(content: bytes) -> bytes | None:
-    return gzip.compress(content, mtime=0) if len(content) >= _SMALLEST_TO_COMPRESS else None
-
-
-def _etag(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()[:24]}"'
+def _as_file(name: str, content: bytes, media_type: str) -> _File:
+    compressed = gzip.compress(content, mtime=0) if len(content) >= _SMALLEST_TO_COMPRESS_BYTES else None
+    return _File(name, content, compressed, media_type, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
 
 
 def _answer(request: Request, file: _File | None, cache_control: str) -> Response:
@@ -188,7 +187,7 @@ def _send(request: Request, file: _File, headers: dict[str, str]) -> Response:
     return Response(content, headers=headers)
 
 
-def _page_endpoint(page: Page, path: str, chat: str) -> Callable[[Request], Awaitable[Response]]:
+def _page_endpoint(page: ChatPage, path: str, chat: str) -> Callable[[Request], Awaitable[Response]]:
     text = (STATIC / _PAGE).read_text(encoding="utf-8")
     policy = "; ".join(
         (
@@ -207,7 +206,7 @@ def _page_endpoint(page: Page, path: str, chat: str) -> Callable[[Request], Awai
     )
 
     async def show(request: Request) -> Response:
-        # Behind a proxy, or mounted in another application, everything is below a path that only the request knows.
+        # With a proxy in front, or in another application, everything is below a path that only the request knows.
         root = request.scope.get("root_path", "").rstrip("/")
         options = {
             "url": f"{root}{chat}",
@@ -225,7 +224,7 @@ def _page_endpoint(page: Page, path: str, chat: str) -> Callable[[Request], Awai
             .replace("@BASE@", html.escape(f"{root}{path}"))
             .replace("<title>Chat</title>", f"<title>{html.escape(page.title)}</title>")
         ).encode()
-        file = _File(_PAGE, content, _compress(content), "text/html; charset=utf-8", _etag(content))
+        file = _as_file(_PAGE, content, "text/html; charset=utf-8")
         headers = {
             **_COMMON,
             "Cache-Control": _ASK_AGAIN,

@@ -1,4 +1,4 @@
-"""Uploads and downloads of attachments: what the routes beside the protocol's do."""
+"""The routes for uploads and downloads of attachments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive
 
+from chatkit._checks import check_fields
+from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -31,19 +33,20 @@ from chatkit.errors import (
 from chatkit.files.limits import DEFAULT_LIMITS
 from chatkit.files.links import content_disposition, serving_at
 from chatkit.files.local import LocalFileStore
-from chatkit.files.media_types import base_type, is_shown_inline
-from chatkit.files.simple import LiftedFileStore
+from chatkit.files.media_types import UNKNOWN_TYPE, base_type, is_shown_inline
+from chatkit.files.thumbnails import previews_for
 from chatkit.server import ChatKitServer
 from chatkit.types import AttachmentCreateParams
+from chatkit.web.endpoint import declares_more
 from chatkit.web.lifecycle import Lifecycle
+from chatkit.web.origins import OriginCheck, check_origins
 
-__all__ = ["FileEndpoint", "Uploads", "address_of_files"]
+__all__ = ["FileRoutes", "Uploads"]
 
 _FORM_OVERHEAD: Final = 64 * 1024
 """Bytes of a form besides the file: boundaries, headers and other fields."""
 
 _WRITE_BYTES: Final = 256 * 1024
-_UNKNOWN: Final = "application/octet-stream"
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     # Whatever a browser makes of the file: no scripts, no origin, nothing loaded.
@@ -63,18 +66,26 @@ class Uploads:
     Attributes:
         path: Where; by default ``files`` below the protocol's path. ``POST`` there is the direct upload.
         direct: Whether pages may post files without announcing them first.
+        origins: Origins of pages that are served elsewhere and may post files with the user's cookies. Those that the
+            application's own ``CORSMiddleware`` or ``cors_origins`` allows are known already.
 
     Raises:
-        ConfigurationError: The path does not begin with a slash, or ends with one.
+        ConfigurationError: The path does not begin with a slash, or ends with one; or one of the origins is none.
     """
 
     path: str | None = None
     direct: bool = True
+    origins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.path is not None and (not self.path.startswith("/") or self.path.endswith("/")):
             raise ConfigurationError(
                 f"Uploads(path={self.path!r}) must begin with a slash and not end with one."
+            )
+        if "*" in check_origins("Uploads(origins=...)", self.origins):
+            raise ConfigurationError(
+                "Uploads(origins=...) names each origin; '*' would be every page on the web."
             )
 
     def path_beside(self, path: str) -> str:
@@ -82,36 +93,25 @@ class Uploads:
         return self.path or f"{path.rstrip('/')}/files"
 
 
-def address_of_files(request: Request, path: str, files: str) -> str:
-    """Returns the absolute address of the files' routes, as a request reached the application.
+class FileRoutes:
+    """Answers requests for files; what they raise, the framework's route turns into an answer."""
 
-    Args:
-        request: A request to the protocol's path.
-        path: That path, as it was registered.
-        files: The path of the files' routes, as it was registered.
-    """
-    url = request.url
-    return f"{url.scheme}://{url.netloc}{url.path.removesuffix(path)}{files}"
-
-
-class FileEndpoint:
-    """Answers requests for files.
-
-    Args:
-        server: The server.
-        lifecycle: Its start and end.
-    """
-
-    def __init__(self, server: ChatKitServer[Any], lifecycle: Lifecycle) -> None:
+    def __init__(self, server: ChatKitServer[Any], lifecycle: Lifecycle, origins: OriginCheck) -> None:
         self._server = server
         self._lifecycle = lifecycle
+        self._origins = origins
+
+    def signed(self, base: str) -> list[tuple[str, list[str], Callable[[Request], Awaitable[Response]]]]:
+        """Returns the routes of signed links below the path ``base``: path, methods and function of each."""
+        return [
+            (f"{base}/{{file_id}}", ["PUT", "POST"], self.receive),
+            (f"{base}/{{file_id}}", ["GET", "HEAD"], self.content),
+            (f"{base}/{{file_id}}/preview", ["GET", "HEAD"], self.preview),
+        ]
 
     async def post(self, request: Request, context: object) -> Response:
-        """Answers a direct upload: the multipart field ``file``; the answer is the attachment.
-
-        Raises:
-            Exception: What is wrong; the caller turns it into an answer.
-        """
+        """Answers a direct upload: the multipart field ``file``; the answer is the attachment."""
+        self._origins.check(request)
         limit = self._server.max_upload_bytes or DEFAULT_LIMITS.max_bytes
         if self._lifecycle.ending:
             raise ShuttingDownError
@@ -123,7 +123,7 @@ class FileEndpoint:
                 params = AttachmentCreateParams(
                     name=part.filename or "",
                     size=(await asyncio.to_thread(path.stat)).st_size,
-                    mime_type=part.content_type or _UNKNOWN,
+                    mime_type=part.content_type or UNKNOWN_TYPE,
                 )
                 with serving_at(f"{url.scheme}://{url.netloc}{url.path}"):
                     result = await self._server.upload_attachment(params, path, context)
@@ -134,11 +134,7 @@ class FileEndpoint:
         )
 
     async def receive(self, request: Request) -> Response:
-        """Answers the second phase of an upload to a signed link: ``PUT`` of the bytes, or ``POST`` of a form.
-
-        Raises:
-            Exception: What is wrong; the caller turns it into an answer.
-        """
+        """Answers the second phase of an upload to a signed link: ``PUT`` of the bytes, or ``POST`` of a form."""
         files, file_id = self._served(request)
         metadata = await asyncio.to_thread(files.open_upload, file_id, dict(request.query_params))
         declared = base_type(metadata.content_type)
@@ -150,27 +146,20 @@ class FileEndpoint:
                     path = await _raw_file(request, folder, metadata.size)
                 else:
                     path, part = await _form_file(request, folder, metadata.size)
-                    if base_type(part.content_type or _UNKNOWN) not in {declared, _UNKNOWN}:
+                    if base_type(part.content_type or UNKNOWN_TYPE) not in {declared, UNKNOWN_TYPE}:
                         raise UnsupportedMediaTypeError(f"Send the file as {declared}.")
-                await files.receive(file_id, path, metadata)
+                with previews_for(request.query_params.get("for")):
+                    await files.receive(file_id, path, metadata)
         except ClientDisconnect:
             return Response(status_code=400)
         return Response(b"{}", media_type="application/json")
 
     async def content(self, request: Request) -> Response:
-        """Answers a download from a signed link.
-
-        Raises:
-            Exception: What is wrong; the caller turns it into an answer.
-        """
+        """Answers a download from a signed link."""
         return await self._view(request, preview=False)
 
     async def preview(self, request: Request) -> Response:
-        """Answers a signed link to a picture, or else to a download.
-
-        Raises:
-            Exception: What is wrong; the caller turns it into an answer.
-        """
+        """Answers a signed link to a picture, or else to a download."""
         return await self._view(request, preview=True)
 
     async def _view(self, request: Request, *, preview: bool) -> Response:
@@ -187,7 +176,7 @@ class FileEndpoint:
         remaining = max(0, int(found.expires_at - files.now()))
         return FileResponse(
             found.path,
-            media_type=kind if as_itself else _UNKNOWN,
+            media_type=kind if as_itself else UNKNOWN_TYPE,
             stat_result=status,
             headers={
                 **_HEADERS,
@@ -198,8 +187,8 @@ class FileEndpoint:
 
     def _local(self) -> LocalFileStore | None:
         files: object = self._server.attachment_store
-        if isinstance(files, LiftedFileStore):
-            # Lifted by the application, to change something about it.
+        if isinstance(files, FileStoreAdapter):
+            # Adapted by the application, to change something about it.
             files = files.files
         return files if isinstance(files, LocalFileStore) else None
 
@@ -223,12 +212,9 @@ async def _incoming(files: LocalFileStore | None) -> AsyncGenerator[Path]:
 
 
 async def _raw_file(request: Request, folder: Path, limit: int) -> Path:
-    """Returns the body as a file.
-
-    Raises:
-        RequestTooLargeError: It has more than ``limit`` bytes.
-    """
-    _check_length(request, limit)
+    """Returns the body as a file; raises RequestTooLargeError if it has more than ``limit`` bytes."""
+    if declares_more(request, limit):
+        raise _too_large(limit)
     path = folder / "body"
     file = await asyncio.to_thread(path.open, "wb")
     buffer = bytearray()
@@ -250,18 +236,13 @@ async def _raw_file(request: Request, folder: Path, limit: int) -> Path:
 
 
 async def _form_file(request: Request, folder: Path, limit: int) -> tuple[Path, UploadFile]:
-    """Returns the field ``file`` of a form as a file, and what its part says of it.
-
-    Raises:
-        UnsupportedMediaTypeError: The body is no form.
-        RequestTooLargeError: The file has more than ``limit`` bytes.
-        InvalidRequestError: There is no file in that field.
-    """
+    """Returns the field ``file`` of a form as a file, and what its part says of it."""
     if find_spec("python_multipart") is None:
         raise MissingExtraError("Uploads need python-multipart: pip install 'chatkit-server[web]'.")
     if base_type(request.headers.get("content-type", "")) != "multipart/form-data":
         raise UnsupportedMediaTypeError("Send the file as multipart/form-data, in the field 'file'.")
-    _check_length(request, limit + _FORM_OVERHEAD)
+    if declares_more(request, limit + _FORM_OVERHEAD):
+        raise _too_large(limit)
     bounded = Request(request.scope, _bounded(request, limit + _FORM_OVERHEAD, limit))
     async with bounded.form(max_files=1, max_fields=20, max_part_size=_FORM_OVERHEAD) as form:
         part = form.get("file")
@@ -287,13 +268,6 @@ def _bounded(request: Request, total: int, limit: int) -> Receive:
         return message
 
     return receive
-
-
-def _check_length(request: Request, limit: int) -> None:
-    declared = request.headers.get("content-length", "")
-    # A number of more digits than any limit has would be slow to convert.
-    if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-        raise _too_large(limit)
 
 
 def _copy(source: BinaryIO, path: Path) -> None:

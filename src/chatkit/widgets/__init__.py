@@ -4,154 +4,35 @@ A widget is a tree of components with a root, `Card`, `ListView` or `BasicRoot`.
 `WidgetComponent` are the unions of what can stand at the root and below it.
 """
 
+# ruff: noqa: F403 -- each module of components lists its names in its own __all__.
+
 from chatkit.actions import ActionConfig
 from chatkit.icons import IconName
-from chatkit.widgets.base import (
-    DynamicWidgetComponent,
-    WidgetComponentBase,
-)
-from chatkit.widgets.chart import (
-    AreaSeries,
-    BarSeries,
-    Chart,
-    LineSeries,
-    Series,
-)
-from chatkit.widgets.containers import (
-    Box,
-    BoxBase,
-    Col,
-    Form,
-    ListViewItem,
-    Row,
-    StrictWidgetComponent,
-    Transition,
-    WidgetComponent,
-)
-from chatkit.widgets.controls import (
-    Button,
-    Checkbox,
-    DatePicker,
-    Input,
-    RadioGroup,
-    Select,
-    Textarea,
-)
-from chatkit.widgets.roots import (
-    BasicRoot,
-    Card,
-    DynamicWidgetRoot,
-    ListView,
-    StrictWidgetRoot,
-    WidgetRoot,
-)
+from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase
+from chatkit.widgets.components import chart, containers, controls, text, values
+from chatkit.widgets.components.chart import *
+from chatkit.widgets.components.containers import *
+from chatkit.widgets.components.controls import *
+from chatkit.widgets.components.text import *
+from chatkit.widgets.components.values import *
+from chatkit.widgets.roots import BasicRoot, DynamicWidgetRoot, StrictWidgetRoot, WidgetRoot
 from chatkit.widgets.template import WidgetTemplate
-from chatkit.widgets.text import (
-    Badge,
-    Caption,
-    Divider,
-    Icon,
-    Image,
-    Label,
-    Markdown,
-    Spacer,
-    Text,
-    Title,
-)
-from chatkit.widgets.values import (
-    Alignment,
-    Border,
-    Borders,
-    CaptionSize,
-    CardAction,
-    ControlSize,
-    ControlVariant,
-    CurveType,
-    EditableProps,
-    IconSize,
-    Justification,
-    MinMax,
-    RadioOption,
-    RadiusValue,
-    SelectOption,
-    Spacing,
-    TextAlign,
-    TextSize,
-    ThemeColor,
-    TitleSize,
-    WidgetIcon,
-    WidgetStatus,
-    WidgetStatusWithFavicon,
-    WidgetStatusWithIcon,
-    XAxisConfig,
-)
 
 __all__ = [
     "ActionConfig",
-    "Alignment",
-    "AreaSeries",
-    "Badge",
-    "BarSeries",
     "BasicRoot",
-    "Border",
-    "Borders",
-    "Box",
-    "BoxBase",
-    "Button",
-    "Caption",
-    "CaptionSize",
-    "Card",
-    "CardAction",
-    "Chart",
-    "Checkbox",
-    "Col",
-    "ControlSize",
-    "ControlVariant",
-    "CurveType",
-    "DatePicker",
-    "Divider",
     "DynamicWidgetComponent",
     "DynamicWidgetRoot",
-    "EditableProps",
-    "Form",
-    "Icon",
     "IconName",
-    "IconSize",
-    "Image",
-    "Input",
-    "Justification",
-    "Label",
-    "LineSeries",
-    "ListView",
-    "ListViewItem",
-    "Markdown",
-    "MinMax",
-    "RadioGroup",
-    "RadioOption",
-    "RadiusValue",
-    "Row",
-    "Select",
-    "SelectOption",
-    "Series",
-    "Spacer",
-    "Spacing",
-    "StrictWidgetComponent",
     "StrictWidgetRoot",
-    "Text",
-    "TextAlign",
-    "TextSize",
-    "Textarea",
-    "ThemeColor",
-    "Title",
-    "TitleSize",
-    "Transition",
-    "WidgetComponent",
     "WidgetComponentBase",
-    "WidgetIcon",
     "WidgetRoot",
-    "WidgetStatus",
-    "WidgetStatusWithFavicon",
-    "WidgetStatusWithIcon",
     "WidgetTemplate",
-    "XAxisConfig",
 ]
+__all__ += chart.__all__
+__all__ += containers.__all__
+__all__ += controls.__all__
+__all__ += text.__all__
+__all__ += values.__all__
+# Type checkers know what the list holds as long as no method of it is called.
+list[str].sort(__all__)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from chatkit._typos import init_that_warns_of_extras
+
 DEPRECATED: Final = (
     "Classes of single components are deprecated, as in openai-chatkit 1.6: build widgets with WidgetTemplate, or of "
     "DynamicWidgetRoot and DynamicWidgetComponent."
@@ -51,6 +53,9 @@ class WidgetComponentBase(BaseModel, metaclass=WidgetMetaclass):
     key: str | None = None
     id: str | None = None
     type: str
+
+    if not TYPE_CHECKING:
+        __init__ = init_that_warns_of_extras
 
     @model_serializer(mode="wrap")
     def serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

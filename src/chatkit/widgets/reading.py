@@ -80,7 +80,7 @@ class ByType:
 
 
 def _keeps(component: WidgetComponentBase, written: Mapping[str, Any]) -> bool:
-    """Says whether the component holds every property exactly as it was written."""
+    """Returns whether the component holds every property exactly as it was written."""
     fields = component.__dict__
     extra = component.__pydantic_extra__ or {}
     for name, given in written.items():

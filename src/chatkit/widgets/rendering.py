@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import jinja2
+from jinja2 import nodes
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from chatkit.errors import WidgetTemplateError
 
 __all__ = ["compile_template", "render"]
+
+_NAMES: Final = re.compile(r"i|j|k|idx|index|\w+(?:[iI]ndex|[iI]dx)")
+_GIVEN: Final = "chatkit_given_"
 
 
 # Each is also what applications of openai-chatkit, which lets Jinja's errors pass, may catch.
@@ -41,14 +47,27 @@ class _EndlessError(WidgetTemplateError, RecursionError):
     """A template whose macros call one another without an end."""
 
 
-def compile_template(source: str, name: str) -> jinja2.Template:
-    """Returns the template, compiled.
+class _SourceTypeError(WidgetTemplateError, TypeError):
+    """A template that is neither text nor anything that Jinja makes of it."""
+
+
+def compile_template(source: object, name: str) -> jinja2.Template:
+    """Returns the template, compiled; one that an application compiled is returned as it is.
 
     Raises:
         WidgetTemplateError: It is no valid template; the message has the line.
     """
+    if isinstance(source, jinja2.Template):
+        return source
+    if not isinstance(source, str | nodes.Template):
+        raise _SourceTypeError(
+            f"The template of the widget template {name!r} must be a string or a jinja2.Template, not a "
+            f"{type(source).__name__}."
+        )
     try:
-        return _environment().from_string(source)
+        environment = _environment()
+        parsed = environment.parse(source) if isinstance(source, str) else source
+        return environment.from_string(_define_loop_index(parsed))
     except jinja2.TemplateSyntaxError as error:
         raise _SyntaxError(f"The widget template {name!r} is not valid: {error.message}", error) from error
 
@@ -88,3 +107,73 @@ def _to_json(value: object) -> Any:
         # Raises what any other use of a missing value does, which names it.
         return str(value)
     return to_jsonable_python(value)
+
+
+# The index of a loop has the names that widget editors give it: what they export does not always say what it is.
+
+
+def _define_loop_index(template: nodes.Template) -> nodes.Template:
+    """Gives the names of a loop's index a value, where neither the template nor the data does: ``loop.index0``.
+
+    An editor's ``items.map((item, index) => ...)`` becomes a loop over ``items`` that uses ``index``; which loop a name
+    belongs to is the innermost one that uses it. Only a name that an outer loop uses beside another one of the inner
+    loop's stays the outer one's.
+
+    Args:
+        template: The parsed template, which is changed.
+    """
+    bound = {name.name for name in template.find_all(nodes.Name) if name.ctx != "load"}
+    used: set[str] = set()
+    for loop in _loops(template):
+        used |= _define(loop, bound, frozenset())
+    for name in sorted(used):
+        test = nodes.Test(nodes.Name(name, "load"), "defined", [], [], None, None)
+        template.body.insert(0, nodes.Assign(nodes.Name(_GIVEN + name, "store"), test, lineno=1))
+    # What is made here has no line of its own.
+    template.set_lineno(1)
+    return template
+
+
+def _define(loop: nodes.For, bound: set[str], outer: frozenset[str]) -> set[str]:
+    own = {name for name in _used(loop) if _NAMES.fullmatch(name)} - bound
+    if own - outer:
+        own -= outer
+    used = set(own)
+    for inner in _loops(loop):
+        used |= _define(inner, bound, outer | own)
+    for name in sorted(own):
+        index = nodes.Getattr(nodes.Name("loop", "load"), "index0", "load")
+        value = nodes.CondExpr(nodes.Name(_GIVEN + name, "load"), nodes.Name(name, "load"), index)
+        loop.body.insert(0, nodes.Assign(nodes.Name(name, "store"), value, lineno=loop.lineno))
+    return used
+
+
+def _loops(node: nodes.Node) -> Iterator[nodes.For]:
+    """Yields the outermost loops in a node, of a loop those in its body."""
+    for child in _children(node):
+        if isinstance(child, nodes.For):
+            yield child
+        else:
+            yield from _loops(child)
+
+
+def _used(node: nodes.Node) -> Iterator[str]:
+    """Yields the names that a loop's body uses, but for what stands in inner loops."""
+    for child in _children(node):
+        if isinstance(child, nodes.Name):
+            yield child.name
+        elif isinstance(child, nodes.For):
+            # What it goes over is evaluated outside of it.
+            yield from _names(child.iter)
+        else:
+            yield from _used(child)
+
+
+def _names(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Name):
+        yield node.name
+    yield from _used(node)
+
+
+def _children(node: nodes.Node) -> Iterator[nodes.Node]:
+    return node.iter_child_nodes(only=("body",)) if isinstance(node, nodes.For) else node.iter_child_nodes()

@@ -2,7 +2,6 @@
 
 # Each component narrows the `type` of its base, which pydantic freezes; the checker takes it for assignable.
 # pyright: reportIncompatibleVariableOverride=false
-# ruff: noqa: N815 - properties have the protocol's spelling.
 
 from __future__ import annotations
 
@@ -11,39 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase, deprecated
-from chatkit.widgets.containers import ListViewItem, WidgetComponent
+from chatkit.widgets.base import DynamicWidgetComponent, WidgetComponentBase
+from chatkit.widgets.components.containers import Card, ListView
 from chatkit.widgets.reading import ByType
-from chatkit.widgets.values import Border, Borders, CardAction, Spacing, ThemeColor, WidgetStatus
-
-
-@deprecated
-class Card(WidgetComponentBase):
-    """A framed widget. With `asForm`, `confirm` submits the values of its controls."""
-
-    type: Literal["Card"] = Field(default="Card", frozen=True)
-    asForm: bool | None = None
-    children: list[WidgetComponent]
-    background: str | ThemeColor | None = None
-    size: Literal["sm", "md", "lg", "full"] | None = None
-    padding: float | str | Spacing | None = None
-    border: int | Border | Borders | None = None
-    status: WidgetStatus | None = None
-    collapsed: bool | None = None
-    confirm: CardAction | None = None
-    cancel: CardAction | None = None
-    theme: Literal["light", "dark"] | None = None
-
-
-@deprecated
-class ListView(WidgetComponentBase):
-    """A list of entries; more than `limit` of them are folded away."""
-
-    type: Literal["ListView"] = Field(default="ListView", frozen=True)
-    children: list[ListViewItem]
-    limit: int | Literal["auto"] | None = None
-    status: WidgetStatus | None = None
-    theme: Literal["light", "dark"] | None = None
 
 
 class DynamicWidgetRoot(DynamicWidgetComponent):

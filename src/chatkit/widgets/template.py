@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
+from typing_extensions import deprecated
 
-from chatkit.errors import WidgetTemplateError
+from chatkit.errors import WidgetDataError, WidgetTemplateError
 from chatkit.widgets.roots import BasicRoot, DynamicWidgetRoot
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from chatkit.widgets.template_data import DataChecker
 
 __all__ = ["WidgetTemplate"]
+
+logger = logging.getLogger("chatkit.widgets")
 
 _VERSION: Final = "1.0"
 _SHOWN: Final = 40
@@ -52,22 +56,26 @@ class WidgetTemplate:
 
     A definition is what widget editors export as a ``.widget`` file: ``version`` ("1.0"), ``name``, ``template`` (a
     Jinja template that renders to the JSON of a widget; values go in by ``{{ value | tojson }}``) and ``jsonSchema``
-    (what the data has to be). Templates are code: load none that users wrote.
+    (what the data has to be). Editors export schemas that do not fit their own template, so data that does not fit is
+    logged as a warning, once a template; ``validate=True`` makes it an error. Templates are code: load none that users
+    wrote.
 
     Attributes:
         version: Version of the format.
         name: What the widget is called.
         template: The compiled template.
         data_schema: JSON schema of the data; empty for any data.
-        validate: Whether data is checked against the schema when a widget is built.
+        validate: Whether data that does not fit the schema is an error when a widget is built.
     """
 
-    def __init__(self, definition: dict[str, Any], *, validate: bool = True) -> None:
+    _warned = False
+
+    def __init__(self, definition: dict[str, Any], *, validate: bool = False) -> None:
         """Compiles a template.
 
         Args:
-            definition: The content of a ``.widget`` file.
-            validate: Whether data is checked against the schema when a widget is built.
+            definition: The content of a ``.widget`` file; its template may be a compiled one of Jinja.
+            validate: Whether data that does not fit the schema is an error when a widget is built.
 
         Raises:
             WidgetTemplateError: The definition is none of version 1.0, or its template is not valid.
@@ -75,19 +83,19 @@ class WidgetTemplate:
         fields = _checked(definition)
         self.version: str = fields["version"]
         self.name: str = fields["name"]
-        self.data_schema: dict[str, Any] = fields.get("jsonSchema", {})
+        self.data_schema: dict[str, Any] = fields.get("jsonSchema") or {}
         self.validate = validate
         from chatkit.widgets.rendering import compile_template
 
         self.template: Template = compile_template(fields["template"], self.name)
 
     @classmethod
-    def from_file(cls, file_path: str | Path, *, validate: bool = True) -> WidgetTemplate:
+    def from_file(cls, file_path: str | Path, *, validate: bool = False) -> WidgetTemplate:
         """Reads a template from a file.
 
         Args:
             file_path: Path of the ``.widget`` file, relative to the folder of the module that calls this.
-            validate: Whether data is checked against the schema when a widget is built.
+            validate: Whether data that does not fit the schema is an error when a widget is built.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -103,13 +111,13 @@ class WidgetTemplate:
         return cls._loaded(path.read_bytes(), str(path), validate=validate)
 
     @classmethod
-    def from_resource(cls, package: str | ModuleType, name: str, *, validate: bool = True) -> WidgetTemplate:
+    def from_resource(cls, package: str | ModuleType, name: str, *, validate: bool = False) -> WidgetTemplate:
         """Reads a template that lies in a package, also where packages are imported from archives.
 
         Args:
             package: The package, or its dotted name.
             name: Name of the file in it; folders are separated by ``/``.
-            validate: Whether data is checked against the schema when a widget is built.
+            validate: Whether data that does not fit the schema is an error when a widget is built.
 
         Raises:
             FileNotFoundError: There is no such file in the package.
@@ -129,33 +137,59 @@ class WidgetTemplate:
         template.validate = validate
         return template
 
-    def build(self, data: dict[str, Any] | BaseModel | None = None) -> DynamicWidgetRoot:
+    def build(
+        self, data: dict[str, Any] | BaseModel | None = None, *, validate: bool | None = None
+    ) -> DynamicWidgetRoot:
         """Returns a widget with the data in its places.
 
         Args:
             data: Values by name: a dictionary, or a model whose fields are the names; None if there are none.
+            validate: Whether data that does not fit the schema is an error; None for what the template says.
 
         Raises:
-            WidgetDataError: The data does not fit the schema; the message names each value that does not.
+            WidgetDataError: The data does not fit the schema, and that is to be an error; the message names each value.
             WidgetTemplateError: The template needs a value that is not there, or does not render to a widget.
         """
-        return self._made(DynamicWidgetRoot, data)
+        return self._made(DynamicWidgetRoot, data, validate=validate)
 
-    def build_basic(self, data: dict[str, Any] | BaseModel | None = None) -> BasicRoot:
+    @deprecated("WidgetTemplate.build_basic() is deprecated: build() makes widgets of every root.")
+    def build_basic(
+        self, data: dict[str, Any] | BaseModel | None = None, *, validate: bool | None = None
+    ) -> BasicRoot:
         """Returns a widget without a frame; like :meth:`build` for templates of a ``Basic`` root.
 
+        Args:
+            data: As in :meth:`build`.
+            validate: As in :meth:`build`.
+
         Raises:
-            WidgetDataError: The data does not fit the schema; the message names each value that does not.
+            WidgetDataError: As in :meth:`build`.
             WidgetTemplateError: The template needs a value that is not there, or does not render to a basic widget.
         """
-        return self._made(BasicRoot, data)
+        return self._made(BasicRoot, data, validate=validate)
 
-    def _made(self, root: type[TRoot], data: dict[str, Any] | BaseModel | None) -> TRoot:
+    def _check(self, values: dict[str, Any], *, strict: bool) -> None:
+        if not self.data_schema or (self._warned and not strict):
+            return
+        try:
+            self._checker.check(values)
+        except WidgetTemplateError as error:
+            if strict:
+                raise
+            # A schema that is none, or cannot be checked, is no reason either to show nothing.
+            self._warned = True
+            what = "" if isinstance(error, WidgetDataError) else f"The data of {self.name!r} is not checked. "
+            logger.warning(
+                "%s%s. The widget is built all the same; validate=True makes it an error.", what, error
+            )
+
+    def _made(
+        self, root: type[TRoot], data: dict[str, Any] | BaseModel | None, *, validate: bool | None
+    ) -> TRoot:
         from chatkit.widgets.rendering import render
 
         values = _by_name(data)
-        if self.validate and self.data_schema:
-            self._checker.check(values)
+        self._check(values, strict=self.validate if validate is None else validate)
         text = render(self.template, values, self.name)
         try:
             return root.model_validate(json.loads(text))
@@ -193,8 +227,6 @@ def _checked(definition: object) -> Mapping[str, Any]:
             f"The widget template {fields['name']!r} is of version {fields['version']!r}; this package reads "
             f"{_VERSION!r}."
         )
-    if not isinstance(fields["template"], str):
-        raise _UnusableValueError(f"The template of the widget template {fields['name']!r} must be a string.")
     return fields
 
 

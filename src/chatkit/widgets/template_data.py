@@ -1,4 +1,4 @@
-"""Whether data fits the JSON schema of a widget template."""
+"""Checks of a widget template's data against its JSON schema."""
 
 from __future__ import annotations
 

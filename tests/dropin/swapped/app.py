@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import uvicorn
 from agents import Agent, Model, Runner
@@ -152,7 +153,7 @@ class Parrot(Model):
     ) -> AsyncIterator[Any]:
         heard = json.dumps(input[-1]["content"])
         part: dict[str, Any] = {"type": "output_text", "text": heard, "annotations": []}
-        item = {"type": "message", "id": f"msg_of_{len(heard)}", "role": "assistant", "status": "completed"}
+        item = {"type": "message", "id": f"msg_{uuid4().hex}", "role": "assistant", "status": "completed"}
         place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
         whole = item | {"content": [part]}
         response = {

@@ -12,22 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from tests.dropin.environments import Environment, plain_environment
+from tests.support.scale import scaled
 
 APP = Path(__file__).with_name("app.py")
 TIMES = re.compile(r'("created_at":\s*)"[^"]*"')
+IDS = {"id", "item_id", "thread_id", "after"}
 
 
 class Page:
     """Talks to the application, and keeps what it hears.
 
     Attributes:
-        heard: Content type and answer of each request: a list of events, or JSON.
+        heard: Status, content type and answer of each request: a list of events, or JSON. Ids are
+            numbered in the order in which they are heard: those of a model's messages are the
+            model's own under openai-chatkit, and the store's under this package.
     """
 
     def __init__(self, port: int, user: str = "ada") -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(60))
         self._user = user
         self.heard: list[Any] = []
+        self._numbers: dict[str, int] = {}
 
     def ask(self, kind: str, **params: Any) -> Any:
         body = json.dumps({"type": kind, "params": params})
@@ -42,8 +47,17 @@ class Page:
             answer: Any = [json.loads(frame.removeprefix("data: ")) for frame in frames]
         else:
             answer = json.loads(text) if media_type == "application/json" else text
-        self.heard.append([response.status, media_type, answer])
+        self.heard.append([response.status, media_type, self._numbered(answer)])
         return answer
+
+    def _numbered(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: self._numbered(inner, name) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._numbered(inner) for inner in value]
+        if isinstance(value, str) and key in IDS:
+            return f"<id {self._numbers.setdefault(value, len(self._numbers))}>"
+        return value
 
     def say(self, text: str, thread_id: str | None = None) -> Any:
         message = {
@@ -73,7 +87,7 @@ def page(environment: Environment, database: Path) -> Iterator[Page]:
                 yield visitor
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(scaled(20))
 
 
 def first_visit(page: Page) -> None:

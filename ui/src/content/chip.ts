@@ -1,4 +1,4 @@
-/** The small numbered mark behind a statement that has a source. */
+/** The small numbered mark after a statement that has a source. */
 
 import type { ContentHost } from "../contracts";
 import type { Citation } from "./citations";

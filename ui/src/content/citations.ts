@@ -30,7 +30,8 @@ export interface EntitySource {
   group?: string | null;
   timestamp?: string | null;
   interactive?: boolean;
-  preview?: "lazy" | null;
+  /** Whether the page may be asked for a widget to show: besides the rest (lazy), or in its place (only). */
+  preview?: "lazy" | "only" | null;
   data?: Record<string, unknown>;
 }
 
@@ -68,13 +69,13 @@ export function numberSources(sources: readonly Source[]): Citation[] {
   return [...numbers.values()];
 }
 
-/** Moves a place out of the spaces before it and behind the marks that close emphasis, code and brackets. */
+/** Moves a place out of the spaces before it and after the marks that close emphasis, code and brackets. */
 export function settle(text: string, index: number): number {
   let position = Math.max(0, Math.min(text.length, Math.trunc(index)));
   while (position > 0 && /\s/.test(text[position - 1]!)) position -= 1;
   while (position < text.length && position > 0 && /[*_~`)\]”’"']/.test(text[position]!)) position += 1;
   if (position < text.length && /[\udc00-\udfff]/.test(text[position]!)) position += 1;
-  // A chip behind the closing bar of a table row would be one cell too many.
+  // A chip after the closing bar of a table row would be one cell too many.
   const row = text.slice(text.lastIndexOf("\n", position - 1) + 1, position);
   if (/^\s*\|.*\|$/.test(row)) position -= 1;
   return position;

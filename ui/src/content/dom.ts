@@ -1,7 +1,7 @@
 /** Nodes made by hand. */
 
 import type { ContentHost } from "../contracts";
-import type { Link } from "./urls";
+import { deepHref, type Link } from "./urls";
 
 /** Creates an element with attributes and children; strings become text. */
 export function element<Name extends keyof HTMLElementTagNameMap>(
@@ -15,14 +15,16 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
-/** An anchor for addresses that open outside, a button for deep links, bare text for refused ones. */
+/** An anchor for addresses that lead somewhere, marked where the application may deal with them; bare text for refused ones. */
 export function linkElement(link: Link, host: ContentHost, address: string): HTMLElement {
-  if (link.kind === "external") {
-    return element("a", { href: link.href, target: "_blank", rel: "noopener noreferrer nofollow", part: "link" });
-  }
+  const outside = { target: "_blank", rel: "noopener noreferrer nofollow", part: "link" };
+  if (link.kind === "external") return element("a", { href: link.href, ...outside });
   if (link.kind === "refused") {
     host.onLog("link.refused", { url: address });
     return element("span");
   }
-  return element("button", { type: "button", class: "deep", role: "link", "data-deep": address, part: "link" });
+  const href = deepHref(address);
+  if (href === null) return element("button", { type: "button", class: "deep", role: "link", "data-deep": address, part: "link" });
+  const isWeb = /^https?:/.test(href);
+  return element("a", { href, class: "deep", "data-deep": address, ...(isWeb ? outside : { part: "link" }) });
 }

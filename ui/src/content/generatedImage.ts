@@ -1,6 +1,6 @@
 /** `<ck-generated-image>`: an image while it comes into being, and when it is there. */
 
-import { LitElement, css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
 import { styled } from "./styled";
@@ -8,9 +8,10 @@ import "./icon";
 import { defaultHost } from "./strings";
 import { base, token } from "./tokens";
 import { readImage } from "./urls";
+import { StyledElement } from "./styledElement";
 
 /** Shows a generated image: a placeholder, then ever sharper stages, then the image with a link to it. */
-export class CkGeneratedImage extends LitElement {
+export class CkGeneratedImage extends StyledElement {
   static override properties = {
     image: { attribute: false },
     progress: { attribute: false },
@@ -119,7 +120,8 @@ export class CkGeneratedImage extends LitElement {
     const url = this.image?.url ?? "";
     // The server itself sends finished images inline; SVG is left out, for it may hold script.
     if (/^data:image\/(?:png|jpeg|webp|gif|avif);base64,[\w+/=]+$/.test(url)) return url;
-    return readImage(url, (this.host ?? defaultHost).allowedImageDomains);
+    const { allowedImageDomains, origins } = this.host ?? defaultHost;
+    return readImage(url, allowedImageDomains, undefined, origins);
   }
 
   #bar(): TemplateResult | typeof nothing {

@@ -40,16 +40,34 @@ export function isLarge(token: Token | undefined): boolean {
 export function joined(growth: Growth, fresh: Token | undefined): Token | null {
   const before = growth.token as Tokens.List;
   if (!fresh || fresh.type !== before.type || (fresh as Tokens.List).ordered !== before.ordered) return null;
-  const entries = [...entriesOf(before)!, ...entriesOf(fresh)!] as Entries;
-  return { ...withEntries(before, entries), raw: fresh.raw };
+  const list = fresh as Tokens.List;
+  const loose = before.type === "list" && (before.loose || list.loose);
+  const items = (one: Tokens.List): Entries => (loose && !one.loose ? loosened(one.items) : entriesOf(one)!);
+  const entries = [...items(before), ...items(list)] as Entries;
+  return { ...withEntries(before, entries), ...(before.type === "list" ? { loose } : {}), raw: fresh.raw } as Token;
 }
 
-/** Settles all entries of a large block but the last ones; null where their text is not found as it should be. */
-export function settle(token: Token, text: string, start: number, before: Growth | null): Growth | null {
+/** Items of a list in which another one has blank lines: all of them hold paragraphs then. */
+function loosened(items: readonly Tokens.ListItem[]): Tokens.ListItem[] {
+  return items.map((item) => ({ ...item, loose: true, tokens: item.tokens.map((token) => (token.type === "text" ? ({ ...token, type: "paragraph" } as Token) : token)) }));
+}
+
+/** Whether a list has become one of paragraphs, so that its settled items look different. */
+export function hasLoosened(growth: Growth, whole: Token): boolean {
+  return whole.type === "list" && (whole as Tokens.List).loose && !(growth.token as Tokens.List).loose;
+}
+
+/**
+ * Settles all entries of a large block but the last ones; null where their text is not found as it should be.
+ *
+ * @param isFull whether no more text is lexed at once than there is now: then only the last entry stays open.
+ */
+export function settle(token: Token, text: string, start: number, before: Growth | null, isFull = false): Growth | null {
   const entries = entriesOf(token)!;
   const done = before?.settled ?? 0;
-  if (before && entries.length - done <= OPEN * 4) return before;
-  const settled = entries.length - OPEN;
+  if (before && !isFull && entries.length - done <= OPEN * 4) return before;
+  const settled = entries.length - (isFull ? 1 : OPEN);
+  if (settled <= done) return before;
   const isTable = token.type === "table";
   const lines = token.raw.split("\n", isTable ? 2 + settled : 0);
   const head = isTable ? (before?.head ?? `${lines[0]}\n${lines[1]}\n`) : "";

@@ -2,7 +2,7 @@
 
 import type { LanguageFn } from "highlight.js";
 
-import { sanitizeSpans } from "./sanitize";
+import { decodeEntities } from "./entities";
 
 const LANGUAGES: Record<string, () => Promise<{ default: LanguageFn }>> = {
   bash: () => import("highlight.js/lib/languages/bash"),
@@ -56,8 +56,9 @@ const ALIASES: Record<string, string> = {
   yml: "yaml",
 };
 
-/** Code beyond this length, in UTF-16 units, stays plain: highlighting it would stop the page. */
-const LONGEST = 100_000;
+/** Code beyond this length, in UTF-16 units, or with a line beyond the other, stays plain: highlighting it would stop the page. */
+const LONGEST = 6_000;
+const LONGEST_LINE = 600;
 
 /** The name under which a language of a fence's info string is known here; null for unknown ones. */
 export function knownLanguage(name: string): string | null {
@@ -71,23 +72,41 @@ type Library = typeof import("highlight.js/lib/core").default;
 const loaded = new Map<string, Promise<void>>();
 let ready: Library | null = null;
 
+/** Reads the spans with classes that the library writes, and nothing else of what it might. */
+function readSpans(markup: string): DocumentFragment {
+  const fragment = document.createDocumentFragment();
+  const open: Node[] = [fragment];
+  for (const [part, classes] of markup.matchAll(/<span class="([\w -]*)">|<\/span>|[^<]+|</g)) {
+    if (classes !== undefined) {
+      const span = document.createElement("span");
+      span.className = classes;
+      open.at(-1)!.appendChild(span);
+      open.push(span);
+    } else if (part === "</span>") {
+      if (open.length > 1) open.pop();
+    } else open.at(-1)!.appendChild(document.createTextNode(decodeEntities(part)));
+  }
+  return fragment;
+}
+
 /** Colours may be lost, letters never: a highlighting that says something else is dropped. */
 function paint(library: Library, code: string, language: string): DocumentFragment | null {
-  const fragment = sanitizeSpans(library.highlight(code, { language, ignoreIllegals: true }).value);
+  const fragment = readSpans(library.highlight(code, { language, ignoreIllegals: true }).value);
   return fragment.textContent === code ? fragment : null;
 }
 
-/** Highlights code at once, where library and language are there already; null otherwise. */
+/** Highlights code at once, where library and language are there already and it is not too long; null otherwise. */
 export function highlightNow(code: string, name: string): DocumentFragment | null {
   const language = knownLanguage(name);
   if (language === null || code.length > LONGEST || !ready?.getLanguage(language)) return null;
+  if (code.split("\n").some((line) => line.length > LONGEST_LINE)) return null;
   return paint(ready, code, language);
 }
 
-/** Highlights code; null where the language is unknown or the code too long. */
-export async function highlight(code: string, name: string): Promise<DocumentFragment | null> {
+/** Loads what highlights a language; false for unknown ones. */
+export async function loadLanguage(name: string): Promise<boolean> {
   const language = knownLanguage(name);
-  if (language === null || code.length > LONGEST) return null;
+  if (language === null) return false;
   const { default: library } = await import("highlight.js/lib/core");
   if (!loaded.has(language)) {
     loaded.set(
@@ -102,5 +121,5 @@ export async function highlight(code: string, name: string): Promise<DocumentFra
     throw error;
   }
   ready = library;
-  return paint(library, code, language);
+  return true;
 }

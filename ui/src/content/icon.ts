@@ -1,10 +1,11 @@
 /** Icons by name: the protocol's own, and `lucide:` ones from the whole set, loaded when the first is asked for. */
 
-import { css, LitElement } from "lit";
+import { css } from "lit";
 import type { IconNode } from "lucide";
 
 import type { ContentHost } from "../contracts";
 import { filledIcons, icons } from "./iconSet";
+import { StyledElement } from "./styledElement";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -67,7 +68,7 @@ async function lucideIcon(name: string): Promise<SVGSVGElement | null> {
 const unknown = new Set<string>();
 
 /** `<ck-icon>`: one icon, as high as the text around it, invisible to screen readers. */
-export class CkIcon extends LitElement {
+export class CkIcon extends StyledElement {
   static override properties = { name: { type: String }, host: { attribute: false } };
   static override styles = css`
     :host {

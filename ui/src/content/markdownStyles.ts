@@ -2,6 +2,7 @@
 
 import { css } from "lit";
 
+import { code } from "./codeStyles";
 import { token } from "./tokens";
 
 const prose = css`
@@ -118,6 +119,33 @@ const prose = css`
   blockquote > * + * {
     margin-block-start: 0.6em;
   }
+  .plain {
+    white-space: pre-wrap;
+    overflow-wrap: anywhere;
+  }
+  .image-button {
+    display: inline-flex;
+    flex-direction: column;
+    align-items: flex-start;
+    max-inline-size: 100%;
+    margin-block: calc(${token.space} * 0.5);
+    padding: calc(${token.space} * 2) calc(${token.space} * 3);
+    vertical-align: middle;
+    border: 1px dashed ${token.borderStrong};
+    border-radius: ${token.radius};
+    background: ${token.sunken};
+    color: ${token.text};
+    font-size: 0.9em;
+    text-align: start;
+    overflow-wrap: anywhere;
+    cursor: pointer;
+  }
+  .image-button:hover {
+    border-style: solid;
+  }
+  .image-alt {
+    color: ${token.muted};
+  }
   hr {
     margin-block: 1.6em;
     border: 0;
@@ -125,7 +153,7 @@ const prose = css`
   }
   a,
   button.deep {
-    color: ${token.accent};
+    color: var(--ck-link, ${token.accent});
     text-decoration: underline;
     text-decoration-thickness: 1px;
     text-underline-offset: 0.18em;
@@ -168,119 +196,6 @@ const prose = css`
   summary {
     cursor: pointer;
     font-weight: 500;
-  }
-`;
-
-const code = css`
-  code {
-    font-family: ${token.mono};
-    font-size: 0.875em;
-  }
-  pre > code,
-  .piece {
-    display: block;
-  }
-  :not(pre) > code {
-    padding: 0.15em 0.35em;
-    border-radius: 5px;
-    background: ${token.sunken};
-    overflow-wrap: anywhere;
-  }
-  figure.code {
-    overflow: hidden;
-    border: 1px solid ${token.border};
-    border-radius: ${token.radius};
-    background: ${token.sunken};
-  }
-  figcaption {
-    display: flex;
-    align-items: center;
-    justify-content: space-between;
-    padding: calc(${token.space} * 1) calc(${token.space} * 1.5) calc(${token.space} * 1) calc(${token.space} * 4);
-    color: ${token.muted};
-    font-size: 0.78em;
-    user-select: none;
-  }
-  button.copy {
-    display: inline-flex;
-    padding: calc(${token.space} * 1.5);
-    border: 0;
-    border-radius: calc(${token.radius} * 0.5);
-    background: none;
-    color: inherit;
-    font-size: 1.25em;
-    cursor: pointer;
-  }
-  button.copy:hover {
-    background: color-mix(in srgb, ${token.text} 9%, transparent);
-    color: ${token.text};
-  }
-  button.copy[data-state="code.copied"] {
-    color: ${token.success};
-  }
-  pre {
-    padding: calc(${token.space} * 1) calc(${token.space} * 4) calc(${token.space} * 3.5);
-    overflow-x: auto;
-    line-height: 1.55;
-    tab-size: 4;
-    scrollbar-width: thin;
-    outline-offset: -2px;
-  }
-  .hljs-comment,
-  .hljs-quote {
-    color: light-dark(#62656f, #9a9ca8);
-    font-style: italic;
-  }
-  .hljs-keyword,
-  .hljs-selector-tag,
-  .hljs-doctag,
-  .hljs-template-tag {
-    color: light-dark(#a626a4, #d9a0f5);
-  }
-  .hljs-string,
-  .hljs-regexp,
-  .hljs-addition,
-  .hljs-meta .hljs-string {
-    color: light-dark(#1a6b33, #8fd6a0);
-  }
-  .hljs-number,
-  .hljs-literal,
-  .hljs-attr,
-  .hljs-attribute,
-  .hljs-symbol,
-  .hljs-bullet {
-    color: light-dark(#8f4700, #f0b67f);
-  }
-  .hljs-title,
-  .hljs-section,
-  .hljs-name,
-  .hljs-selector-id,
-  .hljs-selector-class {
-    color: light-dark(#1b56c4, #8cb8ff);
-  }
-  .hljs-built_in,
-  .hljs-type,
-  .hljs-class .hljs-title,
-  .hljs-params,
-  .hljs-variable,
-  .hljs-template-variable {
-    color: light-dark(#0b6478, #7fd0df);
-  }
-  .hljs-params {
-    color: inherit;
-  }
-  .hljs-meta,
-  .hljs-link {
-    color: light-dark(#5f5f00, #d6d48a);
-  }
-  .hljs-deletion {
-    color: ${token.danger};
-  }
-  .hljs-emphasis {
-    font-style: italic;
-  }
-  .hljs-strong {
-    font-weight: 600;
   }
 `;
 
@@ -374,6 +289,63 @@ const formula = css`
   }
 `;
 
+const notes = css`
+  .alert {
+    --alert: ${token.info};
+    padding-block: calc(${token.space} * 0.5);
+    padding-inline-start: 1em;
+    border-inline-start: 3px solid var(--alert);
+  }
+  .alert > * + * {
+    margin-block-start: 0.4em;
+  }
+  .alert-tip {
+    --alert: ${token.success};
+  }
+  .alert-important {
+    --alert: ${token.discovery};
+  }
+  .alert-warning {
+    --alert: ${token.warning};
+  }
+  .alert-caution {
+    --alert: ${token.danger};
+  }
+  .alert-title {
+    display: flex;
+    align-items: center;
+    gap: calc(${token.space} * 1.5);
+    color: var(--alert);
+    font-weight: 600;
+  }
+  sup,
+  sub {
+    line-height: 0;
+  }
+  .note-reference,
+  .note-back {
+    padding: 0 0.25em;
+    border: 0;
+    border-radius: 4px;
+    background: none;
+    color: var(--ck-link, ${token.accent});
+    font-variant-numeric: tabular-nums;
+    line-height: 1.4;
+    cursor: pointer;
+  }
+  .note-reference:hover,
+  .note-back:hover {
+    text-decoration: underline;
+  }
+  .notes {
+    margin-block-start: 1.4em;
+    padding-block-start: 0.8em;
+    border-block-start: 1px solid ${token.border};
+    color: ${token.muted};
+    font-size: 0.875em;
+  }
+`;
+
 const citations = css`
   .cite {
     display: inline-flex;
@@ -411,7 +383,9 @@ const citations = css`
     inset: auto;
     inline-size: max-content;
     max-inline-size: min(22rem, calc(100vw - 16px));
+    max-block-size: calc(100vh - 16px);
     margin: 0;
+    overflow: auto;
     padding: calc(${token.space} * 3) calc(${token.space} * 3.5);
     border: 1px solid ${token.border};
     border-radius: ${token.radius};
@@ -420,6 +394,10 @@ const citations = css`
     box-shadow: ${token.shadow};
     font-size: 0.85rem;
     line-height: 1.45;
+  }
+  .preview.bare {
+    padding: 0;
+    border: 0;
   }
   .preview .origin {
     display: flex;
@@ -446,4 +424,4 @@ const citations = css`
   }
 `;
 
-export const markdownStyles = [prose, code, table, formula, citations];
+export const markdownStyles = [prose, code, table, formula, notes, citations];

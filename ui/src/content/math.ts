@@ -45,6 +45,7 @@ export function matchBlockMath(source: string, open: boolean): Omit<MathToken, "
 
 /** Where in `source` a formula may begin; a dollar sign after a letter, digit or backslash begins none ("US$5"). */
 export function nextMathStart(source: string): number | undefined {
+  if (!source.includes("$") && !source.includes("\\")) return undefined;
   const found = source.search(/\\[([]|(?<![\w\\$])\$(?=[^\s])/);
   return found < 0 ? undefined : found;
 }
@@ -61,6 +62,7 @@ export function mathExtensions(open: boolean): TokenizerExtension[] {
       name: "math",
       level: "block",
       start: (source: string) => {
+        if (!source.includes("$$") && !source.includes("\\[")) return undefined;
         const found = source.search(/(?<=\n) {0,3}(?:\$\$|\\\[)/);
         return found < 0 ? undefined : found;
       },

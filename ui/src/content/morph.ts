@@ -7,8 +7,11 @@ export function setKey(node: Node, key: string): void {
   keys.set(node, key);
 }
 
+/** Gives an element the attributes of another, in their order: what streamed in has the same markup as what is stored. */
 function syncAttributes(from: Element, to: Element): void {
-  for (const name of from.getAttributeNames()) if (!to.hasAttribute(name)) from.removeAttribute(name);
+  const [now, next] = [from.getAttributeNames(), to.getAttributeNames()];
+  const kept = now.findIndex((name, place) => name !== next[place]);
+  if (kept >= 0) for (const name of now.slice(kept)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
 }
 

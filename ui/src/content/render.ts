@@ -1,4 +1,4 @@
-/** Builds nodes from lexed markdown. Text only ever becomes text; raw HTML passes through the allow-list. */
+/** Builds nodes from lexed markdown. Text only ever becomes text; of raw HTML what is on a list. */
 
 import type { Token, Tokens } from "marked";
 
@@ -6,18 +6,28 @@ import type { ContentHost } from "../contracts";
 import { type Citation, splitMarks, takeMarks } from "./citations";
 import { citationChip } from "./chip";
 import { codeBlock } from "./code";
+import { alertBox } from "./alert";
 import { element, linkElement } from "./dom";
+import { decodeEntities } from "./entities";
+import { imageElement } from "./image";
+import { readMarkup } from "./markup";
 import type { MathToken } from "./math";
 import { setKey } from "./morph";
-import { decodeEntities, sanitizeHtml } from "./sanitize";
-import { readImage, readLink } from "./urls";
+import type { AlertKind, NoteReference } from "./notes";
+import { plainBlock } from "./plain";
+import { readLink } from "./urls";
 
 export interface RenderContext {
   readonly host: ContentHost;
   readonly citations: ReadonlyMap<number, Citation>;
   /** Code of a fence that is still open. */
   readonly openCode: string | null;
+  /** Numbers of the footnotes that there are, by label. */
+  readonly notes: ReadonlyMap<string, number>;
 }
+
+/** Inline tags inside of each other; what lies deeper stands in the deepest of them. */
+const DEEPEST_TAG = 20;
 
 const INLINE_TAGS = new Set("b i em strong u s del ins sub sup kbd mark small q".split(" "));
 
@@ -48,6 +58,10 @@ class Renderer {
     switch (token.type) {
       case "space":
       case "def":
+      case "note":
+        return;
+      case "plain":
+        parent.appendChild(plainBlock(takeMarks(token.raw).text));
         return;
       case "paragraph":
         parent.appendChild(this.#filled(element("p", this.#direction), token.tokens ?? []));
@@ -68,7 +82,8 @@ class Renderer {
         parent.appendChild(element("hr"));
         return;
       case "blockquote": {
-        const quote = element("blockquote", this.#direction);
+        const { alert } = token as Tokens.Blockquote & { alert?: AlertKind };
+        const quote = alert ? alertBox(alert, token.text.replace(/^[^\n]*/, ""), this.#context.host) : element("blockquote", this.#direction);
         this.#inside(token.tokens ?? [], quote);
         parent.appendChild(quote);
         return;
@@ -81,7 +96,7 @@ class Renderer {
         return;
       case "html": {
         const { text, numbers } = takeMarks(token.text);
-        const kept = sanitizeHtml(text);
+        const kept = readMarkup(text);
         for (const child of kept.children) if (!child.hasAttribute("dir")) child.setAttribute("dir", "auto");
         if (kept.textContent?.trim() || kept.children.length > 0) parent.appendChild(kept);
         this.#chips(numbers, parent);
@@ -162,6 +177,7 @@ class Renderer {
       if (!text.startsWith("<!--")) this.#text(text, open.at(-1)!);
     } else if (match[1] === "") {
       const node = document.createElement(name);
+      if (open.length > DEEPEST_TAG) return;
       open.at(-1)!.appendChild(node);
       open.push(node);
     } else {
@@ -211,6 +227,9 @@ class Renderer {
       case "math":
         this.#math(token as MathToken, parent);
         return;
+      case "noteReference":
+        this.#reference(token as NoteReference, parent);
+        return;
       default:
         if (token.type === "paragraph" || token.type === "list" || token.type === "code") this.#block(token, parent);
         else this.#text(takeMarks(token.raw).text, parent);
@@ -230,20 +249,20 @@ class Renderer {
 
   #image(token: Tokens.Image, parent: Node): void {
     const { text: href, numbers } = takeMarks(token.href);
-    const address = decodeEntities(href);
     const alt = takeMarks(decodeEntities(token.text)).text;
-    const source = readImage(address, this.#context.host.allowedImageDomains);
-    if (source === null) {
-      this.#context.host.onLog("image.refused", { url: address });
-      const link = linkElement(readLink(address), this.#context.host, address);
-      link.append(alt || address);
-      parent.appendChild(link);
-    } else {
-      const image = element("img", { src: source, alt, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
-      setKey(image, `${source} ${alt}`);
-      parent.appendChild(image);
-    }
+    parent.appendChild(imageElement(decodeEntities(href), alt, this.#context.host));
     this.#chips(numbers, parent);
+  }
+
+  #reference(token: NoteReference, parent: Node): void {
+    const number = this.#context.notes.get(token.label);
+    if (number === undefined) {
+      this.#text(token.raw, parent);
+      return;
+    }
+    const label = this.#context.host.translate("note.reference", { number });
+    const button = element("button", { type: "button", class: "note-reference", role: "doc-noteref", "data-note": String(number), "aria-label": label, part: "note-reference" }, String(number));
+    parent.appendChild(element("sup", {}, button));
   }
 
   #text(text: string, parent: Node): void {

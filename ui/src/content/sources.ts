@@ -1,6 +1,6 @@
 /** `<ck-sources>`: the numbered list of sources below an answer, folded at first. */
 
-import { LitElement, css, html, nothing, type TemplateResult } from "lit";
+import { css, html, nothing, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
 import { type Citation, numberSources, type Source } from "./citations";
@@ -9,9 +9,10 @@ import { sourceIcon, sourceOrigin } from "./preview";
 import { defaultHost } from "./strings";
 import { base, token } from "./tokens";
 import { readLink } from "./urls";
+import { StyledElement } from "./styledElement";
 
 /** Shows sources, numbered as the chips of the text are. */
-export class CkSources extends LitElement {
+export class CkSources extends StyledElement {
   static override properties = {
     sources: { attribute: false },
     open: { type: Boolean, reflect: true },

@@ -12,6 +12,15 @@ export const contentStrings: Record<string, string> = {
   "math.label": "Formula",
   "link.newTab": "opens in a new tab",
   "image.open": "Open image",
+  "image.load": "Show image from {host}",
+  "alert.note": "Note",
+  "alert.tip": "Tip",
+  "alert.important": "Important",
+  "alert.warning": "Warning",
+  "alert.caution": "Caution",
+  "note.title": "Footnotes",
+  "note.reference": "Footnote {number}",
+  "note.back": "Back to the reference of footnote {number}",
   "sources.title": "Sources",
   "sources.count": "{count} sources",
   "sources.one": "1 source",
@@ -56,6 +65,9 @@ export const contentStrings: Record<string, string> = {
   "widget.chartTable": "Data of the chart",
   "widget.required": "Fill in this field.",
   "widget.invalid": "Check this field.",
+  "widget.format": "Please match the requested format.",
+  "widget.failedPart": "A part of this content cannot be shown",
+  "widget.more": "{count} more",
 };
 
 /** Looks a text up in `contentStrings` and fills its `{name}` slots. */

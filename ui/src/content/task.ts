@@ -1,6 +1,6 @@
 /** `<ck-task>`: one step of a workflow, or a task that stands alone. */
 
-import { LitElement, css, html, nothing, type TemplateResult } from "lit";
+import { css, html, nothing, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
 import type { FileSource, UrlSource } from "./citations";
@@ -10,9 +10,10 @@ import { defaultHost } from "./strings";
 import { type Task, taskIcon, taskTitle } from "./tasks";
 import { base, token } from "./tokens";
 import { hostOf, readLink } from "./urls";
+import { StyledElement } from "./styledElement";
 
 /** Shows a task: icon or progress, title, content, queries and sources. */
-export class CkTask extends LitElement {
+export class CkTask extends StyledElement {
   static override properties = {
     task: { attribute: false },
     active: { type: Boolean, reflect: true },

@@ -7,6 +7,8 @@ export type Link =
 
 const REFUSED = new Set(["javascript:", "data:", "vbscript:", "file:", "filesystem:", "blob:", "about:", "view-source:", "ftp:", "ws:", "wss:"]);
 const REFUSED_LINK: Link = { kind: "refused" };
+/** Schemes that the reader's own programs answer to; what others would start is not known. */
+const CONTACTS = new Set(["tel:", "sms:", "geo:", "sip:", "sips:", "xmpp:", "matrix:"]);
 
 /** Browsers skip control characters and blanks when they read a scheme; so do we, before we judge it. */
 function squeeze(address: string): string {
@@ -45,6 +47,26 @@ export function readLink(address: string): Link {
   return { kind: "deep", name, data: { ...Object.fromEntries(deep.searchParams), url: squeezed } };
 }
 
+/** Where a deep link leads in a page that does nothing of its own with it; null where it leads nowhere. */
+export function deepHref(address: string, page: string = globalThis.document?.baseURI ?? ""): string | null {
+  const squeezed = squeeze(address);
+  const url = parse(squeezed);
+  if (url) return CONTACTS.has(url.protocol) ? url.href : null;
+  return pathIn(page, squeezed);
+}
+
+/** The address of a path in the page's own origin; null where the page has none or the path leads out of it. */
+function pathIn(page: string, path: string): string | null {
+  const base = parse(page);
+  if (!base || (base.protocol !== "http:" && base.protocol !== "https:")) return null;
+  try {
+    const url = new URL(path, base);
+    return url.origin === base.origin ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
 /** The address of an attachment's preview, which the application's own store gave; null for what is no picture's. */
 export function readPreview(address: string): string | null {
   if (/^data:image\/(?:png|jpeg|webp|gif|avif);/i.test(address)) return address;
@@ -59,18 +81,48 @@ export function hostOf(address: string): string {
   return parse(address)?.host.replace(/^www\./, "") ?? address;
 }
 
-/** The address of an image, where its host may be asked for one; null otherwise. */
-export function readImage(address: string, allowed: readonly string[] | null, page: string = globalThis.location?.href ?? ""): string | null {
-  const url = parse(squeeze(address)) ?? (/^\/(?![/\\])/.test(address) && page ? parse(new URL(address, page).href) : null);
-  if (!url || url.username || url.password) return null;
-  const own = page !== "" && url.origin === parse(page)?.origin && url.origin !== "null";
-  if (own && (url.protocol === "http:" || url.protocol === "https:")) return url.href;
+/** The whole address of an image on http or https, whatever its spelling; null where it is none. */
+export function resolveImage(address: string, page: string = globalThis.location?.href ?? ""): string | null {
+  const squeezed = squeeze(address);
+  // Without a slash it is relative to a page that the text knows nothing of.
+  const isPath = /^(?:\/|[/\\]{2})/.test(squeezed) && /^https?:/.test(page);
+  let url: URL;
+  try {
+    url = isPath ? new URL(squeezed, page) : new URL(squeezed);
+  } catch {
+    return null;
+  }
+  const isWeb = url.protocol === "https:" || url.protocol === "http:";
+  return isWeb && !url.username && !url.password ? url.href : null;
+}
+
+/** An image that is in its address; SVG is left out, for it may hold script. Null for other addresses. */
+export function readDataImage(address: string): string | null {
+  return /^data:image\/(?:png|jpeg|jpg|webp|gif|avif)(?:;base64)?,[\w+/=%-]+$/i.test(address) ? address : null;
+}
+
+/** The host and port that an entry of `allowed_image_domains` names; null where it names none. */
+function readDomain(entry: string): URL | null {
+  return parse(`https://${entry.trim().replace(/^https?:\/\//i, "").replace(/^\*?\./, "").replace(/\/.*$/, "")}`);
+}
+
+/**
+ * The address of an image, where it may load without being asked for; null otherwise.
+ *
+ * @param allowed hosts that https images may come from, those below them included; null for every host.
+ * @param origins the application's own besides that of `page`.
+ */
+export function readImage(address: string, allowed: readonly string[] | null, page: string = globalThis.location?.href ?? "", origins: readonly string[] = []): string | null {
+  const href = resolveImage(address, page);
+  const url = href === null ? null : parse(href);
+  if (!url) return null;
+  const own = parse(page)?.origin;
+  if ((own !== undefined && own !== "null" && url.origin === own) || origins.includes(url.origin)) return url.href;
   if (url.protocol !== "https:") return null;
   if (allowed === null) return url.href;
-  const host = url.hostname.toLowerCase();
   const listed = allowed.some((entry) => {
-    const domain = entry.toLowerCase().replace(/^https?:\/\//, "").replace(/^\*?\./, "").replace(/[:/].*$/, "");
-    return domain !== "" && (host === domain || host.endsWith(`.${domain}`));
+    const domain = readDomain(entry);
+    return domain !== null && url.port === domain.port && (url.hostname === domain.hostname || url.hostname.endsWith(`.${domain.hostname}`));
   });
   return listed ? url.href : null;
 }

@@ -1,6 +1,6 @@
 /** `<ck-workflow>`: what a model thought and did before it answered. */
 
-import { LitElement, css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
 import "./icon";
@@ -8,9 +8,10 @@ import { defaultHost } from "./strings";
 import "./task";
 import { base, token } from "./tokens";
 import { type Workflow, workflowTitle } from "./tasks";
+import { StyledElement } from "./styledElement";
 
 /** Shows a workflow: one line that opens into its tasks. */
-export class CkWorkflow extends LitElement {
+export class CkWorkflow extends StyledElement {
   static override properties = {
     workflow: { attribute: false },
     active: { type: Boolean, reflect: true },

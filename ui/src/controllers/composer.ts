@@ -1,13 +1,13 @@
 /** What the user is about to send: a draft for each thread, uploads, the chosen tool and model. */
 
 import type { Attachment, ChatKitOptions, Entity, ModelOption, ToolOption } from "@openai/chatkit";
-import { DEFAULT_MAX_COUNT, isAccepted, maxSizeOf } from "../element/options";
-import type { Endpoint, ProtocolClient } from "../protocol/client";
+import { DEFAULT_MAX_COUNT, isAccepted, maxSizeOf, mediaTypeOf } from "./files";
+import type { Endpoint, ProtocolClient } from "../client/client";
 import { asError, isAbort, ServerError } from "../protocol/errors";
-import { upload } from "../protocol/uploads";
-import type { InferenceOptions, TagContent, UserContent, WireAttachment } from "../protocol/wire";
-import type { OutgoingMessage } from "./conversation";
-import { type Draft, type DraftAttachment, Drafts, entryOf, NOTHING, uploaded, withPreview } from "./drafts";
+import { upload } from "../client/uploads";
+import type { InferenceOptions, TagContent, UserContent, UserMessageItem, WireAttachment } from "../protocol/wire";
+import type { OutgoingMessage } from "./outgoing";
+import { before, type Draft, type DraftAttachment, Drafts, entryOf, identity, NOTHING, uploaded, withPreview } from "./drafts";
 import { contentOf, textOf, tokenOf } from "./mentions";
 
 export interface ComposerHost {
@@ -63,7 +63,14 @@ export class Composer {
   }
 
   get takesFiles(): boolean {
-    return this.host.options.composer?.attachments?.enabled ?? false;
+    const { api, composer } = this.host.options;
+    // Direct uploads go to a server of the page's own.
+    const isDirect = "url" in api && api.uploadStrategy?.type === "direct";
+    return (composer?.attachments?.enabled ?? false) && (isDirect || this.host.client.can("uploads"));
+  }
+
+  get takesSpeech(): boolean {
+    return (this.host.options.composer?.dictation?.enabled ?? false) && this.host.client.can("transcription");
   }
 
   edit(change: Partial<Draft>): void {
@@ -101,30 +108,51 @@ export class Composer {
 
   /** Takes away what is to be sent and returns it. */
   take(): OutgoingMessage {
-    const { text, tags, quote, attachments } = this.draft;
+    const { text, tags, quote, attachments, sent } = this.draft;
     const { tool } = this;
-    const message: OutgoingMessage = {
+    const taken: OutgoingMessage = {
       content: contentOf(text, tags),
       attachments: attachments.flatMap((entry) => (entry.attachment ? [withPreview(entry, entry.attachment)] : [])),
       quotedText: quote,
       inference: this.inference,
     };
+    // The server refuses a key that comes with anything else than before.
+    const isSame = sent?.as === identity(taken);
+    const message = sent && isSame ? { ...taken, key: sent.key, inference: sent.inference } : taken;
     this.complaints = [];
-    this.edit({ ...NOTHING });
+    this.#drafts.set(this.#threadId, NOTHING);
     if (tool && !tool.persistent) this.selectTool(null);
     return message;
   }
 
   /** Puts a message back that was taken and not sent, before what has been written in its thread since. */
-  restore({ content, attachments, quotedText }: OutgoingMessage, threadId: string): void {
-    const { text, tags } = textOf(content);
-    const since = this.#drafts.get(threadId);
-    this.#drafts.set(threadId, {
-      text: [text, since.text].filter(Boolean).join("\n\n"),
-      tags: [...tags, ...since.tags],
-      quote: quotedText ?? since.quote,
-      attachments: [...attachments.map(uploaded), ...since.attachments],
-    });
+  restore(message: OutgoingMessage, threadId: string): void {
+    const { sent: _, ...draft } = before(message, this.#drafts.get(threadId));
+    this.#drafts.set(threadId, draft);
+    this.host.onChange();
+  }
+
+  /** Keeps a message that is on its way, so that a reload of the page does not lose it; null once it has arrived. */
+  keepUnsent(message: OutgoingMessage | null, threadId: string): void {
+    this.#drafts.keepUnsent(threadId, message);
+  }
+
+  /** Takes a message back out of the composer that was put there after a reload, and that the server had all the same. */
+  forgetSent(threadId: string, { content, attachments, quoted_text }: UserMessageItem): void {
+    const { sent } = this.#drafts.get(threadId);
+    const stored = identity({ content, attachments: attachments ?? [], quotedText: quoted_text ?? null, inference: {} });
+    if (sent?.as !== stored) return;
+    this.#drafts.set(threadId, NOTHING);
+    this.host.onChange();
+  }
+
+  /** Forgets what was written in all threads, and ends uploads. */
+  clear(): void {
+    for (const upload of this.#uploads.values()) upload.abort();
+    this.complaints = [];
+    this.#modelId = null;
+    this.selectTool(null);
+    this.#drafts.clear();
     this.host.onChange();
   }
 
@@ -162,11 +190,12 @@ export class Composer {
     const room = (option.maxCount ?? DEFAULT_MAX_COUNT) - this.draft.attachments.length;
     const taken: File[] = [];
     for (const file of files) {
-      const limit = maxSizeOf(option.maxSize, file.type);
+      const type = mediaTypeOf(option.accept, file);
+      const limit = maxSizeOf(option.maxSize, type);
       if (!isAccepted(option.accept, file)) this.#complain("attachment.notAccepted", { name: file.name });
       else if (file.size > limit) this.#complain("attachment.tooLarge", { name: file.name, size: this.host.formatBytes(limit) });
       else if (file.size === 0) this.#complain("attachment.empty", { name: file.name });
-      else taken.push(file);
+      else taken.push(type === file.type ? file : new File([file], file.name, { type, lastModified: file.lastModified }));
     }
     if (taken.length > room) this.#complain("attachment.tooMany", { count: option.maxCount ?? DEFAULT_MAX_COUNT });
     const entries = taken.slice(0, Math.max(0, room)).map(entryOf);

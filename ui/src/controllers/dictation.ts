@@ -1,6 +1,6 @@
 /** Records speech and has the server write it down. */
 
-import type { App } from "../element/app";
+import type { App } from "./app";
 import { asError } from "../protocol/errors";
 
 const TYPES = ["audio/webm;codecs=opus", "audio/webm", "audio/mp4", "audio/ogg;codecs=opus"];

@@ -1,8 +1,10 @@
 /** What is being written, thread by thread; text outlives a reload of the page. */
 
 import type { Attachment } from "@openai/chatkit";
-import type { TagContent, WireAttachment } from "../protocol/wire";
+import type { InferenceOptions, TagContent, WireAttachment } from "../protocol/wire";
+import type { OutgoingMessage } from "./outgoing";
 import { localId } from "./ids";
+import { textOf } from "./mentions";
 
 export interface DraftAttachment {
   key: string;
@@ -23,9 +25,14 @@ export interface Draft {
   tags: TagContent[];
   quote: string | null;
   attachments: DraftAttachment[];
+  /** The message that this is, sent before a reload: as long as nothing of it is changed, it is sent as the same one. */
+  sent?: { key: string; as: string; inference: InferenceOptions };
 }
 
 export const NOTHING: Draft = { text: "", tags: [], quote: null, attachments: [] };
+
+const DRAFT = "chatkit.draft:";
+const UNSENT = "chatkit.unsent:";
 
 /** The drafts of all threads of a server; a new thread's is under the empty id. */
 export class Drafts {
@@ -36,7 +43,7 @@ export class Drafts {
   get(threadId: string): Draft {
     let draft = this.#drafts.get(threadId);
     if (!draft) {
-      draft = { ...NOTHING, ...this.#stored(threadId) };
+      draft = before(this.#unsent(threadId), { ...NOTHING, ...this.#stored(threadId) });
       this.#drafts.set(threadId, draft);
     }
     return draft;
@@ -45,11 +52,23 @@ export class Drafts {
   set(threadId: string, draft: Draft): void {
     this.#drafts.set(threadId, draft);
     const { text, tags, quote } = draft;
+    this.#store(DRAFT, threadId, text || quote ? { text, tags, quote } : null);
+  }
+
+  /** Keeps a message that is on its way for the page that comes after a reload; null once it has arrived. */
+  keepUnsent(threadId: string, message: OutgoingMessage | null): void {
+    // What the page before this one has left is to be found first.
+    this.get(threadId);
+    this.#store(UNSENT, threadId, message);
+  }
+
+  /** Forgets everything, in this tab's storage too. */
+  clear(): void {
+    this.#drafts.clear();
     try {
-      if (text || quote) sessionStorage.setItem(this.#storageKey(threadId), JSON.stringify({ text, tags, quote }));
-      else sessionStorage.removeItem(this.#storageKey(threadId));
+      for (const key of Object.keys(sessionStorage)) if (key.startsWith(DRAFT) || key.startsWith(UNSENT)) sessionStorage.removeItem(key);
     } catch {
-      // Storage may be full or forbidden: drafts then last as long as the page.
+      // Where storage is forbidden, nothing is stored.
     }
   }
 
@@ -61,7 +80,7 @@ export class Drafts {
     this.set(from, NOTHING);
   }
 
-  /** The attachment of a key, in whatever thread. */
+  /** Returns the attachment of a key, of any thread. */
   attachment(key: string): DraftAttachment | null {
     for (const draft of this.#drafts.values()) {
       const found = draft.attachments.find((entry) => entry.key === key);
@@ -81,18 +100,57 @@ export class Drafts {
     }
   }
 
-  #storageKey(threadId: string): string {
-    return `chatkit.draft:${this.url()}:${threadId}`;
+  #store(kind: string, threadId: string, value: unknown): void {
+    try {
+      if (value === null) sessionStorage.removeItem(this.#storageKey(kind, threadId));
+      else sessionStorage.setItem(this.#storageKey(kind, threadId), JSON.stringify(value));
+    } catch {
+      // Storage may be full or forbidden: drafts then last as long as the page.
+    }
+  }
+
+  #storageKey(kind: string, threadId: string): string {
+    return `${kind}${this.url()}:${threadId}`;
   }
 
   #stored(threadId: string): Partial<Draft> {
+    return (this.#read(DRAFT, threadId) ?? {}) as Partial<Draft>;
+  }
+
+  #unsent(threadId: string): OutgoingMessage | null {
+    const message = this.#read(UNSENT, threadId) as OutgoingMessage | null;
+    // In the composer it is a draft like any other.
+    if (message) this.#store(UNSENT, threadId, null);
+    return message;
+  }
+
+  #read(kind: string, threadId: string): unknown {
     try {
-      const stored = sessionStorage.getItem(this.#storageKey(threadId));
-      return stored ? (JSON.parse(stored) as Partial<Draft>) : {};
+      const stored = sessionStorage.getItem(this.#storageKey(kind, threadId));
+      return stored ? JSON.parse(stored) : null;
     } catch {
-      return {};
+      return null;
     }
   }
+}
+
+/** Puts a message that was not sent before what has been written since. */
+export function before(message: OutgoingMessage | null, since: Draft): Draft {
+  if (message === null) return since;
+  const { text, tags } = textOf(message.content);
+  const draft = {
+    text: [text, since.text].filter(Boolean).join("\n\n"),
+    tags: [...tags, ...since.tags],
+    quote: message.quotedText ?? since.quote,
+    attachments: [...message.attachments.map(uploaded), ...since.attachments],
+  };
+  return message.key === undefined ? draft : { ...draft, sent: { key: message.key, as: identity(message), inference: message.inference } };
+}
+
+/** What two messages have in common that are the same for their writer; the chosen tool and model may differ. */
+export function identity({ content, attachments, quotedText }: OutgoingMessage): string {
+  const parts = content.map((part) => (part.type === "input_tag" ? [part.id, part.text] : part.text));
+  return JSON.stringify([parts, attachments.map((attachment) => attachment.id), quotedText]);
 }
 
 function isEmpty({ text, quote, attachments }: Draft): boolean {
@@ -125,10 +183,15 @@ export function uploaded(attachment: Attachment | WireAttachment): DraftAttachme
     state: "ready",
     progress: 1,
     error: null,
-    preview: attachment.type === "image" ? (attachment.preview_url ?? null) : null,
+    preview: attachment.type === "image" && !isOfAnotherPage(attachment.preview_url) ? (attachment.preview_url ?? null) : null,
     file: null,
     attachment,
   };
+}
+
+/** Whether a picture's address was good on the page before this one only. */
+function isOfAnotherPage(url: string | null | undefined): boolean {
+  return url?.startsWith("blob:") ?? false;
 }
 
 /** The picture that the page has is shown until the server's own is there. */

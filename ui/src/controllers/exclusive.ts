@@ -3,7 +3,7 @@
 type Work = (
   /** Whether another tab did it meanwhile, so that it may be done already. */
   hasWaited: boolean,
-  /** Lets other tabs go on before the work has ended. */
+  /** Lets other tabs begin before the work has ended. */
   release: () => void,
 ) => Promise<void>;
 

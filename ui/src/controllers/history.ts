@@ -1,6 +1,6 @@
 /** The list of threads: pages, renaming, deleting. */
 
-import type { ProtocolClient } from "../protocol/client";
+import type { ProtocolClient } from "../client/client";
 import { asError } from "../protocol/errors";
 import type { Thread } from "../protocol/wire";
 
@@ -29,6 +29,15 @@ export class History {
 
   async loadMore(): Promise<void> {
     if (this.hasMore && !this.loading) await this.#read(this.#after);
+  }
+
+  /** Forgets the list; it is loaded anew when it is shown. */
+  clear(): void {
+    this.#asked += 1;
+    this.threads = [];
+    this.loaded = this.loading = this.hasMore = false;
+    this.error = this.#after = null;
+    this.onChange();
   }
 
   /** Takes in what a stream tells of a thread. */

@@ -1,12 +1,14 @@
 /** The element `<openai-chatkit>`: its public face, and the frame around the views. */
 
 import type { Attachment, ChatKitOptions, OpenAIChatKit, ToolChoice, UserMessageContent } from "@openai/chatkit";
-import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { state } from "lit/decorators.js";
-import { isOpen } from "../controllers/conversation";
+import { StyledElement } from "../content/styledElement";
+import { App, type AppEvents } from "../controllers/app";
 import { failureKey, failureOf } from "../controllers/failures";
 import { headerIcon, icon } from "../icons/icons";
 import type { UserContent, WireAttachment } from "../protocol/wire";
+import { isOpen } from "../state/thread";
 import { styles } from "../styles";
 import { loadFonts, schemeOf, sheetOf, variablesOf } from "../theme/theme";
 import "../views/composer";
@@ -14,8 +16,7 @@ import type { ComposerView } from "../views/composer";
 import "../views/history";
 import { spinner } from "../views/thread";
 import type { ThreadView } from "../views/thread";
-import { App, type AppEvents } from "./app";
-import { checkOptions, unknownKeys } from "./options";
+import { checkOptions, unknownKeys, withoutNulls } from "./options";
 import { startScreen } from "../views/start";
 
 /** A frame, but no longer than this where the page is hidden and draws none. */
@@ -28,17 +29,20 @@ interface Outgoing {
   attachments?: Attachment[];
 }
 
-export class ChatKitElement extends LitElement {
+export class ChatKitElement extends StyledElement {
   static override styles = styles;
 
   @state() private settings: ChatKitOptions | null = null;
 
   readonly #app: App;
-  readonly #sheet = new CSSStyleSheet();
+  #themeStyles = "";
+  #focusesComposer = false;
   #isReady = false;
   #warned = new Set<string>();
   #mirrored: string[] = [];
   #returnFocus = false;
+  /** Where a page listens to deep links, they are its own; otherwise they are links like others. */
+  readonly #deepLinkListeners = new Set<EventListenerOrEventListenerObject>();
 
   constructor() {
     super();
@@ -52,22 +56,33 @@ export class ChatKitElement extends LitElement {
     return [...super.observedAttributes, "classname"];
   }
 
-  setOptions(options: ChatKitOptions): void {
-    checkOptions(options);
+  setOptions(given: ChatKitOptions): void {
+    checkOptions(given);
+    const options = withoutNulls(given);
     for (const key of unknownKeys(options)) {
       if (this.#warned.has(key)) continue;
       this.#warned.add(key);
       console.warn(`<openai-chatkit>: the option ${key} is not known and has no effect.`);
     }
+    // First what may be wrong with it: options are taken whole or not at all.
+    const themeStyles = sheetOf(variablesOf(options.theme), schemeOf(options.theme));
+    loadFonts(typeof options.theme === "object" ? options.theme.typography?.fontSources : undefined);
     this.settings = options;
     this.#app.configure(options);
-    loadFonts(typeof options.theme === "object" ? options.theme.typography?.fontSources : undefined);
-    this.#sheet.replaceSync(sheetOf(variablesOf(options.theme), schemeOf(options.theme)));
+    if (themeStyles !== this.#themeStyles) {
+      this.#themeStyles = themeStyles;
+      this.applyStyles();
+    }
     this.#announceReady();
   }
 
+  /** Gives the composer the focus; where the element is not in a document yet, as soon as it is shown. */
   async focusComposer(): Promise<void> {
     this.#app.hideHistory();
+    if (!this.isConnected || this.settings === null) {
+      this.#focusesComposer = true;
+      return;
+    }
     await this.updateComplete;
     await this.#composer()?.updateComplete;
     this.#composer()?.focusInput();
@@ -81,11 +96,14 @@ export class ChatKitElement extends LitElement {
     params: Outgoing & { newThread?: boolean; toolChoice?: ToolChoice; model?: string },
   ): Promise<void> {
     this.#requireOptions();
+    const content = contentOf(params) ?? [];
+    if ((params.attachments ?? []).length === 0 && content.every((part) => part.type === "input_text" && part.text.trim() === "")) {
+      throw new TypeError("A message needs a text, content or attachments.");
+    }
     if (params.newThread) await this.#app.show(null);
     const { conversation } = this.#app;
     if (conversation.isOpening) await conversation.opened;
     if (conversation.isBusy) throw new Error("A message cannot be sent while an answer comes.");
-    const content = contentOf(params) ?? [];
     this.#app.hideHistory();
     void conversation.send({
       content,
@@ -105,7 +123,7 @@ export class ChatKitElement extends LitElement {
     if (params.files) composer.addFiles(params.files);
     if (params.selectedToolId !== undefined) composer.selectTool(params.selectedToolId);
     if (params.selectedModelId !== undefined) composer.selectModel(params.selectedModelId);
-    await this.updateComplete;
+    await this.#drawn();
   }
 
   async fetchUpdates(): Promise<void> {
@@ -118,14 +136,20 @@ export class ChatKitElement extends LitElement {
     await this.#app.conversation.act(action, itemId ?? null);
   }
 
+  /** Forgets what this tab has of its user: threads, drafts, unsent messages. For pages whose users sign out without leaving. */
+  async clearUserData(): Promise<void> {
+    this.#app.clear();
+    await this.#drawn();
+  }
+
   async showHistory(): Promise<void> {
     this.#app.showHistory();
-    await this.updateComplete;
+    await this.#drawn();
   }
 
   async hideHistory(): Promise<void> {
     this.#app.hideHistory();
-    await this.updateComplete;
+    await this.#drawn();
   }
 
   override connectedCallback(): void {
@@ -148,10 +172,8 @@ export class ChatKitElement extends LitElement {
     this.classList.add(...this.#mirrored);
   }
 
-  protected override createRenderRoot(): HTMLElement | DocumentFragment {
-    const root = super.createRenderRoot() as ShadowRoot;
-    root.adoptedStyleSheets = [this.#sheet, ...root.adoptedStyleSheets];
-    return root;
+  protected override get ownStyles(): string {
+    return this.#themeStyles;
   }
 
   /** Draws once a frame, however many events come in. */
@@ -160,7 +182,16 @@ export class ChatKitElement extends LitElement {
     await super.scheduleUpdate();
   }
 
+  /** Settles when what was changed is shown; at once while the element is in no document, and shows nothing. */
+  async #drawn(): Promise<void> {
+    if (this.isConnected) await this.updateComplete;
+  }
+
   protected override updated(_changed: PropertyValues): void {
+    if (this.#focusesComposer && this.settings !== null) {
+      this.#focusesComposer = false;
+      void this.focusComposer();
+    }
     if (this.#returnFocus) {
       this.#returnFocus = false;
       this.renderRoot.querySelector<HTMLElement>(".history-button")?.focus();
@@ -211,12 +242,12 @@ export class ChatKitElement extends LitElement {
     return html`<div class="body ${isStart ? "start" : ""}">
       ${isStart
         ? startScreen(app)
-        : conversation.loading && conversation.isEmpty
+        : conversation.pages.loading && conversation.isEmpty
           ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
-          : conversation.loadError && conversation.isEmpty
-            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(failureKey(failureOf(conversation.loadError).code, "thread.loadFailed"))}</div>
+          : conversation.pages.loadError && conversation.isEmpty
+            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(failureKey(failureOf(conversation.pages.loadError).code, "thread.loadFailed"))}</div>
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
-            : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.loadingOlder} ${conversation.olderError !== null} ${conversation.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
+            : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.pages.loadingOlder} ${conversation.pages.olderError !== null} ${conversation.pages.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}
     </div>`;
   }
@@ -229,7 +260,7 @@ export class ChatKitElement extends LitElement {
     const { disclaimer } = app.options;
     return html`<div class="foot">
       <ck-composer .app=${app} .composer=${composer} .draft=${composer.draft} .isBusy=${conversation.isBusy} .isOpening=${conversation.isOpening} .isStopping=${conversation.phase === "stopping"}
-        .canStop=${conversation.state.allowCancel} .lock=${lock} .choices=${`${composer.toolId} ${composer.model?.id} ${composer.complaints.length}`} .settings=${app.options} .strings=${app.content}></ck-composer>
+        .canStop=${conversation.state.allowCancel} .lock=${lock} .choices=${`${composer.toolId} ${composer.model?.id} ${composer.complaints.length} ${composer.takesFiles} ${composer.takesSpeech}`} .settings=${app.options} .strings=${app.content}></ck-composer>
       ${disclaimer
         ? html`<div class="disclaimer ${disclaimer.highContrast ? "high" : ""}" part="disclaimer"><ck-markdown .text=${disclaimer.text} .streaming=${false} .annotations=${[]} .host=${app.content}></ck-markdown></div>`
         : nothing}
@@ -269,8 +300,27 @@ export class ChatKitElement extends LitElement {
     void nextFrame().then(() => setTimeout(() => this.#emit("chatkit.ready", undefined)));
   }
 
-  #emit<K extends keyof AppEvents>(name: K, detail: AppEvents[K] | undefined): void {
-    this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
+  #emit<K extends keyof AppEvents>(name: K, detail: AppEvents[K] | undefined): boolean {
+    const event = new CustomEvent(name, { detail, bubbles: true, composed: true, cancelable: name === "chatkit.deeplink" });
+    if (name !== "chatkit.deeplink") return !this.dispatchEvent(event);
+    // Listeners from before the element was upgraded are not counted; they are known by what they read.
+    let isRead = false;
+    const get = (): unknown => {
+      isRead ||= event.currentTarget === this;
+      return detail;
+    };
+    Object.defineProperty(event, "detail", { get });
+    return !this.dispatchEvent(event) || isRead || this.#deepLinkListeners.size > 0;
+  }
+
+  override addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void {
+    if (type === "chatkit.deeplink" && listener) this.#deepLinkListeners.add(listener);
+    super.addEventListener(type, listener as EventListener, options);
+  }
+
+  override removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void {
+    if (type === "chatkit.deeplink" && listener) this.#deepLinkListeners.delete(listener);
+    super.removeEventListener(type, listener as EventListener, options);
   }
 }
 

@@ -47,39 +47,9 @@ export function checkOptions(options: unknown): asserts options is ChatKitOption
   if (typeof (api as { url?: unknown }).url !== "string") throw new TypeError("The option api.url must be the address of the server.");
 }
 
-export const DEFAULT_MAX_SIZE = 100 * 1024 * 1024;
-export const DEFAULT_MAX_COUNT = 10;
-
-type Attachments = NonNullable<NonNullable<ChatKitOptions["composer"]>["attachments"]>;
-
-/** The most bytes that a file of a type may have. */
-export function maxSizeOf(option: Attachments["maxSize"], mimeType: string): number {
-  if (option === undefined) return DEFAULT_MAX_SIZE;
-  if (typeof option === "number") return option;
-  const kind = mimeType.toLowerCase();
-  const family = `${kind.split("/")[0]}/*`;
-  const entries = new Map(Object.entries(option).map(([pattern, size]) => [pattern.toLowerCase(), size]));
-  return entries.get(kind) ?? entries.get(family) ?? entries.get("*/*") ?? entries.get("*") ?? entries.get("") ?? DEFAULT_MAX_SIZE;
-}
-
-/** Tells whether a file is of an accepted type, by its media type or its name's ending. */
-export function isAccepted(accept: Attachments["accept"], file: { name: string; type: string }): boolean {
-  if (!accept || Object.keys(accept).length === 0) return true;
-  const kind = file.type.toLowerCase();
-  const name = file.name.toLowerCase();
-  return Object.entries(accept).some(([pattern, endings]) => {
-    if (endings.some((ending) => name.endsWith(ending.toLowerCase()))) return true;
-    const wanted = pattern.toLowerCase();
-    if (wanted === "*/*" || wanted === "*") return endings.length === 0;
-    const fits = wanted.endsWith("/*") ? kind.startsWith(wanted.slice(0, -1)) : kind === wanted;
-    return fits && (endings.length === 0 || kind !== "");
-  });
-}
-
-/** The value of a file input's `accept`. */
-export function acceptAttribute(accept: Attachments["accept"]): string {
-  return Object.entries(accept ?? {})
-    .flatMap(([pattern, endings]) => [pattern, ...endings])
-    .filter((part) => part !== "*" && part !== "*/*")
-    .join(",");
+/** Returns options in which null, with which pages say that there is nothing, is left out; at any depth of plain objects. */
+export function withoutNulls<T>(options: T): T {
+  if (typeof options !== "object" || options === null || Object.getPrototypeOf(options) !== Object.prototype) return options;
+  const kept = Object.entries(options).filter(([, value]) => value !== null);
+  return Object.fromEntries(kept.map(([key, value]) => [key, withoutNulls(value)])) as T;
 }

@@ -7,7 +7,7 @@ import { property, state } from "lit/decorators.js";
 import { History } from "../controllers/history";
 import { Tabs } from "../controllers/tabs";
 import { icon } from "../icons/icons";
-import { ProtocolClient } from "../protocol/client";
+import { ProtocolClient } from "../client/client";
 import { english, format, isRightToLeft, loadTable } from "../strings";
 import { base } from "../styles/base";
 import { thread as threadStyles } from "../styles/thread";

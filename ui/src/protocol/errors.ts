@@ -18,13 +18,19 @@ export class ServerError extends Error {
 
   /** Whether the same request may succeed later without any change. */
   get isTemporary(): boolean {
-    return this.status === 429 || this.status >= 500 || this.code === "unexpected_answer";
+    return [408, 425, 429].includes(this.status) || this.status >= 500 || this.code === "unexpected_answer";
   }
 }
 
 /** The server cannot be reached, or the connection broke. */
 export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
+}
+
+/** Returns an error that a request or a read has thrown as one of the connection. */
+export function asConnectionError(error: unknown): ConnectionError {
+  if (error instanceof ConnectionError) return error;
+  return new ConnectionError(error instanceof Error ? error.message : String(error), { cause: error });
 }
 
 /** The stream ended before the turn did, and nothing could bring it back. */

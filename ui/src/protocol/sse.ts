@@ -6,29 +6,53 @@ export interface Frame {
   id: string | null;
 }
 
+/** Characters of one event at most; an answer's largest ones are pictures in a state that is sent anew. */
+export const LONGEST_EVENT = 64 * 1024 * 1024;
+
+/** The server sends something that is no stream of events, or one that would fill the memory. */
+export class EventTooLong extends Error {}
+
 export class SSEDecoder {
   #decoder = new TextDecoder();
-  #buffer = "";
+  /** The pieces of a line whose end has not come; they are joined once, or a long line in small chunks would cost its square. */
+  #pieces: string[] = [];
   #event = "";
   #data: string[] = [];
   #id: string | null = null;
   #afterReturn = false;
+  /** Characters of the event that is being read. */
+  #length = 0;
 
-  /** Returns the frames that a chunk completes. A frame that the end of the stream cuts off is dropped, as the standard says. */
+  /**
+   * Returns the frames that a chunk completes. A frame that the end of the stream cuts off is dropped, as the standard says.
+   *
+   * Throws EventTooLong where an event is longer than `LONGEST_EVENT`.
+   */
   feed(chunk: Uint8Array): Frame[] {
     let text = this.#decoder.decode(chunk, { stream: true });
     // A line end of two characters may be cut between them.
     if (this.#afterReturn && text.startsWith("\n")) text = text.slice(1);
-    if (text !== "") this.#afterReturn = text.endsWith("\r");
-    this.#buffer += text;
+    if (text === "") return [];
+    this.#afterReturn = text.endsWith("\r");
     const frames: Frame[] = [];
-    const lines = this.#buffer.split(/\r\n|\n|\r/);
-    this.#buffer = lines.pop() ?? "";
+    const lines = text.split(/\r\n|\n|\r/);
+    const rest = lines.pop() ?? "";
     for (const line of lines) {
-      const frame = this.#take(line);
+      this.#count(line);
+      const frame = this.#take(this.#pieces.length > 0 ? this.#pieces.join("") + line : line);
+      this.#pieces = [];
       if (frame) frames.push(frame);
     }
+    if (rest !== "") {
+      this.#count(rest);
+      this.#pieces.push(rest);
+    }
     return frames;
+  }
+
+  #count(text: string): void {
+    this.#length += text.length;
+    if (this.#length > LONGEST_EVENT) throw new EventTooLong(`An event of the stream has more than ${LONGEST_EVENT} characters.`);
   }
 
   #take(line: string): Frame | null {
@@ -37,6 +61,7 @@ export class SSEDecoder {
       const isEmpty = this.#data.length === 0;
       this.#event = "";
       this.#data = [];
+      this.#length = 0;
       return isEmpty ? null : frame;
     }
     const colon = line.indexOf(":");

@@ -212,8 +212,8 @@ export type ThreadEvent =
   | { type: "thread.updated"; thread: Thread }
   | { type: "thread.item.added"; item: Item }
   | { type: "thread.item.updated"; item_id: string; update: ItemUpdate }
-  | { type: "thread.item.done"; item: Item }
-  | { type: "thread.item.replaced"; item: Item }
+  | { type: "thread.item.done"; item: Item; added_id?: string }
+  | { type: "thread.item.replaced"; item: Item; added_id?: string }
   | { type: "thread.item.removed"; item_id: string }
   | { type: "stream_options"; stream_options: { allow_cancel: boolean } }
   | { type: "progress_update"; text: string; icon?: string | null }
@@ -221,11 +221,25 @@ export type ThreadEvent =
   | { type: "error"; code: string; message?: string | null; allow_retry?: boolean; reason?: string | null }
   | { type: "notice"; level: "info" | "warning" | "danger"; message: string; title?: string | null };
 
+/** Events that say something once: a state that is sent a second time holds them a second time. */
+export const SAID_ONCE: ReadonlySet<ThreadEvent["type"]> = new Set(["client_effect", "notice", "error"]);
+
 export type TurnStatus = "completed" | "stopped" | "failed" | "interrupted";
 
 export interface StructuredSubmission {
   status: "answered" | "skipped";
   answers: Record<string, StructuredAnswer>;
+}
+
+/** What a server can do. Of what is left out nothing is known, as with openai-chatkit 1.6.5, which leaves out all. */
+export interface Capabilities {
+  transcription?: boolean;
+  uploads?: boolean;
+  search?: boolean;
+  branches?: boolean;
+  approvals?: boolean;
+  resume?: boolean;
+  stop?: boolean;
 }
 
 /** Each request type with its parameters. */
@@ -238,7 +252,7 @@ export interface RequestParams {
   "threads.custom_action": { thread_id: string; item_id?: string | null; action: { type: string; payload?: unknown } };
   "threads.sync_custom_action": { thread_id: string; item_id?: string | null; action: { type: string; payload?: unknown } };
   "threads.get_by_id": { thread_id: string };
-  "threads.list": { limit?: number; order?: "asc" | "desc"; after?: string | null };
+  "threads.list": { limit?: number; order?: "asc" | "desc"; after?: string | null; capabilities?: true };
   "threads.update": { thread_id: string; title: string };
   "threads.delete": { thread_id: string };
   "items.list": { thread_id: string; limit?: number; order?: "asc" | "desc"; after?: string | null };
@@ -254,7 +268,7 @@ export interface RequestParams {
 export interface Answers {
   "threads.sync_custom_action": { updated_item?: WidgetItem | null };
   "threads.get_by_id": Thread;
-  "threads.list": Page<Thread>;
+  "threads.list": Page<Thread> & { capabilities?: Capabilities | null };
   "threads.update": Thread;
   "threads.delete": unknown;
   "items.list": Page<Item>;

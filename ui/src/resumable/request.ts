@@ -1,5 +1,8 @@
 /** The requests of the protocol, as a page's `fetch` gets them. */
 
+import { errorOfAnswer, unexpectedAnswer } from "../protocol/errors";
+import { idempotencyKey } from "../protocol/keys";
+
 /** Requests that are answered with a stream. */
 const STREAMING = new Set([
   "threads.create",
@@ -61,7 +64,7 @@ export function asStreaming(request: ChatRequest): StreamingRequest | null {
   if (!STREAMING.has(body.type)) return null;
   if (body.metadata && "resumable" in body.metadata) return null;
   const isKeyed = KEYED.has(body.type);
-  const key = isKeyed ? { idempotency_key: newKey() } : {};
+  const key = isKeyed ? { idempotency_key: idempotencyKey() } : {};
   const threadId = body.params["thread_id"];
   return {
     ...request,
@@ -69,6 +72,28 @@ export function asStreaming(request: ChatRequest): StreamingRequest | null {
     threadId: typeof threadId === "string" ? threadId : null,
     body: { ...body, metadata: { ...key, ...body.metadata, resumable: true } },
   };
+}
+
+export function post(send: typeof fetch, route: Route, body: Body, more: RequestInit): Promise<Response> {
+  return send(route.url, { ...route.init, ...more, body: JSON.stringify(body) });
+}
+
+/** Asks for a turn's events after a cursor. Throws a ServerError where the answer is no stream. */
+export async function resume(send: typeof fetch, route: Route, threadId: string, after: string | null, signal: AbortSignal): Promise<Response> {
+  const params = { thread_id: threadId, ...(after === null ? {} : { after }) };
+  return asStream(await post(send, route, { type: "turns.resume", params }, { signal }));
+}
+
+export function isStream(response: Response): boolean {
+  return response.ok && response.body !== null && (response.headers.get("content-type") ?? "").includes("text/event-stream");
+}
+
+/** Returns an answer that is a stream; throws a ServerError for any other. */
+export async function asStream(response: Response): Promise<Response> {
+  if (isStream(response)) return response;
+  if (!response.ok) throw await errorOfAnswer(response);
+  void response.body?.cancel().catch(() => undefined);
+  throw unexpectedAnswer(response);
 }
 
 function parse(text: string): Body | null {
@@ -84,9 +109,4 @@ function parse(text: string): Body | null {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function newKey(): string {
-  // Not randomUUID: pages that are not served over HTTPS do not have it.
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

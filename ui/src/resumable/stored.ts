@@ -1,7 +1,6 @@
 /** What the store has of a turn whose events are gone. */
 
-import { post } from "./connection";
-import type { Route } from "./request";
+import { post, type Route } from "./request";
 import { type Translation, write } from "./translation";
 
 const PAGE = 50;
@@ -14,15 +13,15 @@ interface Item {
 /**
  * Returns frames that bring a page's items to what is stored: items that were unfinished, and those that came after.
  *
- * `isFinished` tells whether every item that the page saw begin has an end in the store.
+ * `isFinished` says whether every item that the page saw begin has an end in the store.
  */
 export async function lostItems(
   send: typeof fetch,
   route: Route,
-  translation: Translation,
+  threadId: string | null,
+  { items }: Translation,
   signal: AbortSignal,
 ): Promise<{ frames: string; isFinished: boolean }> {
-  const { threadId, items } = translation;
   let newest: Item[] = [];
   try {
     const params = { thread_id: threadId, limit: PAGE, order: "desc" };

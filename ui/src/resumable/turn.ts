@@ -1,9 +1,13 @@
 /** A streaming request and its answer, over as many connections as it takes. */
 
-import { framesOf, isStream, type Limits, pause, post, Refused, resume } from "./connection";
-import type { StreamingRequest } from "./request";
+import { isOffline, type Limits, pause } from "../follow/connection";
+import { follow, type Source } from "../follow/follow";
+import { Position } from "../follow/position";
+import { isAbort, ServerError, StreamInterrupted } from "../protocol/errors";
+import type { TurnStatus } from "../protocol/wire";
+import { asStream, isStream, post, resume, type StreamingRequest } from "./request";
 import { lostItems } from "./stored";
-import { AnotherTurn, Translation, write } from "./translation";
+import { Translation, write } from "./translation";
 
 /** Attempts to send a request at all: the page should hear soon that the server cannot be reached. */
 const FIRST_ATTEMPTS = 3;
@@ -20,7 +24,8 @@ const FAILED = write(JSON.stringify({ type: "error", code: "stream.error", allow
 
 export class Turn {
   readonly #connection = new AbortController();
-  readonly #translation: Translation;
+  readonly #position: Position;
+  readonly #translation = new Translation();
   #first: Response | null = null;
   #parts: AsyncGenerator<string> | null = null;
   #isOver = false;
@@ -32,7 +37,7 @@ export class Turn {
     /** Ids of the turns that stream on this page. */
     private readonly streaming: Set<string>,
   ) {
-    this.#translation = new Translation(request.threadId);
+    this.#position = new Position(request.threadId);
   }
 
   /** Sends the request and returns the server's answer, whatever it is. */
@@ -43,11 +48,7 @@ export class Turn {
         break;
       } catch (error) {
         // The server knows a message by its key, so that nothing is said twice; of all else it is unclear.
-        if (this.#connection.signal.aborted || !this.request.isKeyed || failures >= FIRST_ATTEMPTS || isAbort(error)) {
-          this.#isOver = true;
-          throw error;
-        }
-        if (globalThis.navigator?.onLine === false) {
+        if (this.#connection.signal.aborted || !this.request.isKeyed || failures >= FIRST_ATTEMPTS || isAbort(error) || isOffline()) {
           this.#isOver = true;
           throw error;
         }
@@ -74,18 +75,18 @@ export class Turn {
     const limit = setTimeout(() => this.#connection.abort(), STOP_LIMIT);
     try {
       // The first event tells which turn it is, and whether the server knows turns at all.
-      while (!this.#isOver && this.#translation.isNumbered === null && (await this.next()) !== null);
+      while (!this.#isOver && this.#position.isNumbered === null && (await this.next()) !== null);
     } catch {
       // Then there is nothing to stop, or the server stops by itself.
     }
     clearTimeout(limit);
-    const { threadId, turnId } = this.#translation;
+    const { threadId, turnId } = this.#position;
     const isRunning = !this.#isOver;
     this.detach();
     if (isRunning && threadId !== null && turnId !== null) await this.#sendStop(threadId, turnId);
   }
 
-  /** Ends the connection; the answer goes on. */
+  /** Ends the connection; the answer continues. */
   detach(): void {
     this.#isOver = true;
     this.#connection.abort();
@@ -98,90 +99,53 @@ export class Turn {
 
   async *#read(): AsyncGenerator<string> {
     const { signal } = this.#connection;
-    const translation = this.#translation;
-    let response = this.#first;
-    let failures = 0;
-    let brokenSince = 0;
+    const { request, send } = this;
+    const source: Source = {
+      position: this.#position,
+      canRepeat: request.isKeyed,
+      begin: async () => asStream(await this.#post()),
+      resume: (threadId, cursor, within) => resume(send, request, threadId, cursor, within),
+    };
+    let brokenSince: number | null = null;
+    let end: TurnStatus | null = null;
     try {
-      while (true) {
-        try {
-          response ??= await this.#again();
-          for await (const frames of framesOf(response, signal, () => (translation.isNumbered ? this.limits.silence : null))) {
-            const before = translation.cursor;
-            for (const text of this.#translate(frames)) yield text;
-            if (translation.end !== null) {
-              this.#isOver = true;
-              // An ordinary stream of a turn that did not end well has an error in it; say it where it has not.
-              if (!translation.hasError && ["failed", "interrupted"].includes(translation.end)) yield FAILED;
-              return;
-            }
-            if (translation.cursor !== before) failures = 0;
-          }
-          if (translation.isNumbered !== true) return;
-          brokenSince = Date.now();
-        } catch (error) {
-          if (signal.aborted || translation.isNumbered === false) throw error;
-          if (error instanceof AnotherTurn || (error instanceof Refused && GONE.has(error.status))) {
-            yield* this.#lost(brokenSince);
-            return;
-          }
-          if (error instanceof Refused) break;
-          if (response !== null) brokenSince = Date.now();
+      for await (const part of follow(source, this.limits, signal, this.#first ?? undefined)) {
+        if (this.#position.turnId !== null) this.streaming.add(this.#position.turnId);
+        if ("end" in part) end = part.end;
+        else if ("event" in part) {
+          const text = this.#translation.take(part);
+          if (text !== "") yield text;
+        } else if (part.reconnecting) brokenSince ??= Date.now();
+        else {
+          brokenSince = null;
+          this.#translation.reconnected();
         }
-        response = null;
-        const canGoOn = translation.cursor === null ? this.request.isKeyed : translation.threadId !== null;
-        if (!canGoOn || failures >= this.limits.attempts) break;
-        const isOffline = globalThis.navigator?.onLine === false;
-        try {
-          await pause(failures, this.limits, signal);
-        } catch (error) {
-          if (signal.aborted) throw error;
-          break;
-        }
-        if (!isOffline) failures += 1;
       }
       this.#isOver = true;
-      yield FAILED;
+      // An ordinary stream of a turn that did not end well has an error in it; say it where it has not.
+      if (!this.#translation.hasError && (end === "failed" || end === "interrupted")) yield FAILED;
+    } catch (error) {
+      this.#isOver = true;
+      // Without numbers the page gets what it would get without us.
+      if (signal.aborted || this.#position.isNumbered === false) throw error instanceof StreamInterrupted ? error.cause : error;
+      const cause = error instanceof StreamInterrupted ? error.cause : error;
+      if (cause instanceof ServerError && GONE.has(cause.status)) yield* this.#lost(brokenSince ?? Date.now());
+      else yield FAILED;
     } finally {
       this.#isOver = true;
       this.#forget();
     }
   }
 
-  #translate(frames: Parameters<Translation["take"]>[0][]): string[] {
-    const texts: string[] = [];
-    try {
-      for (const frame of frames) {
-        const text = this.#translation.take(frame);
-        if (text !== "") texts.push(text);
-        if (this.#translation.end !== null) break;
-      }
-    } finally {
-      if (this.#translation.turnId !== null) this.streaming.add(this.#translation.turnId);
-    }
-    return texts.length > 0 ? [texts.join("")] : [];
-  }
-
-  /** Another connection: the events behind the last one, or, before the first one, the same request with the same key. */
-  async #again(): Promise<Response> {
-    const { threadId, cursor } = this.#translation;
-    const { signal } = this.#connection;
-    this.#translation.reattached();
-    if (cursor !== null && threadId !== null) return resume(this.send, this.request, threadId, cursor, signal);
-    const response = await this.#post();
-    if (isStream(response)) return response;
-    throw response.status >= 500 ? new Error(`The server answered ${response.status}.`) : new Refused(response.status);
-  }
-
   /** Nothing is kept of the turn any more: what is stored is all that there is. */
   async *#lost(brokenSince: number): AsyncGenerator<string> {
-    this.#isOver = true;
     const { signal } = this.#connection;
-    let stored = await lostItems(this.send, this.request, this.#translation, signal);
+    const look = (): ReturnType<typeof lostItems> => lostItems(this.send, this.request, this.#position.threadId, this.#translation, signal);
+    let stored = await look();
     // A server that has just come back may still be storing what was there when it died.
     for (let looks = 0; !stored.isFinished && looks < LOOKS; looks += 1) {
       await pause(looks, this.limits, signal);
-      const more = await lostItems(this.send, this.request, this.#translation, signal);
+      const more = await look();
       stored = { ...more, frames: stored.frames + more.frames };
     }
     if (stored.frames !== "") yield stored.frames;
@@ -207,10 +171,6 @@ export class Turn {
   }
 
   #forget(): void {
-    if (this.#translation.turnId !== null) this.streaming.delete(this.#translation.turnId);
+    if (this.#position.turnId !== null) this.streaming.delete(this.#position.turnId);
   }
-}
-
-export function isAbort(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "AbortError";
 }

@@ -1,8 +1,11 @@
 /** Answers that run without a stream on this page: after a reload, the thread that was loaded may have one. */
 
-import { framesOf, type Limits, pause, Refused, resume } from "./connection";
-import type { ChatRequest, Route } from "./request";
-import { AnotherTurn, Translation } from "./translation";
+import type { Limits } from "../follow/connection";
+import { follow, type Source } from "../follow/follow";
+import { Position } from "../follow/position";
+import { type ChatRequest, resume, type Route } from "./request";
+
+const STORED = new Set(["thread.item.done", "thread.item.replaced", "thread.item.removed"]);
 
 /** An answer on the server has something new: load the thread again. */
 export interface Update {
@@ -26,7 +29,7 @@ export class Updates {
     private readonly tell: (update: Update) => void,
   ) {}
 
-  /** Looks at an answer that passes: one to `threads.get_by_id` tells whether a turn runs. */
+  /** Looks at an answer that passes: one to `threads.get_by_id` names the turn that runs. */
   look(request: ChatRequest, response: Response): void {
     if (request.body.type !== "threads.get_by_id" || !response.ok) return;
     const follow = ({ id, active_turn: turn }: Loaded): void => {
@@ -40,28 +43,19 @@ export class Updates {
     if (this.streaming.has(turnId) || this.#followed.has(turnId)) return;
     this.#followed.add(turnId);
     const { signal } = new AbortController();
-    const translation = new Translation(threadId);
-    translation.startAt(turnId);
+    const open = (cursor: string | null, within = signal): Promise<Response> => resume(this.send, route, threadId, cursor, within);
+    const position = Position.before(threadId, turnId);
+    const source: Source = { position, canRepeat: true, begin: () => open(position.cursor), resume: (_, cursor, within) => open(cursor, within) };
     try {
-      for (let failures = 0; failures < this.limits.attempts && translation.end === null; failures += 1) {
-        try {
-          const response = await resume(this.send, route, threadId, translation.cursor, signal);
-          for await (const frames of framesOf(response, signal, () => this.limits.silence)) {
-            const before = translation.cursor;
-            const texts = frames.map((frame) => translation.take(frame));
-            if (translation.end !== null) break;
-            if (translation.cursor !== before) failures = 0;
-            // Only what is finished is stored, and so found when the thread is loaded.
-            if (texts.some((text) => /^data: \{"type":"thread\.item\.(done|replaced|removed)"/.test(text))) this.tell({ threadId, running: true });
-          }
-        } catch (error) {
-          if (error instanceof Refused || error instanceof AnotherTurn) break;
-        }
-        if (translation.end === null) await pause(failures, this.limits, signal);
+      for await (const part of follow(source, this.limits, signal)) {
+        // Only what is finished is stored, and so found when the thread is loaded.
+        if ("event" in part && part.event && STORED.has(part.event.type)) this.tell({ threadId, running: true });
       }
+    } catch {
+      // Nothing more is heard of the turn: the page loads what is stored.
     } finally {
-      this.tell({ threadId, running: false });
       this.#followed.delete(turnId);
+      this.tell({ threadId, running: false });
     }
   }
 }

@@ -7,7 +7,7 @@ export class UnfitUpdate extends Error {
   override readonly name = "UnfitUpdate";
 }
 
-/** Returns the item as an update leaves it. Costs what the update brings, whatever came before. */
+/** Returns an item with an update applied, at the cost of the update and not of the item. */
 export function reduceItem(item: Item, update: ItemUpdate): Item {
   if (item.type === "assistant_message" && update.type.startsWith("assistant_message.")) return reduceMessage(item, update);
   if (item.type === "widget" && update.type.startsWith("widget.")) return reduceWidget(item, update);

@@ -55,9 +55,9 @@ export function reduce(state: ThreadState, event: ThreadEvent): ThreadState {
     case "thread.item.added":
       return begun(put(state, event.item), event.item.id);
     case "thread.item.done":
-      return finished(put(state, event.item), event.item.id);
+      return finished(put(renamed(state, event), event.item), event.item.id);
     case "thread.item.replaced":
-      return put(state, event.item);
+      return put(renamed(state, event), event.item);
     case "thread.item.updated":
       return updated(state, event);
     case "thread.item.removed": {
@@ -84,6 +84,11 @@ export function reduce(state: ThreadState, event: ThreadEvent): ThreadState {
   }
 }
 
+/** Returns whether a thread takes messages. */
+export function isOpen(state: ThreadState): boolean {
+  return (state.thread?.status?.type ?? "active") === "active";
+}
+
 /** Shows a message before the server has it. */
 export function addOptimistic(state: ThreadState, item: UserMessageItem): ThreadState {
   return { ...state, items: [...state.items, item], optimisticId: item.id, failure: null, progress: null };
@@ -105,13 +110,28 @@ export function prepend(state: ThreadState, older: readonly Item[]): ThreadState
 
 /** The state when no turn runs any more: nothing is pending, no progress is told. */
 export function settled(state: ThreadState): ThreadState {
-  return { ...state, pending: new Set(), progress: null, allowCancel: true };
+  const { active_turn: _, ...thread } = state.thread ?? {};
+  return { ...state, thread: state.thread?.active_turn ? (thread as Thread) : state.thread, pending: new Set(), progress: null, allowCancel: true };
+}
+
+/** Returns whether an event shows that something is being worked on, and not only what came of it. */
+export function isSignOfWork(event: ThreadEvent): boolean {
+  return event.type === "thread.item.added" || event.type === "progress_update";
+}
+
+/** Keeps the ids of items that were begun, and that no later event has told to be known. */
+export function noteUnconfirmed(ids: Set<string>, event: ThreadEvent): void {
+  if (event.type === "thread.item.added") ids.add(event.item.id);
+  else if (event.type === "thread.item.done" || event.type === "thread.item.replaced") {
+    ids.delete(event.item.id);
+    if (event.added_id !== undefined) ids.delete(event.added_id);
+  } else if (event.type === "thread.item.removed") ids.delete(event.item_id);
 }
 
 /**
  * The state after the end of a turn that the page came back to: what was begun and neither done nor removed by then is
  * unknown to the server. A worker showed it in the moment before it died, and another one ended the turn. The workflow
- * stays that is open at a client tool call, the last one, for it goes on when the output has been posted.
+ * stays that is open at a client tool call, the last one, for it continues when the output has been posted.
  */
 export function without(state: ThreadState, ids: ReadonlySet<string>): ThreadState {
   if (ids.size === 0) return state;
@@ -167,6 +187,17 @@ function put(state: ThreadState, item: Item): ThreadState {
   }
   // An item that begins ends the line that told what was done before it.
   return { ...state, items: [...state.items, item], progress: item.type === "end_of_turn" ? state.progress : null };
+}
+
+/** The state with an item under the id that the server's store gave it, where it was added under another. */
+function renamed(state: ThreadState, { item, added_id: before }: { item: Item; added_id?: string }): ThreadState {
+  const index = before === undefined ? -1 : indexOf(state.items, before);
+  if (before === undefined || index < 0) return state;
+  const pending = new Set(state.pending);
+  if (pending.delete(before)) pending.add(item.id);
+  const aliases = new Map(state.aliases).set(item.id, state.aliases.get(before) ?? before);
+  const items = state.items.filter((entry) => entry.id !== item.id).map((entry) => (entry.id === before ? item : entry));
+  return { ...state, items, pending, aliases };
 }
 
 function updated(state: ThreadState, event: ThreadEvent & { type: "thread.item.updated" }): ThreadState {

@@ -3,6 +3,8 @@
 export const contentDe: Record<string, string> = {
   "code.copy": "Code kopieren", "code.copied": "Kopiert", "code.failed": "Kopieren nicht möglich", "code.label": "Code, {language}", "code.plain": "Text",
   "table.label": "Tabelle", "math.label": "Formel", "link.newTab": "öffnet einen neuen Tab", "image.open": "Bild öffnen",
+  "image.load": "Bild von {host} zeigen", "alert.note": "Hinweis", "alert.tip": "Tipp", "alert.important": "Wichtig", "alert.warning": "Warnung", "alert.caution": "Vorsicht",
+  "note.title": "Fußnoten", "note.reference": "Fußnote {number}", "note.back": "Zurück zur Stelle der Fußnote {number}",
   "sources.title": "Quellen", "sources.count": "{count} Quellen", "sources.one": "1 Quelle", "sources.citation": "Quelle {number}: {title}", "sources.file": "Datei",
   "workflow.thinking": "Denkt nach", "workflow.working": "Arbeitet", "workflow.thoughtFor": "{duration} nachgedacht", "workflow.workedFor": "{duration} gearbeitet",
   "workflow.thought": "Nachgedacht", "workflow.done": "Fertig",
@@ -15,11 +17,14 @@ export const contentDe: Record<string, string> = {
   "widget.clear": "Leeren", "widget.search": "Suchen", "widget.noMatches": "Nichts gefunden", "widget.previousMonth": "Voriger Monat", "widget.nextMonth": "Nächster Monat",
   "widget.expand": "Einzelheiten zeigen", "widget.collapse": "Einzelheiten verbergen", "widget.chart": "Diagramm", "widget.chartTable": "Daten des Diagramms",
   "widget.required": "Bitte ausfüllen.", "widget.invalid": "Bitte prüfen.",
+  "widget.format": "Bitte das verlangte Format einhalten.", "widget.failedPart": "Ein Teil dieses Inhalts kann nicht gezeigt werden", "widget.more": "{count} weitere",
 };
 
 export const contentAr: Record<string, string> = {
   "code.copy": "نسخ الشيفرة", "code.copied": "تم النسخ", "code.failed": "تعذّر النسخ", "code.label": "شيفرة، {language}", "code.plain": "نص",
   "table.label": "جدول", "math.label": "صيغة", "link.newTab": "يُفتح في علامة تبويب جديدة", "image.open": "فتح الصورة",
+  "image.load": "عرض الصورة من {host}", "alert.note": "ملاحظة", "alert.tip": "نصيحة", "alert.important": "مهم", "alert.warning": "تحذير", "alert.caution": "تنبيه",
+  "note.title": "الحواشي", "note.reference": "الحاشية {number}", "note.back": "العودة إلى موضع الحاشية {number}",
   "sources.title": "المصادر", "sources.count": "المصادر: {count}", "sources.one": "مصدر واحد", "sources.citation": "المصدر {number}: {title}", "sources.file": "ملف",
   "workflow.thinking": "يفكّر", "workflow.working": "يعمل", "workflow.thoughtFor": "فكّر لمدة {duration}", "workflow.workedFor": "عمل لمدة {duration}",
   "workflow.thought": "انتهى التفكير", "workflow.done": "تم",
@@ -32,4 +37,5 @@ export const contentAr: Record<string, string> = {
   "widget.clear": "مسح", "widget.search": "بحث", "widget.noMatches": "لا توجد نتائج", "widget.previousMonth": "الشهر السابق", "widget.nextMonth": "الشهر التالي",
   "widget.expand": "عرض التفاصيل", "widget.collapse": "إخفاء التفاصيل", "widget.chart": "رسم بياني", "widget.chartTable": "بيانات الرسم البياني",
   "widget.required": "املأ هذا الحقل.", "widget.invalid": "تحقّق من هذا الحقل.",
+  "widget.format": "اتبع التنسيق المطلوب.", "widget.failedPart": "لا يمكن عرض جزء من هذا المحتوى", "widget.more": "{count} أخرى",
 };

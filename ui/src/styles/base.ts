@@ -47,7 +47,7 @@ export const base = css`
   .button.ghost { background: transparent; color: var(--ck-color-muted); }
   .button.ghost:hover:not(:disabled) { background: var(--ck-color-hover); color: var(--ck-color-text); }
   .button.primary { background: var(--ck-accent); color: var(--ck-accent-text); }
-  .button.primary:hover:not(:disabled) { background: color-mix(in oklab, var(--ck-accent) 88%, var(--ck-color-surface)); }
+  .button.primary:hover:not(:disabled) { background: var(--ck-accent-hover); }
   .button.danger { background: var(--ck-color-danger); color: var(--ck-color-surface); }
 
   .header { display: flex; align-items: center; gap: 0.25em; padding: 0.5em 0.75em; min-block-size: 3.25em; flex: none; }

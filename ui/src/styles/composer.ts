@@ -28,7 +28,7 @@ export const composer = css`
   .models { min-inline-size: 0; flex-shrink: 1; }
   .models > .chip-button { min-inline-size: 0; max-inline-size: 100%; }
   .send { inline-size: 2.35em; block-size: 2.35em; flex: none; display: grid; place-items: center; border-radius: var(--ck-radius-control); background: var(--ck-accent); color: var(--ck-accent-text); transition: background 0.12s, opacity 0.12s; }
-  .send:hover:not(:disabled) { background: color-mix(in oklab, var(--ck-accent) 86%, var(--ck-color-surface)); }
+  .send:hover:not(:disabled) { background: var(--ck-accent-hover); }
   .send:disabled { background: var(--ck-color-pressed); color: var(--ck-color-faint-text); opacity: 1; }
   .send.stop .icon { fill: currentColor; inline-size: 0.95em; block-size: 0.95em; }
 

@@ -17,6 +17,8 @@ export const thread = css`
   .quoted span { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
   .tag, .mirror mark { background: color-mix(in oklab, var(--ck-link) 16%, transparent); color: var(--ck-link); border-radius: 0.35em; padding: 0.05em 0.25em; }
   button.tag:hover { text-decoration: underline; }
+  .preview { position: fixed; inset: auto; inline-size: max-content; max-inline-size: min(22rem, calc(100vw - 16px)); max-block-size: calc(100vh - 16px); margin: 0; overflow: auto; padding: 0.75rem; border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius); background: var(--ck-color-surface-raised); color: var(--ck-color-text); box-shadow: var(--ck-shadow); }
+  .preview.bare { padding: 0; border: 0; }
   .attachments { display: flex; flex-wrap: wrap; justify-content: flex-end; align-items: flex-end; gap: 0.5em; max-inline-size: 85%; }
   .thumbnail { max-inline-size: 14em; max-block-size: 11em; object-fit: cover; border-radius: var(--ck-radius-md); border: 1px solid var(--ck-color-border); display: block; background: var(--ck-color-hover); }
   .file-chip { display: inline-flex; align-items: center; gap: 0.5em; max-inline-size: 18em; padding: 0.45em 0.8em; border: 1px solid var(--ck-color-border); border-radius: var(--ck-radius-md); font-size: 0.9em; }

@@ -2,6 +2,8 @@
 
 import type { ChatKitOptions, ColorScheme, FontObject, ThemeOption } from "@openai/chatkit";
 
+import { type Color, over, parseColor, readableOn, resolveColor, textOn, toHex } from "./color";
+
 export type Variables = Record<string, string>;
 
 const RADII: Record<string, [small: string, medium: string, large: string, control: string]> = {
@@ -72,40 +74,56 @@ function colorsOf(theme: ThemeOption, scheme: ColorScheme): Variables {
   }
   const { surface, accent } = theme.color ?? {};
   // Surface colours are given for the scheme that the page asked for, and are no help in the other one.
-  if (surface && scheme === schemeOf(theme)) {
+  if (surface && scheme === schemeOf(theme) && known(surface.background, "theme.color.surface.background") && known(surface.foreground, "theme.color.surface.foreground")) {
     colors["color-surface"] = surface.background;
     colors["color-surface-raised"] = surface.background;
     colors["color-surface-sunken"] = surface.foreground;
     colors["color-hover"] = `color-mix(in oklab, ${surface.foreground} 93%, ${colors["color-text"]})`;
     colors["color-pressed"] = `color-mix(in oklab, ${surface.foreground} 87%, ${colors["color-text"]})`;
   }
-  const primary = accent?.primary ?? (scheme === "dark" ? "#f2f2f3" : "#18181b");
+  const fallback = scheme === "dark" ? "#f2f2f3" : "#18181b";
+  const primary = accent?.primary === undefined ? fallback : (known(accent.primary, "theme.color.accent.primary") ? accent.primary.trim() : fallback);
+  const ground = groundOf(colors, "color-surface");
+  const shown = over(resolveColor(primary) ?? parseColor(fallback)!, ground);
   const level = accent?.level ?? 0;
-  colors["accent"] = primary;
-  colors["accent-text"] = contrastOf(primary) ?? (scheme === "dark" ? "#18181b" : "#ffffff");
+  // A colour that lets through what is behind it would be another one on each ground.
+  colors["accent"] = (resolveColor(primary)?.alpha ?? 1) < 1 ? toHex(shown) : primary;
+  colors["accent-text"] = textOn(shown);
+  // Away from the text that stands on it, so that it can be read there, too.
+  colors["accent-hover"] = toHex(over({ ...parseColor(colors["accent-text"] === "#ffffff" ? "#000" : "#fff")!, alpha: 0.14 }, shown));
   colors["accent-soft"] = `color-mix(in oklab, ${primary} ${8 + level * 4}%, ${colors["color-surface"]})`;
   colors["color-user"] = accent && level > 0 ? colors["accent-soft"] : (colors["color-hover"] ?? "");
   // Links and marks need contrast against the page, which a pale accent would not have.
-  colors["link"] = accent ? `color-mix(in oklab, ${primary} 80%, ${colors["color-text"]})` : (STATES[scheme]["color-info"] ?? "");
+  const grounds = ["color-surface", "color-surface-raised", "color-surface-sunken"].map((name) => groundOf(colors, name));
+  const soft = over({ ...shown, alpha: level > 0 ? (8 + level * 4) / 100 : 0.08 }, ground);
+  colors["link"] = accent ? readableOn(shown, grounds, [soft]) : (STATES[scheme]["color-info"] ?? "");
   return colors;
+}
+
+const warned = new Set<string>();
+
+/** Whether a colour can be read; what is none has no effect, and is told once. */
+function known(value: unknown, name: string): value is string {
+  if (typeof value === "string" && !/[{};]/.test(value) && resolveColor(value) !== null) return true;
+  const message = `<openai-chatkit>: ${name} is no colour of CSS and has no effect: ${String(value).slice(0, 100)}`;
+  if (!warned.has(message)) console.warn(message);
+  warned.add(message);
+  return false;
+}
+
+function groundOf(colors: Variables, name: string): Color {
+  const color = resolveColor(colors[name] ?? "");
+  return color ? over(color, parseColor("#fff")!) : parseColor("#fff")!;
 }
 
 function round(value: number): number {
   return Math.round(value * 1000) / 1000;
 }
 
-/** Black or white, whichever is easier to read on a colour; null where the colour is not written as hex. */
+/** Black or white, whichever can be read on a colour; null where it is no colour. */
 export function contrastOf(color: string): string | null {
-  const match = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.exec(color.trim());
-  const digits = match?.[1];
-  if (!digits) return null;
-  const full = digits.length === 3 ? [...digits].map((digit) => digit + digit).join("") : digits;
-  const [r = 0, g = 0, b = 0] = [0, 2, 4].map((at) => {
-    const value = Number.parseInt(full.slice(at, at + 2), 16) / 255;
-    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  });
-  const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 ? "#ffffff" : "#111111";
+  const read = resolveColor(color);
+  return read && textOn(over(read, parseColor("#fff")!));
 }
 
 /** The text of a style sheet with the variables, under rules that pages can override by their own. */
@@ -130,6 +148,10 @@ export function loadFonts(sources: readonly FontObject[] | undefined): void {
     if (source.style !== undefined) descriptors.style = source.style;
     if (source.display !== undefined) descriptors.display = source.display;
     if (source.unicodeRange !== undefined) descriptors.unicodeRange = source.unicodeRange;
-    document.fonts.add(new FontFace(source.family, `url(${JSON.stringify(source.src)})`, descriptors));
+    try {
+      document.fonts.add(new FontFace(source.family, `url(${JSON.stringify(source.src)})`, descriptors));
+    } catch (error) {
+      console.warn(`<openai-chatkit>: the font ${source.family} cannot be loaded.`, error);
+    }
   }
 }

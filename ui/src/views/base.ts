@@ -2,7 +2,7 @@
 
 import { LitElement } from "lit";
 import { property } from "lit/decorators.js";
-import type { App } from "../element/app";
+import type { App } from "../controllers/app";
 
 export abstract class ShellView extends LitElement {
   @property({ attribute: false }) app!: App;
@@ -18,7 +18,7 @@ export abstract class ShellView extends LitElement {
   protected readonly t = (key: string, args?: Record<string, string | number>): string => this.app.translate(key, args);
 }
 
-/** Registers a view once, whatever number of copies of the script a page loads. */
+/** Registers a view, unless another copy of the script has. */
 export function define(name: string, view: CustomElementConstructor): void {
   if (!customElements.get(name)) customElements.define(name, view);
 }

@@ -5,15 +5,21 @@ import { property, state } from "lit/decorators.js";
 import type { Composer } from "../controllers/composer";
 import { Dictation } from "../controllers/dictation";
 import type { Draft } from "../controllers/drafts";
-import { type Query, queryAt, segments } from "../controllers/mentions";
-import { acceptAttribute } from "../element/options";
+import { acceptAttribute } from "../controllers/files";
+import { type Query, queryAt, segments, tokenOf } from "../controllers/mentions";
 import { icon, namedIcon } from "../icons/icons";
 import { asError } from "../protocol/errors";
 import { define, ShellView } from "./base";
 import "./menu";
 import type { MenuEntry } from "./menu";
 import { type Suggestion, Suggestions } from "./suggestions";
+import { hasPreview, tagPreviews } from "./tagPreview";
 import { uploadList } from "./uploads";
+
+/** Whether fingers are what the device is used with: a phone or a tablet. */
+function isTouched(): boolean {
+  return globalThis.matchMedia?.("(pointer: coarse)").matches ?? false;
+}
 
 export class ComposerView extends ShellView {
   @property({ attribute: false }) composer!: Composer;
@@ -25,12 +31,13 @@ export class ComposerView extends ShellView {
   @property({ attribute: false }) canStop = true;
   /** Why nothing can be sent; null where something can. */
   @property({ attribute: false }) lock: string | null = null;
-  /** The chosen tool and model in one text, so that a change is seen. */
+  /** The chosen tool and model, and what the composer takes, in one text, so that a change is seen. */
   @property({ attribute: false }) choices = "";
   @property({ attribute: false }) settings: unknown;
   @property({ attribute: false }) strings: unknown;
   @state() private isDroppedOn = false;
 
+  readonly #previews = tagPreviews(this, () => this.composer.draft.tags);
   #suggestions: Suggestions | null = null;
   #dictation: Dictation | null = null;
   #focusesLock = false;
@@ -96,16 +103,17 @@ export class ComposerView extends ShellView {
       ${this.lock === null
         ? html`<div class="field">
             <div class="mirror" aria-hidden="true" dir="auto">${segments(draft.text, draft.tags).map((part) => (part.tag ? html`<mark>${part.text}</mark>` : part.text))}&#8203;</div>
-            <textarea class="input" part="composer-input" rows="1" dir="auto" aria-label=${this.t("composer.label")} placeholder=${prompt} enterkeyhint="send"
+            <textarea class="input" part="composer-input" rows="1" dir="auto" aria-label=${this.t("composer.label")} placeholder=${prompt} enterkeyhint=${isTouched() ? "enter" : "send"}
               autocomplete="off" aria-autocomplete="list" aria-controls=${suggestions?.isOpen ? "suggestions" : nothing}
               aria-activedescendant=${suggestions?.isOpen ? `suggestion-${suggestions.active}` : nothing}
               @input=${this.#typed} @keydown=${this.#keyed} @paste=${this.#pasted} @scroll=${() => this.#syncScroll()} @click=${() => this.#suggest()}
-              @blur=${() => suggestions?.close()}></textarea>
+              @pointermove=${this.#hovered} @pointerleave=${() => this.#previews.withdraw()} @blur=${() => suggestions?.close()}></textarea>
             ${suggestions?.render((entry) => void this.#pick(entry)) ?? nothing}
           </div>`
         : html`<p class="lock" part="lock" role="status" tabindex="-1" dir="auto">${this.lock}</p>`}
       ${this.#toolbar()}
       ${this.isDroppedOn ? html`<div class="drop-hint">${icon("paperclip")}${this.t("composer.drop")}</div>` : nothing}
+      ${this.#previews.render()}
     </form>`;
   }
 
@@ -113,7 +121,7 @@ export class ComposerView extends ShellView {
   get #isPlain(): boolean {
     const { composer, entities } = this.app.options;
     const hasTools = (composer?.tools?.length ?? 0) > 0 || (composer?.models?.length ?? 0) > 1;
-    const hasMore = composer?.dictation?.enabled || (entities?.onTagSearch && entities.showComposerMenu);
+    const hasMore = this.composer.takesSpeech || (entities?.onTagSearch && entities.showComposerMenu);
     return !this.composer.takesFiles && !hasTools && !hasMore;
   }
 
@@ -152,7 +160,7 @@ export class ComposerView extends ShellView {
             .trigger=${html`<span>${model.label}</span>${icon("chevron-down")}`}
             .entries=${models.map((entry): MenuEntry => ({ id: entry.id, label: entry.label, description: entry.description, disabled: entry.disabled, checked: entry.id === model.id, select: () => composer.selectModel(entry.id) }))}></ck-menu>`
         : nothing}
-      ${this.app.options.composer?.dictation?.enabled && Dictation.isPossible ? this.#microphone() : nothing} ${this.#button()}
+      ${composer.takesSpeech && Dictation.isPossible ? this.#microphone() : nothing} ${this.#button()}
     </div>`;
   }
 
@@ -230,10 +238,23 @@ export class ComposerView extends ShellView {
       event.stopPropagation();
       return;
     }
-    if (event.key === "Enter" && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {
+    // A phone's keyboard has no other key for a new line; with a keyboard besides, Control or Command and Enter send.
+    const sends = isTouched() ? event.ctrlKey || event.metaKey : !event.shiftKey && !event.ctrlKey && !event.metaKey;
+    if (event.key === "Enter" && sends && !event.altKey) {
       event.preventDefault();
       if (!this.isBusy) void this.app.submit();
     } else if (event.key === "Escape" && this.isBusy && this.canStop) void this.app.conversation.stop();
+  };
+
+  /** The field lies over the tags, so that they hear of no pointer. */
+  readonly #hovered = ({ clientX: x, clientY: y }: PointerEvent): void => {
+    const isOver = (mark: HTMLElement): boolean =>
+      [...mark.getClientRects()].some((place) => x >= place.left && x <= place.right && y >= place.top && y <= place.bottom);
+    const marks = this.composer.draft.tags.some((tag) => hasPreview(this, tag)) ? [...this.querySelectorAll<HTMLElement>(".mirror mark")] : [];
+    const mark = marks.find(isOver);
+    const tag = mark && this.composer.draft.tags.findIndex((candidate) => tokenOf(candidate) === mark.textContent);
+    if (mark && tag !== undefined && tag >= 0) this.#previews.offer(this.#previews.find(tag), mark);
+    else this.#previews.withdraw();
   };
 
   readonly #pasted = (event: ClipboardEvent): void => {

@@ -1,7 +1,7 @@
 /** What is shown before the first message. */
 
 import { html, nothing, type TemplateResult } from "lit";
-import type { App } from "../element/app";
+import type { App } from "../controllers/app";
 import { namedIcon } from "../icons/icons";
 import type { UserContent } from "../protocol/wire";
 

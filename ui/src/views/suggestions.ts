@@ -3,7 +3,7 @@
 import type { Command, Entity } from "@openai/chatkit";
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import type { App } from "../element/app";
+import type { App } from "../controllers/app";
 import { namedIcon } from "../icons/icons";
 import type { Query } from "../controllers/mentions";
 import { asError } from "../protocol/errors";

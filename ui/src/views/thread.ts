@@ -1,12 +1,12 @@
-/** The conversation: turns, what goes on, what went wrong; keeps to the newest message until the reader scrolls up. */
+/** The view of a conversation: its turns, progress and failures. Keeps to the newest message until the reader scrolls up. */
 
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
-import { type Conversation, isOpen } from "../controllers/conversation";
+import type { Conversation } from "../controllers/conversation";
 import { failureKey } from "../controllers/failures";
 import { icon, namedIcon } from "../icons/icons";
-import type { Notice, ThreadState } from "../state/thread";
+import { isOpen, type Notice, type ThreadState } from "../state/thread";
 import { TurnGrouping } from "../state/turns";
 import { define, ShellView } from "./base";
 import { feedbackKey } from "./turn";
@@ -64,7 +64,7 @@ export class ThreadView extends ShellView {
     const before = changed.get("threadState") as ThreadState | undefined;
     if (!before) return;
     if (before.items[0] !== this.threadState.items[0]) this.#anchor = this.#findAnchor();
-    // Whoever sends a message wants to see what comes of it.
+    // Who sends a message wants to see the answer.
     this.#hasSent = this.threadState.optimisticId !== null && before.optimisticId !== this.threadState.optimisticId;
   }
 
@@ -87,11 +87,11 @@ export class ThreadView extends ShellView {
     return html`
       <div class="scroller" tabindex="0" role="region" aria-label=${this.t("thread.label")} @scroll=${this.#scrolled} @pointerup=${this.#offerQuote}
         @ck-quote=${(event: CustomEvent<string>) => this.#useQuote(event.detail)}>
-        <div class="column" part="messages" aria-busy=${conversation.isBusy || conversation.loading}>
-          ${conversation.loadingOlder ? html`<div class="older" role="status">${spinner()}<span class="visually-hidden">${this.t("thread.older")}</span></div>` : nothing}
-          ${conversation.olderError
+        <div class="column" part="messages" aria-busy=${conversation.isBusy || conversation.pages.loading}>
+          ${conversation.pages.loadingOlder ? html`<div class="older" role="status">${spinner()}<span class="visually-hidden">${this.t("thread.older")}</span></div>` : nothing}
+          ${conversation.pages.olderError
             ? html`<div class="older"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${this.t("thread.olderFailed")}</div>
-                <button type="button" class="button small" @click=${() => conversation.loadOlder()}>${icon("reload")}${this.t("failure.retry")}</button></div></div>`
+                <button type="button" class="button small" @click=${() => conversation.pages.loadOlder()}>${icon("reload")}${this.t("failure.retry")}</button></div></div>`
             : nothing}
           ${repeat(
             groups,
@@ -204,10 +204,10 @@ export class ThreadView extends ShellView {
   /** Asks for older messages while the oldest ones are near. */
   #fill(): void {
     const scroller = this.#scroller();
-    const { hasOlder, loadingOlder, olderError, loading } = this.conversation;
+    const { hasOlder, loadingOlder, olderError, loading } = this.conversation.pages;
     // What has failed is asked for again by hand, or when the network is back: not each time that something is drawn.
     if (!scroller || !hasOlder || loadingOlder || olderError || loading) return;
-    if (scroller.clientHeight > 0 && scroller.scrollTop < AHEAD) void this.conversation.loadOlder();
+    if (scroller.clientHeight > 0 && scroller.scrollTop < AHEAD) void this.conversation.pages.loadOlder();
   }
 
   /** The first turn in sight, which has to stay where it is when older ones come in above it. */

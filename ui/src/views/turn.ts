@@ -6,10 +6,12 @@ import { repeat } from "lit/directives/repeat.js";
 import { readPreview } from "../content/urls";
 import type { ContentHost } from "../contracts";
 import { icon } from "../icons/icons";
-import type { Item, UserMessageItem, WireAttachment } from "../protocol/wire";
+import type { Item, TagContent, UserMessageItem, WireAttachment } from "../protocol/wire";
 import type { TurnGroup } from "../state/turns";
+import { loadWidgets } from "../widgets/load";
 import { define, ShellView } from "./base";
 import "./questions";
+import { entityOf, hasPreview, tagPreviews } from "./tagPreview";
 
 export class TurnView extends ShellView {
   @property({ attribute: false }) group!: TurnGroup;
@@ -38,7 +40,7 @@ export class TurnView extends ShellView {
             ${repeat(shown, (item) => item.id, (item) => this.#item(item))}
           </article>`
         : nothing}
-      ${shown.length > 0 && !this.isBusy ? this.#actions(shown) : nothing}
+      ${shown.length > 0 && !this.isBusy ? this.#actions(shown) : nothing} ${this.#previews.render()}
     `;
   }
 
@@ -53,11 +55,17 @@ export class TurnView extends ShellView {
     </article>`;
   }
 
-  #tag(tag: UserMessageItem["content"][number] & { type: "input_tag" }): TemplateResult {
+  readonly #previews = tagPreviews(this, () => this.#tags);
+
+  get #tags(): readonly TagContent[] {
+    return this.group?.user?.content.filter((part) => part.type === "input_tag") ?? [];
+  }
+
+  #tag(tag: TagContent): TemplateResult {
     const { onClick } = this.app.options.entities ?? {};
-    if (!tag.interactive || !onClick) return html`<span class="tag">${tag.text}</span>`;
-    const entity = { id: tag.id, title: tag.text, interactive: true, data: tag.data as Record<string, string>, ...(tag.group ? { group: tag.group } : {}) };
-    return html`<button type="button" class="tag" @click=${() => onClick(entity)}>${tag.text}</button>`;
+    const isPreviewed = hasPreview(this, tag);
+    if (!tag.interactive || (!onClick && !isPreviewed)) return html`<span class="tag">${tag.text}</span>`;
+    return html`<button type="button" class="tag" data-citation=${isPreviewed ? this.#tags.indexOf(tag) : nothing} @click=${() => onClick?.(entityOf(tag))}>${tag.text}</button>`;
   }
 
   #attachment(entry: WireAttachment): TemplateResult {
@@ -74,7 +82,8 @@ export class TurnView extends ShellView {
       case "assistant_message":
         return html`${item.content.map((part) => html`<ck-markdown part="markdown" exportparts=${MARKDOWN_PARTS} .text=${part.text} .streaming=${isPending} .annotations=${part.annotations ?? []} .host=${this.host}></ck-markdown>`)}`;
       case "widget":
-        void loadWidgets();
+        // Tried again when the next one is drawn.
+        loadWidgets().catch(() => undefined);
         return html`<ck-widget part="widget" .widget=${item.widget} .itemId=${item.id} .active=${isPending} .host=${this.host}></ck-widget>`;
       case "generated_image":
         return html`<ck-generated-image part="generated-image" .image=${item.image ?? null} .progress=${item.progress ?? null} .active=${isPending} .host=${this.host}></ck-generated-image>`;
@@ -140,17 +149,7 @@ export class TurnView extends ShellView {
 }
 
 /** Parts of views inside views have to be passed on, to be styled by the page. */
-const MARKDOWN_PARTS = "code, code-bar, code-copy, table, link, citation, sources, sources-toggle, source, preview";
-
-let widgets: Promise<unknown> | null = null;
-
-/** Most threads have no widgets, so that their code is loaded with the first one. */
-function loadWidgets(): Promise<unknown> {
-  widgets ??= import("../widgets/index").catch(() => {
-    widgets = null;
-  });
-  return widgets;
-}
+const MARKDOWN_PARTS = "code, code-bar, code-copy, table, link, alert, footnotes, note-reference, image-button, citation, sources, sources-toggle, source, preview";
 
 function isShown(item: Item): boolean {
   if (item.type === "assistant_message") return item.content.some((part) => part.text !== "" || (part.annotations?.length ?? 0) > 0);

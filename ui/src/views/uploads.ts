@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { Composer } from "../controllers/composer";
 import type { DraftAttachment } from "../controllers/drafts";
-import type { App } from "../element/app";
+import type { App } from "../controllers/app";
 import { icon } from "../icons/icons";
 
 export function uploadList(app: App, composer: Composer): TemplateResult | typeof nothing {

@@ -39,6 +39,7 @@ export function loadingOf(action: WidgetAction, bound: Bound): Loading {
   return action.loadingBehavior === "auto" ? AUTO[bound] : action.loadingBehavior;
 }
 
+const LONGEST_NAME = 255;
 const UNSAFE = new Set(["__proto__", "constructor", "prototype"]);
 
 function insert(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
@@ -57,7 +58,8 @@ function insert(target: Record<string, unknown>, path: readonly string[], value:
 export function nestValues(values: readonly (readonly [string, unknown])[]): Record<string, unknown> {
   const nested: Record<string, unknown> = {};
   for (const [name, value] of values) {
-    const path = name.split(".").filter((part) => part !== "");
+    // A name that is this long names no field of an object.
+    const path = name.length > LONGEST_NAME ? [name] : name.split(".").filter((part) => part !== "");
     if (path.length > 0 && !path.some((part) => UNSAFE.has(part))) insert(nested, path, value);
   }
   return nested;

@@ -1,6 +1,6 @@
 /** `<ck-chart>`: bars, areas and lines as SVG, with a table for those who do not see them. A chunk of its own. */
 
-import { LitElement, css, html, nothing, svg, type PropertyValues, type SVGTemplateResult, type TemplateResult } from "lit";
+import { css, html, nothing, svg, type PropertyValues, type SVGTemplateResult, type TemplateResult } from "lit";
 
 import type { ContentHost } from "../contracts";
 import { defaultHost } from "../content/strings";
@@ -9,6 +9,7 @@ import { seriesColor } from "./colors";
 import { curvePath, niceTicks, type Point, readNumber, runs, stackValues } from "./scales";
 import { type Dict, isDict, oneOf, text, type WidgetNode } from "./types";
 import { styled } from "../content/styled";
+import { StyledElement } from "../content/styledElement";
 
 interface Series {
   readonly kind: "bar" | "area" | "line";
@@ -26,8 +27,12 @@ interface Frame {
   readonly bottom: number;
 }
 
+/** Series of a chart, and their values together; of more data, every second or third row is shown, or fewer. */
+const MOST_SERIES = 24;
+const MOST_VALUES = 2_000;
+
 function readSeries(value: unknown): Series[] {
-  return (Array.isArray(value) ? value : []).filter(isDict).map((one, place) => ({
+  return (Array.isArray(value) ? value : []).filter(isDict).slice(0, MOST_SERIES).map((one, place) => ({
     kind: oneOf(one["type"], ["bar", "area", "line"], "bar"),
     key: text(one["dataKey"]),
     label: text(one["label"]) || text(one["dataKey"]),
@@ -38,7 +43,7 @@ function readSeries(value: unknown): Series[] {
 }
 
 /** Shows a Chart component. */
-export class CkChart extends LitElement {
+export class CkChart extends StyledElement {
   static override properties = {
     chart: { attribute: false },
     host: { attribute: false },
@@ -186,7 +191,9 @@ export class CkChart extends LitElement {
   }
 
   get #rows(): Dict[] {
-    return (Array.isArray(this.chart["data"]) ? this.chart["data"] : []).filter(isDict).slice(0, 2000);
+    const rows = (Array.isArray(this.chart["data"]) ? this.chart["data"] : []).filter(isDict);
+    const step = Math.ceil(rows.length / Math.floor(MOST_VALUES / Math.max(1, readSeries(this.chart["series"]).length)));
+    return step > 1 ? rows.filter((_, place) => place % step === 0) : rows;
   }
 
   #xAxis(): { key: string; hide: boolean; label: (row: Dict) => string } {

@@ -1,9 +1,10 @@
 /** Button, Input, Textarea, Select, DatePicker, Checkbox, RadioGroup. */
 
 import { html, nothing, type TemplateResult } from "lit";
+import { ref } from "lit/directives/ref.js";
 
 import { styled } from "../content/styled";
-import { controlId, icon, type WidgetContext } from "./context";
+import { controlId, icon, moreButton, takeRoom, type WidgetContext } from "./context";
 import "./datePicker";
 import { readDay } from "./dates";
 import { checkPattern } from "./forms";
@@ -66,6 +67,10 @@ export function renderButton(node: WidgetNode, context: WidgetContext): Shown {
 export function renderInput(node: WidgetNode, context: WidgetContext): Shown {
   const name = text(node["name"]);
   const type = oneOf(node["inputType"], ["number", "email", "text", "password", "tel", "url"], "text");
+  const pattern = text(node["pattern"]);
+  const check = (field: Element | undefined): void => {
+    if (pattern && field) checkPattern(field as HTMLInputElement, pattern, context.host.translate("widget.format"));
+  };
   return html`<input
     class="control ${look(node, oneOf(node["variant"], ["soft", "outline"], "outline"))}"
     id=${controlId(context, name)}
@@ -76,13 +81,14 @@ export function renderInput(node: WidgetNode, context: WidgetContext): Shown {
     .defaultValue=${text(node["defaultValue"])}
     placeholder=${text(node["placeholder"]) || nothing}
     aria-label=${context.labelled.has(name) ? nothing : text(node["placeholder"]) || name}
-    pattern=${text(node["pattern"]) || nothing}
     ?required=${node["required"] === true}
     ?disabled=${node["disabled"] === true}
     autocomplete=${node["allowAutofillExtensions"] === true ? nothing : "off"}
     data-1p-ignore=${node["allowAutofillExtensions"] === true ? nothing : ""}
     data-auto-focus=${node["autoFocus"] === true ? "" : nothing}
     data-auto-select=${node["autoSelect"] === true ? "" : nothing}
+    ${pattern ? ref(check) : nothing}
+    @input=${(event: Event) => check(event.target as Element)}
   />`;
 }
 
@@ -113,13 +119,21 @@ export function renderTextarea(node: WidgetNode, context: WidgetContext): Shown 
   ></textarea>`;
 }
 
+const read = new WeakMap<object, SelectOption[]>();
+
+/** Reads options; the same ones for the same list, however often a widget is drawn. */
 function readOptions(value: unknown): SelectOption[] {
-  return (Array.isArray(value) ? value : []).filter(isDict).map((option) => ({
+  if (!Array.isArray(value)) return [];
+  const known = read.get(value);
+  if (known) return known;
+  const options = value.filter(isDict).map((option) => ({
     value: text(option["value"]),
     label: text(option["label"]) || text(option["value"]),
     description: text(option["description"]),
     disabled: option["disabled"] === true,
   }));
+  read.set(value, options);
+  return options;
 }
 
 export function renderSelect(node: WidgetNode, context: WidgetContext): Shown {
@@ -182,6 +196,8 @@ export function renderCheckbox(node: WidgetNode, context: WidgetContext): Shown 
 export function renderRadioGroup(node: WidgetNode, context: WidgetContext): Shown {
   const name = text(node["name"]);
   const group = controlId(context, name);
+  const options = readOptions(node["options"]);
+  const shown = takeRoom(options, context);
   return html`<div
     class="radios ${node["direction"] === "col" ? "col" : "row"}"
     id=${group}
@@ -191,7 +207,7 @@ export function renderRadioGroup(node: WidgetNode, context: WidgetContext): Show
     aria-required=${node["required"] === true ? "true" : nothing}
     @change=${(event: Event) => context.run(node["onChangeAction"], "RadioGroup", context.path, event.currentTarget as Element)}
   >
-    ${readOptions(node["options"]).map(
+    ${shown.map(
       (option) => html`<label class="choice">
         <input
           type="radio"
@@ -204,5 +220,6 @@ export function renderRadioGroup(node: WidgetNode, context: WidgetContext): Show
         /><span dir="auto">${option.label}</span>
       </label>`,
     )}
+    ${moreButton(options.length - shown.length, context)}
   </div>`;
 }

@@ -3,7 +3,9 @@
 /** The day of an ISO date or date and time, as it is written; null where it is none. */
 export function readDay(value: unknown): string | null {
   const match = typeof value === "string" ? /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(value.trim()) : null;
-  return match && !Number.isNaN(Date.parse(`${match[1]}T00:00:00Z`)) ? match[1]! : null;
+  // Months around it have to be days of four digits' years, too.
+  const isInside = match !== null && match[1]! > "0002" && match[1]! < "9990";
+  return match && isInside && !Number.isNaN(Date.parse(`${match[1]}T00:00:00Z`)) ? match[1]! : null;
 }
 
 const utc = (day: string): Date => new Date(`${day}T00:00:00Z`);

@@ -5,7 +5,8 @@ import { ifDefined } from "lit/directives/if-defined.js";
 
 import { readImage } from "../content/urls";
 import { readColor } from "./colors";
-import { renderChildren, type WidgetContext } from "./context";
+import { moreButton, renderChildren, takeRoom, type WidgetContext } from "./context";
+import { groundStyles } from "./ground";
 import { backgroundStyles, blockStyles, boxStyles, readLength, readSpacing, type Styles } from "./sizes";
 import { styled } from "../content/styled";
 import { childrenOf, oneOf, text, type WidgetNode } from "./types";
@@ -16,16 +17,18 @@ type Shown = TemplateResult | typeof nothing;
 export function renderBox(node: WidgetNode, context: WidgetContext): Shown {
   const row = node.type === "Row" || (node.type === "Box" && node["direction"] === "row");
   const classes = `box ${row ? "row" : "col"} ${node.type.toLowerCase()}`;
-  return html`<div class=${classes} style=${styled(boxStyles(node))}>${renderChildren(node, context)}</div>`;
+  const { styles, scheme } = groundStyles(node["background"], context.scheme);
+  return html`<div class=${classes} style=${styled({ ...boxStyles(node), ...styles })}>${renderChildren(node, { ...context, scheme })}</div>`;
 }
 
 export function renderForm(node: WidgetNode, context: WidgetContext): Shown {
   const { path } = context;
-  const inner: WidgetContext = { ...context, form: path };
+  const { styles, scheme } = groundStyles(node["background"], context.scheme);
+  const inner: WidgetContext = { ...context, form: path, scheme };
   const pending = context.isPending(path);
   return html`<form
     class="box form ${node["direction"] === "row" ? "row" : "col"}"
-    style=${styled(boxStyles(node))}
+    style=${styled({ ...boxStyles(node), ...styles })}
     ?inert=${pending}
     aria-busy=${pending ? "true" : nothing}
     @submit=${(event: Event) => {
@@ -63,7 +66,8 @@ const POSITIONS = ["top left", "top", "top right", "left", "center", "right", "b
 
 export function renderImage(node: WidgetNode, context: WidgetContext): Shown {
   const address = text(node["src"]);
-  const source = readImage(address, context.host.allowedImageDomains);
+  // The application's own code says what a widget shows: where its thread names no hosts, any https host may be asked.
+  const source = readImage(address, context.host.allowedImageDomains, undefined, context.host.origins);
   const styles = { ...blockStyles(node), ...backgroundStyles(node["background"]) };
   const alt = text(node["alt"]);
   const classes = `image ${node["frame"] === true ? "frame" : ""} ${node["flush"] === true ? "flush" : ""}`;
@@ -97,12 +101,14 @@ function renderCell(node: WidgetNode, header: boolean, context: WidgetContext): 
 function renderRow(node: WidgetNode, context: WidgetContext): TemplateResult {
   const header = node["header"] === true;
   return html`<tr>
-    ${childrenOf(node).map((cell, place) => renderCell(cell, header, { ...context, path: `${context.path}/${text(cell.key) || place}` }))}
+    ${childrenOf(node).slice(0, 200).map((cell, place) => renderCell(cell, header, { ...context, path: `${context.path}/${text(cell.key) || place}` }))}
   </tr>`;
 }
 
 export function renderTable(node: WidgetNode, context: WidgetContext): Shown {
-  const rows = childrenOf(node).map((row, place) => ({ row, context: { ...context, path: `${context.path}/${text(row.key) || place}` } }));
+  const all = childrenOf(node);
+  const taken = takeRoom(all, context, Math.max(1, ...all.slice(0, 3).map((row) => Math.min(200, childrenOf(row).length))));
+  const rows = taken.map((row, place) => ({ row, context: { ...context, path: `${context.path}/${text(row.key) || place}` } }));
   const split = rows.findIndex(({ row }) => row["header"] !== true);
   const heads = split < 0 ? rows : rows.slice(0, split);
   const bodies = split < 0 ? [] : rows.slice(split);
@@ -113,5 +119,6 @@ export function renderTable(node: WidgetNode, context: WidgetContext): Shown {
         ${bodies.map((one) => renderRow(one.row, one.context))}
       </tbody>
     </table>
+    ${moreButton(all.length - taken.length, context)}
   </div>`;
 }

@@ -5,20 +5,26 @@ import { repeat } from "lit/directives/repeat.js";
 
 import { readImage } from "../content/urls";
 import type { Bound } from "./actions";
-import { icon, renderChildren, type WidgetContext } from "./context";
-import { backgroundStyles, boxStyles, readBorder, readLength, readSpacing, type Styles } from "./sizes";
+import { icon, moreButton, renderChildren, takeRoom, type WidgetContext } from "./context";
+import { groundStyles, type Scheme } from "./ground";
+import { boxStyles, readBorder, readLength, readSpacing, type Styles } from "./sizes";
 import { styled } from "../content/styled";
 import { childrenOf, isDict, keysOf, oneOf, text, type WidgetNode } from "./types";
 
 type Shown = TemplateResult | typeof nothing;
 
+function themeOf(node: WidgetNode): Scheme | null {
+  return node["theme"] === "light" || node["theme"] === "dark" ? node["theme"] : null;
+}
+
 function themeStyles(node: WidgetNode): Styles {
-  return node["theme"] === "light" || node["theme"] === "dark" ? { "color-scheme": node["theme"] } : {};
+  const theme = themeOf(node);
+  return theme ? { "color-scheme": theme } : {};
 }
 
 function renderStatus(status: unknown, context: WidgetContext): Shown {
   if (!isDict(status)) return nothing;
-  const favicon = readImage(text(status["favicon"]), context.host.allowedImageDomains);
+  const favicon = readImage(text(status["favicon"]), context.host.allowedImageDomains, undefined, context.host.origins);
   return html`<div class="status">
     ${favicon
       ? html`<img class="favicon ${status["frame"] === true ? "frame" : ""}" src=${favicon} alt="" referrerpolicy="no-referrer" />`
@@ -51,8 +57,9 @@ function cardButton(kind: "confirm" | "cancel", node: WidgetNode, context: Widge
 export function renderCard(node: WidgetNode, context: WidgetContext): Shown {
   const size = oneOf(node["size"], ["sm", "md", "lg", "full"], "md");
   const asForm = node["asForm"] === true;
-  const inner: WidgetContext = asForm ? { ...context, form: context.path } : context;
-  const styles = { ...themeStyles(node), ...backgroundStyles(node["background"]), ...readBorder(node["border"]) };
+  const ground = groundStyles(node["background"], themeOf(node) ?? context.scheme);
+  const inner: WidgetContext = { ...context, ...(asForm ? { form: context.path } : {}), scheme: ground.scheme };
+  const styles = { ...themeStyles(node), ...ground.styles, ...readBorder(node["border"]) };
   const padding = readSpacing("padding", node["padding"]);
   const pad = readLength(node["padding"], "step") ?? padding["padding-inline-start"] ?? null;
   if (pad !== null) styles["--pad"] = pad;
@@ -97,10 +104,11 @@ const AUTO_LIMIT = 5;
 
 export function renderListView(node: WidgetNode, context: WidgetContext): Shown {
   const children = childrenOf(node);
-  const keys = keysOf(children);
   const limit = node["limit"] === "auto" ? AUTO_LIMIT : typeof node["limit"] === "number" && node["limit"] > 0 ? node["limit"] : Infinity;
   const all = context.toggled(context.path) === true || children.length <= limit;
-  const shown = all ? children : children.slice(0, limit);
+  const wanted = all ? children : children.slice(0, limit);
+  const shown = takeRoom(wanted, context);
+  const keys = keysOf(shown);
   const { translate } = context.host;
   return html`<div class="card list" style=${styled(themeStyles(node))}>
     ${renderStatus(node["status"], context)}
@@ -108,18 +116,18 @@ export function renderListView(node: WidgetNode, context: WidgetContext): Shown 
       ${repeat(
         shown,
         (_child, place) => keys[place]!,
-        (child, place) => html`<li>${context.render(child, { ...context, path: `${context.path}/${keys[place]!}` })}</li>`,
+        (child, place) => html`<li>${context.render(child, { ...context, scheme: themeOf(node) ?? context.scheme, path: `${context.path}/${keys[place]!}` })}</li>`,
       )}
     </ul>
-    ${all
-      ? nothing
+    ${all || shown.length < wanted.length
+      ? moreButton(wanted.length - shown.length, context)
       : html`<button
           type="button"
           class="more"
           @click=${(event: Event) => {
             const list = (event.currentTarget as Element).parentElement?.querySelector("ul");
             context.toggle(context.path, true);
-            // The button goes: whoever pressed it goes on with what it brought.
+            // The button is taken away: the focus moves to what it brought.
             setTimeout(() => focusEntry(list?.children[shown.length]));
           }}
         >
@@ -151,5 +159,5 @@ export function renderListViewItem(node: WidgetNode, context: WidgetContext): Sh
 export function renderBasic(node: WidgetNode, context: WidgetContext): Shown {
   const row = node["direction"] === "row";
   const styles = { ...themeStyles(node), ...boxStyles({ gap: node["gap"], padding: node["padding"], align: node["align"], justify: node["justify"] }) };
-  return html`<div class="box basic ${row ? "row" : "col"}" style=${styled(styles)}>${renderChildren(node, context)}</div>`;
+  return html`<div class="box basic ${row ? "row" : "col"}" style=${styled(styles)}>${renderChildren(node, { ...context, scheme: themeOf(node) ?? context.scheme })}</div>`;
 }

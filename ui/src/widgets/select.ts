@@ -14,6 +14,9 @@ export interface SelectOption {
   readonly disabled: boolean;
 }
 
+/** Options that are in the page at once; beyond, there is a search, and the list moves with the active one. */
+const MOST = 200;
+
 /** `<ck-select>`: lives in the widget's own tree, so that labels and style sheets reach it. Fires `change`. */
 export class CkSelect extends LitElement {
   static override properties = {
@@ -50,6 +53,9 @@ export class CkSelect extends LitElement {
   declare active: number;
 
   #chosen: string | null | undefined;
+  #found: { of: readonly SelectOption[]; query: string; options: readonly SelectOption[] } = { of: [], query: "", options: [] };
+  /** The first option that is in the page. */
+  #first = 0;
   #typed = "";
   #typedAt = 0;
 
@@ -82,9 +88,19 @@ export class CkSelect extends LitElement {
   }
 
   get #shown(): readonly SelectOption[] {
-    const query = this.query.trim().toLocaleLowerCase();
+    const query = this.query.trim().toLowerCase();
     if (query === "") return this.options;
-    return this.options.filter((option) => `${option.label} ${option.description}`.toLocaleLowerCase().includes(query));
+    if (this.#found.query !== query || this.#found.of !== this.options) {
+      // What is typed on narrows what was found.
+      const from = this.#found.of === this.options && this.#found.query !== "" && query.startsWith(this.#found.query) ? this.#found.options : this.options;
+      const options = from.filter((option) => `${option.label} ${option.description}`.toLowerCase().includes(query));
+      this.#found = { of: this.options, query, options };
+    }
+    return this.#found.options;
+  }
+
+  get #searchable(): boolean {
+    return this.searchable || this.options.length > MOST;
   }
 
   get #button(): HTMLButtonElement {
@@ -104,7 +120,8 @@ export class CkSelect extends LitElement {
     document.addEventListener("pointerdown", this.#outside, true);
     this.open = true;
     this.query = "";
-    this.active = Math.max(0, this.options.findIndex((option) => option.value === this.fieldValue));
+    const { fieldValue } = this;
+    this.active = Math.max(0, this.options.findIndex((option) => option.value === fieldValue));
   }
 
   readonly #outside = (event: Event): void => {
@@ -197,12 +214,22 @@ export class CkSelect extends LitElement {
     const shown = this.#shown;
     const id = (place: number): string => `${this.controlId}-option-${place}`;
     const active = shown[this.active] ? id(this.active) : nothing;
+    const { fieldValue } = this;
+    if (this.active < this.#first || this.active >= this.#first + MOST) this.#first = this.active - MOST / 2;
+    this.#first = Math.max(0, Math.min(this.#first, shown.length - MOST));
+    const first = this.#first;
+    const part = shown.length > MOST ? shown.slice(first, first + MOST) : shown;
+    const after = shown.length - first - part.length;
+    const size = part.length < shown.length ? shown.length : nothing;
+    const go = (place: number) => () => {
+      this.active = place;
+    };
     return html`<div
       class="popup"
       popover="manual"
       @keydown=${this.#listKey}
     >
-      ${this.searchable
+      ${this.#searchable
         ? html`<input
             type="text"
             class="search"
@@ -222,21 +249,23 @@ export class CkSelect extends LitElement {
       <div
         id="${this.controlId}-list"
         role="listbox"
-        tabindex=${this.searchable ? -1 : 0}
+        tabindex=${this.#searchable ? -1 : 0}
         aria-label=${this.placeholder || translate("widget.choose")}
-        aria-activedescendant=${this.searchable ? nothing : active}
+        aria-activedescendant=${this.#searchable ? nothing : active}
       >
-        ${shown.map(
-          (option, place) => html`<div
+        ${first > 0 ? html`<div class="option rest" aria-hidden="true" @click=${go(Math.max(0, first - 1))}>${translate("widget.more", { count: first })}</div>` : nothing}
+        ${part.map((option, offset) => {
+          const place = first + offset;
+          return html`<div
             id=${id(place)}
+            aria-setsize=${size}
+            aria-posinset=${size === nothing ? nothing : place + 1}
             class="option"
             role="option"
-            aria-selected=${option.value === this.fieldValue}
+            aria-selected=${option.value === fieldValue}
             aria-disabled=${option.disabled ? "true" : nothing}
             data-active=${place === this.active}
-            @pointermove=${() => {
-              this.active = place;
-            }}
+            @pointermove=${go(place)}
             @click=${() => {
               if (!option.disabled) this.#choose(option.value);
             }}
@@ -245,9 +274,10 @@ export class CkSelect extends LitElement {
               <span>${option.label}</span>
               ${option.description ? html`<span class="option-description">${option.description}</span>` : nothing}
             </span>
-            ${option.value === this.fieldValue ? html`<ck-icon name="check"></ck-icon>` : nothing}
-          </div>`,
-        )}
+            ${option.value === fieldValue ? html`<ck-icon name="check"></ck-icon>` : nothing}
+          </div>`;
+        })}
+        ${after > 0 ? html`<div class="option rest" aria-hidden="true" @click=${go(first + part.length)}>${translate("widget.more", { count: after })}</div>` : nothing}
       </div>
       ${shown.length === 0 ? html`<div class="empty" role="status">${translate("widget.noMatches")}</div>` : nothing}
     </div>`;
@@ -255,7 +285,8 @@ export class CkSelect extends LitElement {
 
   protected override render(): TemplateResult {
     const { translate } = this.host ?? defaultHost;
-    const chosen = this.options.find((option) => option.value === this.fieldValue);
+    const { fieldValue } = this;
+    const chosen = fieldValue === null ? undefined : this.options.find((option) => option.value === fieldValue);
     const empty = this.placeholder || translate("widget.choose");
     return html`<span class="picker ${this.look}">
       <button

@@ -154,6 +154,6 @@ export function boxStyles(node: Dict): Styles {
   put(styles, "justify-content", named(JUSTIFY, node["justify"]));
   put(styles, "gap", readLength(node["gap"], "step"));
   put(styles, "flex-wrap", named({ nowrap: "nowrap", wrap: "wrap", "wrap-reverse": "wrap-reverse" }, node["wrap"]));
-  Object.assign(styles, readSpacing("padding", node["padding"]), readBorder(node["border"]), backgroundStyles(node["background"]));
+  Object.assign(styles, readSpacing("padding", node["padding"]), readBorder(node["border"]), node["background"] === undefined ? {} : backgroundStyles(node["background"]));
   return styles;
 }

@@ -1,6 +1,6 @@
 /** `<ck-widget>`: a widget of the protocol, with its forms and actions. */
 
-import { LitElement, html, nothing, type PropertyValues, type TemplateResult } from "lit";
+import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 
 import type { WidgetAction, WidgetHost } from "../contracts";
 import "../content/icon";
@@ -10,13 +10,15 @@ import { type Bound, type Loading, loadingOf, readAction, withValues } from "./a
 import { blockStyles } from "./sizes";
 import { styled } from "../content/styled";
 import { renderButton, renderCheckbox, renderDatePicker, renderInput, renderRadioGroup, renderSelect, renderTextarea } from "./controls";
-import { renderChildren, type WidgetContext } from "./context";
+import { DEEPEST, renderChildren, type Room, type WidgetContext } from "./context";
+import { pause } from "../content/queue";
 import { collectValues } from "./forms";
 import { renderBox, renderDivider, renderForm, renderImage, renderSpacer, renderTable, renderTransition } from "./layout";
 import { renderBasic, renderCard, renderListView, renderListViewItem } from "./roots";
 import { renderBadge, renderCaption, renderIcon, renderLabel, renderMarkdown, renderText, renderTitle } from "./texts";
 import { childrenOf, isNode, text, type WidgetNode } from "./types";
 import { widgetStyles } from "./styles";
+import { StyledElement } from "../content/styledElement";
 
 type Shown = TemplateResult | typeof nothing;
 type Renderer = (node: WidgetNode, context: WidgetContext) => Shown;
@@ -63,9 +65,19 @@ const RENDERERS: Readonly<Record<string, Renderer>> = {
 /** Names of all components that a widget may hold, parts of a table included. */
 export const componentNames: readonly string[] = [...Object.keys(RENDERERS), "Table.Row", "Table.Cell"];
 
-function walk(node: WidgetNode, visit: (node: WidgetNode) => void): void {
-  visit(node);
-  for (const child of childrenOf(node)) walk(child, visit);
+/** Components that one task of the page adds, and that are shown without being asked for. */
+const AT_ONCE = 300;
+const UNASKED = 3_000;
+/** Components that are looked at for labels and charts. */
+const MOST_VISITED = 20_000;
+
+function walk(root: WidgetNode, visit: (node: WidgetNode) => void): void {
+  const waiting = [root];
+  for (let count = 0; waiting.length > 0 && count < MOST_VISITED; count += 1) {
+    const node = waiting.pop()!;
+    visit(node);
+    for (const child of childrenOf(node)) waiting.push(child);
+  }
 }
 
 function active(root: Document | ShadowRoot): Element | null {
@@ -79,7 +91,7 @@ function active(root: Document | ShadowRoot): Element | null {
  * as their key, id or place stays the same. Actions go to `host.onAction`; while one runs, what `loadingBehavior` names
  * waits, and a rejection ends the waiting and is told to the user.
  */
-export class CkWidget extends LitElement {
+export class CkWidget extends StyledElement {
   static override properties = {
     widget: { attribute: false },
     itemId: { attribute: false },
@@ -106,6 +118,9 @@ export class CkWidget extends LitElement {
   #waiting = 0;
   #focused: HTMLElement | null = null;
   #labelled: ReadonlySet<string> = new Set();
+  #limit = AT_ONCE;
+  #asked = UNASKED;
+  #room: Room = { left: 0, isFull: false };
 
   constructor() {
     super();
@@ -136,6 +151,16 @@ export class CkWidget extends LitElement {
   }
 
   readonly #render = (node: WidgetNode, context: WidgetContext): Shown => {
+    try {
+      return this.#renderNode(node, context.depth >= DEEPEST ? null : { ...context, depth: context.depth + 1 });
+    } catch (error) {
+      this.#host.onLog("widget.renderFailed", { type: node.type, message: String(error) });
+      return html`<div class="unknown">${this.#host.translate("widget.failedPart")}</div>`;
+    }
+  };
+
+  #renderNode(node: WidgetNode, context: WidgetContext | null): Shown {
+    if (!context) return html`<div class="unknown">${this.#host.translate("widget.failedPart")}</div>`;
     const renderer = Object.hasOwn(RENDERERS, node.type) ? RENDERERS[node.type] : undefined;
     if (renderer) return renderer(node, context);
     if (!this.#logged.has(node.type)) {
@@ -143,11 +168,20 @@ export class CkWidget extends LitElement {
       this.#host.onLog("widget.unknown", { type: node.type });
     }
     return html`<div class="box col">${renderChildren(node, context)}</div>`;
-  };
+  }
 
   #context(root: WidgetNode): WidgetContext {
+    this.#room = { left: this.#limit, isFull: false };
     return {
       host: this.#host,
+      room: this.#room,
+      depth: 0,
+      scheme: this.#host.colorScheme,
+      more: this.#limit < this.#asked ? undefined : () => {
+        this.#asked = this.#limit + UNASKED;
+        this.#limit += AT_ONCE;
+        this.requestUpdate();
+      },
       active: this.active,
       path: root.type,
       form: "",
@@ -216,6 +250,13 @@ export class CkWidget extends LitElement {
         if (back.isConnected && nobody) back.focus({ preventScroll: true });
       });
     }
+  }
+
+  /** A large widget is shown in several tasks. */
+  protected override updated(): void {
+    if (!this.#room.isFull || this.#limit >= this.#asked) return;
+    this.#limit += AT_ONCE;
+    void pause().then(() => this.requestUpdate());
   }
 
   protected override firstUpdated(): void {

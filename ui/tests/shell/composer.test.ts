@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { contentOf, queryAt, segments, textOf } from "../../src/controllers/mentions";
 import { ageOf } from "../../src/controllers/history";
-import { isAccepted, maxSizeOf, unknownKeys, checkOptions } from "../../src/element/options";
+import { isAccepted, maxSizeOf, mediaTypeOf } from "../../src/controllers/files";
+import { checkOptions, unknownKeys, withoutNulls } from "../../src/element/options";
 import type { TagContent } from "../../src/protocol/wire";
 import { contrastOf, schemeOf, sheetOf, variablesOf } from "../../src/theme/theme";
 import { ar } from "../../src/strings/ar";
@@ -47,6 +48,13 @@ describe("options", () => {
   test.each([undefined, {}, { api: {} }, { api: { getClientSecret: () => "" } }])("%o cannot work", (options) => {
     expect(() => checkOptions(options)).toThrow(TypeError);
   });
+  test("null is as good as nothing", () => {
+    const onClick = () => undefined;
+    expect(withoutNulls({ theme: null, initialThread: null, header: { title: null, leftAction: { icon: "menu", onClick } }, list: [null] })).toEqual({
+      header: { leftAction: { icon: "menu", onClick } },
+      list: [null],
+    });
+  });
   test("sizes go by the closest type", () => {
     const sizes = { "image/png": 1, "image/*": 2, "*": 3 };
     expect([maxSizeOf(sizes, "image/png"), maxSizeOf(sizes, "image/gif"), maxSizeOf(sizes, "text/plain"), maxSizeOf(9, "text/plain"), maxSizeOf(undefined, "")]).toEqual([1, 2, 3, 9, 104_857_600]);
@@ -58,6 +66,20 @@ describe("options", () => {
     ["notes.txt", "text/plain", false],
   ])("%s of type %s: %s", (name, type, accepted) => {
     expect(isAccepted({ "image/png": [".png"], "text/markdown": [".md"] }, { name, type })).toBe(accepted);
+  });
+  test.each([
+    [{ "text/csv": [".csv"] }, "a.csv", "application/vnd.ms-excel", "text/csv"],
+    [{ "text/csv": [".csv"] }, "A.CSV", "", "text/csv"],
+    [{ "text/markdown": [".md"], "application/json": [".json"] }, "a.md", "", "text/markdown"],
+    [{ "text/markdown": [".md"], "application/json": [".json"] }, "a.json", "", "application/json"],
+    [{ "text/*": [".md"] }, "a.md", "", ""],
+    [{ "text/*": [".md"], "text/markdown": [".md"] }, "a.md", "", "text/markdown"],
+    [{ "application/vnd.ms-excel": [".xls", ".csv"] }, "a.csv", "application/vnd.ms-excel", "application/vnd.ms-excel"],
+    [{ "image/*": [] }, "a.png", "image/png", "image/png"],
+    [{ "*/*": [], "text/csv": [".csv"] }, "a.csv", "application/vnd.ms-excel", "application/vnd.ms-excel"],
+    [undefined, "a.md", "", ""],
+  ])("with %o, %s of type %o is uploaded as %o", (accept, name, type, expected) => {
+    expect(mediaTypeOf(accept, { name, type })).toBe(expected);
   });
 });
 
@@ -75,7 +97,7 @@ describe("theme", () => {
     expect([schemeOf(undefined), schemeOf("dark"), schemeOf({ colorScheme: "dark" }), schemeOf({})]).toEqual(["light", "dark", "dark", "light"]);
   });
   test("text on the accent can be read", () => {
-    expect([contrastOf("#000"), contrastOf("#ffffff"), contrastOf("red")]).toEqual(["#ffffff", "#111111", null]);
+    expect([contrastOf("#000"), contrastOf("#ffffff"), contrastOf("red"), contrastOf("reddish")]).toEqual(["#ffffff", "#111111", "#111111", null]);
   });
 });
 

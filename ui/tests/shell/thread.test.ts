@@ -26,6 +26,15 @@ test("an item is pending from its beginning to its end", () => {
   expect(done.items).toEqual([answer("a", "xy")]);
 });
 
+test("an item that the store gave another id stays one item, in its place", () => {
+  const begun = run([{ type: "thread.item.added", item: answer("X") }, delta("X", "Hi"), { type: "thread.item.done", item: answer("b", "later") }]);
+  const state = reduce(begun, { type: "thread.item.done", item: answer("ROW1", "Hi"), added_id: "X" });
+  expect(ids(state)).toEqual(["ROW1", "b"]);
+  expect(state.pending.size).toBe(0);
+  expect(ids(reduce(state, { type: "thread.item.replaced", item: answer("ROW2", "Ho"), added_id: "ROW1" }))).toEqual(["ROW2", "b"]);
+  expect(ids(reduce(EMPTY, { type: "thread.item.done", item: answer("ROW1", "Hi"), added_id: "X" }))).toEqual(["ROW1"]);
+});
+
 test("an update that does not fit, or of an unknown item, changes nothing", () => {
   const state = run([{ type: "thread.item.added", item: answer("a") }]);
   expect(reduce(state, { type: "thread.item.updated", item_id: "a", update: { type: "workflow.task.added", task_index: 0, task: { type: "custom" } } })).toBe(state);

@@ -2,7 +2,7 @@
 
 import type { ChatKitEvents, ChatKitOptions, OpenAIChatKit } from "@openai/chatkit";
 import { expectTypeOf, test } from "vitest";
-import type { AppEvents } from "../../src/element/app";
+import type { AppEvents } from "../../src/controllers/app";
 import type { ChatKitElement } from "../../src/element/chatkit";
 
 type Methods = Exclude<keyof OpenAIChatKit, keyof HTMLElement>;

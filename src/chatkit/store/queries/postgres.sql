@@ -151,6 +151,11 @@ INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, 
 ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
 
+-- name: sweep_attachments
+DELETE FROM chatkit.attachments
+WHERE thread_id IS NULL AND created_at <= now() - make_interval(secs => $1::float8)
+RETURNING id;
+
 -- name: delete_attachment
 DELETE FROM chatkit.attachments WHERE owner = $1 AND id = $2;
 

@@ -99,8 +99,12 @@ SELECT data FROM attachments WHERE owner = :owner AND id = :attachment_id;
 SELECT id FROM attachments WHERE owner = :owner AND thread_id = :thread_id;
 
 -- name: save_attachment
-INSERT INTO attachments (owner, id, thread_id, data) VALUES (:owner, :attachment_id, :thread_id, :data)
+INSERT INTO attachments (owner, id, thread_id, data, created_at)
+VALUES (:owner, :attachment_id, :thread_id, :data, :now)
 ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
+
+-- name: sweep_attachments
+DELETE FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
 
 -- name: delete_attachment
 DELETE FROM attachments WHERE owner = :owner AND id = :attachment_id;

@@ -1,8 +1,8 @@
-"""What the logs that workers share have in common; a server's adapter adds its :class:`Backend`."""
+"""The stream log with a backend under its earlier name."""
 
 from __future__ import annotations
 
-from chatkit.streams.shared.backend import Backend
-from chatkit.streams.shared.log import SharedStreamLog
+from chatkit.streams.backend import Backend
+from chatkit.streams.log import StreamLog as SharedStreamLog
 
 __all__ = ["Backend", "SharedStreamLog"]

@@ -137,6 +137,9 @@ export const buttons = css`
   .button.variant-solid:hover:not(:disabled, [aria-disabled]) {
     background: color-mix(in srgb, var(--tone) 88%, ${token.surface});
   }
+  .button.variant-solid.tone-primary:hover:not(:disabled, [aria-disabled]) {
+    background: var(--ck-accent-hover, color-mix(in srgb, var(--tone) 88%, ${token.surface}));
+  }
   .button.variant-soft:hover:not(:disabled, [aria-disabled]) {
     background: color-mix(in srgb, var(--tone) 17%, transparent);
   }

@@ -9,6 +9,10 @@ export const tones = css`
     --tone: ${token.accent};
     --on-tone: ${token.accentText};
   }
+  /* As text an accent needs the contrast of a link. */
+  .tone-primary:not(.variant-solid) {
+    --tone: var(--ck-link, ${token.accent});
+  }
   .tone-secondary {
     --tone: ${token.text};
     --on-tone: ${token.surface};

@@ -39,10 +39,12 @@ CREATE TABLE chatkit.attachments (
     thread_id TEXT COLLATE "C", -- once a message uses the attachment
     data JSONB NOT NULL, -- the attachment
     exact TEXT, -- the attachment as JSON, where JSONB would not give it back as it was
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     PRIMARY KEY (owner, id)
 );
 
 CREATE INDEX attachments_of_thread ON chatkit.attachments (owner, thread_id);
+CREATE INDEX attachments_unclaimed ON chatkit.attachments (created_at) WHERE thread_id IS NULL;
 
 CREATE SEQUENCE chatkit.turn_tokens;
 
@@ -84,10 +86,11 @@ CREATE TABLE chatkit.stream_turns (
     snapshot_seq BIGINT,
     snapshot BYTEA,
     ended TEXT,
-    forget_at TIMESTAMPTZ
+    forget_at TIMESTAMPTZ,
+    owner TEXT COLLATE "C" -- as JSON; NULL for turns of workers of an earlier version, whose owner is only in info
 ) WITH (fillfactor = 50); -- most updates change numbers only, in the same page
 
-CREATE INDEX stream_turns_of_thread ON chatkit.stream_turns (thread_id, number);
+CREATE INDEX stream_turns_of_owner ON chatkit.stream_turns (thread_id, owner, number);
 CREATE INDEX stream_turns_running ON chatkit.stream_turns (holder) WHERE ended IS NULL;
 CREATE INDEX stream_turns_ended ON chatkit.stream_turns (forget_at) WHERE ended IS NOT NULL;
 

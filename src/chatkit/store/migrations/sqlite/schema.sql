@@ -26,9 +26,11 @@ CREATE TABLE attachments (
     id TEXT NOT NULL,
     thread_id TEXT, -- once a message uses the attachment
     data TEXT NOT NULL, -- the attachment as JSON
+    created_at INTEGER, -- seconds since 1970; NULL: saved by an earlier version
     PRIMARY KEY (owner, id)
 );
 CREATE INDEX attachments_of_thread ON attachments (owner, thread_id);
+CREATE INDEX attachments_unclaimed ON attachments (created_at) WHERE thread_id IS NULL;
 
 CREATE TABLE turns (
     owner TEXT NOT NULL,
@@ -66,13 +68,24 @@ CREATE TABLE stream_turns (
     process_start TEXT NOT NULL, -- tells a process from a later one with the same pid
     lease_expires_at REAL NOT NULL, -- seconds since 1970
     context TEXT, -- what another process makes the request's context from, JSON
-    attempt INTEGER NOT NULL DEFAULT 1 -- how often the turn was begun
+    attempt INTEGER NOT NULL DEFAULT 1, -- how often the turn was begun
+    base INTEGER NOT NULL DEFAULT 0, -- number after which the events of this attempt begin
+    last_seq INTEGER NOT NULL DEFAULT 0, -- number of the last saved event
+    stop INTEGER NOT NULL DEFAULT 0, -- 1 once somebody asks the turn to stop
+    ended TEXT, -- how the turn ended
+    forget_at REAL, -- seconds since 1970, once it has ended
+    snapshot_seq INTEGER, -- number of the last event that the snapshot covers
+    snapshot BLOB -- the state of the turn, which stands for events that are not kept
 ) WITHOUT ROWID;
+CREATE INDEX stream_turns_of_thread ON stream_turns (thread_id);
+CREATE INDEX stream_turns_running ON stream_turns (holder) WHERE ended IS NULL;
+CREATE INDEX stream_turns_old ON stream_turns (forget_at);
 
 CREATE TABLE stream_chunks (
     turn_id TEXT NOT NULL,
     first_seq INTEGER NOT NULL,
     events BLOB NOT NULL, -- consecutive events, joined by the byte 0x1E, which no JSON text holds
+    jumps INTEGER NOT NULL DEFAULT 0, -- 1 where the numbers before it are left out on purpose
     PRIMARY KEY (turn_id, first_seq)
 );
 
@@ -88,3 +101,19 @@ CREATE TABLE stream_keys (
 ) WITHOUT ROWID;
 
 CREATE INDEX stream_keys_by_age ON stream_keys (created_at);
+
+CREATE TABLE stream_ends (
+    turn_id TEXT PRIMARY KEY,
+    ended TEXT NOT NULL,
+    forget_at REAL NOT NULL -- seconds since 1970
+) WITHOUT ROWID;
+CREATE INDEX stream_ends_old ON stream_ends (forget_at);
+
+CREATE TABLE stream_workers (
+    id TEXT PRIMARY KEY, -- an event loop of the process
+    holder TEXT NOT NULL, -- the log object
+    place TEXT NOT NULL, -- as of a turn
+    pid INTEGER NOT NULL,
+    process_start TEXT NOT NULL,
+    seen_at REAL NOT NULL -- seconds since 1970
+) WITHOUT ROWID;

@@ -1,0 +1,14 @@
+"""The addresses of the project."""
+
+from chat import chatkit
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+from django.views.generic import TemplateView
+
+urlpatterns = [
+    path("", login_required(TemplateView.as_view(template_name="chat.html"))),
+    path("chatkit", chatkit),
+    path("sign-in", LoginView.as_view(template_name="sign_in.html")),
+    path("sign-out", LogoutView.as_view()),
+]

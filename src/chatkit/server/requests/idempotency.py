@@ -1,0 +1,319 @@
+"""Beginning the turn of a request once, however often the request is sent under its idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, cast
+
+from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
+from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
+from chatkit.ids import new_id
+from chatkit.server.requests.turns import begin, stream_options
+from chatkit.server.scope import RequestScope
+from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.registry import KeyPassedOnError
+from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
+from chatkit.server.turns.turn import KeyHold, Turn
+from chatkit.server.wire import done_event, end_frame, is_hidden, item_json, thread_event, thread_json
+from chatkit.sse import encode_event
+from chatkit.store.base import find_item
+from chatkit.streams.base import EndState, KeyClaim, TurnInfo
+from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
+
+__all__ = ["begin_once"]
+
+logger = logging.getLogger("chatkit.server")
+
+_BEGINNING_SECONDS: Final = 5.0
+"""How long a message that was sent again waits for the worker that got it first to begin its turn."""
+_BEGINNING_PAUSE_SECONDS: Final = 0.1
+_SAFE_SECONDS: Final = 4.0
+"""How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
+_PAGE_SIZE: Final = 100
+
+MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
+
+
+async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResult:
+    """Begins the turn of a request, or returns a reader of the one that the same request began before.
+
+    Args:
+        scope: The request, which uses its thread.
+        make_turn: Makes its turn.
+
+    Raises:
+        InvalidRequestError: The key was used for another request.
+        Exception: Whatever making or beginning the turn raised. The key is free again then, unless something of the
+            turn is stored, or may be.
+    """
+    request, key = scope.request, _idempotency_key(scope.metadata)
+    if request is None or key is None:
+        # Before the turn is made, which may copy files.
+        scope.turns.check_room(scope)
+        return await begin(await make_turn())
+    return await _begin_keyed(_Sending(scope, key, _fingerprint(request), make_turn), make_turn)
+
+
+def _idempotency_key(metadata: Mapping[str, Any]) -> str | None:
+    """Returns the key under which the same request may be sent again; raises InvalidRequestError if it is none."""
+    key = metadata.get("idempotency_key")
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= 255 or "\0" in key:
+        raise InvalidRequestError(
+            "metadata.idempotency_key must be a text of 1 to 255 characters, none of them NUL."
+        )
+    return key
+
+
+def _fingerprint(request: BaseReq) -> str:
+    """Returns what two requests have in common when they ask for the same; their metadata may differ."""
+    return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A request that was sent under a key, perhaps not for the first time."""
+
+    scope: RequestScope
+    key: str
+    fingerprint: str
+    make_turn: MakeTurn
+
+    async def claim(self, claim: KeyClaim) -> KeyClaim:
+        """Binds the key to a turn unless it is bound; returns what it is bound to."""
+        return await self.scope.turns.log.claim_key(self.scope.owner, self.key, claim)
+
+    async def release(self, claim: KeyClaim) -> None:
+        """Frees the key if it is bound to this turn."""
+        await self.scope.turns.log.release_key(self.scope.owner, self.key, claim)
+
+
+async def _begin_keyed(sent: _Sending, make_turn: MakeTurn) -> StreamingResult:
+    scope, log, mark = sent.scope, sent.scope.turns.log, sent.fingerprint
+    turn: Turn | RequestError
+    try:
+        scope.turns.check_room(scope)
+        turn = await make_turn()
+        info = turn.info
+        mine = KeyClaim(info.id, info.thread_id, mark, fresh=True, user_item_id=info.user_item_id)
+    except RequestError as refused:
+        # The first sending may be what made the thread refuse messages.
+        turn = refused
+        mine = KeyClaim(new_id("turn"), "", mark, fresh=True)
+    claimed_at = time.monotonic()
+    claim = await sent.claim(mine)
+    patience = time.monotonic() + _BEGINNING_SECONDS
+    while not claim.fresh:
+        if claim.fingerprint != mark:
+            raise InvalidRequestError("This idempotency key was used for another request. Make a new key.")
+        waits = time.monotonic() < patience
+        earlier = await _sent_before(sent, claim, waits=waits)
+        if earlier is not None:
+            return earlier
+        if isinstance(turn, RequestError):
+            raise turn
+        if await log.ended(claim) is None and waits:
+            # Another worker may be about to begin it, and has to stop an earlier turn first.
+            await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+            claim = await sent.claim(mine)
+            continue
+        # The message was deleted since, or its process died before it was stored: it is a new one.
+        await sent.release(claim)
+        if await log.ended(claim) is None and await log.find(claim.turn_id, scope.owner) is not None:
+            # It has begun at this very moment.
+            claim = replace(await sent.claim(claim), fresh=False)
+        else:
+            claimed_at = time.monotonic()
+            claim = await sent.claim(mine)
+    return await _begin_first(sent, make_turn, turn, mine, claimed_at)
+
+
+async def _begin_first(
+    sent: _Sending, make_turn: MakeTurn, turn: Turn | RequestError, mine: KeyClaim, claimed_at: float
+) -> StreamingResult:
+    """Begins the turn that the key was bound to just now."""
+
+    async def still_held() -> bool:
+        if time.monotonic() - claimed_at < _SAFE_SECONDS:
+            return True
+        return (await sent.claim(mine)).turn_id == mine.turn_id
+
+    hold = KeyHold(release=lambda: sent.release(mine), still_held=still_held)
+    try:
+        if isinstance(turn, RequestError):
+            raise turn
+        turn.key = hold
+        return await begin(turn)
+    except KeyPassedOnError:
+        return await _begin_keyed(sent, make_turn)
+    except BaseException:
+        if not hold.passed_on:
+            await _uninterrupted(hold.release)
+        raise
+
+
+async def _sent_before(sent: _Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
+    """Returns the stream of a message that was sent before; None if nothing of it is there (so far)."""
+    turns, owner = sent.scope.turns, sent.scope.owner
+    await turns.wait_begun(claim.turn_id)
+    info = await turns.log.find(claim.turn_id, owner)
+    if info is None:
+        replayed = await _replayed(sent, claim, waits=waits)
+        # A turn is opened in the log before its message is stored: it may have begun since the log was asked.
+        info = None if replayed is None else await turns.log.find(claim.turn_id, owner)
+        if info is None:
+            return replayed
+    try:
+        return await _attached(sent, claim, info)
+    except TurnNotFoundError:
+        # It ended long ago, and the log has just forgotten it.
+        return await _replayed(sent, claim, waits=False)
+
+
+async def _attached(sent: _Sending, claim: KeyClaim, info: TurnInfo) -> StreamingResult:
+    scope = sent.scope
+    feed = await scope.turns.attach(info, None, with_ids=scope.resumable)
+    if await scope.turns.log.ended(claim) is None:
+        return StreamingResult.of(ResentFeed(feed, lambda ended: _go_on_later(sent, claim, ended)))
+    if await feed.tells_something():
+        return StreamingResult.of(feed)
+    return await _go_on(sent, claim, feed)
+
+
+async def _go_on_later(sent: _Sending, claim: KeyClaim, ended: TurnFeed) -> StreamingResult:
+    """Does what ``_go_on`` does when the request is over, and with it its use of the thread."""
+    if claim.user_item_id is None or isinstance(sent.scope.request, ThreadsCreateReq):
+        return await _go_on(sent, claim, ended)
+    async with sent.scope.use_thread(claim.thread_id):
+        return await _go_on(sent, claim, ended)
+
+
+async def _go_on(sent: _Sending, claim: KeyClaim, ended: TurnFeed) -> StreamingResult:
+    """Returns the stream of a message whose turn ended and told nothing but errors."""
+    scope, item_id = sent.scope, claim.user_item_id
+    if item_id is None:
+        return StreamingResult.of(ended)
+    if await find_item(scope.store, claim.thread_id, item_id, scope.context) is None:
+        # It never began: the message is taken now.
+        await sent.release(claim)
+        return await _begin_keyed(sent, sent.make_turn)
+    if ended.end is EndState.FAILED:
+        # It could not begin, for it was not known whether the message is stored: it is, and is answered now.
+        await sent.release(claim)
+        return await _begin_keyed(sent, lambda: _turn_of_stored(scope, claim.thread_id, item_id))
+    stored = await _stored_frames(scope, claim, None)
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        async for frame in stored:
+            yield frame
+        async for frame in ended.frames():
+            yield frame
+
+    return StreamingResult(frames())
+
+
+async def _turn_of_stored(scope: RequestScope, thread_id: str, item_id: str) -> Turn:
+    """Returns the turn of a message that is stored already, and whose first turn told nothing of it."""
+    thread = await scope.load_thread(thread_id)
+    message = cast("UserMessageItem", await scope.store.load_item(thread_id, item_id, scope.context))
+    options = await stream_options(scope, thread)
+
+    async def opening(pipeline: Pipeline) -> None:
+        if isinstance(scope.request, ThreadsCreateReq):
+            pipeline.announce_thread(created=True)
+        pipeline.announce_stored(message)
+        pipeline.accept(options)
+
+    async def is_written() -> bool:
+        return True
+
+    return Turn(scope, thread, opening=opening, message=message, is_written=is_written)
+
+
+async def _replayed(sent: _Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
+    scope = sent.scope
+    end = await scope.turns.log.ended(claim)
+    if end is None and claim.user_item_id is None and waits:
+        # Nothing in the store shows whether it began.
+        return None
+    # A turn of which nothing is known may have been cut off with its process.
+    end = end or EndState.INTERRUPTED
+    try:
+        return StreamingResult(await _stored_frames(scope, claim, end if scope.resumable else None))
+    except NotFoundError:
+        return None
+
+
+async def _stored_frames(
+    scope: RequestScope, claim: KeyClaim, end: EndState | None
+) -> AsyncGenerator[bytes, None]:
+    """Returns frames that show a message and what followed it, up to the next message, from the store.
+
+    Args:
+        scope: The request.
+        claim: The turn that the message began.
+        end: How the turn ended, for a stream that ends with ``turn.end``, as that of a resumable turn does.
+
+    Raises:
+        NotFoundError: The thread or the message was deleted meanwhile.
+    """
+    store, context, message_id = scope.store, scope.context, claim.user_item_id
+    thread = await store.load_thread(claim.thread_id, context)
+    message = None if message_id is None else await store.load_item(claim.thread_id, message_id, context)
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        created = isinstance(scope.request, ThreadsCreateReq)
+        yield encode_event(thread_event(thread_json(thread), created=created))
+        if message is not None:
+            yield encode_event(done_event(item_json(message)))
+            async for item in _items_after(scope, claim.thread_id, message.id):
+                yield encode_event(done_event(item_json(item)))
+        if end is not None:
+            yield end_frame(claim.turn_id, end)
+
+    return frames()
+
+
+async def _items_after(scope: RequestScope, thread_id: str, message_id: str) -> AsyncIterator[ThreadItem]:
+    store, context = scope.store, scope.context
+    if isinstance(store, OpenAIStoreAdapter):
+        message_id = store.stored_id(thread_id, message_id, context)
+    after: str | None = message_id
+    seen = {message_id}
+    while after is not None:
+        page = await store.load_thread_items(thread_id, after, _PAGE_SIZE, "asc", context)
+        # A store that ignores the cursor begins with the oldest item.
+        ids = [item.id for item in page.data]
+        fresh = page.data[ids.index(message_id) + 1 :] if message_id in ids else page.data
+        fresh = [item for item in fresh if item.id not in seen]
+        for item in fresh:
+            if isinstance(item, UserMessageItem):
+                return
+            if not is_hidden(item):
+                yield item
+        seen.update(item.id for item in fresh)
+        after = page.after if page.has_more and fresh else None
+
+
+_releases: set[asyncio.Future[None]] = set()
+
+
+async def _uninterrupted(release: Callable[[], Awaitable[None]]) -> None:
+    """Frees a key, for a request that may have been cancelled."""
+    task = asyncio.ensure_future(_released(release))
+    _releases.add(task)
+    task.add_done_callback(_releases.discard)
+    await asyncio.shield(task)
+
+
+async def _released(release: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await release()
+    except Exception as error:  # noqa: BLE001 -- the first error says what is wrong
+        logger.warning("An idempotency key could not be freed: %s", error)

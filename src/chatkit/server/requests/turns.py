@@ -1,0 +1,220 @@
+"""Requests about turns, ``turns.stop`` and ``turns.resume``, and what requests that begin turns have in common."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from pydantic import ValidationError
+
+from chatkit.dialects.openai_chatkit.store import walk_newest_first
+from chatkit.errors import (
+    ConfigurationError,
+    NotFoundError,
+    RequestError,
+    StaleTurnError,
+    ThreadClosedError,
+    ThreadLockedError,
+    TurnNotFoundError,
+)
+from chatkit.ids import utc_now
+from chatkit.server.handler_results import method_name, settled_result, wrong_result
+from chatkit.server.scope import RequestScope
+from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.results import StreamingResult
+from chatkit.server.turns.turn import Turn
+from chatkit.server.wire import stopped_json
+from chatkit.store.base import current_fence, find_item
+from chatkit.streams.base import EventId, InterruptedTurn, TurnInfo
+from chatkit.types import (
+    StreamOptionsEvent,
+    ThreadItem,
+    ThreadMetadata,
+    TurnResumeParams,
+    TurnsResumeReq,
+    TurnsStopReq,
+    TurnStopParams,
+    UserMessageItem,
+)
+
+__all__ = [
+    "HANDLERS",
+    "begin",
+    "is_saved",
+    "is_stored",
+    "refuse_messages_unless_active",
+    "resume",
+    "run_again",
+    "stop",
+    "stream_options",
+    "turn_again",
+    "write",
+]
+
+logger = logging.getLogger("chatkit.server")
+
+
+async def stop(scope: RequestScope, params: TurnStopParams) -> bytes:
+    """Stops turns; answers when their partial text is saved."""
+    await scope.store.load_thread(params.thread_id, scope.context)
+    return stopped_json(await scope.stop_turns(params.thread_id, params.turn_id))
+
+
+async def resume(scope: RequestScope, params: TurnResumeParams) -> StreamingResult:
+    """Returns a further reader of a turn."""
+    thread, log = scope.thread_key(params.thread_id), scope.turns.log
+    await scope.store.load_thread(params.thread_id, scope.context)
+    if params.after is None:
+        info, seq = await log.latest(thread), None
+    else:
+        turn_id, seq = EventId.parse(params.after)
+        info = await log.find(turn_id, scope.owner)
+    if info is None or info.thread != thread:
+        raise TurnNotFoundError
+    return StreamingResult.of(await scope.turns.attach(info, seq, with_ids=True))
+
+
+HANDLERS: Final = {TurnsStopReq: stop, TurnsResumeReq: resume}
+
+
+# Beginning turns.
+
+
+def refuse_messages_unless_active(thread: ThreadMetadata) -> None:
+    """Raises ThreadLockedError or ThreadClosedError if the thread takes no messages."""
+    status = thread.status
+    if status.type == "locked":
+        raise ThreadLockedError(status.reason)
+    if status.type == "closed":
+        raise ThreadClosedError(status.reason)
+
+
+async def stream_options(scope: RequestScope, thread: ThreadMetadata) -> StreamOptionsEvent:
+    """Returns the event that a stream begins with."""
+    method = scope.application.get_stream_options
+    options = await settled_result(method(thread, scope.context), method_name(method))
+    try:
+        return StreamOptionsEvent(stream_options=options)
+    except ValidationError as error:
+        raise wrong_result(
+            options, method_name(method), "Return StreamOptions(allow_cancel=True), or with False."
+        ) from error
+
+
+async def write(
+    scope: RequestScope,
+    thread_id: str,
+    writing: Awaitable[None],
+    is_written: Callable[[], Awaitable[bool]],
+) -> None:
+    """Awaits a write; one whose answer was lost counts as carried out where the store says so.
+
+    Raises:
+        Exception: What the write raised: it was not carried out, or that cannot be known.
+    """
+    try:
+        await writing
+    except (RequestError, ConfigurationError, StaleTurnError):
+        raise
+    except Exception as error:
+        try:
+            fence = current_fence.get()
+            if fence is not None and fence.token:
+                # Waits for what a lost connection may still commit, and lets it write nothing afterwards.
+                fence.token = await scope.store.begin_turn(thread_id, fence.turn_id, scope.context)
+            written = await is_written()
+        except Exception:  # noqa: BLE001 -- the first error says what is wrong
+            raise error from None
+        if not written:
+            raise
+        logger.warning("A write was carried out although its answer was lost: %s", error)
+
+
+async def is_stored(scope: RequestScope, item: ThreadItem) -> bool:
+    """Returns whether the store has an item."""
+    return await find_item(scope.store, item.thread_id, item.id, scope.context) is not None
+
+
+async def is_saved(scope: RequestScope, item: ThreadItem) -> bool:
+    """Returns whether the store has an item as it is given."""
+    stored = await find_item(scope.store, item.thread_id, item.id, scope.context)
+    return stored is not None and stored == item
+
+
+async def begin(turn: Turn) -> StreamingResult:
+    """Begins a turn and returns its first reader."""
+    scope = turn.scope
+    outlives_reader = scope.resumable or scope.application.on_disconnect == "continue"
+    turn.info = replace(
+        turn.info,
+        # Kept for those who send its request again.
+        resumable=scope.resumable or turn.key is not None,
+        started_at=utc_now(),
+        # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
+        context=_saved_context(scope) if turn.message is not None and outlives_reader else None,
+    )
+    return await scope.turns.start(turn)
+
+
+def _saved_context(scope: RequestScope) -> str | None:
+    application = scope.application
+    if application.rerun_on_crash < 1:
+        return None
+    data = application.dump_context(scope.context)
+    try:
+        return None if data is None else json.dumps(data)
+    except (TypeError, ValueError) as error:
+        raise wrong_result(
+            data,
+            method_name(application.dump_context),
+            "Return JSON values, or None, and write it without 'async'.",
+        ) from error
+
+
+async def run_again(scope: RequestScope, turn: InterruptedTurn) -> bool:
+    """Begins a turn of a worker that died again; returns whether it did."""
+    log, thread = scope.turns.log, turn.info.thread
+    known = (*await log.active(thread), await log.latest(thread))
+    alone = {info.id for info in known if info is not None} <= {turn.info.id}
+    again = await turn_again(scope, turn.info)
+    return again is not None and await scope.turns.begin_again(turn, again, alone=alone)
+
+
+async def turn_again(scope: RequestScope, info: TurnInfo) -> Turn | None:
+    """Returns a turn that does what one whose worker died was to do; its opening sends the stream options only.
+
+    Args:
+        scope: The request that began it, as far as it can be made again.
+        info: The turn whose worker died.
+
+    Returns:
+        None if that would be wrong: the turn answers no message, the message is gone or no longer the newest, its
+        thread takes no messages any more, or the turn had completed and only its log does not know.
+    """
+    if info.user_item_id is None:
+        return None
+    try:
+        thread = await scope.load_thread(info.thread_id)
+        message = await _newest_message(scope, thread)
+        if await scope.store.has_completed(info.id, scope.context):
+            return None
+    except NotFoundError:
+        return None
+    if message is None or message.id != info.user_item_id or thread.status.type != "active":
+        return None
+    options = await stream_options(scope, thread)
+
+    async def opening(pipeline: Pipeline) -> None:
+        pipeline.accept(options)
+
+    return Turn(scope, thread, message=message, opening=opening)
+
+
+async def _newest_message(scope: RequestScope, thread: ThreadMetadata) -> UserMessageItem | None:
+    async for item in walk_newest_first(scope.store, thread.id, scope.context):
+        if isinstance(item, UserMessageItem):
+            return item
+    return None

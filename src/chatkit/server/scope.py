@@ -1,0 +1,114 @@
+"""RequestScope: what a request is carried out with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
+from chatkit.server.handlers import Handlers
+from chatkit.server.turns.registry import TurnRegistry
+from chatkit.store.base import plain_metadata
+from chatkit.streams.base import ThreadKey
+from chatkit.types import ChatKitReq, ThreadMetadata
+
+if TYPE_CHECKING:
+    from chatkit.files.base import AttachmentStore
+    from chatkit.files.limits import FileLimits
+    from chatkit.limits import Limits
+    from chatkit.store.base import Store
+
+__all__ = ["RequestScope"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestScope:
+    """What a request is carried out with; ``process()`` makes one for each.
+
+    Attributes:
+        application: The handlers and options of the application.
+        store: The full store.
+        files: Keeps attachments; None if the server takes none.
+        file_limits: What files are taken; None takes any.
+        limits: Bounds on requests and on running turns.
+        context: The request's context.
+        owner: Whose turns, locks and idempotency keys are the request's.
+        turns: The turns of the server.
+        request: The request; None for an upload, and for a turn that runs again.
+    """
+
+    application: Handlers[Any]
+    store: Store[Any]
+    files: AttachmentStore[Any] | None
+    file_limits: FileLimits | None
+    limits: Limits
+    context: Any
+    owner: str | None
+    turns: TurnRegistry
+    request: ChatKitReq | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The metadata of the request."""
+        return {} if self.request is None else self.request.metadata
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the turn of the request survives a disconnect."""
+        return self.metadata.get("resumable") is True
+
+    @property
+    def store_lacks_owners(self) -> bool:
+        """Whether the store is an application's own that does not separate owners as ours do."""
+        return isinstance(self.store, OpenAIStoreAdapter) and not self.store.knows_owners
+
+    def thread_key(self, thread_id: str) -> ThreadKey:
+        """Returns the key of one of the owner's threads."""
+        return ThreadKey(self.owner, thread_id)
+
+    async def load_thread(self, thread_id: str) -> ThreadMetadata:
+        """Returns a copy of a thread, without items.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return plain_metadata(await self.store.load_thread(thread_id, self.context))
+
+    async def edit_thread(self, thread_id: str, changed: dict[str, Any]) -> ThreadMetadata:
+        """Saves changed fields of a thread, unless it is being deleted, and returns it.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        async with self.turns.guard.use(self.thread_key(thread_id)):
+            return await self.turns.edit_thread(self.thread_key(thread_id), changed, self.store, self.context)
+
+    async def finalise_orphans(self, thread_id: str) -> None:
+        """Ends turns of a thread that a crash cut off and that waited for a request of its owner."""
+        thread = self.thread_key(thread_id)
+        await self.turns.recovery.finalise_orphans(thread, self.store, self.context)
+
+    async def stop_turns(self, thread_id: str, turn_id: str | None = None) -> list[str]:
+        """Ends what runs, or has run, in a thread, or the named turn only; returns the ids of what was running."""
+        await self.finalise_orphans(thread_id)
+        return await self.turns.stop(self.thread_key(thread_id), turn_id)
+
+    @asynccontextmanager
+    async def use_thread(self, thread_id: str, *, alone: bool = False) -> AsyncGenerator[None, None]:
+        """Keeps a thread from being deleted while a turn begins in it.
+
+        Args:
+            thread_id: The thread.
+            alone: Whether other requests that ask for this wait: sent twice at once, the second one finds what the
+                first one did.
+        """
+        thread = self.thread_key(thread_id)
+        async with self.turns.guard.use(thread):
+            await self.finalise_orphans(thread_id)
+            if not alone:
+                yield
+                return
+            async with self.turns.answering.hold(thread):
+                yield

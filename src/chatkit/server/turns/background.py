@@ -1,0 +1,83 @@
+"""Background work, such as making a title, which neither delays nor harms answers."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from chatkit._tasks import end_tasks
+from chatkit.errors import NotFoundError
+from chatkit.limits import DEFAULT_LIMITS
+from chatkit.server.turns.resources import current_resources
+
+if TYPE_CHECKING:
+    from chatkit.server.scope import RequestScope
+
+__all__ = ["BackgroundWork", "set_title"]
+
+logger = logging.getLogger("chatkit.server")
+
+
+class BackgroundWork:
+    """The background tasks of one server, which may outlive the turns that began them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(
+        self, work: Awaitable[Any], *inner: Awaitable[Any], name: str, seconds: float
+    ) -> asyncio.Task[None]:
+        """Begins work and returns its task, which never fails.
+
+        Args:
+            work: What is awaited; its errors are logged.
+            inner: What it awaits itself.
+            name: What it is, for the log.
+            seconds: How long it may take.
+        """
+        task = asyncio.create_task(_bounded(work, name, seconds), name=f"chatkit {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # It may have been cancelled before it began: Python complains of coroutines that were not awaited.
+        task.add_done_callback(lambda _: _close(work, *inner))
+        return task
+
+    async def end(self) -> None:
+        """Cancels what still runs in this loop, and waits for its end."""
+        loop = asyncio.get_running_loop()
+        await end_tasks([task for task in self._tasks if task.get_loop() is loop])
+
+
+def _close(*works: Awaitable[Any]) -> None:
+    for work in works:
+        if inspect.iscoroutine(work):
+            work.close()
+
+
+async def _bounded(work: Awaitable[Any], name: str, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        logger.warning(
+            "%s took longer than %g s beside an answer and was given up", name, seconds, exc_info=True
+        )
+    except Exception:
+        logger.exception("%s failed beside an answer, which goes on", name)
+
+
+async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | None]) -> None:
+    """Gives a thread its title, if it has none when the title is ready; the turn that runs sends it."""
+    made = " ".join(str(await title or "").split())[: DEFAULT_LIMITS.name_chars]
+    try:
+        if not made or (await scope.store.load_thread(thread_id, scope.context)).title is not None:
+            return
+        resources = current_resources.get()
+        if resources is None or not await resources.edit_thread({"title": made}):
+            thread = scope.thread_key(thread_id)
+            await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+    except NotFoundError:
+        logger.debug("Thread %s was deleted before it got its title.", thread_id)

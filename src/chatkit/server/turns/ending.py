@@ -1,0 +1,127 @@
+"""Ends a turn early: keeps what it had produced, and tells its readers why it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from chatkit.errors import BaseStreamError, ErrorCode, NotFoundError, StaleTurnError, StreamError
+from chatkit.server.handler_results import method_name, settled_result
+from chatkit.server.handlers import is_overridden
+from chatkit.server.turns.cancellation import AbandonableWork, call_hook
+from chatkit.server.turns.storage import stored_items
+from chatkit.server.wire import interrupted_event
+from chatkit.types import ErrorEvent, ThreadItem
+
+if TYPE_CHECKING:
+    from chatkit.server.turns.turn import Turn
+
+__all__ = ["Interrupted", "close_pending", "tell_error"]
+
+logger = logging.getLogger("chatkit.server")
+
+_STORE_SECONDS: Final = 40.0
+"""Time that a store may take at each step of a turn's end: longer than ours wait for their servers."""
+
+
+class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
+    """The server ends while the turn runs: what ``handle_stream_error`` gets then."""
+
+
+async def tell_error(turn: Turn, error: Exception) -> None:
+    """Sends the error event of an error, and edits of the thread."""
+    rest = turn.pipeline.accept(_error_event(error))
+    if rest is not None:
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await rest
+        except Exception:
+            logger.exception("Saving the edits of the thread failed in turn %s", turn.info.id)
+
+
+async def close_pending(turn: Turn, error: Exception | None) -> None:
+    """Keeps what a turn had produced, and tells the client; nothing here stops the turn from ending.
+
+    Args:
+        turn: The turn.
+        error: Why it ends; None if it was asked to stop.
+    """
+    pipeline = turn.pipeline
+    kept = pipeline.state.closed_pending()
+    certain = not isinstance(error, StaleTurnError) and not _has_own_hook(turn, error)
+    in_order = True
+    try:
+        await _call_hook(turn, kept, error)
+        async with asyncio.timeout(_STORE_SECONDS):
+            await pipeline.save_updates()
+    except Exception as failure:  # noqa: BLE001 -- it is logged
+        in_order = certain = False
+        _log_not_kept(turn, failure)
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            if not certain:
+                kept = await stored_items(turn.scope.store, turn.thread.id, kept, turn.scope.context)
+            await pipeline.announce_closed(kept)
+    except Exception as failure:  # noqa: BLE001 -- it is logged
+        in_order = False
+        _log_not_kept(turn, failure)
+        pipeline.take_back_pending()
+    try:
+        publishing = pipeline.publish_edits()
+        if publishing is not None:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await publishing
+    except Exception as failure:  # noqa: BLE001 -- it is logged
+        in_order = False
+        _log_not_kept(turn, failure)
+    if not in_order and error is None:
+        await tell_error(turn, RuntimeError())
+
+
+def _has_own_hook(turn: Turn, error: Exception | None) -> bool:
+    name = "handle_stream_cancelled" if error is None else "handle_stream_error"
+    return is_overridden(turn.scope.application, name)
+
+
+async def _call_hook(turn: Turn, kept: list[ThreadItem], error: Exception | None) -> None:
+    if isinstance(error, StaleTurnError):
+        return
+    application, context = turn.scope.application, turn.scope.context
+    # Our own hook only writes to the store, which has limits of its own and may have to wait for its server.
+    hook = turn.hook = AbandonableWork(None if _has_own_hook(turn, error) else _STORE_SECONDS)
+    if turn.work.hurries:
+        hook.hurry()
+
+    def call() -> Any:
+        if error is None:
+            made = application.handle_stream_cancelled(turn.thread, kept, context)
+            return settled_result(made, method_name(application.handle_stream_cancelled))
+        made = application.handle_stream_error(turn.thread, kept, error, context)
+        return settled_result(made, method_name(application.handle_stream_error))
+
+    try:
+        await call_hook(call, "handle_stream_cancelled" if error is None else "handle_stream_error", hook)
+    finally:
+        turn.hook = None
+        # What is left of a hook must not write any more.
+        turn.lost_lease = turn.lost_lease or hook.given_up.done()
+
+
+def _log_not_kept(turn: Turn, failure: Exception) -> None:
+    if isinstance(failure, NotFoundError | StaleTurnError):
+        logger.warning("The partial answer of turn %s was not kept: %s", turn.info.id, failure)
+    else:
+        logger.error("Keeping the partial answer of turn %s failed", turn.info.id, exc_info=failure)
+
+
+def _error_event(error: Exception) -> ErrorEvent:
+    # A subclass may have left out super().__init__(), and its errors are told all the same.
+    allow_retry = bool(getattr(error, "allow_retry", False))
+    if isinstance(error, StreamError):
+        return ErrorEvent(code=getattr(error, "code", ErrorCode.STREAM_ERROR), allow_retry=allow_retry)
+    if isinstance(error, BaseStreamError):
+        return ErrorEvent(message=str(getattr(error, "message", error)) or None, allow_retry=allow_retry)
+    if isinstance(error, Interrupted):
+        return interrupted_event()
+    return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)

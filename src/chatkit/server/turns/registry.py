@@ -1,0 +1,406 @@
+"""The turns of one server: begins them, knows those that run here, and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from chatkit.errors import (
+    ShuttingDownError,
+    StoreError,
+    ThreadBusyError,
+    TooManyTurnsError,
+    TurnNotFoundError,
+)
+from chatkit.limits import UsualNumber
+from chatkit.server.blocking import watch_loop
+from chatkit.server.threads import ThreadGuard, ThreadLocks
+from chatkit.server.turns.background import BackgroundWork
+from chatkit.server.turns.pipeline import Pipeline, reload_thread
+from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
+from chatkit.server.turns.results import StreamingResult, TurnFeed
+from chatkit.server.turns.state import TurnState
+from chatkit.server.turns.turn import StopReason, Turn
+from chatkit.server.wire import FAILED
+from chatkit.store.base import Fence, Store, current_fence
+from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, ThreadKey, TurnInfo, TurnWriter
+from chatkit.types import ThreadMetadata
+
+if TYPE_CHECKING:
+    from chatkit.server.scope import RequestScope
+
+__all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "KeyPassedOnError", "TurnRegistry"]
+
+logger = logging.getLogger("chatkit.server")
+
+ConcurrencyPolicy: TypeAlias = Literal["allow", "reject", "enqueue", "interrupt"]
+"""What a message does in a thread in which a turn runs: run beside it, be refused, wait for its end, or end it."""
+DisconnectPolicy: TypeAlias = Literal["stop", "continue"]
+"""What happens to a turn that is not resumable when its reader is gone."""
+
+
+class KeyPassedOnError(Exception):
+    """The idempotency key of a turn that took long to begin was given to another turn meanwhile."""
+
+
+class TurnRegistry:
+    """The turns of one server.
+
+    Attributes:
+        background: Work that may outlive the turns that began it.
+        shutting_down: Whether no new turns are taken.
+    """
+
+    def __init__(self, log: StreamLog) -> None:
+        self.log = log
+        self.recovery = Recovery(log)
+        self.background = BackgroundWork()
+        self.guard = ThreadGuard()
+        self._editing = ThreadLocks()
+        self.answering = ThreadLocks()
+        self._running: dict[str, Turn] = {}
+        self._turns_of: Counter[str | None] = Counter()
+        self._calls_of: Counter[str | None] = Counter()
+        self._counting = Lock()
+        self.shutting_down = False
+
+    async def start(self, turn: Turn) -> StreamingResult:
+        """Begins a turn and returns its first reader, once what comes before the handler is written.
+
+        Raises:
+            TooManyTurnsError: As many of the owner's turns run, or wait for their place in a queue, as may.
+            ThreadBusyError: A turn runs in the thread and the policy is ``reject``.
+            Exception: Whatever the opening raised; nothing of the turn is left then.
+        """
+        if self.shutting_down:
+            raise ShuttingDownError
+        scope, info = turn.scope, turn.info
+        application = scope.application
+        earlier = self._in_thread(info.thread)
+        most = scope.limits.running_turns_per_owner
+        if (
+            most is not None
+            and earlier
+            and application.concurrency == "interrupt"
+            and turn.message is not None
+        ):
+            # The one that ends for this one makes room for it.
+            most += 1
+        with self._beginning(turn, most):
+            before = await self._apply_policy(turn, earlier)
+            state = TurnState(resumable=info.resumable)
+            writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
+            try:
+                pipeline = self._pipeline(turn, state, writer)
+                token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+                reader = await self.log.read(info.id, info.owner, None)
+                if reader is None:
+                    raise StoreError(f"The log lost turn {info.id} as it began.")
+                if turn.key is not None and not await turn.key.still_held():
+                    raise KeyPassedOnError
+            except BaseException:
+                # The same message, sent again meanwhile, may be read from this turn.
+                state.keep(writer.append(FAILED), FAILED)
+                await writer.close(EndState.FAILED)
+                raise
+        if turn.key is not None:
+            turn.key.passed_on = True
+        turn.begin(pipeline, lambda: self._run(turn, token, before))
+        stops = application.on_disconnect == "stop" and not scope.resumable
+        feed = TurnFeed(reader=reader, info=info, with_ids=scope.resumable, turn=turn, stops_turn=stops)
+        result = StreamingResult.of(feed)
+        if before is None:
+            try:
+                await asyncio.shield(turn.opened)
+            except asyncio.CancelledError:
+                # The HTTP server cut the request off: the answer was not stopped.
+                result.interrupt()
+                await result.aclose()
+                raise
+            except Exception:
+                await turn.task
+                await result.aclose()
+                raise
+        feed.expect_reader()
+        return result
+
+    async def begin_again(self, interrupted: InterruptedTurn, turn: Turn, *, alone: bool) -> bool:
+        """Runs a claimed turn again, for the readers that it has, and returns once it has begun.
+
+        Args:
+            interrupted: The turn of the worker that died.
+            turn: The turn that continues it.
+            alone: Whether no other turn is known that may have stored items after the message.
+
+        Returns:
+            Whether it did: not every log lets a turn continue in another process.
+        """
+        if self.shutting_down:
+            return False
+        scope, begin = turn.scope, turn.opening
+        info = turn.info = replace(interrupted.info, attempt=interrupted.info.attempt + 1)
+        state = fold_log(interrupted.entries, resumable=info.resumable)
+        opened = state.knows_options
+
+        async def opening(pipeline: Pipeline) -> None:
+            if not opened:
+                announce_opening = await find_opening(state, info, scope.store, scope.context)
+                announce_opening(pipeline)
+                await begin(pipeline)
+            await take_back(pipeline, info, scope.store, scope.context, alone=alone)
+
+        turn.opening = opening
+        writer = await self.log.take_over(
+            replace(interrupted, info=info), snapshot=state, on_stop=turn.request_stop_from_anywhere
+        )
+        if writer is None:
+            return False
+        # Its readers were connected to the worker that died: one that does not come back keeps nothing waiting.
+        writer.detach()
+        with self._beginning(turn):
+            try:
+                pipeline = self._pipeline(turn, state, writer)
+                token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+            except BaseException:
+                # A worker that has the store within reach keeps what the turn had produced.
+                if not await writer.hand_over():
+                    await writer.close(EndState.INTERRUPTED)
+                raise
+        turn.begin(pipeline, lambda: self._run(turn, token, None))
+        return True
+
+    def _pipeline(self, turn: Turn, state: TurnState, writer: TurnWriter) -> Pipeline:
+        scope = turn.scope
+        return Pipeline(
+            thread=turn.thread,
+            store=scope.store,
+            context=scope.context,
+            state=state,
+            writer=writer,
+            persist_item_updates=scope.application.persist_item_updates,
+            save_fields=lambda changed: self.edit_thread(
+                turn.info.thread, changed, turn.scope.store, turn.scope.context
+            ),
+        )
+
+    @contextmanager
+    def _beginning(self, turn: Turn, most: int | None = None) -> Generator[None, None, None]:
+        """Registers a turn that is about to begin, and forgets it if it cannot."""
+        self._enter(self._turns_of, turn.info.owner, most)
+        self._running[turn.info.id] = turn
+        try:
+            yield
+        except BaseException:
+            self._forget(turn)
+            raise
+        finally:
+            turn.set_begun()
+
+    async def wait_begun(self, turn_id: str) -> None:
+        """Waits until the log knows a turn that is about to begin here."""
+        turn = self._running.get(turn_id)
+        if turn is not None and turn.loop is asyncio.get_running_loop():
+            await turn.wait_begun()
+
+    async def edit_thread(
+        self, thread: ThreadKey, changed: dict[str, Any], store: Store[Any], context: object
+    ) -> ThreadMetadata:
+        """Saves changed fields over a thread as it is stored now: edits of several requests and turns all count.
+
+        Returns:
+            The thread as it is stored.
+
+        Raises:
+            NotFoundError: The thread was deleted meanwhile.
+        """
+        # For stores that load and save.
+        async with self._editing.hold(thread):
+            return await store.save_thread_fields(thread.thread_id, changed, context)
+
+    def _in_thread(self, thread: ThreadKey) -> list[Turn]:
+        return [turn for turn in self._running.values() if turn.info.thread == thread]
+
+    # How many turns, and other calls of the application's code, an owner has under way.
+
+    def check_room(self, scope: RequestScope) -> None:
+        """Raises TooManyTurnsError if as many turns of the owner of a request run here as may."""
+        # A message that ends another turn makes room for its own.
+        if scope.application.concurrency != "interrupt":
+            owner = scope.owner
+            _check_room(self._turns_of[owner], owner, scope.limits.running_turns_per_owner)
+
+    @contextmanager
+    def count_call(self, scope: RequestScope) -> Generator[None, None, None]:
+        """Counts a call of the application's code that is no turn, while the block runs.
+
+        Raises:
+            TooManyTurnsError: The owner has as many under way as it may.
+        """
+        self._enter(self._calls_of, scope.owner, scope.limits.running_turns_per_owner)
+        try:
+            yield
+        finally:
+            self._leave(self._calls_of, scope.owner)
+
+    def _enter(self, running: Counter[str | None], owner: str | None, most: int | None) -> None:
+        # The server may be used in several event loops at once.
+        with self._counting:
+            _check_room(running[owner], owner, most)
+            running[owner] += 1
+
+    def _leave(self, running: Counter[str | None], owner: str | None) -> None:
+        with self._counting:
+            running[owner] -= 1
+            if not running[owner]:
+                del running[owner]
+
+    def _forget(self, turn: Turn) -> None:
+        if self._running.pop(turn.info.id, None) is not None:
+            self._leave(self._turns_of, turn.info.owner)
+        turn.set_finished()
+
+    async def _apply_policy(self, turn: Turn, earlier: list[Turn]) -> Callable[[], Awaitable[None]] | None:
+        """Does what the thread's concurrency policy says; returns what the turn has to wait for before it writes."""
+        thread, concurrency = turn.info.thread, turn.scope.application.concurrency
+        if concurrency == "allow" or turn.message is None or turn.creates_thread:
+            return None
+        mine = {each.info.id for each in earlier}
+        elsewhere = [
+            info
+            for info in await self.log.active(thread)
+            if info.id not in mine and info.id not in self._running
+        ]
+        if not earlier and not elsewhere:
+            return None
+        if concurrency == "reject":
+            raise ThreadBusyError
+        if concurrency == "interrupt":
+            await self._stop(earlier, elsewhere, "interrupt")
+            await reload_thread(turn.thread, turn.scope.store, turn.scope.context)
+            return None
+
+        async def wait_for_others() -> None:
+            for other in earlier:
+                await self._wait_finished(other)
+                if other.continues_elsewhere:
+                    await self.log.wait_closed(other.info.id, thread.owner)
+            for info in elsewhere:
+                await self.log.wait_closed(info.id, thread.owner)
+            await turn.pipeline.reload_thread()
+
+        return wait_for_others
+
+    async def _wait_finished(self, turn: Turn) -> None:
+        if turn.loop is asyncio.get_running_loop():
+            await turn.wait_finished()
+        else:
+            await self.log.wait_closed(turn.info.id, turn.info.owner)
+
+    async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
+        store, end = turn.scope.store, EndState.FAILED
+        fence = Fence(turn.info.id, token)
+        current_fence.set(fence)
+        try:
+            with watch_loop():
+                end = await turn.run(before)
+            if turn.moved:
+                return
+            if token:
+                # Before its log, in which another worker may find it without an end.
+                finish = store.complete_turn if end is EndState.COMPLETED else store.end_turn
+                await finish(turn.info.id, fence.token, turn.scope.context)
+            if not turn.lost_lease:
+                fence.lift()
+        except Exception:
+            logger.exception("Turn %s ended badly", turn.info.id)
+        finally:
+            try:
+                if not turn.moved and not turn.loop.is_closed():
+                    await turn.writer.close(end)
+            finally:
+                self._forget(turn)
+
+    # Stopping.
+
+    async def stop(
+        self, thread: ThreadKey, turn_id: str | None = None, *, reason: StopReason = "stop"
+    ) -> list[str]:
+        """Stops the named turn, or all that run in the thread; returns the ids of those that were running.
+
+        Returns when their partial text is saved.
+        """
+        mine = [turn for turn in self._in_thread(thread) if turn_id in {None, turn.info.id}]
+        known = {turn.info.id for turn in mine}
+        active = await self.log.active(thread)
+        elsewhere = [info for info in active if turn_id in {None, info.id} and info.id not in known]
+        return await self._stop(mine, elsewhere, reason)
+
+    async def _stop(self, mine: list[Turn], elsewhere: list[TurnInfo], reason: StopReason) -> list[str]:
+        here = asyncio.get_running_loop()
+        for turn in mine:
+            if turn.loop is here:
+                turn.request_stop(reason)
+            else:
+                turn.request_stop_from_anywhere()
+        for turn in mine:
+            await self._wait_finished(turn)
+            if turn.continues_elsewhere and reason != "shutdown":
+                elsewhere = [*elsewhere, turn.info]
+        stopped = [info.id for info in elsewhere if await self.log.stop(info.id, info.owner)]
+        return list(dict.fromkeys([turn.info.id for turn in mine] + stopped))
+
+    async def drain(self, seconds: float | None = None) -> None:
+        """Takes no new turns, and ends those that are not over in time as interrupted; then ends background work.
+
+        Args:
+            seconds: How long to wait for running turns; None does not wait.
+        """
+        self.shutting_down = True
+        if seconds is not None:
+            waiting = [self._wait_finished(turn) for turn in self._running.values()]
+            try:
+                async with asyncio.timeout(seconds):
+                    await asyncio.gather(*waiting)
+            except TimeoutError:
+                logger.warning(
+                    "%d turns did not end within %g s and are interrupted", len(self._running), seconds
+                )
+        await self._stop(list(self._running.values()), [], "shutdown")
+        await self.background.end()
+
+    shutdown = drain
+
+    # Coming back.
+
+    async def active_turn(self, thread: ThreadKey) -> str | None:
+        """Returns the id of the turn that began last of those that run in the thread."""
+        active = await self.log.active(thread)
+        return active[-1].id if active else None
+
+    async def attach(self, info: TurnInfo, after: int | None, *, with_ids: bool) -> TurnFeed:
+        """Returns a further reader of a turn.
+
+        Raises:
+            TurnNotFoundError: The log does not keep the turn (any more).
+        """
+        reader = await self.log.read(info.id, info.owner, after) if info.resumable else None
+        if reader is None:
+            raise TurnNotFoundError
+        return TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0)
+
+
+def _check_room(running: int, owner: str | None, most: int | None) -> None:
+    if owner is None and isinstance(most, UsualNumber):
+        # The application never said that all who have no owner are one.
+        return
+    if most is not None and running >= most:
+        raise TooManyTurnsError(
+            f"{running} answers are being written at once, which is as many as may. "
+            "Wait until one has ended, or stop one first."
+        )

@@ -1,0 +1,446 @@
+"""A turn: one execution of a handler in a thread, in a task of its own, from its first write to its end mark."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
+from chatkit.ids import new_id
+from chatkit.server.handler_results import event_iterator, method_name
+from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
+from chatkit.server.turns.ending import Interrupted, close_pending, tell_error
+from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.resources import TurnResources, current_resources
+from chatkit.server.user_agent import override_user_agent
+from chatkit.store.base import current_fence
+from chatkit.streams.base import EndState, TurnInfo, TurnWriter
+from chatkit.streams.window import Waiters, wait_unless, wake
+from chatkit.types import ThreadMetadata, ThreadStreamEvent, UserMessageItem
+
+if TYPE_CHECKING:
+    from chatkit.server.scope import RequestScope
+
+__all__ = ["KeyHold", "StopReason", "Turn"]
+
+logger = logging.getLogger("chatkit.server")
+
+StopReason: TypeAlias = Literal["stop", "disconnect", "interrupt", "shutdown"]
+"""Asked for by the user, the reader is gone, a newer message took over, the process ends or cuts the reader off."""
+
+_YIELD_EVERY_EVENTS: Final = 64
+"""Events after which a turn lets the loop run others, even if its handler never waits."""
+
+
+class _Stopped(BaseException):
+    """Unwinds a turn that was asked to stop while it was not waiting for its handler."""
+
+
+@dataclass(slots=True)
+class KeyHold:
+    """The idempotency key of a turn that may yet fail to begin.
+
+    Attributes:
+        release: Frees the key, for the turn has left nothing.
+        still_held: Returns whether the key is bound to this turn: another worker may have given it up.
+        passed_on: Whether the turn releases the key if need be; before, the request does.
+    """
+
+    release: Callable[[], Awaitable[None]]
+    still_held: Callable[[], Awaitable[bool]]
+    passed_on: bool = False
+
+
+class Turn:
+    """One execution of a handler. The function of a request makes it and writes nothing; the registry begins it.
+
+    Args:
+        scope: The request.
+        thread: The thread, a copy of the turn's own.
+        opening: Writes and sends what comes before the handler. What is wrong with the request was raised before
+            the turn was made.
+        message: The user message that is answered, for the first time or again: the thread's concurrency policy
+            applies. None after a client tool's output or answered questions, and for actions.
+        handler: Calls the application's handler; None for ``respond()``.
+        name: Class and name of that handler, for messages.
+        creates_thread: Whether the opening creates the thread.
+        undo: Takes back a half-done opening.
+        is_written: Returns whether the store has what the opening adds to it, such as the message; None where sending
+            the request again does no harm.
+
+    Attributes:
+        info: Identity of the turn.
+        key: The idempotency key that is bound to the turn.
+        begun: Whether the log knows the turn, or will not.
+        finished: Whether the turn is over in this process.
+        work: Runs the handler, and cancels it.
+        hook: Runs the hook for turns that end early, while it does.
+        lost_lease: Whether nothing that is left of the turn may write any more.
+        moved: Whether the turn was left to another worker.
+        pipeline: Takes the handler's events, once the turn has begun.
+        writer: The turn's log, once the turn has begun.
+        task: The turn's task, once it has begun.
+    """
+
+    pipeline: Pipeline
+    writer: TurnWriter
+    task: asyncio.Task[None]
+
+    def __init__(
+        self,
+        scope: RequestScope,
+        thread: ThreadMetadata,
+        *,
+        opening: Callable[[Pipeline], Awaitable[None]],
+        message: UserMessageItem | None = None,
+        handler: Callable[[Pipeline], Any] | None = None,
+        name: str | None = None,
+        creates_thread: bool = False,
+        undo: Callable[[], Awaitable[None]] | None = None,
+        is_written: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self.scope = scope
+        self.thread = thread
+        self.opening = opening
+        self._handler = handler
+        self.message = message
+        self.creates_thread = creates_thread
+        user_item_id = None if message is None else message.id
+        self.info = TurnInfo(new_id("turn"), thread.id, scope.owner, user_item_id=user_item_id)
+        self.key: KeyHold | None = None
+        self.stop_reason: StopReason | None = None
+        self.cancelled: asyncio.CancelledError | None = None
+        self.lost_lease = False
+        self.moved = False
+        self.loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = self.loop.create_future()
+        self.begun = False
+        self.finished = False
+        self._waiters: Waiters = []
+        self.work = AbandonableWork()
+        self.hook: AbandonableWork | None = None
+        self._name = name or method_name(scope.application.respond)
+        self._undo = undo
+        self._is_written = is_written
+        self._uncancelled = False
+        self._failure: BaseException | None = None
+
+    def _respond(self, pipeline: Pipeline) -> Any:
+        return self.scope.application.respond(pipeline.thread, self.message, self.scope.context)
+
+    def set_begun(self) -> None:
+        """Says that the log knows the turn, or that it will not."""
+        self.begun = True
+        wake(self._waiters)
+
+    def set_finished(self) -> None:
+        """Says that the turn is over in this process."""
+        self.finished = True
+        wake(self._waiters)
+
+    async def wait_begun(self) -> None:
+        """Waits for ``set_begun``."""
+        while not self.begun:
+            await wait_unless(lambda: self.begun, self._waiters)
+
+    async def wait_finished(self) -> None:
+        """Waits for ``set_finished``."""
+        while not self.finished:
+            await wait_unless(lambda: self.finished, self._waiters)
+
+    def begin(self, pipeline: Pipeline, running: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begins the turn; ``running`` is called in its task, and calls ``run``."""
+        self.pipeline = pipeline
+        self.writer = pipeline.writer
+        self.task = asyncio.create_task(running(), name=f"chatkit {self.info.id}")
+
+    @property
+    def continues_elsewhere(self) -> bool:
+        """Whether the turn is over here only: another worker has it, or will."""
+        return self.moved or self.lost_lease
+
+    @property
+    def may_move(self) -> bool:
+        """Whether another worker may run the turn again when this process ends."""
+        return self.info.context is not None and self.info.attempt <= self.scope.application.rerun_on_crash
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Whether the handler's work can wait for nothing more: it was given up, or its loop was closed."""
+        return self.work.given_up.done() or self.loop.is_closed()
+
+    def request_stop(self, reason: StopReason = "stop") -> None:
+        """Asks the turn to end; its clean-up is never cut short. Idempotent, safe from any code of the same loop."""
+        if reason == "shutdown":
+            self.work.hurry()
+            if self.hook is not None:
+                self.hook.hurry()
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            self.work.cancel()
+
+    def request_stop_from_anywhere(self) -> None:
+        """Like ``request_stop``, from any thread or loop."""
+        self.loop.call_soon_threadsafe(self.request_stop)
+
+    async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> EndState:
+        """Runs the turn to its end, but for the end mark.
+
+        Args:
+            before: Waited for before anything is written: the turn's place in a queue.
+
+        Returns:
+            How it ended; if it never began, ``opened`` says why.
+        """
+        # A task cannot abandon what it waits for itself: hence one that does the work, and this one.
+        task = self.work.start(self._run(before), name=f"chatkit {self.info.id} handler")
+
+        def pass_on_cancellation() -> None:
+            # The end of a loop cancels both tasks at once, and the clean-up must not be cut short by the second one.
+            if not task.cancelling() and not self._uncancelled:
+                task.cancel()
+
+        return task.result() if await self.work.wait(pass_on_cancellation) else await self._abandon()
+
+    async def _abandon(self) -> EndState:
+        """Ends the turn without its handler, which does not react to being cancelled."""
+        logger.error("The handler of turn %s ignores that it was cancelled and is abandoned", self.info.id)
+        self.pipeline.refuse_events()
+        self.work.abandon(_Stopped())
+        if self.stop_reason is not None:
+            end = await self._stopped(asyncio.CancelledError())
+        elif isinstance(self._failure, Exception):
+            end = await self._failed(self._failure)
+        else:
+            end = await self._failed(TimeoutError("The clean-up of the handler does not end."))
+        # What is left of the handler must not write any more.
+        self.lost_lease = True
+        return end
+
+    async def _run(self, before: Callable[[], Awaitable[None]] | None) -> EndState:
+        try:
+            if before is not None:
+                await self._wait_in_queue(before)
+            await self.opening(self.pipeline)
+        except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
+            return await self._not_opened(error, reader_waits=before is not None)
+        if not self.opened.done():
+            self.opened.set_result(None)
+        self._let_go_of_request()
+        try:
+            await self._drive()
+            await self.pipeline.complete()
+        except BaseException as error:
+            if self._is_abandoned:
+                raise
+            if isinstance(error, asyncio.CancelledError | _Stopped):
+                return await self._stopped(error)
+            if isinstance(error, Exception):
+                return await self._failed(error)
+            raise
+        return EndState.COMPLETED
+
+    async def _wait_in_queue(self, before: Callable[[], Awaitable[None]]) -> None:
+        """Waits for the turn's place; a stop ends the waiting, but the user's message is stored all the same."""
+        try:
+            await self._interruptible(before())
+        except (asyncio.CancelledError, _Stopped):
+            if self.stop_reason is None:
+                raise
+            self._uncancel()
+
+    async def _interruptible(self, awaitable: Awaitable[Any]) -> Any:
+        if self.stop_reason is not None:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            raise _Stopped
+        self.work.waits = True
+        try:
+            return await awaitable
+        finally:
+            self.work.waits = False
+
+    async def _drive(self) -> None:
+        resources = TurnResources(self._edit_thread)
+        entered = current_resources.set(resources)
+        # Never taken back: this context is the turn's own.
+        override_user_agent()
+        try:
+            events = await self._call_handler()
+            try:
+                await self._take_all(events)
+            except BaseException as error:
+                self._failure = error
+                close = getattr(events, "aclose", None)
+                if close is not None:
+                    await self._clean_up(close)
+                raise
+        finally:
+            await self._clean_up(resources.release)
+            if not self._is_abandoned:
+                current_resources.reset(entered)
+
+    async def _edit_thread(self, changed: dict[str, Any]) -> None:
+        for name, value in changed.items():
+            setattr(self.pipeline.thread, name, value)
+        publishing = self.pipeline.publish_edits()
+        if publishing is not None:
+            await publishing
+
+    async def _call_handler(self) -> AsyncIterator[ThreadStreamEvent]:
+        self.pipeline.handler = self._name
+        try:
+            made = (self._handler or self._respond)(self.pipeline)
+            if inspect.isawaitable(made) and not hasattr(type(made), "__aiter__"):
+                made = await self._interruptible(made)
+            return event_iterator(made, self._name)
+        except (Exception, asyncio.CancelledError, _Stopped):
+            raise
+        except BaseException as error:
+            raise self._failure_of_handler(error) from error
+
+    def _failure_of_handler(self, error: BaseException) -> BaseException:
+        """Returns an ordinary failure for what would end the loop, or whatever else runs in it, as well."""
+        if self._is_abandoned:
+            return error
+        return RuntimeError(f"The handler of turn {self.info.id} raised {type(error).__name__}.")
+
+    async def _clean_up(self, close: Callable[[], Awaitable[Any]]) -> None:
+        if self._is_abandoned:
+            return
+        self.work.waits = True
+        self.work.schedule_next()
+        try:
+            await close()
+        except BaseException:
+            if self._is_abandoned:
+                raise
+            logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+        finally:
+            self.work.waits = False
+            self.work.unschedule()
+
+    async def _take_all(self, events: AsyncIterator[ThreadStreamEvent]) -> None:
+        accept, writer, advance = self.pipeline.accept, self.writer, events.__anext__
+        until_yield = 1
+        while True:
+            if self.stop_reason is not None:
+                raise _Stopped
+            self.work.waits = True
+            try:
+                event = await advance()
+            except StopAsyncIteration:
+                return
+            except (Exception, asyncio.CancelledError):
+                raise
+            except BaseException as error:
+                raise self._failure_of_handler(error) from error
+            finally:
+                self.work.waits = False
+            rest = accept(event)
+            until_yield -= 1
+            if rest is not None:
+                await rest
+            elif until_yield > 0:
+                continue
+            # Readers run only while the turn waits: what they have not read cannot have become less before.
+            if writer.congested:
+                await self._interruptible(writer.drain())
+            if until_yield <= 0:
+                until_yield = _YIELD_EVERY_EVENTS
+                await asyncio.sleep(0)
+
+    def _let_go_of_request(self) -> None:
+        """What the request sent is not kept in memory for as long as its answer takes."""
+        self.scope = replace(self.scope, request=None)
+        self.key = None
+        del self.opening, self._undo, self._is_written
+
+    async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> EndState:
+        self._uncancel()
+        if isinstance(error, StaleTurnError):
+            error = await self.pipeline.why_stale(error)
+            if isinstance(error, NotFoundError):
+                # What is taken back now is nothing that another worker could have.
+                current_fence.set(None)
+        if self._undo is not None:
+            try:
+                await self._undo()
+            except Exception:
+                logger.exception("Taking back a half-begun turn failed")
+        await self._free_key()
+        if not self.opened.done():
+            if isinstance(error, _Stopped | asyncio.CancelledError):
+                self.opened.cancel()
+            else:
+                self.opened.set_exception(error)
+                self.opened.exception()  # The request may be gone.
+        if not isinstance(error, Exception):
+            if self.stop_reason != "shutdown":
+                return EndState.STOPPED
+            await tell_error(self, Interrupted("The server is shutting down."))
+            return EndState.INTERRUPTED
+        if isinstance(error, RequestError):
+            await tell_error(self, CustomStreamError(error.public_message))
+        else:
+            if reader_waits:
+                logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+            await tell_error(self, error)
+        return EndState.FAILED
+
+    async def _free_key(self) -> None:
+        """Frees the turn's idempotency key, unless something of the turn is stored, or may be."""
+        if self.key is None:
+            return
+        try:
+            if self._is_written is None or not await self._is_written():
+                await self.key.release()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, nothing is known
+            logger.warning(
+                "It is not known whether turn %s, which could not begin, has stored its message: the idempotency key "
+                "stays with it (%s)",
+                self.info.id,
+                error,
+            )
+
+    def _uncancel(self) -> None:
+        self._uncancelled = True
+        uncancel_current()
+
+    async def _stopped(self, error: BaseException) -> EndState:
+        self._uncancel()
+        if self.writer.lost:
+            return await self._failed(
+                StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
+            )
+        if self.stop_reason == "shutdown":
+            try:
+                self.moved = self.may_move and await self.writer.hand_over()
+            except Exception:
+                logger.exception("Turn %s could not be left to another worker", self.info.id)
+            if self.moved:
+                return EndState.INTERRUPTED
+            return await self._failed(Interrupted("The server is shutting down."))
+        if self.stop_reason is None and isinstance(error, asyncio.CancelledError):
+            # The handler gave up by itself, or the loop ends: the reader must hear of it.
+            self.cancelled = error
+        await close_pending(self, None)
+        return EndState.STOPPED
+
+    async def _failed(self, error: Exception) -> EndState:
+        self._uncancel()
+        if isinstance(error, StaleTurnError):
+            self.lost_lease = True
+            logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
+            if self.writer.lost or await self.writer.give_way():
+                # Its readers come back to the worker that has it now.
+                return EndState.INTERRUPTED
+        elif not isinstance(error, BaseStreamError | Interrupted):
+            logger.error("Turn %s failed", self.info.id, exc_info=error)
+        await close_pending(self, error)
+        await tell_error(self, error)
+        return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED

@@ -1,0 +1,68 @@
+"""The Flask example, under gunicorn and Flask's own server: sign-in, a conversation, answers cut short."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.examples.running import LONG, Example, Visitor, begun, converse, message, partial_answer
+
+SERVERS = {"gunicorn": None, "flask": ["flask", "run"]}
+
+
+def sign_in(visitor: Visitor, name: str = "ada", password: str = "analytical") -> None:
+    assert "<openai-chatkit" not in visitor.get("/").text
+    answer = visitor.post("/sign-in", data={"name": name, "password": password})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "<openai-chatkit" in visitor.get("/").text
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    return Example("flask", tmp_path)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_conversation(example: Example, server: str) -> None:
+    with example.serving(SERVERS[server]) as url, Visitor(url) as visitor, Visitor(url) as other:
+        assert visitor.get("/ui/chatkit.js").status_code == 200
+        assert visitor.get("/ui/../app.py").status_code == 404
+        assert visitor.post("/chatkit", json=message("Hi")).status_code == 401
+        assert visitor.post("/sign-in", data={"name": "ada", "password": "no"}).status_code == 401
+        assert visitor.post("/sign-in", data={"name": "bob", "password": ""}).status_code == 401
+        sign_in(visitor)
+        assert visitor.post("/chatkit", content='{"type": "threads.list"}').status_code == 415
+        as_json = {"Content-Type": "application/json"}
+        assert visitor.post("/chatkit", content="no JSON", headers=as_json).status_code == 400
+        thread_id, items = converse(visitor, expects="ada, you said: Good morning")
+
+        sign_in(other, "grace", "nanosecond")
+        assert other.threads() == []
+        get = {"type": "threads.get_by_id", "params": {"thread_id": thread_id}}
+        assert other.post("/chatkit", json=get).status_code == 404
+
+        # Sessions are in signed cookies: they survive the process.
+        kept = visitor.cookies["session"]
+    with example.serving(SERVERS[server]) as url, Visitor(url) as visitor:
+        visitor.cookies.set("session", kept, domain="127.0.0.1")
+        assert visitor.items(thread_id) == items
+        visitor.post("/sign-out")
+        assert visitor.post("/chatkit", json=get).status_code == 401
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_answer_ends_with_its_client_and_with_the_process(example: Example, server: str) -> None:
+    with ExitStack() as late, example.serving(SERVERS[server]) as url:
+        visitor = late.enter_context(Visitor(url))
+        sign_in(visitor)
+        with begun(visitor) as thread_id:
+            pass
+        assert 0 < len(partial_answer(visitor, thread_id)) < len(LONG)
+        # Still read while the process ends.
+        thread_id = late.enter_context(begun(visitor))
+    with example.serving(SERVERS[server]) as url, Visitor(url) as visitor:
+        sign_in(visitor)
+        assert visitor.threads()[0] == thread_id
+        assert partial_answer(visitor, thread_id)

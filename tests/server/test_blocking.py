@@ -1,0 +1,169 @@
+"""A handler that blocks the event loop is named in the log; one that waits, or blocks another thread, is not."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from chatkit.server import blocking
+from tests.server.support import LIMIT, ScriptedServer, done, drain
+
+
+class Records(logging.Handler):
+    """Keeps what is logged, and lets go of what blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.told = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+        self.told.set()
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    monkeypatch.setattr(blocking, "_LIMIT", 0.3)
+    monkeypatch.setattr(blocking, "_STEP", 0.03)
+    monkeypatch.setattr(blocking, "_LINGER", 0.03)
+    monkeypatch.setattr(blocking, "_told_places", set())
+    kept = Records()
+    blocking.logger.addHandler(kept)
+    yield kept
+    blocking.logger.removeHandler(kept)
+
+
+def place_of(function: Any, text: str) -> str:
+    lines, first = inspect.getsourcelines(function)
+    number = next(number for number, line in enumerate(lines, first) if text in line)
+    return f"{__file__}:{number} "
+
+
+def blocks(records: Records) -> None:
+    # As time.sleep() does, but for no longer than the test needs.
+    records.told.wait(LIMIT)  # here
+
+
+def computes(records: Records) -> None:
+    # Keeps the interpreter to itself, without a frame of Python below.
+    re.match(r"(a+)+$", "a" * 21 + "b")
+
+
+async def in_the_handler(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    blocks(context["records"])
+    yield done("Done")
+
+
+async def in_a_task_of_its_own(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    async def helper() -> None:
+        blocks(context["records"])
+
+    await asyncio.create_task(helper())
+    yield done("Done")
+
+
+async def in_a_thread(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    await asyncio.to_thread(time.sleep, 0.6)
+    yield done("Done")
+
+
+async def in_order(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    waited = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.6, waited.set)
+    await waited.wait()
+    yield done("Done")
+
+
+async def turn(script: Any, records: Records) -> None:
+    server = ScriptedServer(script)
+    await drain(await server.create("Hi", {"user_id": "ada", "records": records}))
+
+
+@pytest.mark.parametrize("script", [in_the_handler, in_a_task_of_its_own])
+async def test_the_place_is_told_once(script: Any, records: Records) -> None:
+    await turn(script, records)
+    assert records.told.is_set(), "told while it blocks"
+    records.told.set()
+    await turn(script, records)
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+    assert "blocks" in text
+    assert "asyncio.to_thread" in text
+
+
+@pytest.mark.parametrize("script", [in_a_thread, in_order])
+async def test_what_blocks_nothing_is_not_told(script: Any, records: Records) -> None:
+    await turn(script, records)
+    assert records.texts == []
+
+
+@pytest.mark.parametrize("policy", ["asyncio", "uvloop"])
+def test_several_loops(policy: str, records: Records) -> None:
+    uvloop = pytest.importorskip("uvloop") if policy == "uvloop" else None
+    done_with: list[threading.Thread] = []
+
+    def in_a_loop(script: Any) -> threading.Thread:
+        async def main() -> None:
+            await turn(script, records)
+
+        def run() -> None:
+            if uvloop is None:
+                asyncio.run(main())
+            else:
+                uvloop.run(main())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        done_with.append(thread)
+        return thread
+
+    for script in (in_the_handler, in_order):
+        in_a_loop(script)
+    for thread in done_with:
+        thread.join(LIMIT)
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+
+
+async def test_the_thread_ends_with_the_turns(records: Records) -> None:
+    await turn(in_order, records)
+    thread = blocking._watcher
+    if thread is not None:
+        await asyncio.to_thread(thread.join, LIMIT)
+        assert not thread.is_alive()
+    assert blocking._turns == blocking._threads == blocking._silent == {}
+    records.told.set()
+    await turn(in_order, records)
+
+
+async def test_it_is_off_where_nobody_hears_it(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(blocking, "_begin", started.append)
+    level = blocking.logger.level
+    blocking.logger.setLevel(logging.ERROR)
+    try:
+        await turn(in_order, records)
+    finally:
+        blocking.logger.setLevel(level)
+    assert started == []
+
+
+async def test_a_computation_that_lets_no_other_thread_run(records: Records) -> None:
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        until = time.monotonic() + 3 * LIMIT
+        while not records.told.is_set() and time.monotonic() < until:
+            computes(records)
+        yield done("Done")
+
+    await turn(script, records)
+    assert len(records.texts) >= 1
+    assert __file__ in records.texts[0]

@@ -1,0 +1,102 @@
+/** Follows a turn to its end, over as many connections as it takes. */
+
+import { asConnectionError, ServerError, StreamInterrupted } from "../protocol/errors";
+import type { ThreadEvent, TurnStatus } from "../protocol/wire";
+import { framesOf, isOffline, type Limits, openWithin, pause } from "./connection";
+import type { Position } from "./position";
+
+export interface Heard {
+  /** Null for what is no event. */
+  event: ThreadEvent | null;
+  /** The event as it was sent. */
+  data: string;
+  /** Whether an id of its own covers it: what comes before such a one is sent anew after a broken connection. */
+  isCovered: boolean;
+}
+
+export type Part = Heard | { end: TurnStatus } | { reconnecting: boolean };
+
+/** How the stream of a turn is asked for. Both reject with a ServerError where the server answers anything but a stream. */
+export interface Source {
+  readonly position: Position;
+  /** Whether the server recognises the request that begins the turn when it is sent again. */
+  readonly canRepeat: boolean;
+  begin(): Promise<Response>;
+  /** Asks for the events after the cursor, or, where it is null, for what the turn has come to. */
+  resume(threadId: string, cursor: string | null, signal: AbortSignal): Promise<Response>;
+}
+
+/**
+ * Yields each event of a turn once, its end, and when connections break and are back.
+ *
+ * Ends after `end`, or, with servers that do not number their events, when the stream closes. Throws the `ServerError` of a
+ * server that refuses, `ConnectionError` where nothing ever arrived, `StreamInterrupted` where nothing more does.
+ *
+ * @param first The answer to the request that begins the turn, where that has been sent.
+ */
+export async function* follow(source: Source, limits: Limits, signal: AbortSignal, first?: Response): AsyncGenerator<Part> {
+  const { position } = source;
+  let response = first ?? null;
+  let isAnswered = response !== null;
+  let isHeard = false;
+  let isBroken = false;
+  let failures = 0;
+  let offlineSince: number | null = null;
+  while (true) {
+    let failure: unknown = null;
+    try {
+      const { threadId, cursor } = position;
+      if (position.isNumbered && threadId !== null) response ??= await openWithin(limits.silence, signal, (within) => source.resume(threadId, cursor, within));
+      response ??= await source.begin();
+      isAnswered = true;
+      position.reconnected();
+      if (isBroken) yield { reconnecting: false };
+      isBroken = false;
+      for await (const frame of framesOf(response, signal, () => (position.isNumbered ? limits.silence : null))) {
+        isHeard = true;
+        const arrival = position.take(frame.id);
+        if (arrival === "new") {
+          failures = 0;
+          offlineSince = null;
+        }
+        const event = parse(frame.data);
+        if (frame.event === "turn.end") {
+          yield { end: (event as { status?: TurnStatus } | null)?.status ?? "completed" };
+          return;
+        }
+        if (arrival === "known") continue;
+        if (event?.type === "thread.created" || event?.type === "thread.updated") position.threadId = event.thread?.id ?? position.threadId;
+        yield { event, data: frame.data, isCovered: arrival === "new" };
+      }
+      if (!position.isNumbered) return;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      if (error instanceof ServerError) {
+        const isRefusal = !isAnswered && !isBroken && !position.isNumbered;
+        if (isRefusal || !error.isTemporary) throw isBroken && error.code !== "turn_not_found" ? new StreamInterrupted(error.message, { cause: error }) : error;
+      }
+      failure = error;
+    }
+    response = null;
+    const canContinue = position.isNumbered === null ? source.canRepeat : position.isNumbered && position.threadId !== null;
+    offlineSince = isAnswered && isOffline() ? (offlineSince ?? Date.now()) : null;
+    const isTooLong = offlineSince !== null && Date.now() - offlineSince >= limits.offlineLimit;
+    if (!canContinue || isTooLong || failures >= limits.attempts) {
+      if (!isHeard && failure !== null) throw failure instanceof ServerError ? failure : asConnectionError(failure);
+      throw new StreamInterrupted("The answer broke off before its end.", { cause: failure });
+    }
+    isBroken = true;
+    yield { reconnecting: true };
+    await pause(failures, limits, signal, offlineSince !== null);
+    if (offlineSince === null) failures += 1;
+  }
+}
+
+function parse(data: string): ThreadEvent | null {
+  try {
+    const value: unknown = JSON.parse(data);
+    return typeof value === "object" && !Array.isArray(value) ? (value as ThreadEvent | null) : null;
+  } catch {
+    return null;
+  }
+}
