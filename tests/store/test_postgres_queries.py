@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatkit.store import PostgresStore, postgres
+from chatkit.store import PostgresStore
+from chatkit.store._postgres_documents import SQL
 from chatkit.types import ThreadMetadata
 from tests.support.postgres import new_database, on_server
 
@@ -86,7 +87,7 @@ def plan_of(url: str, name: str, *, generic: bool) -> dict[str, Any]:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {postgres._SQL[name]}"
+            query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {SQL[name]}"
             (row,) = await connection.fetch(query, *ARGUMENTS[name])
         finally:
             await transaction.rollback()
@@ -129,5 +130,5 @@ def test_a_page_reads_as_much_in_a_thread_of_any_length(filled: str, order: str)
 def test_every_statement_was_looked_at() -> None:
     writes_one_row = {"begin_turn", "change_thread", "add_thread", "save_attachment"}
     writes_one_row |= {"add_item", "change_item", "save_item"}
-    assert set(ARGUMENTS) == set(postgres._SQL) - writes_one_row - {"check", "lock_owner"}
-    assert not [name for name, statement in postgres._SQL.items() if "OFFSET" in statement.upper()]
+    assert set(ARGUMENTS) == set(SQL) - writes_one_row - {"check", "lock_owner"}
+    assert not [name for name, statement in SQL.items() if "OFFSET" in statement.upper()]
