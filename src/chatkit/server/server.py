@@ -17,7 +17,7 @@ from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import ConfigurationError
+from chatkit.errors import ConfigurationError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
@@ -25,14 +25,16 @@ from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
+from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import upload
 from chatkit.server.requests.turns import run_again
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
-from chatkit.store.base import Store
-from chatkit.streams.base import InterruptedTurn, StreamLog
+from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
+from chatkit.store.base import OwnerContext, Store
+from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
@@ -200,9 +202,11 @@ class ChatKitServer(Handlers[TContext]):
         turns = self._chatkit_turns()
         if turns.shutting_down:
             return 0
-        return await turns.recovery.recover(
-            self._chatkit_store(), self.recovery_context, self._chatkit_run_again
-        )
+        store = self._chatkit_store()
+        count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
+        if isinstance(store, AcceptingStore):
+            count += await turns.recovery.sweep(store, self._chatkit_begin_lapsed)
+        return count
 
     @property
     def sweep_seconds(self) -> float:
@@ -332,12 +336,35 @@ class ChatKitServer(Handlers[TContext]):
             log = self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog()
             log.limit_kept_bytes(lambda: self._chatkit_limits)
             self._chatkit_runner = TurnRegistry(log)
+            self._chatkit_runner.sweep = self.recover
         return self._chatkit_runner
 
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
-        saved = turn.info.context
-        if saved is None or turn.stop or turn.info.attempt > self.rerun_on_crash:
+        info, store = turn.info, self._chatkit_store()
+        if isinstance(store, AcceptingStore) and info.owner is not None:
+            accepted = await store.find_turn(info.id, OwnerContext(info.owner))
+            if accepted is not None and accepted.status is TurnStatus.WAITING:
+                scope, runs = await self._chatkit_scope_again(info, info.owner, stopped=turn.stop)
+                if not await begin_waiting(scope, turn, accepted, runs=runs):
+                    raise StoreError(f"Turn {info.id} waits for another worker, to which this one leaves it.")
+                return True
+        if info.context is None or turn.stop or info.attempt > self.rerun_on_crash:
             return False
-        context = await maybe_await(self.load_context(json.loads(saved)))
-        return await run_again(self._chatkit_scope(context), turn)
+        return await run_again(self._chatkit_scope(await self._chatkit_load_context(info.context)), turn)
+
+    async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
+        """Ends or begins a turn that a worker accepted and had not opened before it died."""
+        scope, runs = await self._chatkit_scope_again(load_info(turn.info), owner)
+        return await begin_lapsed(scope, turn, runs=runs)
+
+    async def _chatkit_scope_again(
+        self, info: TurnInfo, owner: str, *, stopped: bool = False
+    ) -> tuple[RequestScope, bool]:
+        """Returns what a turn of a dead worker is carried out with, and whether its handler may be called with that."""
+        if info.context is None or stopped:
+            return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
+        return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
+
+    async def _chatkit_load_context(self, saved: str) -> TContext:
+        return await maybe_await(self.load_context(json.loads(saved)))

@@ -26,6 +26,11 @@ class TurnRow:
     forget_at: float = 0.0
     message: str = ""
 
+    def gives_way_to(self, acceptance: Acceptance) -> bool:
+        """Returns whether a turn may be accepted in the place of this one."""
+        ended = self.status is TurnStatus.ENDED and not self.opened
+        return ended and self.acceptance.turn_id == acceptance.replaces
+
     def shown(self, *, fresh: bool = False, others: tuple[str, ...] = ()) -> AcceptedTurn:
         accepted = self.acceptance
         return AcceptedTurn(

@@ -92,6 +92,7 @@ async def accept_turn(
         *documents.message,
         writes.delete_after,
         *documents.attachments,
+        acceptance.replaces,
     )
     outcome, token, turn_id, others = rows[0]
     if outcome == "known":

@@ -78,7 +78,7 @@ def accept_turn(
 ) -> AcceptedTurn:
     now, turn_id, thread_id = time.time(), acceptance.turn_id, acceptance.thread_id
     if acceptance.key is not None:
-        run(connection, "forget_key", owner=owner, key=acceptance.key, now=now)
+        run(connection, "forget_key", owner=owner, key=acceptance.key, now=now, replaced=acceptance.replaces)
         known = find_keyed_turn(connection, owner=owner, key=acceptance.key)
         if known is not None:
             return known

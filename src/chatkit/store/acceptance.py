@@ -91,6 +91,8 @@ class Acceptance:
         fingerprint: What two requests with the same key have in common if they ask for the same.
         policy: What becomes of it if others wait or run in the thread.
         info: What is needed to begin it in another worker, as text that the store does not read.
+        replaces: The turn that was accepted with the key before, if it ended and no worker had opened it: this one is
+            accepted in its place.
     """
 
     turn_id: str
@@ -102,6 +104,7 @@ class Acceptance:
     fingerprint: str = ""
     policy: Policy = "allow"
     info: str = ""
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

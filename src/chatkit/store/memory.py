@@ -297,13 +297,15 @@ class MemoryStore(AcceptingStore[TContext]):
         with self._lock:
             tenant = self._tenants.setdefault(owner, _Tenant())
             known = tenant.turns.keyed(acceptance.key)
-            if known is not None:
+            if known is not None and not known.gives_way_to(acceptance):
                 return known.shown()
             if tenant.turns.get(acceptance.turn_id) is not None:
                 raise was_taken_over(acceptance.turn_id)
             others = tenant.turns.others(acceptance)
             if others and acceptance.policy == "reject":
                 raise ThreadTakenError(others)
+            if known is not None:
+                tenant.turns.remove(known)
             # What may fail comes first: nothing undoes the rest.
             if created:
                 tenant.threads.put(thread_id, _Thread(created))

@@ -85,7 +85,7 @@ def _has_own_hook(turn: Turn, error: Exception | None) -> bool:
 
 
 async def _call_hook(turn: Turn, kept: list[ThreadItem], error: Exception | None) -> None:
-    if isinstance(error, StaleTurnError):
+    if isinstance(error, StaleTurnError) or not turn.runs:
         return
     application, context = turn.scope.application, turn.scope.context
     # Our own hook only writes to the store, which has limits of its own and may have to wait for its server.

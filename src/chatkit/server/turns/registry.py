@@ -9,25 +9,27 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from chatkit.errors import (
     ShuttingDownError,
     StoreError,
-    ThreadBusyError,
     TooManyTurnsError,
     TurnNotFoundError,
 )
 from chatkit.limits import UsualNumber
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
+from chatkit.server.turns.acceptance import withdraw
 from chatkit.server.turns.background import BackgroundWork
-from chatkit.server.turns.pipeline import Pipeline, reload_thread
+from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
 from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.turn import StopReason, Turn
 from chatkit.server.wire import FAILED
+from chatkit.store.acceptance import AcceptingStore
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, ThreadKey, TurnInfo, TurnWriter
 from chatkit.types import ThreadMetadata
@@ -39,8 +41,6 @@ __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "KeyPassedOnError", "TurnReg
 
 logger = logging.getLogger("chatkit.server")
 
-ConcurrencyPolicy: TypeAlias = Literal["allow", "reject", "enqueue", "interrupt"]
-"""What a message does in a thread in which a turn runs: run beside it, be refused, wait for its end, or end it."""
 DisconnectPolicy: TypeAlias = Literal["stop", "continue"]
 """What happens to a turn that is not resumable when its reader is gone."""
 
@@ -54,8 +54,11 @@ class TurnRegistry:
 
     Attributes:
         background: Work that may outlive the turns that began it.
+        sweep: Ends turns whose worker died; the server sets it.
         shutting_down: Whether no new turns are taken.
     """
+
+    sweep: Callable[[], Awaitable[object]]
 
     def __init__(self, log: StreamLog) -> None:
         self.log = log
@@ -82,7 +85,7 @@ class TurnRegistry:
             raise ShuttingDownError
         scope, info = turn.scope, turn.info
         application = scope.application
-        earlier = self._in_thread(info.thread)
+        earlier = self.in_thread(info.thread)
         most = scope.limits.running_turns_per_owner
         if (
             most is not None
@@ -93,12 +96,16 @@ class TurnRegistry:
             # The one that ends for this one makes room for it.
             most += 1
         with self._beginning(turn, most):
-            before = await self._apply_policy(turn, earlier)
+            before = await admit(self, turn)
             state = TurnState(resumable=info.resumable)
-            writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
+            try:
+                writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
+            except BaseException:
+                await self._withdraw(turn)
+                raise
             try:
                 pipeline = self._pipeline(turn, state, writer)
-                token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+                token = await self._token(turn)
                 reader = await self.log.read(info.id, info.owner, None)
                 if reader is None:
                     raise StoreError(f"The log lost turn {info.id} as it began.")
@@ -108,6 +115,7 @@ class TurnRegistry:
                 # The same message, sent again meanwhile, may be read from this turn.
                 state.keep(writer.append(FAILED), FAILED)
                 await writer.close(EndState.FAILED)
+                await self._withdraw(turn)
                 raise
         if turn.key is not None:
             turn.key.passed_on = True
@@ -167,13 +175,39 @@ class TurnRegistry:
             try:
                 pipeline = self._pipeline(turn, state, writer)
                 token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+                if turn.accepted is not None:
+                    turn.accepted = replace(turn.accepted, token=token)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
                 if not await writer.hand_over():
                     await writer.close(EndState.INTERRUPTED)
                 raise
-        turn.begin(pipeline, lambda: self._run(turn, token, None))
+        before = (lambda: wait_for_place(self, turn)) if turn.waits else None
+        turn.begin(pipeline, lambda: self._run(turn, token, before))
         return True
+
+    async def begin_accepted(self, turn: Turn) -> None:
+        """Begins a turn that a worker accepted and did not open before it died; nobody reads it so far."""
+        result = await self.start(turn)
+        result.let_run()
+        await result.aclose()
+
+    async def _token(self, turn: Turn) -> int:
+        """Says to the store that the log knows the turn; returns the token that lets it write."""
+        scope, info, accepted = turn.scope, turn.info, turn.accepted
+        if accepted is None:
+            return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+        await cast("AcceptingStore[Any]", scope.store).open_turn(info.id, accepted.token, scope.context)
+        return accepted.token
+
+    async def _withdraw(self, turn: Turn) -> None:
+        accepted = turn.accepted
+        if accepted is not None and accepted.fresh and not accepted.claimed:
+            # For a request that may have been cancelled.
+            work = withdraw(turn, cast("AcceptingStore[Any]", turn.scope.store), accepted)
+            await asyncio.shield(
+                self.background.run(work, name=f"Withdrawing turn {turn.info.id}", seconds=60.0)
+            )
 
     def _pipeline(self, turn: Turn, state: TurnState, writer: TurnWriter) -> Pipeline:
         scope = turn.scope
@@ -223,9 +257,6 @@ class TurnRegistry:
         async with self._editing.hold(thread):
             return await store.save_thread_fields(thread.thread_id, changed, context)
 
-    def _in_thread(self, thread: ThreadKey) -> list[Turn]:
-        return [turn for turn in self._running.values() if turn.info.thread == thread]
-
     # How many turns, and other calls of the application's code, an owner has under way.
 
     def check_room(self, scope: RequestScope) -> None:
@@ -265,36 +296,22 @@ class TurnRegistry:
             self._leave(self._turns_of, turn.info.owner)
         turn.set_finished()
 
-    async def _apply_policy(self, turn: Turn, earlier: list[Turn]) -> Callable[[], Awaitable[None]] | None:
-        """Does what the thread's concurrency policy says; returns what the turn has to wait for before it writes."""
-        thread, concurrency = turn.info.thread, turn.scope.application.concurrency
-        if concurrency == "allow" or turn.message is None or turn.creates_thread:
-            return None
-        mine = {each.info.id for each in earlier}
-        elsewhere = [
-            info
-            for info in await self.log.active(thread)
-            if info.id not in mine and info.id not in self._running
-        ]
-        if not earlier and not elsewhere:
-            return None
-        if concurrency == "reject":
-            raise ThreadBusyError
-        if concurrency == "interrupt":
-            await self._stop(earlier, elsewhere, "interrupt")
-            await reload_thread(turn.thread, turn.scope.store, turn.scope.context)
-            return None
+    def in_thread(self, thread: ThreadKey) -> list[Turn]:
+        """Returns the turns of a thread that run here."""
+        return [turn for turn in self._running.values() if turn.info.thread == thread]
 
-        async def wait_for_others() -> None:
-            for other in earlier:
-                await self._wait_finished(other)
-                if other.continues_elsewhere:
-                    await self.log.wait_closed(other.info.id, thread.owner)
-            for info in elsewhere:
-                await self.log.wait_closed(info.id, thread.owner)
-            await turn.pipeline.reload_thread()
+    def running(self, turn_id: str) -> Turn | None:
+        """Returns a turn that runs here."""
+        return self._running.get(turn_id)
 
-        return wait_for_others
+    async def wait_ended(self, turn_id: str, owner: str | None) -> None:
+        """Waits for the end of a turn, here or elsewhere; returns at once if it is known nowhere."""
+        turn = self._running.get(turn_id)
+        if turn is not None:
+            await self._wait_finished(turn)
+            if not turn.continues_elsewhere:
+                return
+        await self.log.wait_closed(turn_id, owner)
 
     async def _wait_finished(self, turn: Turn) -> None:
         if turn.loop is asyncio.get_running_loop():
@@ -303,7 +320,7 @@ class TurnRegistry:
             await self.log.wait_closed(turn.info.id, turn.info.owner)
 
     async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
-        store, end = turn.scope.store, EndState.FAILED
+        end = EndState.FAILED
         fence = Fence(turn.info.id, token)
         current_fence.set(fence)
         try:
@@ -311,10 +328,9 @@ class TurnRegistry:
                 end = await turn.run(before)
             if turn.moved:
                 return
-            if token:
+            if token and not turn.waits:
                 # Before its log, in which another worker may find it without an end.
-                finish = store.complete_turn if end is EndState.COMPLETED else store.end_turn
-                await finish(turn.info.id, fence.token, turn.scope.context)
+                await _finish(turn, fence.token, end)
             if not turn.lost_lease:
                 fence.lift()
         except Exception:
@@ -335,13 +351,14 @@ class TurnRegistry:
 
         Returns when their partial text is saved.
         """
-        mine = [turn for turn in self._in_thread(thread) if turn_id in {None, turn.info.id}]
+        mine = [turn for turn in self.in_thread(thread) if turn_id in {None, turn.info.id}]
         known = {turn.info.id for turn in mine}
         active = await self.log.active(thread)
         elsewhere = [info for info in active if turn_id in {None, info.id} and info.id not in known]
-        return await self._stop(mine, elsewhere, reason)
+        return await self.stop_all(mine, elsewhere, reason)
 
-    async def _stop(self, mine: list[Turn], elsewhere: list[TurnInfo], reason: StopReason) -> list[str]:
+    async def stop_all(self, mine: list[Turn], elsewhere: list[TurnInfo], reason: StopReason) -> list[str]:
+        """Stops turns, here and elsewhere; returns the ids of those that were running."""
         here = asyncio.get_running_loop()
         for turn in mine:
             if turn.loop is here:
@@ -371,7 +388,7 @@ class TurnRegistry:
                 logger.warning(
                     "%d turns did not end within %g s and are interrupted", len(self._running), seconds
                 )
-        await self._stop(list(self._running.values()), [], "shutdown")
+        await self.stop_all(list(self._running.values()), [], "shutdown")
         await self.background.end()
 
     shutdown = drain
@@ -393,6 +410,16 @@ class TurnRegistry:
         if reader is None:
             raise TurnNotFoundError
         return TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0)
+
+
+async def _finish(turn: Turn, token: int, end: EndState) -> None:
+    store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
+    if isinstance(store, AcceptingStore):
+        await store.finish_turn(turn_id, token, end.value, context)
+    elif end is EndState.COMPLETED:
+        await store.complete_turn(turn_id, token, context)
+    else:
+        await store.end_turn(turn_id, token, context)
 
 
 def _check_room(running: int, owner: str | None, most: int | None) -> None:

@@ -145,6 +145,11 @@ class TurnFeed:
             turn.request_stop("disconnect")
             await asyncio.shield(turn.task)
 
+    def let_run(self) -> None:
+        """Says that nobody reads this stream, and that the turn runs on all the same."""
+        self._begin()
+        self._stops_turn = False
+
     def interrupt(self) -> bool:
         """Ends the turn as interrupted where leaving it would stop it; returns False for one that outlives its reader.
 
@@ -315,6 +320,11 @@ class StreamingResult(AsyncIterable[bytes]):
             False for a turn that outlives its reader: it continues, and so does its stream.
         """
         return self._feed is not None and self._feed.interrupt()
+
+    def let_run(self) -> None:
+        """Says that nobody will read the stream, and that the turn is to run on all the same."""
+        if isinstance(self._feed, TurnFeed):
+            self._feed.let_run()
 
     async def aclose(self) -> None:
         """Ends reading, as a disconnect does. Idempotent."""

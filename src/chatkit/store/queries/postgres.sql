@@ -28,7 +28,7 @@ RETURNING number;
 -- name: accept_turn
 SELECT outcome, token, turn, others
 FROM chatkit.accept_turn(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
 );
 
 -- name: find_turn

@@ -120,7 +120,9 @@ SELECT id FROM accepted_turns
 WHERE owner = :owner AND key = :key AND (forget_at IS NULL OR forget_at >= :now);
 
 -- name: forget_key
-DELETE FROM accepted_turns WHERE owner = :owner AND key = :key AND forget_at < :now;
+DELETE FROM accepted_turns WHERE owner = :owner AND key = :key AND (
+    forget_at < :now OR (id = :replaced AND status = 'ended' AND opened = 0)
+);
 
 -- name: turns_before
 SELECT id FROM accepted_turns

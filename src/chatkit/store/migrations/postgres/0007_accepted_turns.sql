@@ -45,7 +45,7 @@ CREATE FUNCTION chatkit.accept_turn(
     in_owner TEXT, in_turn TEXT, in_thread TEXT, in_lease FLOAT8, in_user_item TEXT, in_key TEXT, in_fingerprint TEXT,
     in_info TEXT, in_policy TEXT, in_thread_data JSONB, in_thread_exact TEXT, in_created_at TIMESTAMPTZ,
     in_message TEXT, in_item_data JSONB, in_item_exact TEXT, in_delete_after TEXT,
-    in_attachments TEXT[], in_attachment_data TEXT[], in_attachment_exact TEXT[],
+    in_attachments TEXT[], in_attachment_data TEXT[], in_attachment_exact TEXT[], in_replaces TEXT,
     OUT outcome TEXT, OUT token BIGINT, OUT turn TEXT, OUT others TEXT[]
 )
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -60,7 +60,9 @@ BEGIN
         WHERE t.owner = in_owner AND t.id = in_thread FOR NO KEY UPDATE;
     END IF;
     IF in_key IS NOT NULL THEN
-        DELETE FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key AND a.forget_at < now();
+        DELETE FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key AND (
+            a.forget_at < now() OR (a.id = in_replaces AND a.status = 'ended' AND NOT a.opened)
+        );
         SELECT a.id INTO turn FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key;
         IF FOUND THEN
             outcome := 'known';
