@@ -119,6 +119,11 @@ class Database:
 
         return await self._run(version, self.settings.stateless, patient=False, migrates=False)
 
+    async def usable_since(self) -> int:
+        """Returns the earliest version whose workers can use the schema, which is there."""
+        ((version, since),) = await self.read(lambda transaction: transaction.rows(VERSION))
+        return version if since is None else since
+
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""
 
