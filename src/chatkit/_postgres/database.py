@@ -85,7 +85,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The database cannot be reached, or did not answer in time.
-            ConfigurationError: It refuses the role, is another application's, or of a newer version.
+            ConfigurationError: It refuses the role, is another application's, or of a version too new for this one.
             InvalidRequestError: An argument is nothing that PostgreSQL takes.
             StoreError: Any other failure of the database.
         """

@@ -43,7 +43,7 @@ async def migrate(connection: Connection, place: str) -> int:
         The version of the schema.
 
     Raises:
-        ConfigurationError: The schema belongs to another application or a newer version, or the database is not in
+        ConfigurationError: The schema is of another application or too new for this version, or the database is not in
             UTF-8.
     """
     migrations = list_migrations(MIGRATIONS)

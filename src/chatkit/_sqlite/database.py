@@ -58,7 +58,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The file cannot be opened or read, or stayed locked.
-            ConfigurationError: The file belongs to a newer version, or to another application.
+            ConfigurationError: The file is of a version too new for this one, or of another application.
             StoreError: Any other failure of the database.
         """
         return await self._submit("BEGIN", work, _BUSY_SECONDS)
