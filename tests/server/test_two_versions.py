@@ -232,8 +232,14 @@ async def stop(first: Worker, second: Worker) -> None:
 
 
 async def send_to_both(first: Worker, second: Worker) -> None:
-    """A key that is sent to both is one turn."""
+    """A key that is sent to both is one turn, at once or when the first has begun it."""
+    await send_key_to_both(new_id("key"), first, second)
     key = new_id("key")
+    await first.send(SHORT, key, Stream(), until=1)
+    await send_key_to_both(key, first, second)
+
+
+async def send_key_to_both(key: str, first: Worker, second: Worker) -> None:
     one, other = await asyncio.gather(*(worker.send(SHORT, key, Stream()) for worker in (first, second)))
     assert (one.turn_id, one.items) == (other.turn_id, other.items)
     assert (one.end, one.answer) == ("completed", answer_of(SHORT))
