@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ import httpx2
 import pytest
 
 from chatkit.ids import new_id
-from tests.acceptance.wire import Frame, Wire, message, text_of
+from tests.acceptance.wire import HEADERS, Frame, Wire, message, text_of
 from tests.support.live_server import ServerProcess, server_process
+from tests.support.postgres import new_database
 from tests.support.scale import FAST, scaled
 
 ROOT = Path(__file__).parents[2]
 LEASE = scaled(1.0)
-SHORT, LONG, ENDLESS = 20, 60, 100_000
-SENDERS = 2
+KINDS = ("sqlite", "postgres", "redis")
+SHORT, LONG, ENDLESS = 10, 20, 100_000
+MANY = 5
 
 
 def answer_of(pieces: int) -> str:
@@ -65,11 +67,11 @@ class Stream:
 
 
 class Worker:
-    """A process, and a client of it."""
+    """What a process serves on one database and log."""
 
-    def __init__(self, process: ServerProcess) -> None:
-        self.process = process
-        self.wire = Wire(f"{process.url}/chatkit")
+    def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
+        self.wire = Wire(url)
+        self.wire.http = http
 
     async def send(self, pieces: int, key: str, seen: Stream, *, until: int | None = None) -> Stream:
         request = message(str(pieces)) | {"metadata": {"resumable": True, "idempotency_key": key}}
@@ -85,106 +87,130 @@ class Worker:
         return (await self.wire.ask("threads.get_by_id", thread_id=seen.thread_id))["items"]["data"]
 
 
+Workers = dict[str, Worker]
+"""Those of one process, by the kind of log."""
+
+
 class Deploy:
-    """The database, the log, and the workers, of which those of the later version know more."""
+    """The databases and logs, and the processes that run, of which those of the later version know more."""
 
-    def __init__(self, kind: str, database: str, log: str, folder: Path) -> None:
-        self._settings = {"kind": kind, "database": database, "log": log, "lease": LEASE}
+    def __init__(self, places: dict[str, tuple[str, str]], folder: Path, http: httpx2.AsyncClient) -> None:
+        self._places = places
         self._folder = folder
-        self._processes = ExitStack()
-        self.workers: list[Worker] = []
-        self.started: list[Worker] = []
+        self._http = http
+        self._running = ExitStack()
+        self._processes: list[ServerProcess] = []
+        self.workers: list[Workers] = []
 
-    async def start(self, *, later: bool = False) -> Worker:
-        folder = self._folder / new_id("version")
-        settings = self._settings | {"later": str(folder) if later else None}
+    async def start(self, *, later: bool = False) -> Workers:
+        folder = str(self._folder / new_id("version")) if later else None
         process = await asyncio.to_thread(
-            self._processes.enter_context,
+            self._running.enter_context,
             server_process(
-                *("tests.server.two_versions_worker:make_app", "--factory", "--log-level", "info"),
+                *("tests.server.two_versions_worker:make_app", "--factory"),
                 folder=ROOT,
-                environment={"TWO_VERSIONS": json.dumps(settings)},
+                environment={"TWO_VERSIONS": json.dumps([LEASE, folder, self._places])},
             ),
         )
-        worker = Worker(process)
-        self.workers.append(worker)
-        self.started.append(worker)
-        return worker
+        self._processes.append(process)
+        workers = {kind: Worker(f"{process.url}/{kind}/chatkit", self._http) for kind in self._places}
+        self.workers.append(workers)
+        return workers
 
-    def kill(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        worker.process.kill()
+    def kill(self, dying: Workers) -> None:
+        self.workers.remove(dying)
+        url = dying["sqlite"].wire.url
+        next(process for process in self._processes if url.startswith(f"{process.url}/")).kill()
 
-    async def close(self) -> None:
-        for worker in self.started:
-            await worker.wire.http.aclose()
-        await asyncio.to_thread(self._processes.close)
+    def close(self) -> None:
+        self._running.close()
 
-
-@pytest.fixture(params=["sqlite", "postgres", "redis"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Deploy:
-    if FAST:
-        pytest.skip("starts processes, which a fast run does not")
-    database, log = str(tmp_path / "chat.db"), ""
-    if request.param != "sqlite":
-        database = request.getfixturevalue("postgres_database")
-    if request.param == "redis":
-        log = f"{new_id('test')}: {request.getfixturevalue('redis_url')}"
-    return Deploy(request.param, database, log, tmp_path)
+    @property
+    def log(self) -> str:
+        return "".join(process.log for process in self._processes)
 
 
 @pytest.fixture
-async def deploy(made: Deploy) -> AsyncIterator[Deploy]:
-    try:
-        yield made
-    finally:
-        await made.close()
+def places(
+    postgres_url: str, postgres_database: str, redis_url: str, tmp_path: Path
+) -> Iterator[dict[str, tuple[str, str]]]:
+    if FAST:
+        pytest.skip("starts processes, which a fast run does not")
+    with new_database(postgres_url) as another:
+        yield {
+            "sqlite": (str(tmp_path / "chat.db"), ""),
+            "postgres": (postgres_database, ""),
+            "redis": (another, f"{new_id('test')}: {redis_url}"),
+        }
+
+
+@pytest.fixture
+async def deploy(places: dict[str, tuple[str, str]], tmp_path: Path) -> AsyncIterator[Deploy]:
+    async with httpx2.AsyncClient(timeout=scaled(30), headers=HEADERS) as http:
+        made = Deploy(places, tmp_path, http)
+        try:
+            yield made
+        finally:
+            await asyncio.to_thread(made.close)
 
 
 @asynccontextmanager
-async def traffic(deploy: Deploy) -> AsyncIterator[list[Stream]]:
+async def traffic(deploy: Deploy) -> AsyncIterator[dict[str, list[Stream]]]:
     """Sends messages to all workers, each with a key; one whose stream broke off is sent to the next worker."""
-    seen: list[Stream] = []
+    seen: dict[str, list[Stream]] = {kind: [] for kind in KINDS}
     over = asyncio.Event()
 
-    async def send(sender: int) -> None:
-        number = sender
+    async def send(kind: str) -> None:
+        number = 0
         while not over.is_set():
             key, stream = new_id("key"), Stream()
             while not stream.end:
-                worker = deploy.workers[number % len(deploy.workers)]
+                worker = deploy.workers[number % len(deploy.workers)][kind]
                 number += 1
                 # A worker that was killed.
                 with suppress(httpx2.TransportError):
                     stream = await worker.send(SHORT, key, Stream())
-            seen.append(stream)
+            seen[kind].append(stream)
 
     async with asyncio.TaskGroup() as senders:
-        for sender in range(SENDERS):
-            senders.create_task(send(sender))
+        for kind in KINDS:
+            senders.create_task(send(kind))
         try:
             yield seen
         finally:
             over.set()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_a_worker_that_knows_less_works_beside_one_that_knows_more(deploy: Deploy) -> None:
     earlier = await deploy.start()
-    async with asyncio.timeout(scaled(40)), traffic(deploy) as seen:
+    async with asyncio.timeout(scaled(90)), traffic(deploy) as seen:
         later = await deploy.start(later=True)
         for first, second in ((earlier, later), (later, earlier)):
-            await follow(first, second)
-            await stop(first, second)
-            await send_to_both(first, second)
+            for scene in (follow, stop, send_to_both):
+                await each(scene, first, second)
         # The new one knows less than the database that it starts on.
         _, earlier = await asyncio.gather(outlive(deploy, earlier, later), deploy.start())
-        await send_to_both(earlier, later)
+        await each(send_to_both, earlier, later)
         await outlive(deploy, later, earlier)
-    assert len(seen) > SENDERS
+    await each(check, earlier, seen)
+    for word in ("Traceback", "ERROR"):
+        assert word not in deploy.log
+
+
+async def each(scene: Callable[..., Coroutine[Any, Any, Any]], *given: dict[str, Any]) -> list[Any]:
+    """Plays a scene with all kinds at once."""
+    async with asyncio.TaskGroup() as scenes:
+        playing = [scenes.create_task(scene(*(part[kind] for part in given))) for kind in KINDS]
+    return [task.result() for task in playing]
+
+
+async def check(worker: Worker, seen: list[Stream]) -> None:
+    """What the traffic was told is what is stored."""
+    assert len(seen) > MANY
     for stream in seen:
         told = list(stream.items.values())
-        assert await earlier.thread(stream) == told
+        assert await worker.thread(stream) == told
         sent = [item["type"] for item in told]
         if stream.end == "interrupted":
             assert sent in (["user_message"], ["user_message", "assistant_message"])
@@ -192,11 +218,8 @@ async def test_a_worker_that_knows_less_works_beside_one_that_knows_more(deploy:
         else:
             assert (stream.end, sent) == ("completed", ["user_message", "assistant_message"])
             assert stream.answer == answer_of(SHORT)
-    # A killed worker had as many as there are senders.
-    assert sum(stream.end == "interrupted" for stream in seen) <= 2 * SENDERS
-    for worker in deploy.started:
-        assert "Traceback" not in worker.process.log
-        assert "ERROR" not in worker.process.log
+    # Two workers are killed, each with one of these at most.
+    assert sum(stream.end == "interrupted" for stream in seen) <= 2
 
 
 async def follow(first: Worker, second: Worker) -> None:
@@ -248,12 +271,19 @@ async def send_key_to_both(key: str, first: Worker, second: Worker) -> None:
         assert await worker.thread(one) == list(one.items.values())
 
 
-async def outlive(deploy: Deploy, dying: Worker, other: Worker) -> None:
+async def outlive(deploy: Deploy, dying: Workers, other: Workers) -> None:
     """What a killed worker leaves is ended by the other."""
-    seen = await dying.send(ENDLESS, new_id("key"), Stream(), until=60)
+
+    async def begin(worker: Worker) -> Stream:
+        return await worker.send(ENDLESS, new_id("key"), Stream(), until=20)
+
+    async def resume(worker: Worker, seen: Stream) -> None:
+        await worker.resume(seen)
+        assert seen.end == "interrupted"
+        # What was shown some time before is saved.
+        assert seen.answer.startswith(answer_of(2))
+        assert await worker.thread(seen) == list(seen.items.values())
+
+    seen = dict(zip(KINDS, await each(begin, dying), strict=True))
     deploy.kill(dying)
-    await other.resume(seen)
-    assert seen.end == "interrupted"
-    # What was shown more than 50 ms before is saved.
-    assert seen.answer.startswith(answer_of(5))
-    assert await other.thread(seen) == list(seen.items.values())
+    await each(resume, other, seen)

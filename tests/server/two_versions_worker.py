@@ -1,7 +1,8 @@
 """A worker of this version, or of a made-up later one that knows a migration and a field of each record more.
 
-Served by uvicorn: ``make_app`` reads the environment variable ``TWO_VERSIONS``, the JSON of the arguments of
-``make_server``. A message says how many pieces its answer has.
+Served by uvicorn. The environment variable ``TWO_VERSIONS`` has the lease in seconds, for a later version a folder for
+its migrations, and a database and a log by the kind of the log; each kind is served under its name. A message says how
+many pieces its answer has.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from chatkit._postgres import schema
 from chatkit._sqlite import connection_thread
@@ -36,7 +39,7 @@ from chatkit.types import (
 from chatkit.web import create_app, single_user
 from tests.support.later_schema import later_migrations
 
-PACE = 0.005
+PACE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +104,15 @@ def put_in_place(old: Any, new: Any) -> None:
                     setattr(module, key, new)
 
 
-def make_server(kind: str, database: str, log: str, lease: float, later: str | None) -> Counting:
+def make_server(kind: str, database: str, log: str, lease: float) -> Counting:
     """Returns a server.
 
     Args:
         kind: Of the log.
         database: Of the store.
-        log: Of the log: a prefix of Redis and its URL, otherwise unused.
+        log: A prefix of Redis and its URL, otherwise unused.
         lease: Seconds.
-        later: For a later version, a folder for its migrations.
     """
-    if later is not None:
-        be_later(Path(later))
     store: Any = SQLiteStore(database) if kind == "sqlite" else PostgresStore(database)
     streams: StreamLog
     if kind == "sqlite":
@@ -127,4 +127,19 @@ def make_server(kind: str, database: str, log: str, lease: float, later: str | N
 
 def make_app() -> Starlette:
     """Returns the application."""
-    return create_app(make_server(**json.loads(os.environ["TWO_VERSIONS"])), context=single_user())
+    lease, later, places = json.loads(os.environ["TWO_VERSIONS"])
+    if later is not None:
+        be_later(Path(later))
+    apps = {
+        kind: create_app(make_server(kind, database, log, lease), context=single_user())
+        for kind, (database, log) in places.items()
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as running:
+            for app in apps.values():
+                await running.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    return Starlette(routes=[Mount(f"/{kind}", app) for kind, app in apps.items()], lifespan=lifespan)
