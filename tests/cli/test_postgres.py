@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from chatkit._migrations import list_migrations, usable_since
 from chatkit._postgres.schema import MIGRATIONS
 from tests.cli.processes import serving
 from tests.cli.test_options import run
@@ -13,6 +14,8 @@ from tests.cli.test_serve import hello, titles
 from tests.support.postgres import on_server
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))
+SINCE = usable_since(list_migrations(MIGRATIONS))
+FOR_WHOM = f"Workers that know version {SINCE} or a later one can start on it."
 
 
 def place(url: str) -> str:
@@ -23,9 +26,9 @@ def place(url: str) -> str:
 def test_migrate_creates_then_has_nothing_to_do(postgres_database: str, tmp_path: Path) -> None:
     shown = place(postgres_database).replace("the", "The", 1)
     first = run("migrate", "--db", postgres_database, folder=tmp_path)
-    assert first.stdout == f"{shown}: created, at schema version {NEWEST}.\n", first.stderr
+    assert first.stdout == f"{shown}: created, at schema version {NEWEST}. {FOR_WHOM}\n", first.stderr
     second = run("migrate", folder=tmp_path, CHATKIT_DB=postgres_database)
-    assert second.stdout == f"{shown}: is at schema version {NEWEST} already.\n"
+    assert second.stdout == f"{shown}: is at schema version {NEWEST} already. {FOR_WHOM}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,7 +37,7 @@ def test_migrate_brings_an_older_database_up_to_date(postgres_database: str, tmp
     on_server(postgres_database, lambda connection: connection.execute(oldest))
     on_server(postgres_database, lambda c: c.execute("UPDATE chatkit.schema_version SET version = 1"))
     done = run("migrate", "--db", postgres_database, folder=tmp_path)
-    assert f": migrated from schema version 1 to {NEWEST}.\n" in done.stdout, done.stderr
+    assert f": migrated from schema version 1 to {NEWEST}. {FOR_WHOM}\n" in done.stdout, done.stderr
     version = on_server(postgres_database, lambda c: c.fetchval("SELECT version FROM chatkit.schema_version"))
     assert version == NEWEST
 

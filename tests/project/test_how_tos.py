@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from chatkit._migrations import list_migrations, usable_since
+from chatkit._sqlite import connection_thread
+from chatkit.store import SQLiteStore
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "how-to"
@@ -94,6 +102,26 @@ def test_a_stream_backend_is_where_the_how_to_says() -> None:
     found = files_with(r"\bRedis(Backend|StreamLog)\b", apart_from=("src/chatkit/testing/",))
     assert found == named_files("add-a-stream-backend.md")
     assert count(found, "src/") <= 3
+
+
+def test_the_migration_of_the_how_to_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = re.findall(
+        r"^```text\n(-- .*?)^```$", (FOLDER / "add-a-migration.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    before = list_migrations(connection_thread.MIGRATIONS)
+    folder = shutil.copytree(connection_thread.MIGRATIONS, tmp_path / "migrations")
+    (folder / f"{len(before) + 1:04}_pinned.sql").write_text(script)
+    monkeypatch.setattr(connection_thread, "MIGRATIONS", folder)
+
+    async def versions() -> tuple[int, int]:
+        store = SQLiteStore(tmp_path / "chat.db")
+        try:
+            return await store.database.migrate(), await store.database.usable_since()
+        finally:
+            await store.close()
+
+    # What it says, unless an earlier one says more.
+    assert asyncio.run(versions()) == (len(before) + 1, max(8, usable_since(before)))
 
 
 def test_the_store_of_the_how_to_passes_the_contract(tmp_path: Path) -> None:

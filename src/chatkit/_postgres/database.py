@@ -85,7 +85,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The database cannot be reached, or did not answer in time.
-            ConfigurationError: It refuses the role, is another application's, or of a newer version.
+            ConfigurationError: It refuses the role, is another application's, or of a version too new for this one.
             InvalidRequestError: An argument is nothing that PostgreSQL takes.
             StoreError: Any other failure of the database.
         """
@@ -118,6 +118,11 @@ class Database:
             return await transaction.value(VERSION)
 
         return await self._run(version, self.settings.stateless, patient=False, migrates=False)
+
+    async def usable_since(self) -> int:
+        """Returns the earliest version whose workers can use the schema, which is there."""
+        ((version, since),) = await self.read(lambda transaction: transaction.rows(VERSION))
+        return version if since is None else since
 
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""

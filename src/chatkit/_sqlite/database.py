@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from chatkit._sqlite.connection_thread import MEMORY, ConnectionThread
+from chatkit._sqlite.connection_thread import MEMORY, USABLE_SINCE, ConnectionThread
 from chatkit._sqlite.transactions import Deadline, Work, pragma
 
 __all__ = ["Database", "Watch"]
@@ -58,7 +58,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The file cannot be opened or read, or stayed locked.
-            ConfigurationError: The file belongs to a newer version, or to another application.
+            ConfigurationError: The file is of a version too new for this one, or of another application.
             StoreError: Any other failure of the database.
         """
         return await self._submit("BEGIN", work, _BUSY_SECONDS)
@@ -81,6 +81,15 @@ class Database:
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""
         return await self.write(lambda connection: pragma(connection, "user_version"))
+
+    async def usable_since(self) -> int:
+        """Returns the earliest version of the schema whose workers can use the file."""
+
+        def since(connection: sqlite3.Connection) -> int:
+            row = connection.execute(USABLE_SINCE).fetchone()
+            return pragma(connection, "user_version") if row is None else row[0]
+
+        return await self.read(since)
 
     def stop_waiting(self) -> None:
         """Makes transactions fail that other processes hold up, now and until ``close``, instead of waiting."""

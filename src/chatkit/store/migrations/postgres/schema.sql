@@ -3,7 +3,8 @@
 CREATE SCHEMA chatkit;
 
 CREATE TABLE chatkit.schema_version (
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    usable_since INTEGER -- the earliest version whose workers can use the schema; NULL: the present one
 );
 
 CREATE TABLE chatkit.threads (

@@ -1,5 +1,9 @@
 -- What all migrations together result in. A test compares it with replayed migrations; nothing executes it.
 
+CREATE TABLE usable_since (
+    version INTEGER NOT NULL -- the earliest version whose workers can use the file; no row: the present one, user_version
+);
+
 CREATE TABLE threads (
     seq INTEGER PRIMARY KEY, -- order of creation
     owner TEXT NOT NULL,
