@@ -1,5 +1,5 @@
 -- Turns are accepted in one transaction with their message, their idempotency key and their place in the thread.
--- Usable by: 7
+-- Usable by: 8
 
 CREATE TABLE accepted_turns (
     number INTEGER PRIMARY KEY, -- order of acceptance

@@ -1,5 +1,5 @@
 -- Turns are accepted in one transaction with their message, their idempotency key and their place in the thread.
--- Usable by: 6
+-- Usable by: 7
 
 CREATE TABLE chatkit.accepted_turns (
     number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order of acceptance: drawn under a lock on the thread
