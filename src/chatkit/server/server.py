@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
+from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.errors import ConfigurationError, StoreError
 from chatkit.files.base import AttachmentStore
@@ -32,7 +33,7 @@ from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
-from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus
 from chatkit.store.base import OwnerContext, Store
 from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
@@ -204,8 +205,9 @@ class ChatKitServer(Handlers[TContext]):
             return 0
         store = self._chatkit_store()
         count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
-        if isinstance(store, AcceptingStore):
-            count += await turns.recovery.sweep(store, self._chatkit_begin_lapsed)
+        accepting = accepting_store(store, whole=False)
+        if accepting is not None:
+            count += await turns.recovery.sweep(accepting, self._chatkit_begin_lapsed)
         return count
 
     @property
@@ -341,8 +343,8 @@ class ChatKitServer(Handlers[TContext]):
 
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
-        info, store = turn.info, self._chatkit_store()
-        if isinstance(store, AcceptingStore) and info.owner is not None:
+        info, store = turn.info, accepting_store(self._chatkit_store())
+        if store is not None and info.owner is not None:
             accepted = await store.find_turn(info.id, OwnerContext(info.owner))
             if accepted is not None and accepted.status is TurnStatus.WAITING:
                 scope, runs = await self._chatkit_scope_again(info, info.owner, stopped=turn.stop)

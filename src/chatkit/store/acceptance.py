@@ -340,7 +340,7 @@ def _overridden(kind: type[AcceptingStore[Any]]) -> tuple[str, ...]:
     accepting = next(base for base in kind.__mro__ if "accept_turn" in vars(base))
     names = tuple(name for name in _WRITING if getattr(kind, name) is not getattr(accepting, name))
     if names:
-        logger.info(
+        logger.warning(
             "%s overrides %s: messages are stored by these methods after their turn was accepted, not together with "
             "it. A message that is sent again while its worker is killed may be stored twice.",
             kind.__name__,

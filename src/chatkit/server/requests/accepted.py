@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chatkit.errors import NotFoundError
 from chatkit.server.requests.turns import stream_options
@@ -11,7 +11,7 @@ from chatkit.server.turns.ending import Interrupted
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.recovery import find_opening
 from chatkit.server.turns.turn import Turn
-from chatkit.store.acceptance import AcceptedTurn, TurnStatus
+from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, InterruptedTurn, KeyClaim, TurnInfo, load_info
 from chatkit.types import ThreadStreamEvent, UserMessageItem
@@ -99,7 +99,7 @@ async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool)
     Returns:
         Whether it was this worker that did so.
     """
-    store: Any = scope.store
+    store = cast("AcceptingStore[Any]", scope.accepting)
     claimed = await store.claim_turn(lapsed, scope.turns.log.lease, scope.context)
     if claimed is None:
         return False

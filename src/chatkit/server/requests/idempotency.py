@@ -25,7 +25,7 @@ from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import done_event, end_frame, is_hidden, item_json, thread_event, thread_json
 from chatkit.sse import encode_event
-from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus, accepts_whole_turns
+from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
 from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
@@ -63,7 +63,7 @@ async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResul
         # Before the turn is made, which may copy files.
         scope.turns.check_room(scope)
         return await begin(await make_turn())
-    if accepts_whole_turns(scope.store):
+    if scope.accepting is not None:
         return await _begin_accepted(_Sending(scope, key, _fingerprint(request), make_turn))
     return await _begin_keyed(_Sending(scope, key, _fingerprint(request), make_turn), make_turn)
 
@@ -108,7 +108,7 @@ class _Sending:
 
 async def _begin_accepted(sent: _Sending, replaces: str | None = None) -> StreamingResult:
     scope = sent.scope
-    store = cast("AcceptingStore[Any]", scope.store)
+    store = cast("AcceptingStore[Any]", scope.accepting)
     found = None if replaces is not None else await store.find_keyed_turn(sent.key, scope.context)
     if found is None:
         scope.turns.check_room(scope)

@@ -159,9 +159,10 @@ async def _withdraw_when_accepted(
     await turn.release_attachments()
 
 
-async def withdraw(turn: Turn, store: AcceptingStore[Any], accepted: AcceptedTurn) -> None:
+async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:
     """Takes back a turn that was accepted and cannot begin; logs why, if that fails."""
     try:
+        store = cast("AcceptingStore[Any]", turn.scope.accepting)
         await store.withdraw_turn(_acceptance(turn, "allow", 0.0), accepted.token, turn.scope.context)
         await turn.release_attachments()
     except Exception as error:  # noqa: BLE001 -- what keeps the turn from beginning is told
@@ -230,7 +231,7 @@ async def take_back(turn: Turn, error: BaseException) -> None:
     """Takes back what a turn that could not begin has written, as far as nobody was told of it."""
     if turn.accepted is not None:
         if turn.waits and isinstance(error, RequestError):
-            await withdraw(turn, cast("AcceptingStore[Any]", turn.scope.store), turn.accepted)
+            await withdraw(turn, turn.accepted)
         return
     try:
         await _take_back_half(turn)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit.errors import ThreadBusyError
 from chatkit.server.threads import refuse_messages_unless_active
 from chatkit.server.turns.acceptance import accept
 from chatkit.server.turns.pipeline import reload_thread
-from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError, accepts_whole_turns
+from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError
 
 if TYPE_CHECKING:
     from chatkit.server.turns.registry import TurnRegistry
@@ -36,12 +36,13 @@ async def admit(turns: TurnRegistry, turn: Turn) -> Callable[[], Awaitable[None]
         AcceptedBeforeError: A turn was accepted with the same key before.
         Exception: Whatever else accepting the turn raised.
     """
-    store, concurrency = turn.scope.store, turn.scope.application.concurrency
+    concurrency = turn.scope.application.concurrency
     minds_others = concurrency != "allow" and turn.message is not None and turn.writes.created_thread is None
     if turn.accepted is not None:
         return (lambda: wait_for_place(turns, turn)) if turn.waits else None
-    if accepts_whole_turns(store):
-        await _accept(turns, turn, cast("AcceptingStore[Any]", store), minds_others=minds_others)
+    store = turn.scope.accepting
+    if store is not None:
+        await _accept(turns, turn, store, minds_others=minds_others)
         return (lambda: wait_for_place(turns, turn)) if turn.waits else None
     return await _look_around(turns, turn) if minds_others else None
 

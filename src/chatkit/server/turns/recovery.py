@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.dialects.openai_chatkit.store import newest_items
+from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StoreError
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
@@ -378,9 +378,8 @@ async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) ->
 
     Nothing is told of it, so that its request, sent again, has it answered.
     """
-    if not isinstance(store, AcceptingStore):
-        return False
-    accepted = await store.find_turn(info.id, context)
+    accepting = accepting_store(store)
+    accepted = None if accepting is None else await accepting.find_turn(info.id, context)
     if accepted is None or accepted.opened or accepted.status is not TurnStatus.BEGUN:
         return False
     token = await store.begin_turn(info.thread_id, info.id, context)
@@ -390,8 +389,9 @@ async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) ->
 
 async def _end_in_store(store: Store[Any], info: TurnInfo, context: object) -> EndState | None:
     """Returns how a turn ended that its log does not know to have ended; None if it did not, or that is not known."""
-    if isinstance(store, AcceptingStore):
-        accepted = await store.find_turn(info.id, context)
+    accepting = accepting_store(store, whole=False)
+    if accepting is not None:
+        accepted = await accepting.find_turn(info.id, context)
         if accepted is not None and accepted.status is TurnStatus.ENDED:
             return known_end(accepted)
     return EndState.COMPLETED if await store.has_completed(info.id, context) else None

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from chatkit.errors import (
     ShuttingDownError,
+    StaleTurnError,
     StoreError,
+    ThreadBusyError,
     TooManyTurnsError,
     TurnNotFoundError,
 )
@@ -111,10 +113,14 @@ class TurnRegistry:
                     raise StoreError(f"The log lost turn {info.id} as it began.")
                 if turn.key is not None and not await turn.key.still_held():
                     raise KeyPassedOnError
-            except BaseException:
+            except BaseException as error:
                 # The same message, sent again meanwhile, may be read from this turn.
                 state.keep(writer.append(FAILED), FAILED)
                 await writer.close(EndState.FAILED)
+                if isinstance(error, StaleTurnError):
+                    # This worker stood still for longer than its lease: readers find the turn at another one.
+                    self.log.let_go(info.id)
+                    raise ThreadBusyError("Another worker has taken this message over.") from None
                 await self._withdraw(turn)
                 raise
         if turn.key is not None:
@@ -197,14 +203,21 @@ class TurnRegistry:
         scope, info, accepted = turn.scope, turn.info, turn.accepted
         if accepted is None:
             return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
-        await cast("AcceptingStore[Any]", scope.store).open_turn(info.id, accepted.token, scope.context)
+        store = cast("AcceptingStore[Any]", scope.accepting)
+        try:
+            await store.open_turn(info.id, accepted.token, scope.context)
+        except StaleTurnError:
+            # This worker stood still for longer than its lease.
+            raise ThreadBusyError(
+                "Another worker has taken this message over. Load the thread again."
+            ) from None
         return accepted.token
 
     async def _withdraw(self, turn: Turn) -> None:
         accepted = turn.accepted
         if accepted is not None and accepted.fresh and not accepted.claimed:
             # For a request that may have been cancelled.
-            work = withdraw(turn, cast("AcceptingStore[Any]", turn.scope.store), accepted)
+            work = withdraw(turn, accepted)
             await asyncio.shield(
                 self.background.run(work, name=f"Withdrawing turn {turn.info.id}", seconds=60.0)
             )
@@ -414,8 +427,8 @@ class TurnRegistry:
 
 async def _finish(turn: Turn, token: int, end: EndState) -> None:
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
-    if isinstance(store, AcceptingStore):
-        await store.finish_turn(turn_id, token, end.value, context)
+    if turn.scope.accepting is not None:
+        await turn.scope.accepting.finish_turn(turn_id, token, end.value, context)
     elif end is EndState.COMPLETED:
         await store.complete_turn(turn_id, token, context)
     else:

@@ -263,7 +263,10 @@ class Turn:
 
     async def begin_place(self, *, at_once: bool = False) -> tuple[str, ...]:
         """Moves the message of a turn that waits into the thread, unless others come first: then returns those."""
-        store, accepted = cast("AcceptingStore[Any]", self.scope.store), cast("AcceptedTurn", self.accepted)
+        store, accepted = (
+            cast("AcceptingStore[Any]", self.scope.accepting),
+            cast("AcceptedTurn", self.accepted),
+        )
         others = await store.begin_waiting_turn(
             self.info.id, accepted.token, self.scope.context, at_once=at_once
         )
