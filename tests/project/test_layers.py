@@ -24,6 +24,7 @@ MODULES = [
     "_checks",
     "_json",
     "_lazy",
+    "_outages",
     "_tasks",
     "_unicode",
     "_typos",

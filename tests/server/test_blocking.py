@@ -140,7 +140,7 @@ async def test_the_thread_ends_with_the_turns(records: Records) -> None:
     if thread is not None:
         await asyncio.to_thread(thread.join, LIMIT)
         assert not thread.is_alive()
-    assert blocking._turns == blocking._threads == blocking._silent == {}
+    assert blocking._work == blocking._threads == blocking._silent == {}
     records.told.set()
     await turn(in_order, records)
 

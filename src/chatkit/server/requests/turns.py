@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import walk_newest_first
 from chatkit.errors import (
     ConfigurationError,
@@ -130,7 +131,7 @@ async def write(
             raise error from None
         if not written:
             raise
-        logger.warning("A write was carried out although its answer was lost: %s", error)
+        log_failure(logger, "A write was carried out although its answer was lost", error, brief=True)
 
 
 async def is_stored(scope: RequestScope, item: ThreadItem) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from chatkit._outages import log_failure
 from chatkit.errors import (
     ShuttingDownError,
     StoreError,
@@ -317,8 +318,8 @@ class TurnRegistry:
                 await finish(turn.info.id, fence.token, turn.scope.context)
             if not turn.lost_lease:
                 fence.lift()
-        except Exception:
-            logger.exception("Turn %s ended badly", turn.info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {turn.info.id} ended badly", error)
         finally:
             try:
                 if not turn.moved and not turn.loop.is_closed():

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from chatkit._outages import log_failure
 from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
@@ -316,10 +317,10 @@ class Turn:
         self.work.schedule_next()
         try:
             await close()
-        except BaseException:
+        except BaseException as error:
             if self._is_abandoned:
                 raise
-            logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+            log_failure(logger, f"The handler of turn {self.info.id} failed while it was closed", error)
         finally:
             self.work.waits = False
             self.work.unschedule()
@@ -370,8 +371,8 @@ class Turn:
         if self._undo is not None:
             try:
                 await self._undo()
-            except Exception:
-                logger.exception("Taking back a half-begun turn failed")
+            except Exception as failure:  # noqa: BLE001 -- it is logged
+                log_failure(logger, "Taking back a half-begun turn failed", failure)
         await self._free_key()
         if not self.opened.done():
             if isinstance(error, _Stopped | asyncio.CancelledError):
@@ -388,7 +389,7 @@ class Turn:
             await tell_error(self, CustomStreamError(error.public_message))
         else:
             if reader_waits:
-                logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+                log_failure(logger, f"Turn {self.info.id} could not begin", error)
             await tell_error(self, error)
         return EndState.FAILED
 
@@ -400,11 +401,12 @@ class Turn:
             if self._is_written is None or not await self._is_written():
                 await self.key.release()
         except Exception as error:  # noqa: BLE001 -- whatever it is, nothing is known
-            logger.warning(
-                "It is not known whether turn %s, which could not begin, has stored its message: the idempotency key "
-                "stays with it (%s)",
-                self.info.id,
+            log_failure(
+                logger,
+                f"It is not known whether turn {self.info.id}, which could not begin, has stored its message: the "
+                "idempotency key stays with it",
                 error,
+                brief=True,
             )
 
     def _uncancel(self) -> None:
@@ -420,8 +422,8 @@ class Turn:
         if self.stop_reason == "shutdown":
             try:
                 self.moved = self.may_move and await self.writer.hand_over()
-            except Exception:
-                logger.exception("Turn %s could not be left to another worker", self.info.id)
+            except Exception as failure:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {self.info.id} could not be left to another worker", failure)
             if self.moved:
                 return EndState.INTERRUPTED
             return await self._failed(Interrupted("The server is shutting down."))
@@ -440,7 +442,7 @@ class Turn:
                 # Its readers come back to the worker that has it now.
                 return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):
-            logger.error("Turn %s failed", self.info.id, exc_info=error)
+            log_failure(logger, f"Turn {self.info.id} failed", error)
         await close_pending(self, error)
         await tell_error(self, error)
         return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED
