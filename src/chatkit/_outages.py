@@ -10,7 +10,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Final, TypeGuard, TypeVar
+from typing import Final, TypeGuard, TypeVar, cast
 
 from chatkit.errors import AuthenticationUnavailableError, ConfigurationError, StoreUnavailableError
 
@@ -197,9 +197,10 @@ def _outage_of(error: BaseException) -> Outage | None:
 
 def _only_cause(error: BaseException) -> BaseException:
     """Returns what a task group raised, if it is one error."""
-    causes: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    is_one = isinstance(error, BaseExceptionGroup) and len(causes) == 1
-    return _only_cause(causes[0]) if is_one else error
+    if isinstance(error, BaseExceptionGroup):
+        causes = cast("tuple[BaseException, ...]", error.exceptions)
+        return _only_cause(causes[0]) if len(causes) == 1 else cast("BaseException", error)
+    return error
 
 
 def _from_application(traceback: TracebackType | None) -> TracebackType | None:

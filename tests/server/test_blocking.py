@@ -43,10 +43,10 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
-    monkeypatch.setattr(method_that_blocks, "_LIMIT", 0.3)
-    monkeypatch.setattr(method_that_blocks, "_STEP", 0.03)
-    monkeypatch.setattr(method_that_blocks, "_LINGER", 0.03)
-    monkeypatch.setattr(method_that_blocks, "_told_places", set())
+    monkeypatch.setattr(blocking, "_LIMIT", 0.3)
+    monkeypatch.setattr(blocking, "_STEP", 0.03)
+    monkeypatch.setattr(blocking, "_LINGER", 0.03)
+    monkeypatch.setattr(blocking, "_told_places", set())
     kept = Records()
     blocking.logger.addHandler(kept)
     yield kept
@@ -158,7 +158,7 @@ async def test_the_thread_ends_with_the_turns(records: Records) -> None:
 
 async def test_it_is_off_where_nobody_hears_it(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(method_that_blocks, "_begin", started.append)
+    monkeypatch.setattr(blocking, "_begin", started.append)
     level = blocking.logger.level
     blocking.logger.setLevel(logging.ERROR)
     try:
@@ -228,7 +228,9 @@ class Interrupting(MemoryStreamLog):
 class EverybodysStore(MemoryStore[Any]):
     """Knows no owners."""
 
-    knows_owners = False
+    @property
+    def knows_owners(self) -> bool:
+        return False
 
     def owner(self, context: Any) -> Any:
         return None

@@ -148,7 +148,7 @@ def test_postgres_is_away(
 
 @pytest.mark.parametrize("how", ["refused", "silent"])
 def test_redis_is_away(how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    with redis_server() as redis, asyncio.Runner() as runner:
+    with redis_server("--save", "", "--appendonly", "yes") as redis, asyncio.Runner() as runner:
         log = RedisStreamLog(redis.url, timeout=1.0)
         traffic = runner.run(_traffic(lambda: ScriptedServer(store=MemoryStore(), stream_log=log), caplog))
         if how == "silent":
