@@ -228,8 +228,9 @@ class Sender:
         except Exception as error:  # noqa: BLE001 -- whatever happens to a round, the turns go on
             self._fail(error)
         else:
+            if self.failing:
+                self._outage.recovered()
             self.failing = False
-            self._outage.recovered()
             self._retry = FIRST_RETRY
         finally:
             self._task = None
