@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from chatkit import _outages
 from tests.support.scale import FAST, examples, scaled
 from tests.support.servers import servers_of_all
 
@@ -121,6 +122,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         limit = item.get_closest_marker("timeout")
         if limit is not None:
             item.add_marker(pytest.mark.timeout(scaled(limit.args[0])), append=False)
+
+
+@pytest.fixture(autouse=True)
+def outages_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets what fails in a test be logged although it failed in another one a moment ago."""
+    monkeypatch.setattr(_outages, "_elsewhere", {})
 
 
 @pytest.fixture(scope="module", autouse=True)

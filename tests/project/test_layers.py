@@ -25,6 +25,7 @@ MODULES = [
     "_json",
     "_lazy",
     "_migrations",
+    "_outages",
     "_tasks",
     "_unicode",
     "_typos",

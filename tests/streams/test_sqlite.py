@@ -591,7 +591,7 @@ async def test_a_full_disk_does_not_end_the_turn(
 
     await eventually(tried_again)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert [record.args[0] for record in warnings if isinstance(record.args, tuple)] == [2]
+    assert [record.getMessage()[:29] for record in warnings] == ["What 2 running turns append c"]
     assert "no space left" in warnings[0].getMessage()
     assert await counts(database) == (0, 0)
 

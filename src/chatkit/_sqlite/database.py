@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+from chatkit._outages import Source
 from chatkit._sqlite.connection_thread import MEMORY, USABLE_SINCE, ConnectionThread
 from chatkit._sqlite.transactions import Deadline, Work, pragma
+from chatkit.errors import StoreUnavailableError
 
 __all__ = ["Database", "Watch"]
 
@@ -43,6 +46,7 @@ class Database:
         self._lock = Lock()
         self._session: _Session | None = None
         self._patient = True
+        self._source = Source.of(f"The database {self.path}", logging.getLogger("chatkit.store"))
 
     @property
     def is_open(self) -> bool:
@@ -123,12 +127,19 @@ class Database:
                 session = self._open(session)
             worker = session.reader if begin == "BEGIN" else session.writer
             future = worker.executor.submit(worker.run, begin, work, deadline)
+        writes = begin != "BEGIN"
         try:
-            return await asyncio.wrap_future(future)
+            result = await asyncio.wrap_future(future)
+        except StoreUnavailableError as error:
+            # A file that cannot be written may well be read.
+            self._source.caused(error, partly=writes)
+            raise
         except asyncio.CancelledError:
             # The thread would keep the interpreter from ending, with no caller for the result.
             deadline.advance(time.monotonic() + _GRACE_SECONDS)
             raise
+        self._source.works(wholly=writes)
+        return result
 
     def _open(self, inherited: _Session | None) -> _Session:
         if inherited is not None:

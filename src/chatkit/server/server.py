@@ -22,6 +22,7 @@ from chatkit.errors import ConfigurationError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
+from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
 from chatkit.server.parsing import parse_request
@@ -145,12 +146,13 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The request is wrong; nothing was written. Its ``status`` and ``code`` say how.
             ChatKitError: The server cannot carry it out.
         """
-        parsed = parse_request(request, self._chatkit_limits)
-        await self._chatkit_store().admit(context)
-        if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
-            # Where nothing else does so in the background.
-            await self.recover()
-        answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
+        with watch_loop():
+            parsed = parse_request(request, self._chatkit_limits)
+            await self._chatkit_store().admit(context)
+            if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
+                # Where nothing else does so in the background.
+                await self.recover()
+            answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
         return NonStreamingResult(answer) if isinstance(answer, bytes) else answer
 
     async def upload_attachment(
@@ -167,10 +169,11 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The file is not taken, or is not what the page says. Nothing was kept.
             UnsupportedOperationError: The attachment store takes two-phase uploads only.
         """
-        await self._chatkit_store().admit(context)
-        params = well_formed(params)
-        check_upload(params, self._chatkit_limits)
-        return NonStreamingResult(await upload(self._chatkit_scope(context), params, source))
+        with watch_loop():
+            await self._chatkit_store().admit(context)
+            params = well_formed(params)
+            check_upload(params, self._chatkit_limits)
+            return NonStreamingResult(await upload(self._chatkit_scope(context), params, source))
 
     async def sweep_orphans(self) -> int:
         """Deletes uploaded files that no message named in time, and their records; returns the number of files.
@@ -180,9 +183,10 @@ class ChatKitServer(Handlers[TContext]):
         files = self._chatkit_files()
         if files is None:
             return 0
-        count = await files.sweep_orphans()
-        if files.orphan_age is not None:
-            await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
+        with watch_loop():
+            count = await files.sweep_orphans()
+            if files.orphan_age is not None:
+                await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
         return count
 
     @property
@@ -204,10 +208,11 @@ class ChatKitServer(Handlers[TContext]):
         if turns.shutting_down:
             return 0
         store = self._chatkit_store()
-        count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
-        accepting = accepting_store(store, whole=False)
-        if accepting is not None:
-            count += await turns.recovery.sweep(accepting, self._chatkit_begin_lapsed)
+        with watch_loop():
+            count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
+            accepting = accepting_store(store, whole=False)
+            if accepting is not None:
+                count += await turns.recovery.sweep(accepting, self._chatkit_begin_lapsed)
         return count
 
     @property
@@ -278,7 +283,8 @@ class ChatKitServer(Handlers[TContext]):
 
     async def check(self) -> None:
         """Raises if requests cannot be served: the store does not answer."""
-        await self._chatkit_store().check()
+        with watch_loop():
+            await self._chatkit_store().check()
 
     def check_workers(self, workers: int) -> None:
         """Raises ConfigurationError if so many workers cannot serve together: their stream log is not shared."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import ConflictError, InvalidRequestError, NotFoundError, StaleTurnError
 from chatkit.ids import utc_now
@@ -148,7 +149,7 @@ async def _delete_abandoned(scope: RequestScope, thread_id: str, call: ClientToo
     except StaleTurnError:
         raise
     except Exception as error:  # noqa: BLE001 -- the output is stored, and the answer is worth more than this
-        logger.warning("It stays in the thread: %s", error)
+        log_failure(logger, "It stays in the thread", error, brief=True)
 
 
 def _no_pending_call() -> ConflictValueError:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, cast
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
 from chatkit.ids import new_id
@@ -404,4 +405,4 @@ async def _released(release: Callable[[], Awaitable[None]]) -> None:
     try:
         await release()
     except Exception as error:  # noqa: BLE001 -- the first error says what is wrong
-        logger.warning("An idempotency key could not be freed: %s", error)
+        log_failure(logger, "An idempotency key could not be freed", error, brief=True)

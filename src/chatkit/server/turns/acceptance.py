@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from chatkit._outages import log_failure
 from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError
 from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, Policy
 from chatkit.store.base import current_fence, find_item
@@ -138,7 +139,8 @@ async def _accepted(turn: Turn, store: AcceptingStore[Any], acceptance: Acceptan
         if resolved is None:
             await turn.release_attachments()
             raise
-        logger.warning("Turn %s was accepted although the answer was lost: %s", acceptance.turn_id, error)
+        message = f"Turn {acceptance.turn_id} was accepted although the answer was lost"
+        log_failure(logger, message, error, brief=True)
         return replace(resolved, fresh=True)
 
 
@@ -166,11 +168,8 @@ async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:
         await store.withdraw_turn(_acceptance(turn, "allow", 0.0), accepted.token, turn.scope.context)
         await turn.release_attachments()
     except Exception as error:  # noqa: BLE001 -- what keeps the turn from beginning is told
-        logger.warning(
-            "Turn %s, which could not begin, is accepted all the same, and is ended when its lease runs out: %s",
-            turn.info.id,
-            error,
-        )
+        message = f"Turn {turn.info.id}, which could not begin, stays accepted, and is ended when its lease runs out"
+        log_failure(logger, message, error, brief=True)
 
 
 # One by one.
@@ -235,8 +234,8 @@ async def take_back(turn: Turn, error: BaseException) -> None:
         return
     try:
         await _take_back_half(turn)
-    except Exception:
-        logger.exception("Taking back a half-begun turn failed")
+    except Exception as failure:  # noqa: BLE001 -- it is logged
+        log_failure(logger, "Taking back a half-begun turn failed", failure)
     await _free_key(turn)
 
 
@@ -248,11 +247,12 @@ async def _free_key(turn: Turn) -> None:
         if not await is_written(turn):
             await turn.key.release()
     except Exception as error:  # noqa: BLE001 -- whatever it is, nothing is known
-        logger.warning(
-            "It is not known whether turn %s, which could not begin, has stored its message: the idempotency key "
-            "stays with it (%s)",
-            turn.info.id,
+        log_failure(
+            logger,
+            f"It is not known whether turn {turn.info.id}, which could not begin, has stored its message: the "
+            "idempotency key stays with it",
             error,
+            brief=True,
         )
 
 
@@ -298,4 +298,4 @@ async def _write(
             raise error from None
         if not written:
             raise
-        logger.warning("A write was carried out although its answer was lost: %s", error)
+        log_failure(logger, "A write was carried out although its answer was lost", error, brief=True)

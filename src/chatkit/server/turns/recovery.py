@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StoreError
 from chatkit.server.turns.pipeline import Pipeline
@@ -244,8 +245,8 @@ class Recovery:
         for owner, turn_id in [(entry.owner, entry.turn.turn_id) for entry in lapsed]:
             try:
                 count += await self._end_lapsed(store, owner, turn_id, now, begin)
-            except Exception:
-                logger.exception("Turn %s of a worker that died could not be ended", turn_id)
+            except Exception as error:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {turn_id} of a worker that died could not be ended", error)
         return count
 
     async def _end_lapsed(
@@ -301,11 +302,11 @@ class Recovery:
         try:
             async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
                 return await rerun(turn)
-        except StoreError:
-            logger.exception("Running turn %s again failed; it is tried again later", turn.info.id)
+        except StoreError as error:
+            log_failure(logger, f"Running turn {turn.info.id} again failed; it is tried again later", error)
             return None
-        except Exception:
-            logger.exception("Turn %s of a worker that died could not be run again", turn.info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {turn.info.id} of a worker that died could not be run again", error)
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
@@ -357,15 +358,15 @@ class Recovery:
                     await writer.close(ended or EndState.INTERRUPTED)
             if not completed:
                 await store.end_turn(info.id, token, context)
-        except StoreError:
-            logger.exception("Finalising turn %s failed; it is tried again later", info.id)
+        except StoreError as error:
+            log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [INTERRUPTED])
             with suppress(StoreError):
                 await store.end_turn(info.id, token, context)
-        except Exception:
-            logger.exception("Turn %s of a worker that died could not be finalised", info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {info.id} of a worker that died could not be finalised", error)
             await self._log.settle(info.id, [INTERRUPTED])
         finally:
             if fence is not None:
@@ -408,8 +409,10 @@ def known_end(turn: AcceptedTurn) -> EndState:
 def _context_of(turn: InterruptedTurn, context_of: Callable[[str | None, str], Any]) -> Any:
     try:
         return context_of(turn.info.owner, turn.info.thread_id)
-    except Exception:
-        logger.exception("recovery_context() failed; turn %s waits for the next request", turn.info.id)
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        log_failure(
+            logger, f"recovery_context() failed; turn {turn.info.id} waits for the next request", error
+        )
         return None
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from chatkit._outages import log_failure
 from chatkit.errors import (
     ShuttingDownError,
     StaleTurnError,
@@ -33,7 +34,15 @@ from chatkit.server.turns.turn import StopReason, Turn
 from chatkit.server.wire import FAILED
 from chatkit.store.acceptance import AcceptingStore
 from chatkit.store.base import Fence, Store, current_fence
-from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, ThreadKey, TurnInfo, TurnWriter
+from chatkit.streams.base import (
+    EndState,
+    InterruptedTurn,
+    StreamLog,
+    ThreadKey,
+    TurnInfo,
+    TurnReader,
+    TurnWriter,
+)
 from chatkit.types import ThreadMetadata
 
 if TYPE_CHECKING:
@@ -100,29 +109,7 @@ class TurnRegistry:
         with self._beginning(turn, most):
             before = await admit(self, turn)
             state = TurnState(resumable=info.resumable)
-            try:
-                writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
-            except BaseException:
-                await self._withdraw(turn)
-                raise
-            try:
-                pipeline = self._pipeline(turn, state, writer)
-                token = await self._token(turn)
-                reader = await self.log.read(info.id, info.owner, None)
-                if reader is None:
-                    raise StoreError(f"The log lost turn {info.id} as it began.")
-                if turn.key is not None and not await turn.key.still_held():
-                    raise KeyPassedOnError
-            except BaseException as error:
-                # The same message, sent again meanwhile, may be read from this turn.
-                state.keep(writer.append(FAILED), FAILED)
-                await writer.close(EndState.FAILED)
-                if isinstance(error, StaleTurnError):
-                    # This worker stood still for longer than its lease: readers find the turn at another one.
-                    self.log.let_go(info.id)
-                    raise ThreadBusyError("Another worker has taken this message over.") from None
-                await self._withdraw(turn)
-                raise
+            pipeline, token, reader = await self._open(turn, state)
         if turn.key is not None:
             turn.key.passed_on = True
         turn.begin(pipeline, lambda: self._run(turn, token, before))
@@ -197,6 +184,35 @@ class TurnRegistry:
         result = await self.start(turn)
         result.let_run()
         await result.aclose()
+
+    async def _open(self, turn: Turn, state: TurnState) -> tuple[Pipeline, int, TurnReader]:
+        """Opens a turn in the log; returns also its fencing token, and its first reader."""
+        info = turn.info
+        try:
+            writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
+        except BaseException:
+            await self._withdraw(turn)
+            raise
+        try:
+            pipeline = self._pipeline(turn, state, writer)
+            token = await self._token(turn)
+            reader = await self.log.read(info.id, info.owner, None)
+            if reader is None:
+                raise StoreError(f"The log lost turn {info.id} as it began.")
+            if turn.key is not None and not await turn.key.still_held():
+                raise KeyPassedOnError
+        except StaleTurnError:
+            # This worker stood still for longer than its lease: readers find the turn at another one.
+            self.log.let_go(info.id)
+            await writer.close(EndState.FAILED)
+            raise ThreadBusyError("Another worker has taken this message over.") from None
+        except BaseException:
+            # The same message, sent again meanwhile, may be read from this turn.
+            state.keep(writer.append(FAILED), FAILED)
+            await writer.close(EndState.FAILED)
+            await self._withdraw(turn)
+            raise
+        return pipeline, token, reader
 
     async def _token(self, turn: Turn) -> int:
         """Says to the store that the log knows the turn; returns the token that lets it write."""
@@ -346,8 +362,8 @@ class TurnRegistry:
                 await _finish(turn, fence.token, end)
             if not turn.lost_lease:
                 fence.lift()
-        except Exception:
-            logger.exception("Turn %s ended badly", turn.info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {turn.info.id} ended badly", error)
         finally:
             try:
                 if not turn.moved and not turn.loop.is_closed():

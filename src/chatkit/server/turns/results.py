@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Final
 
+from chatkit._outages import log_failure
 from chatkit.errors import RequestError
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import INTERRUPTED, end_frame, is_error
@@ -239,9 +240,10 @@ class ResentFeed:
             return first.frames() if max_delay is None else first.batches(max_delay)
         try:
             self._next = await self._go_on(first)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it is logged
             if not isinstance(error, RequestError):
-                logger.exception("Turn %s told nothing, and its message cannot be taken again", first.info.id)
+                what = f"Turn {first.info.id} told nothing, and its message cannot be taken again"
+                log_failure(logger, what, error)
             return self._refused(error)
         return self._next.json_events if max_delay is None else self._next.batches(max_delay=max_delay)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
+from chatkit._outages import log_failure
 from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
@@ -342,10 +343,10 @@ class Turn:
         self.work.schedule_next()
         try:
             await close()
-        except BaseException:
+        except BaseException as error:
             if self._is_abandoned:
                 raise
-            logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+            log_failure(logger, f"The handler of turn {self.info.id} failed while it was closed", error)
         finally:
             self.work.waits = False
             self.work.unschedule()
@@ -409,7 +410,7 @@ class Turn:
             await tell_error(self, CustomStreamError(error.public_message))
         else:
             if reader_waits:
-                logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+                log_failure(logger, f"Turn {self.info.id} could not begin", error)
             await tell_error(self, error)
         return EndState.FAILED
 
@@ -426,8 +427,8 @@ class Turn:
         if self.stop_reason == "shutdown":
             try:
                 self.moved = self.may_move and await self.writer.hand_over()
-            except Exception:
-                logger.exception("Turn %s could not be left to another worker", self.info.id)
+            except Exception as failure:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {self.info.id} could not be left to another worker", failure)
             if self.moved:
                 return EndState.INTERRUPTED
             return await self._failed(Interrupted("The server is shutting down."))
@@ -446,7 +447,7 @@ class Turn:
                 # Its readers come back to the worker that has it now.
                 return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):
-            logger.error("Turn %s failed", self.info.id, exc_info=error)
+            log_failure(logger, f"Turn {self.info.id} failed", error)
         await close_pending(self, error)
         await tell_error(self, error)
         return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED

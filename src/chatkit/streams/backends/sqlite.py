@@ -179,14 +179,18 @@ class SQLiteBackend(Backend):
         connection.executemany(SQL["begin_turn"], [row_of(info) | row for info in infos])
 
     async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
+        short: set[str] = set()
         if self._workers.is_alone():
             # Of a turn that was that short nothing has been written so far.
             short = {save.turn_id for save in saves if save.end is not None} & self._unwritten.keys()
-            for turn_id in short:
-                self._forget_mine(turn_id)
             saves = [save for save in saves if save.turn_id not in short]
-        if not saves:
-            return {}
+        results = await self._save(holder, saves, renew=renew) if saves else {}
+        # If the others cannot be saved, these are given once more.
+        for turn_id in short:
+            self._forget_mine(turn_id)
+        return results
+
+    async def _save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         turn_ids = [save.turn_id for save in saves]
 
         def work(connection: Connection) -> dict[str, SaveResult]:
