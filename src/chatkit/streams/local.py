@@ -6,17 +6,49 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from chatkit.errors import InvalidRequestError
 from chatkit.limits import DEFAULT_LIMITS, Limits
 from chatkit.streams.records import EndState, KeyClaim, SnapshotSource, ThreadKey, TurnInfo
 from chatkit.streams.window import KEY_RETENTION, WindowReader, WindowTurn, wake
 
-__all__ = ["Keys", "LocalTurns"]
+__all__ = ["Keys", "LocalTurns", "Remembered"]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 KEY_LIMIT: Final = 10_000
-"""Idempotency keys that are kept in memory."""
+"""Idempotency keys, and ends of turns, that are kept in memory."""
+
+
+class Remembered(Generic[K, V]):
+    """What is remembered for a day, and of more than 10,000 the newest."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """Returns what is remembered."""
+        found = self._values.get(key)
+        return None if found is None or found[1] <= time.monotonic() else found[0]
+
+    def put(self, key: K, value: V) -> None:
+        """Remembers a value from now on."""
+        self.drop(key)
+        if len(self._values) >= KEY_LIMIT:
+            self._values.popitem(last=False)
+        self._values[key] = (value, time.monotonic() + KEY_RETENTION)
+
+    def drop(self, key: K) -> None:
+        """Forgets a value."""
+        self._values.pop(key, None)
+
+    def forget_old(self) -> None:
+        """Forgets what is a day old."""
+        now = time.monotonic()
+        while self._values and next(iter(self._values.values()))[1] <= now:
+            self._values.popitem(last=False)
 
 
 class LocalTurns:
@@ -30,7 +62,7 @@ class LocalTurns:
     Attributes:
         window: As given.
         lag_limit: As given.
-        ends: How turns ended whose readers may come back, for longer than they are kept.
+        ends: How turns ended whose readers may come back, for as long as idempotency keys are kept.
         kept_bytes: Bytes that are kept for readers that come back.
         limits: Returns the limits of these bytes.
     """
@@ -38,7 +70,7 @@ class LocalTurns:
     def __init__(self, window: int, retention: float, lag_limit: int) -> None:
         self.window = window
         self.lag_limit = lag_limit
-        self.ends: OrderedDict[str, EndState] = OrderedDict()
+        self.ends: Remembered[str, EndState] = Remembered()
         self.kept_bytes = 0
         self.limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS
         self._retention = retention
@@ -83,9 +115,10 @@ class LocalTurns:
         if not self._knows(turn):
             return
         if turn.end is not None:
-            self.ends[turn.info.id] = turn.end
-        if len(self.ends) > KEY_LIMIT:
-            self.ends.popitem(last=False)
+            self.ends.put(turn.info.id, turn.end)
+        if turn.forgotten:
+            self._drop(turn)
+            return
         self._ended[turn.info.id] = turn
         # What ended first is first among those that ended.
         self._of_owner[turn.info.owner].move_to_end(turn.info.id)
@@ -168,10 +201,18 @@ class LocalTurns:
                 del self._by_thread[turn.info.thread]
 
     def forget_old(self) -> None:
-        """Forgets the turns that ended long enough ago."""
+        """Forgets the turns, and the ends, that are old enough."""
         horizon = time.monotonic() - self._retention
         while self._ended and (oldest := next(iter(self._ended.values()))).ended_at < horizon:
             self._drop(oldest)
+        self.ends.forget_old()
+
+    def forget_thread(self, thread: ThreadKey) -> None:
+        """Forgets the turns of a thread that was deleted; one that still runs is forgotten at its end."""
+        for turn in self.of_thread(thread):
+            turn.forgotten = True
+            if turn.end is not None:
+                self._drop(turn)
 
     def get(self, turn_id: str, owner: str | None) -> WindowTurn | None:
         """Returns an owner's turn that runs or is kept in this process."""
@@ -201,23 +242,23 @@ class Keys:
     """Idempotency keys in memory."""
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[tuple[str | None, str], tuple[KeyClaim, float]] = OrderedDict()
+        self._keys: Remembered[tuple[str | None, str], KeyClaim] = Remembered()
 
     def claim(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
         """Binds a key, or returns what it is bound to already."""
-        now = time.monotonic()
-        while self._keys and next(iter(self._keys.values()))[1] <= now:
-            self._keys.popitem(last=False)
+        self.forget_old()
         held = self._keys.get((owner, key))
         if held is not None:
-            return held[0]
-        if len(self._keys) >= KEY_LIMIT:
-            self._keys.popitem(last=False)
-        self._keys[owner, key] = (replace(claim, fresh=False), now + KEY_RETENTION)
+            return held
+        self._keys.put((owner, key), replace(claim, fresh=False))
         return claim
 
     def release(self, owner: str | None, key: str, claim: KeyClaim | None) -> None:
         """Frees a key, if it is bound to ``claim``; None frees it in any case."""
         held = self._keys.get((owner, key))
-        if held is not None and (claim is None or held[0].turn_id == claim.turn_id):
-            del self._keys[owner, key]
+        if held is not None and (claim is None or held.turn_id == claim.turn_id):
+            self._keys.drop((owner, key))
+
+    def forget_old(self) -> None:
+        """Forgets the keys that are old enough."""
+        self._keys.forget_old()

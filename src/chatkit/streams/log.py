@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from chatkit._checks import checked
-from chatkit.errors import InvalidRequestError
+from chatkit.errors import InvalidRequestError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
 from chatkit.streams.claims import Claims
@@ -28,7 +27,7 @@ from chatkit.streams.records import (
     TurnReader,
     TurnWriter,
 )
-from chatkit.streams.session import Session, load_entries, load_turn
+from chatkit.streams.session import Session, Sessions, load_entries, load_turn
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -47,10 +46,7 @@ _LONE_AFTER: Final = 30.0
 _NO_EVENTS: Final = 2**53 - 1
 """A number beyond all events: for asking for a turn alone."""
 
-
-_Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[Session, AsyncGenerator[None]]]
-_inherited: list[_Sessions] = []
-"""Sessions of the parent of a forked process, which must not end them."""
+_logger = logging.getLogger("chatkit.streams")
 
 
 class StreamLog:
@@ -111,9 +107,7 @@ class StreamLog:
         self._keys = Keys()
         self._token = new_id("log")
         self._claims = Claims(self.holder, lambda: self.lease)
-        self._lock = Lock()
-        self._sessions: _Sessions = {}
-        self._process = os.getpid()
+        self._sessions = Sessions(lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go))
 
     def make_backend(self) -> Backend:
         """Returns the backend for the running event loop."""
@@ -127,24 +121,7 @@ class StreamLog:
         return f"{self._token}.{os.getpid()}"
 
     async def _session(self) -> Session | None:
-        if not self.has_backend:
-            return None
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                _inherited.append(dict(self._sessions))
-                self._sessions.clear()
-            for closed in [other for other in self._sessions if other.is_closed()]:
-                del self._sessions[closed]
-            found = self._sessions.get(loop)
-            if found is None:
-                session = Session(self.make_backend(), self.holder, self.lease, self.let_go)
-                # An event loop closes open generators as it shuts down: so the session ends in its own loop.
-                guard = session.guard()
-                self._sessions[loop] = found = (session, guard)
-                await anext(guard)
-        return found[0]
+        return await self._sessions.current() if self.has_backend else None
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
@@ -349,14 +326,23 @@ class StreamLog:
 
         A claim that is not settled within a lease can be claimed again. A worker takes nothing before it has been in
         touch with the server for a whole lease: after an outage all leases have run out, and the living renew theirs.
+        It also forgets what was kept for long enough, here and in the backend: see ``Backend.forget_old``.
 
         Raises:
             StoreUnavailableError: The backend cannot be reached.
         """
+        if self._in_use:
+            self._local.forget_old()
+            self._keys.forget_old()
         session = await self._session()
         if session is None:
             return []
-        await self._claims.end_forgotten(session.backend, self._running, self._local.ends)
+        await self._claims.end_forgotten(session.backend, self._sessions.running, self._local.ends.get)
+        try:
+            await session.backend.forget_old()
+        except StoreError as error:
+            # Turns of dead workers do not wait for that.
+            _logger.info("What was kept for long enough cannot be deleted at the moment: %s", error)
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.
         session.follower.listen()
@@ -367,10 +353,6 @@ class StreamLog:
             InterruptedTurn(info, await load_entries(session.backend, info.id), stop)
             for info, stop in claimed
         ]
-
-    def _running(self) -> set[str]:
-        with self._lock:
-            return {turn_id for found, _ in self._sessions.values() for turn_id in list(found.sender.turns)}
 
     def holds_claim(self, turn_id: str) -> bool:
         """Returns whether a claim of this process still stands, as far as it can know without asking."""
@@ -418,6 +400,26 @@ class StreamLog:
         if claim is not None and session is not None:
             await session.backend.settle(turn_id, claim, events)
 
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        """Deletes what is kept of the turns of a thread that was deleted: their events and their state.
+
+        They are to be stopped before. One that still runs, since its worker is dead or out of reach, is over and adds
+        nothing. How turns ended is remembered, and keys stay bound to them, for as long as keys are. Other workers
+        that ran turns of the thread have them in memory for ``retention``.
+
+        Args:
+            thread: The thread.
+
+        Raises:
+            StoreUnavailableError: The backend cannot be reached: what it keeps goes when its time is over.
+        """
+        if not self._in_use:
+            return
+        self._local.forget_thread(thread)
+        session = await self._session()
+        if session is not None:
+            await session.backend.forget_thread(thread)
+
     @property
     def kept_bytes(self) -> int:
         """Bytes that are kept in memory for readers that come back."""
@@ -442,9 +444,5 @@ class StreamLog:
 
     async def close(self) -> None:
         """Closes the connections of the running event loop; the log opens them again when it is used."""
-        if not self._in_use:
-            return
-        with self._lock:
-            found = self._sessions.pop(asyncio.get_running_loop(), None)
-        if found is not None:
-            await found[1].aclose()
+        if self._in_use:
+            await self._sessions.close()

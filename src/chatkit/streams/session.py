@@ -1,10 +1,12 @@
-"""What a stream log has open in one event loop."""
+"""What a stream log has open, in each event loop that uses it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from threading import Lock
+from typing import Final, TypeAlias
 
 from chatkit.streams.backend import Backend, Loaded, decode_parts
 from chatkit.streams.following import Follower
@@ -12,7 +14,7 @@ from chatkit.streams.outgoing import OutgoingTurn
 from chatkit.streams.records import LogEntry, state_entries
 from chatkit.streams.sender import Sender
 
-__all__ = ["Session", "load_entries", "load_turn"]
+__all__ = ["Session", "Sessions", "load_entries", "load_turn"]
 
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
@@ -60,6 +62,56 @@ class Session:
             finally:
                 await self.follower.close()
                 await self.backend.close()
+
+
+_Open: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[Session, AsyncGenerator[None]]]
+_inherited: list[_Open] = []
+"""Sessions of the parent of a forked process, which must not end them."""
+
+
+class Sessions:
+    """The sessions of a log, one for each event loop.
+
+    Args:
+        make: Makes that of the running event loop.
+    """
+
+    def __init__(self, make: Callable[[], Session]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._open: _Open = {}
+        self._process = os.getpid()
+
+    async def current(self) -> Session:
+        """Returns the session of the running event loop, opened if need be."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                _inherited.append(dict(self._open))
+                self._open.clear()
+            for closed in [other for other in self._open if other.is_closed()]:
+                del self._open[closed]
+            found = self._open.get(loop)
+            if found is None:
+                session = self._make()
+                # An event loop closes open generators as it shuts down: so the session ends in its own loop.
+                guard = session.guard()
+                self._open[loop] = found = (session, guard)
+                await anext(guard)
+        return found[0]
+
+    def running(self) -> set[str]:
+        """Returns the turns that run in any event loop."""
+        with self._lock:
+            return {turn_id for found, _ in self._open.values() for turn_id in list(found.sender.turns)}
+
+    async def close(self) -> None:
+        """Ends the session of the running event loop."""
+        with self._lock:
+            found = self._open.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await found[1].aclose()
 
 
 async def load_turn(backend: Backend, turn_id: str, owner: str | None, after: int) -> Loaded | None:
