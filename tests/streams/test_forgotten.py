@@ -18,6 +18,7 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.ids import new_id
 from chatkit.streams import Backend, EndState, KeyClaim, SQLiteStreamLog, StreamLog, TurnInfo
 from chatkit.streams.backends import postgres, sqlite, sqlite_turns
+from chatkit.streams.following import Follower
 from chatkit.streams.postgres import PostgresStreamLog
 from chatkit.streams.redis import RedisStreamLog
 from chatkit.testing._log_base import State, claim_of, claimed_by, event, open_turn, patient, reader_of, turn
@@ -41,8 +42,8 @@ class Server(ABC):
         """Carries a statement out, and returns its rows."""
 
     @abstractmethod
-    async def age(self) -> None:
-        """Makes everything two days older that is kept for a day."""
+    async def age(self, table: str) -> None:
+        """Makes the rows of a table two days older that are kept for a day."""
 
     async def counts(self) -> dict[str, int]:
         """Returns how many rows the tables have, those that have any."""
@@ -70,9 +71,9 @@ class PostgresServer(Server):
         finally:
             await connection.close()
 
-    async def age(self) -> None:
-        for table, column in (("ends", "forget_at"), ("keys", "forget_at"), ("workers", "expires_at")):
-            await self.do(f"UPDATE chatkit.stream_{table} SET {column} = {column} - interval '2 days'")
+    async def age(self, table: str) -> None:
+        column = "expires_at" if table == "stream_workers" else "forget_at"
+        await self.do(f"UPDATE chatkit.{table} SET {column} = {column} - interval '2 days'")
 
 
 class SQLiteServer(Server):
@@ -86,9 +87,9 @@ class SQLiteServer(Server):
     async def do(self, statement: str) -> list[Any]:
         return await self.database.write(lambda connection: connection.execute(statement).fetchall())
 
-    async def age(self) -> None:
-        for table, column in (("ends", "forget_at"), ("keys", "created_at"), ("workers", "seen_at")):
-            await self.do(f"UPDATE stream_{table} SET {column} = {column} - 172800")
+    async def age(self, table: str) -> None:
+        column = {"stream_ends": "forget_at", "stream_keys": "created_at", "stream_workers": "seen_at"}[table]
+        await self.do(f"UPDATE {table} SET {column} = {column} - 172800")
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -132,15 +133,20 @@ async def test_what_is_over_goes_while_nobody_writes(server: Server) -> None:
     (found,) = await claimed_by(idle)
     assert found.info == dead
     await idle.settle(dead.id)
-    # The ends of the turns that could be resumed, the keys, and the workers' rows are there for longer.
-    await until_only(server, idle, {"stream_ends": 4, "stream_keys": 6} | await workers_of(server))
-    await server.age()
+    # The ends of the turns that could be resumed, the keys, and perhaps the workers' rows are there for longer.
+    left = {
+        "stream_ends": 4,
+        "stream_keys": 6,
+        "stream_workers": (await server.counts())["stream_workers"],
+    }
+    await until_only(server, idle, left)
+    for table in ("stream_ends", "stream_keys"):
+        await server.age(table)
+        del left[table]
+        await until_only(server, idle, left)
+    await server.age("stream_workers")
     await until_only(server, idle, {"stream_workers": 1})
     await idle.close()
-
-
-async def workers_of(server: Server) -> dict[str, int]:
-    return {"stream_workers": (await server.counts())["stream_workers"]}
 
 
 async def test_one_sweep_deletes_a_bounded_number_and_the_next_ones_the_rest(
@@ -155,7 +161,8 @@ async def test_one_sweep_deletes_a_bounded_number_and_the_next_ones_the_rest(
     assert await busy.claim_interrupted() == []
     await ended(busy, 6)
     await busy.close()
-    await server.age()
+    for table in ("stream_ends", "stream_keys", "stream_workers"):
+        await server.age(table)
     table = f"{server.schema}stream_turns"
     forget_at = "clock_timestamp()" if server.schema else "0"
     await server.do(f"UPDATE {table} SET forget_at = {forget_at}")
@@ -323,6 +330,26 @@ async def test_a_reader_that_lacks_what_was_forgotten_is_not_told_of_a_good_end(
     assert reader.end is EndState.INTERRUPTED
     await writing.close()
     await reading.close()
+
+
+async def test_a_reader_elsewhere_learns_soon_that_the_thread_was_deleted(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So long does it wait for a turn that a server may have lost.
+    monkeypatch.setattr(Follower.doubt, "__kwdefaults__", {"leases": 1000})
+    prefix = new_id("test") + ":"
+    away, deleting, reading = (RedisStreamLog(redis_url, prefix=prefix, lease=LEASE) for _ in range(3))
+    info, writer = await open_turn(away, turn("thr_a", resumable=True))
+    writer.append(event(1))
+    await patient(writer.flush())
+    reader = await reader_of(reading, info)
+    assert await patient(anext(reader))
+    await deleting.forget_thread(info.thread)
+    assert await patient(anext(reader, None)) is None
+    assert reader.end is EndState.INTERRUPTED
+    await patient(writer.close(EndState.COMPLETED))
+    for log in (away, deleting, reading):
+        await log.close()
 
 
 def test_a_claim_says_nothing_of_the_text() -> None:

@@ -90,6 +90,10 @@ class LogForgottenTests(LogSuite):
         self._needs_forgetting()
 
         async def scenario(writing: StreamLog, deleting: StreamLog, reading: StreamLog) -> None:
+            kept = [
+                await ended(writing, turn(thread_id, resumable=True, owner=owner))
+                for thread_id, owner in (("thr_a", "grace"), ("thr_b", None))
+            ]
             info, writer = await open_turn(writing, turn("thr_a", resumable=True))
             for number in (1, 2, 3):
                 writer.append(event(number))
@@ -100,6 +104,8 @@ class LogForgottenTests(LogSuite):
             for log in (deleting, reading):
                 await is_gone(log, info)
                 assert await log.ended(claim_of(info)) is EndState.STOPPED
+                for other in kept:
+                    await knows_only(log, other, [other.owner], running=False)
             # What it lacks is gone: it must not wait for it, nor take the turn for whole.
             assert await rest_of(behind) == []
             assert behind.end is EndState.INTERRUPTED
