@@ -91,7 +91,7 @@ async def test_what_is_over_goes_with_a_sweep_though_nobody_asks_for_it(clock: C
     writer = await open_turn(log, "turn_1")
     writer.append(b"{}")
     await writer.close(EndState.COMPLETED)
-    turns, ends, keys = log._local._turns, log._local.ends._values, log._keys._keys._values
+    turns, ends, keys = log._local._turns, log._local._ends, log._keys._keys
     assert await log.claim_interrupted() == []
     assert (len(turns), len(ends), len(keys), log.kept_bytes) == (1, 1, 1, 2)
     clock.now += 121

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, Save
 from chatkit.streams.records import EndState, TurnInfo
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "forget_old"]
+
+_logger = logging.getLogger("chatkit.streams")
 
 
 class Claims:
@@ -93,3 +96,11 @@ class Claims:
                 last_seq, plain = loaded.last_seq, not loaded.record.info.resumable
                 end = Save(turn_id, last_seq + 1, last_seq, b"", end=EndState.INTERRUPTED, plain=plain)
                 await backend.save(self._holder(), [end], renew=False)
+
+
+async def forget_old(backend: Backend) -> None:
+    """Deletes what was kept for long enough; turns of dead workers are claimed although that fails."""
+    try:
+        await backend.forget_old()
+    except StoreError as error:
+        _logger.info("What was kept for long enough cannot be deleted at the moment: %s", error)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from chatkit._checks import checked
-from chatkit.errors import InvalidRequestError, StoreError
+from chatkit.errors import InvalidRequestError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
-from chatkit.streams.claims import Claims
+from chatkit.streams.claims import Claims, forget_old
 from chatkit.streams.following import RemoteReader
 from chatkit.streams.local import Keys, LocalTurns
 from chatkit.streams.outgoing import OutgoingTurn
@@ -27,7 +28,14 @@ from chatkit.streams.records import (
     TurnReader,
     TurnWriter,
 )
-from chatkit.streams.session import Session, Sessions, load_entries, load_turn
+from chatkit.streams.session import (
+    OpenSessions,
+    Session,
+    load_entries,
+    load_records,
+    load_turn,
+    session_of_loop,
+)
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -45,8 +53,6 @@ _LONE_AFTER: Final = 30.0
 """Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
 _NO_EVENTS: Final = 2**53 - 1
 """A number beyond all events: for asking for a turn alone."""
-
-_logger = logging.getLogger("chatkit.streams")
 
 
 class StreamLog:
@@ -107,7 +113,8 @@ class StreamLog:
         self._keys = Keys()
         self._token = new_id("log")
         self._claims = Claims(self.holder, lambda: self.lease)
-        self._sessions = Sessions(lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go))
+        self._lock = Lock()
+        self._sessions: OpenSessions = {}
 
     def make_backend(self) -> Backend:
         """Returns the backend for the running event loop."""
@@ -121,7 +128,13 @@ class StreamLog:
         return f"{self._token}.{os.getpid()}"
 
     async def _session(self) -> Session | None:
-        return await self._sessions.current() if self.has_backend else None
+        if not self.has_backend:
+            return None
+        with self._lock:
+            return await session_of_loop(
+                self._sessions,
+                lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go),
+            )
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
@@ -205,22 +218,7 @@ class StreamLog:
 
     async def _records(self, thread: ThreadKey) -> list[TurnRecord]:
         self._local.forget_old()
-        session = await self._session()
-        if session is None:
-            return [TurnRecord(turn.info, turn.end) for turn in self._local.of_thread(thread)]
-        records = await session.backend.turns(thread)
-        ending = session.sender.turns
-        known = {record.info.id for record in records}
-        # What the backend has not heard of yet, lost in an accident, or need not have.
-        records = [
-            record._replace(end=ending[record.info.id].end)
-            if record.end is None and record.info.id in ending
-            else record
-            for record in records
-        ]
-        here = self._local.of_thread(thread)
-        mine = [TurnRecord(turn.info, turn.end) for turn in here if turn.info.id not in known]
-        return sorted(records + mine, key=lambda record: record.info.started_at) if mine else records
+        return await load_records(await self._session(), thread, self._local.of_thread)
 
     async def active(self, thread: ThreadKey) -> list[TurnInfo]:
         """Returns the running turns of a thread, oldest first."""
@@ -317,7 +315,7 @@ class StreamLog:
         """Returns how the turn that an idempotency key is bound to ended, as far as the log knows."""
         if not self._in_use:
             return None
-        end = self._local.ends.get(claim.turn_id)
+        end = self._local.ended(claim.turn_id)
         session = None if end is not None else await self._session()
         return end if session is None else await session.backend.ended(claim.turn_id)
 
@@ -337,12 +335,8 @@ class StreamLog:
         session = await self._session()
         if session is None:
             return []
-        await self._claims.end_forgotten(session.backend, self._sessions.running, self._local.ends.get)
-        try:
-            await session.backend.forget_old()
-        except StoreError as error:
-            # Turns of dead workers do not wait for that.
-            _logger.info("What was kept for long enough cannot be deleted at the moment: %s", error)
+        await self._claims.end_forgotten(session.backend, self._running, self._local.ended)
+        await forget_old(session.backend)
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.
         session.follower.listen()
@@ -353,6 +347,10 @@ class StreamLog:
             InterruptedTurn(info, await load_entries(session.backend, info.id), stop)
             for info, stop in claimed
         ]
+
+    def _running(self) -> set[str]:
+        with self._lock:
+            return {turn_id for found, _ in self._sessions.values() for turn_id in list(found.sender.turns)}
 
     def holds_claim(self, turn_id: str) -> bool:
         """Returns whether a claim of this process still stands, as far as it can know without asking."""
@@ -444,5 +442,9 @@ class StreamLog:
 
     async def close(self) -> None:
         """Closes the connections of the running event loop; the log opens them again when it is used."""
-        if self._in_use:
-            await self._sessions.close()
+        if not self._in_use:
+            return
+        with self._lock:
+            found = self._sessions.pop((os.getpid(), asyncio.get_running_loop()), None)
+        if found is not None:
+            await found[1].aclose()

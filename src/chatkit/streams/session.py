@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
-from threading import Lock
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, TypeAlias
 
-from chatkit.streams.backend import Backend, Loaded, decode_parts
+from chatkit.streams.backend import Backend, Loaded, TurnRecord, decode_parts
 from chatkit.streams.following import Follower
 from chatkit.streams.outgoing import OutgoingTurn
-from chatkit.streams.records import LogEntry, state_entries
+from chatkit.streams.records import LogEntry, ThreadKey, state_entries
 from chatkit.streams.sender import Sender
+from chatkit.streams.window import WindowTurn
 
-__all__ = ["Session", "Sessions", "load_entries", "load_turn"]
+__all__ = ["OpenSessions", "Session", "load_entries", "load_records", "load_turn", "session_of_loop"]
 
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
@@ -64,60 +64,60 @@ class Session:
                 await self.backend.close()
 
 
-_Open: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[Session, AsyncGenerator[None]]]
-_inherited: list[_Open] = []
+OpenSessions: TypeAlias = dict[tuple[int, asyncio.AbstractEventLoop], tuple[Session, AsyncGenerator[None]]]
+"""The sessions of a log, by process and event loop."""
+_inherited: list[object] = []
 """Sessions of the parent of a forked process, which must not end them."""
 
 
-class Sessions:
-    """The sessions of a log, one for each event loop.
-
-    Args:
-        make: Makes that of the running event loop.
-    """
-
-    def __init__(self, make: Callable[[], Session]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._open: _Open = {}
-        self._process = os.getpid()
-
-    async def current(self) -> Session:
-        """Returns the session of the running event loop, opened if need be."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                _inherited.append(dict(self._open))
-                self._open.clear()
-            for closed in [other for other in self._open if other.is_closed()]:
-                del self._open[closed]
-            found = self._open.get(loop)
-            if found is None:
-                session = self._make()
-                # An event loop closes open generators as it shuts down: so the session ends in its own loop.
-                guard = session.guard()
-                self._open[loop] = found = (session, guard)
-                await anext(guard)
-        return found[0]
-
-    def running(self) -> set[str]:
-        """Returns the turns that run in any event loop."""
-        with self._lock:
-            return {turn_id for found, _ in self._open.values() for turn_id in list(found.sender.turns)}
-
-    async def close(self) -> None:
-        """Ends the session of the running event loop."""
-        with self._lock:
-            found = self._open.pop(asyncio.get_running_loop(), None)
-        if found is not None:
-            await found[1].aclose()
+async def session_of_loop(sessions: OpenSessions, make: Callable[[], Session]) -> Session:
+    """Returns the session of the running event loop, opened if need be; called under the lock of the sessions."""
+    here = os.getpid(), asyncio.get_running_loop()
+    for process, loop in list(sessions):
+        if process != here[0]:
+            _inherited.append(sessions.pop((process, loop)))
+        elif loop.is_closed():
+            del sessions[process, loop]
+    found = sessions.get(here)
+    if found is None:
+        session = make()
+        # An event loop closes open generators as it shuts down: so the session ends in its own loop.
+        guard = session.guard()
+        sessions[here] = found = (session, guard)
+        await anext(guard)
+    return found[0]
 
 
 async def load_turn(backend: Backend, turn_id: str, owner: str | None, after: int) -> Loaded | None:
     """Returns an owner's turn, and the chunks with events after a number."""
     loaded = await backend.load(turn_id, after)
     return loaded if loaded is not None and loaded.record.info.owner == owner else None
+
+
+async def load_records(
+    session: Session | None, thread: ThreadKey, of_thread: Callable[[ThreadKey], Sequence[WindowTurn]]
+) -> list[TurnRecord]:
+    """Returns the turns of an owner's thread in the order in which they began.
+
+    Args:
+        session: What is open here, None without a backend.
+        thread: The thread.
+        of_thread: Returns its turns in the memory of this process: what the backend has not heard of yet, has lost in
+            an accident, or need not have.
+    """
+    if session is None:
+        return [TurnRecord(turn.info, turn.end) for turn in of_thread(thread)]
+    records = await session.backend.turns(thread)
+    ending = session.sender.turns
+    known = {record.info.id for record in records}
+    records = [
+        record._replace(end=ending[record.info.id].end)
+        if record.end is None and record.info.id in ending
+        else record
+        for record in records
+    ]
+    mine = [TurnRecord(turn.info, turn.end) for turn in of_thread(thread) if turn.info.id not in known]
+    return sorted(records + mine, key=lambda record: record.info.started_at) if mine else records
 
 
 async def load_entries(backend: Backend, turn_id: str) -> list[LogEntry]:
