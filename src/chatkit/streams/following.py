@@ -129,7 +129,11 @@ class RemoteReader(TurnReader):
         try:
             loaded = await self._backend.load(self.turn_id, self.position)
             if loaded is None:
-                self._follower.doubt(self)
+                if await self._backend.ended(self.turn_id) is None:
+                    self._follower.doubt(self)
+                else:
+                    # What the reader lacks is gone: its time is over, or its thread was deleted.
+                    self.give_up()
             else:
                 self.doubtful_since = None
                 if not all(map(self._take, loaded.chunks)):
@@ -353,4 +357,6 @@ class Follower:
                 elif standing is Standing.CLAIMED:
                     reader.doubtful_since = None
                 else:
+                    if standing is Standing.MISSING:
+                        reader.lag()
                     self.doubt(reader)

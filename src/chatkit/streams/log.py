@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from chatkit._checks import checked
 from chatkit.errors import InvalidRequestError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
-from chatkit.streams.claims import Claims
+from chatkit.streams.claims import Claims, forget_old
 from chatkit.streams.following import RemoteReader
 from chatkit.streams.local import Keys, LocalTurns
 from chatkit.streams.outgoing import OutgoingTurn
@@ -28,7 +28,14 @@ from chatkit.streams.records import (
     TurnReader,
     TurnWriter,
 )
-from chatkit.streams.session import Session, load_entries, load_turn
+from chatkit.streams.session import (
+    OpenSessions,
+    Session,
+    load_entries,
+    load_records,
+    load_turn,
+    session_of_loop,
+)
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -46,11 +53,6 @@ _LONE_AFTER: Final = 30.0
 """Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
 _NO_EVENTS: Final = 2**53 - 1
 """A number beyond all events: for asking for a turn alone."""
-
-
-_Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[Session, AsyncGenerator[None]]]
-_inherited: list[_Sessions] = []
-"""Sessions of the parent of a forked process, which must not end them."""
 
 
 class StreamLog:
@@ -112,8 +114,7 @@ class StreamLog:
         self._token = new_id("log")
         self._claims = Claims(self.holder, lambda: self.lease)
         self._lock = Lock()
-        self._sessions: _Sessions = {}
-        self._process = os.getpid()
+        self._sessions: OpenSessions = {}
 
     def make_backend(self) -> Backend:
         """Returns the backend for the running event loop."""
@@ -129,22 +130,11 @@ class StreamLog:
     async def _session(self) -> Session | None:
         if not self.has_backend:
             return None
-        loop = asyncio.get_running_loop()
         with self._lock:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                _inherited.append(dict(self._sessions))
-                self._sessions.clear()
-            for closed in [other for other in self._sessions if other.is_closed()]:
-                del self._sessions[closed]
-            found = self._sessions.get(loop)
-            if found is None:
-                session = Session(self.make_backend(), self.holder, self.lease, self.let_go)
-                # An event loop closes open generators as it shuts down: so the session ends in its own loop.
-                guard = session.guard()
-                self._sessions[loop] = found = (session, guard)
-                await anext(guard)
-        return found[0]
+            return await session_of_loop(
+                self._sessions,
+                lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go),
+            )
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
@@ -228,22 +218,7 @@ class StreamLog:
 
     async def _records(self, thread: ThreadKey) -> list[TurnRecord]:
         self._local.forget_old()
-        session = await self._session()
-        if session is None:
-            return [TurnRecord(turn.info, turn.end) for turn in self._local.of_thread(thread)]
-        records = await session.backend.turns(thread)
-        ending = session.sender.turns
-        known = {record.info.id for record in records}
-        # What the backend has not heard of yet, lost in an accident, or need not have.
-        records = [
-            record._replace(end=ending[record.info.id].end)
-            if record.end is None and record.info.id in ending
-            else record
-            for record in records
-        ]
-        here = self._local.of_thread(thread)
-        mine = [TurnRecord(turn.info, turn.end) for turn in here if turn.info.id not in known]
-        return sorted(records + mine, key=lambda record: record.info.started_at) if mine else records
+        return await load_records(await self._session(), thread, self._local.of_thread)
 
     async def active(self, thread: ThreadKey) -> list[TurnInfo]:
         """Returns the running turns of a thread, oldest first."""
@@ -340,7 +315,7 @@ class StreamLog:
         """Returns how the turn that an idempotency key is bound to ended, as far as the log knows."""
         if not self._in_use:
             return None
-        end = self._local.ends.get(claim.turn_id)
+        end = self._local.ended(claim.turn_id)
         session = None if end is not None else await self._session()
         return end if session is None else await session.backend.ended(claim.turn_id)
 
@@ -349,14 +324,19 @@ class StreamLog:
 
         A claim that is not settled within a lease can be claimed again. A worker takes nothing before it has been in
         touch with the server for a whole lease: after an outage all leases have run out, and the living renew theirs.
+        It also forgets what was kept for long enough, here and in the backend: see ``Backend.forget_old``.
 
         Raises:
             StoreUnavailableError: The backend cannot be reached.
         """
+        if self._in_use:
+            self._local.forget_old()
+            self._keys.forget_old()
         session = await self._session()
         if session is None:
             return []
-        await self._claims.end_forgotten(session.backend, self._running, self._local.ends)
+        await self._claims.end_forgotten(session.backend, self._running, self._local.ended)
+        await forget_old(session.backend)
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.
         session.follower.listen()
@@ -418,6 +398,26 @@ class StreamLog:
         if claim is not None and session is not None:
             await session.backend.settle(turn_id, claim, events)
 
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        """Deletes what is kept of the turns of a thread that was deleted: their events and their state.
+
+        They are to be stopped before. One that still runs, since its worker is dead or out of reach, is over and adds
+        nothing. How turns ended is remembered, and keys stay bound to them, for as long as keys are. Other workers
+        that ran turns of the thread have them in memory for ``retention``.
+
+        Args:
+            thread: The thread.
+
+        Raises:
+            StoreUnavailableError: The backend cannot be reached: what it keeps goes when its time is over.
+        """
+        if not self._in_use:
+            return
+        self._local.forget_thread(thread)
+        session = await self._session()
+        if session is not None:
+            await session.backend.forget_thread(thread)
+
     @property
     def kept_bytes(self) -> int:
         """Bytes that are kept in memory for readers that come back."""
@@ -445,6 +445,6 @@ class StreamLog:
         if not self._in_use:
             return
         with self._lock:
-            found = self._sessions.pop(asyncio.get_running_loop(), None)
+            found = self._sessions.pop((os.getpid(), asyncio.get_running_loop()), None)
         if found is not None:
             await found[1].aclose()

@@ -297,12 +297,12 @@ class Sender:
     async def _ended_elsewhere(self, turn: OutgoingTurn, silence: float) -> bool:
         """Returns whether another worker ended a turn that a server with its other data does not know.
 
-        Another worker may have ended it, so long ago that it was forgotten; or the server went back to a state before
-        the turn began: a crash, or a failover, took what it had not saved so far.
+        Another worker may have ended it, so long ago that it was forgotten, or forgotten it with its thread; or the
+        server went back to a state before the turn began: a crash, or a failover, took what it had not saved so far.
         """
-        if turn.info.resumable:
-            return await self._backend.ended(turn.info.id) is not None
-        return silence > self._lease
+        if await self._backend.ended(turn.info.id) is not None:
+            return True
+        return not turn.info.resumable and silence > self._lease
 
     async def _apply(self, turn: OutgoingTurn, save: Save, result: SaveResult, silence: float) -> None:
         if result.status is SaveStatus.MISSING:

@@ -382,7 +382,12 @@ class TurnRegistry:
         """
         mine = [turn for turn in self.in_thread(thread) if turn_id in {None, turn.info.id}]
         known = {turn.info.id for turn in mine}
-        active = await self.log.active(thread)
+        try:
+            active = await self.log.active(thread)
+        except StoreError:
+            # Those that run here can be stopped without it.
+            await self._stop(mine, [], reason)
+            raise
         elsewhere = [info for info in active if turn_id in {None, info.id} and info.id not in known]
         return await self.stop_all(mine, elsewhere, reason)
 

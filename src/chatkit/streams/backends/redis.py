@@ -341,6 +341,9 @@ class RedisBackend(Backend):
             SEPARATOR.join(events),
         )
 
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        await self._call("forget_thread", _thread(thread), self._keys)
+
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
         held = await self._call("claim_key", _key(owner, key), dump_claim(claim), self._keys)
         return None if held is None else load_claim(held)
