@@ -132,7 +132,6 @@ async def test_a_message_of_a_worker_that_died_is_begun_by_its_next_sending(crea
     gate.set()
     # It joins the turn as well.
     late = await events_of(await asleep)
-    print("LATE", late)
     assert [event["item"]["content"][0]["text"] for event in late if "item" in event] == ["Hi", "Hello!"]
     found = await store.find_keyed_turn("k1", ADA)
     assert found is not None

@@ -13,7 +13,7 @@ from chatkit._outages import log_failure
 from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError
 from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, Policy
 from chatkit.store.base import current_fence, find_item
-from chatkit.streams.base import dump_info
+from chatkit.streams.base import EndState, dump_info
 from chatkit.types import ThreadItem
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ __all__ = [
     "KeyHold",
     "SentKey",
     "accept",
-    "is_written",
+    "begin_place",
+    "finish",
+    "note_opened",
     "take_back",
-    "withdraw",
+    "withdraw_unopened",
     "write_one_by_one",
 ]
 
@@ -161,11 +163,57 @@ async def _withdraw_when_accepted(
     await turn.release_attachments()
 
 
+async def begin_place(turn: Turn, *, at_once: bool = False) -> tuple[str, ...]:
+    """Moves the message of a turn that waits into the thread, unless others come first: then returns those."""
+    store, accepted = _store(turn), cast("AcceptedTurn", turn.accepted)
+    others = await store.begin_waiting_turn(turn.info.id, accepted.token, turn.scope.context, at_once=at_once)
+    if not others:
+        turn.accepted = replace(accepted, status=TurnStatus.BEGUN)
+    return others
+
+
+async def note_opened(turn: Turn) -> int:
+    """Says to the store that the log knows a turn; returns the token that lets it write.
+
+    Raises:
+        StaleTurnError: Another worker has taken the turn over.
+    """
+    scope, info, accepted = turn.scope, turn.info, turn.accepted
+    if accepted is None:
+        return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+    await _store(turn).open_turn(info.id, accepted.token, scope.context)
+    return accepted.token
+
+
+async def finish(turn: Turn, token: int, end: EndState) -> None:
+    """Says to the store how a turn ended."""
+    store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
+    if turn.scope.accepting is not None:
+        await turn.scope.accepting.finish_turn(turn_id, token, end.value, context)
+    elif end is EndState.COMPLETED:
+        await store.complete_turn(turn_id, token, context)
+    else:
+        await store.end_turn(turn_id, token, context)
+
+
+async def withdraw_unopened(turn: Turn) -> None:
+    """Takes back a turn that was accepted just now and cannot be opened, for a request that may have been cancelled."""
+    accepted = turn.accepted
+    if accepted is not None and accepted.fresh and not accepted.claimed:
+        name = f"Withdrawing turn {turn.info.id}"
+        await asyncio.shield(
+            turn.scope.turns.background.run(withdraw(turn, accepted), name=name, seconds=60.0)
+        )
+
+
+def _store(turn: Turn) -> AcceptingStore[Any]:
+    return cast("AcceptingStore[Any]", turn.scope.accepting)
+
+
 async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:
     """Takes back a turn that was accepted and cannot begin; logs why, if that fails."""
     try:
-        store = cast("AcceptingStore[Any]", turn.scope.accepting)
-        await store.withdraw_turn(_acceptance(turn, "allow", 0.0), accepted.token, turn.scope.context)
+        await _store(turn).withdraw_turn(_acceptance(turn, "allow", 0.0), accepted.token, turn.scope.context)
         await turn.release_attachments()
     except Exception as error:  # noqa: BLE001 -- what keeps the turn from beginning is told
         message = f"Turn {turn.info.id}, which could not begin, stays accepted, and is ended when its lease runs out"
@@ -179,7 +227,7 @@ async def write_one_by_one(turn: Turn) -> None:
     """Writes what a turn writes before its handler runs.
 
     Raises:
-        Exception: What the first write that failed raised; see ``is_written`` and ``take_back_half``.
+        Exception: What the first write that failed raised; ``take_back`` undoes what was written before it.
     """
     scope, writes, thread_id = turn.scope, turn.writes, turn.info.thread_id
     store, context = scope.store, scope.context
@@ -194,7 +242,7 @@ async def write_one_by_one(turn: Turn) -> None:
                 scope,
                 thread_id,
                 store.save_item_if_unchanged(thread_id, change.before, change.after, context),
-                lambda: is_written(turn),
+                lambda: _is_written(turn),
             )
         except RequestError as error:
             raise turn.refusal(error) from error
@@ -208,11 +256,11 @@ async def write_one_by_one(turn: Turn) -> None:
             thread_id,
             # Itself: the store may give it another id, which is the one that handler and client learn.
             store.add_thread_item(thread_id, message, context),
-            lambda: is_written(turn),
+            lambda: _is_written(turn),
         )
 
 
-async def is_written(turn: Turn) -> bool:
+async def _is_written(turn: Turn) -> bool:
     """Returns whether the store has what a turn adds to it; False where sending the request again does no harm."""
     writes = turn.writes
     if writes.message is not None:
@@ -244,7 +292,7 @@ async def _free_key(turn: Turn) -> None:
     if turn.key is None:
         return
     try:
-        if not await is_written(turn):
+        if not await _is_written(turn):
             await turn.key.release()
     except Exception as error:  # noqa: BLE001 -- whatever it is, nothing is known
         log_failure(
@@ -261,7 +309,7 @@ async def _take_back_half(turn: Turn) -> None:
     if writes.message is None:
         return
     if writes.created_thread is None:
-        if not await is_written(turn):
+        if not await _is_written(turn):
             await turn.release_attachments()
         return
     # Attachments first: a store deletes those that are the thread's together with it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit.errors import ThreadBusyError
 from chatkit.server.threads import refuse_messages_unless_active
-from chatkit.server.turns.acceptance import accept
+from chatkit.server.turns.acceptance import accept, begin_place
 from chatkit.server.turns.pipeline import reload_thread
 from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError
 
@@ -103,7 +103,7 @@ async def wait_for_place(turns: TurnRegistry, turn: Turn) -> None:
             await turns.wait_ended(turn_id, turn.info.owner)
         await turn.pipeline.reload_thread()
         refuse_messages_unless_active(turn.thread)
-        before, others = others, await turn.begin_place()
+        before, others = others, await begin_place(turn)
         if not others:
             return
         if others == before:

@@ -352,7 +352,7 @@ class Recovery:
                     for item in unseen:
                         pipeline.announce_stored(item)
                     await pipeline.announce_closed(stored)
-                    if not completed:
+                    if ended not in {EndState.COMPLETED, EndState.STOPPED}:
                         pipeline.accept(interrupted_event())
                 finally:
                     await writer.close(ended or EndState.INTERRUPTED)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from chatkit._outages import log_failure
 from chatkit.errors import (
@@ -23,7 +23,7 @@ from chatkit.errors import (
 from chatkit.limits import UsualNumber
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
-from chatkit.server.turns.acceptance import withdraw
+from chatkit.server.turns.acceptance import finish, note_opened, withdraw_unopened
 from chatkit.server.turns.background import BackgroundWork
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
@@ -32,7 +32,6 @@ from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.turn import StopReason, Turn
 from chatkit.server.wire import FAILED
-from chatkit.store.acceptance import AcceptingStore
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import (
     EndState,
@@ -191,11 +190,11 @@ class TurnRegistry:
         try:
             writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
         except BaseException:
-            await self._withdraw(turn)
+            await withdraw_unopened(turn)
             raise
         try:
             pipeline = self._pipeline(turn, state, writer)
-            token = await self._token(turn)
+            token = await note_opened(turn)
             reader = await self.log.read(info.id, info.owner, None)
             if reader is None:
                 raise StoreError(f"The log lost turn {info.id} as it began.")
@@ -210,33 +209,9 @@ class TurnRegistry:
             # The same message, sent again meanwhile, may be read from this turn.
             state.keep(writer.append(FAILED), FAILED)
             await writer.close(EndState.FAILED)
-            await self._withdraw(turn)
+            await withdraw_unopened(turn)
             raise
         return pipeline, token, reader
-
-    async def _token(self, turn: Turn) -> int:
-        """Says to the store that the log knows the turn; returns the token that lets it write."""
-        scope, info, accepted = turn.scope, turn.info, turn.accepted
-        if accepted is None:
-            return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
-        store = cast("AcceptingStore[Any]", scope.accepting)
-        try:
-            await store.open_turn(info.id, accepted.token, scope.context)
-        except StaleTurnError:
-            # This worker stood still for longer than its lease.
-            raise ThreadBusyError(
-                "Another worker has taken this message over. Load the thread again."
-            ) from None
-        return accepted.token
-
-    async def _withdraw(self, turn: Turn) -> None:
-        accepted = turn.accepted
-        if accepted is not None and accepted.fresh and not accepted.claimed:
-            # For a request that may have been cancelled.
-            work = withdraw(turn, accepted)
-            await asyncio.shield(
-                self.background.run(work, name=f"Withdrawing turn {turn.info.id}", seconds=60.0)
-            )
 
     def _pipeline(self, turn: Turn, state: TurnState, writer: TurnWriter) -> Pipeline:
         scope = turn.scope
@@ -359,7 +334,7 @@ class TurnRegistry:
                 return
             if token and not turn.waits:
                 # Before its log, in which another worker may find it without an end.
-                await _finish(turn, fence.token, end)
+                await finish(turn, fence.token, end)
             if not turn.lost_lease:
                 fence.lift()
         except Exception as error:  # noqa: BLE001 -- it is logged
@@ -444,16 +419,6 @@ class TurnRegistry:
         if reader is None:
             raise TurnNotFoundError
         return TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0)
-
-
-async def _finish(turn: Turn, token: int, end: EndState) -> None:
-    store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
-    if turn.scope.accepting is not None:
-        await turn.scope.accepting.finish_turn(turn_id, token, end.value, context)
-    elif end is EndState.COMPLETED:
-        await store.complete_turn(turn_id, token, context)
-    else:
-        await store.end_turn(turn_id, token, context)
 
 
 def _check_room(running: int, owner: str | None, most: int | None) -> None:

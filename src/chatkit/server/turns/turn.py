@@ -7,19 +7,19 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit._outages import log_failure
 from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
-from chatkit.server.turns.acceptance import KeyHold, SentKey, take_back, write_one_by_one
+from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
 from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
 from chatkit.server.turns.ending import Interrupted, close_pending, tell_error
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.server.user_agent import override_user_agent
-from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus, TurnWrites
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus, TurnWrites
 from chatkit.store.base import current_fence
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.streams.window import Waiters, wait_unless, wake
@@ -221,7 +221,10 @@ class Turn:
             if self.accepted is None:
                 await write_one_by_one(self)
             elif self.waits:
-                await self._begin_waiting()
+                if self.stop_reason == "shutdown":
+                    # Another worker goes on with it.
+                    raise _Stopped
+                await begin_place(self, at_once=True)
             await self.opening(self.pipeline)
         except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
             return await self._not_opened(error, reader_waits=before is not None)
@@ -254,26 +257,6 @@ class Turn:
     def waits(self) -> bool:
         """Whether the turn is accepted, and its message waits for the end of others."""
         return self.accepted is not None and self.accepted.status is TurnStatus.WAITING
-
-    async def _begin_waiting(self) -> None:
-        """Moves the message into the thread, for a turn that was asked to stop before its place."""
-        if self.stop_reason == "shutdown":
-            # Another worker does so.
-            raise _Stopped
-        await self.begin_place(at_once=True)
-
-    async def begin_place(self, *, at_once: bool = False) -> tuple[str, ...]:
-        """Moves the message of a turn that waits into the thread, unless others come first: then returns those."""
-        store, accepted = (
-            cast("AcceptingStore[Any]", self.scope.accepting),
-            cast("AcceptedTurn", self.accepted),
-        )
-        others = await store.begin_waiting_turn(
-            self.info.id, accepted.token, self.scope.context, at_once=at_once
-        )
-        if not others:
-            self.accepted = replace(accepted, status=TurnStatus.BEGUN)
-        return others
 
     async def release_attachments(self, *, accepted_before: bool = False) -> None:
         """Takes back what was done for the attachments of a message that is not stored, or was accepted before."""
