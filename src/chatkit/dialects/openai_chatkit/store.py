@@ -101,11 +101,9 @@ def is_own_store(store: object) -> bool:
 
 
 def accepting_store(store: object, *, whole: bool = True) -> AcceptingStore[Any] | None:
-    """Returns what accepts the turns of a store in one transaction, None if nothing does.
+    """Returns what accepts a store's turns: the store, or one of ours that an adapter is around; None if neither does.
 
-    Args:
-        store: A full store, perhaps an adapter around a class that is derived from one of ours.
-        whole: Whether it has to write all that a turn begins with, the message too.
+    With ``whole``, it has to write all that a turn begins with, the message too.
     """
     inner: object = (
         cast("OpenAIStoreAdapter[Any]", store).store if isinstance(store, OpenAIStoreAdapter) else store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chatkit._outages import log_failure
 from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError
-from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, Policy
+from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, Policy, TurnStatus
 from chatkit.store.base import current_fence, find_item
 from chatkit.streams.base import EndState, dump_info
 from chatkit.types import ThreadItem

@@ -361,7 +361,7 @@ class TurnRegistry:
             active = await self.log.active(thread)
         except StoreError:
             # Those that run here can be stopped without it.
-            await self._stop(mine, [], reason)
+            await self.stop_all(mine, [], reason)
             raise
         elsewhere = [info for info in active if turn_id in {None, info.id} and info.id not in known]
         return await self.stop_all(mine, elsewhere, reason)
