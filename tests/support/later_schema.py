@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 TABLES = (
-    *("threads", "items", "attachments", "turns", "completed_turns"),
+    *("threads", "items", "attachments", "turns", "accepted_turns", "completed_turns"),
     *("stream_turns", "stream_chunks", "stream_keys", "stream_ends", "stream_workers"),
 )
 

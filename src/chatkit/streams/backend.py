@@ -178,7 +178,8 @@ class Backend(ABC):
     async def open_turn(self, info: TurnInfo, holder: str, *, again: bool = False) -> str | None:
         """Registers a turn, renews its worker's lease and returns the epoch of the server's data.
 
-        Returns None where the first save does that, for no other worker reads the turn.
+        A turn that is there and is another worker's is left alone; saves of this worker are ``LOST`` then. Returns None
+        where the first save does all that, for no other worker reads the turn.
 
         Args:
             info: The turn.

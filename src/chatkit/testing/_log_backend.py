@@ -55,6 +55,17 @@ class LogBackendTests(LogSuite):
 
         self._run_backends(scenario)
 
+    def test_a_turn_of_another_worker_is_left_alone_when_it_is_opened(self) -> None:
+        async def scenario(mine: Worker, other: Worker) -> None:
+            info = await mine.begin(turn("thr_a", resumable=True))
+            assert await mine.save(save_of(info, 1, 2)) is SaveStatus.SAVED
+            await other.begin(info)
+            assert await other.save(save_of(info, 1, 1)) is SaveStatus.LOST
+            assert await mine.save(save_of(info, 3, 3)) is SaveStatus.SAVED
+            assert await load_entries(other.backend, info.id) == entries(1, 3)
+
+        self._run_backends(scenario)
+
     def test_a_save_after_a_gap_is_refused_unless_a_snapshot_fills_it(self) -> None:
         async def scenario(mine: Worker, other: Worker) -> None:
             info = await mine.begin(turn("thr_a", resumable=True))

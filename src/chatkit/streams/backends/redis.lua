@@ -64,7 +64,8 @@ if not epoch then
   redis.call('SET', p .. 'epoch', epoch)
 end
 renew(worker, ARGV[3])
-if ARGV[9] == '1' and redis.call('EXISTS', p .. 'turn:' .. id) == 1 then
+local held = redis.call('HGET', p .. 'turn:' .. id, 'h')
+if held and (ARGV[9] == '1' or held ~= worker) then
   return epoch
 end
 redis.call('DEL', p .. 'events:' .. id)
