@@ -130,7 +130,7 @@ async def check(store: Any, thread_id: str, outcomes: list[tuple[str, Any]], pai
     assert [status for name, status in outcomes if name == "delete"].count({}) == 1
     if isinstance(store, MemoryStore):
         rows = store._tenants["ada"].turns._rows.values()
-        assert not [row for row in rows if row.acceptance.thread_id == thread_id]
+        assert not [row for row in rows if row.acceptance.thread_id == thread_id and not row.end]
     else:
         assert await left_over(store) == 0
 

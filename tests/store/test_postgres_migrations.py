@@ -93,10 +93,14 @@ def test_schema_is_that_of_the_replayed_migrations(postgres_url: str, postgres_d
         tables = {row[0] for row in structure_of(kept)[0]}
     streams = {f"stream_{name}" for name in ("chunks", "ends", "keys", "turns", "workers")}
     assert (
-        tables == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"} | streams
+        tables
+        == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"}
+        | streams
     )
     assert (
-        tables == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"} | streams
+        tables
+        == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"}
+        | streams
     )
 
 
