@@ -324,6 +324,15 @@ class Backend(ABC):
             claim: What to bind it to.
         """
 
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        """Returns what a key is bound to; None by default, where workers of an earlier version bound none.
+
+        Args:
+            owner: The tenant, empty where no owners are known.
+            key: The key.
+        """
+        return None
+
     @abstractmethod
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         """Frees a key, if it is bound to ``claim``; None frees it in any case.

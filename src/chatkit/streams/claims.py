@@ -5,15 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from chatkit.errors import StaleTurnError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, Save
 from chatkit.streams.records import EndState, TurnInfo
 
-__all__ = ["Claims", "forget_old"]
+__all__ = ["LONE_AFTER", "LONE_SWEEP", "SWEEP", "Claims", "forget_old"]
 
 _logger = logging.getLogger("chatkit.streams")
+
+SWEEP: Final = 2.0
+"""Seconds between two looks for turns whose worker died."""
+LONE_SWEEP: Final = 10.0
+"""The same in a process that is alone and idle."""
+LONE_AFTER: Final = 30.0
+"""Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
 
 
 class Claims:

@@ -247,6 +247,11 @@ class Keys:
         remember(self._keys, (owner, key), replace(claim, fresh=False))
         return claim
 
+    def get(self, owner: str | None, key: str) -> KeyClaim | None:
+        """Returns what a key is bound to."""
+        held = self._keys.get((owner, key))
+        return None if held is None else held[0]
+
     def release(self, owner: str | None, key: str, claim: KeyClaim | None) -> None:
         """Frees a key, if it is bound to ``claim``; None frees it in any case."""
         held = self._keys.get((owner, key))

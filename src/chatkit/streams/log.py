@@ -14,7 +14,7 @@ from chatkit._checks import checked
 from chatkit.errors import InvalidRequestError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
-from chatkit.streams.claims import Claims, forget_old
+from chatkit.streams.claims import LONE_AFTER, LONE_SWEEP, SWEEP, Claims, forget_old
 from chatkit.streams.following import RemoteReader
 from chatkit.streams.local import Keys, LocalTurns
 from chatkit.streams.outgoing import OutgoingTurn
@@ -28,14 +28,7 @@ from chatkit.streams.records import (
     TurnReader,
     TurnWriter,
 )
-from chatkit.streams.session import (
-    OpenSessions,
-    Session,
-    load_entries,
-    load_records,
-    load_turn,
-    session_of_loop,
-)
+from chatkit.streams.session import OpenSessions, Session, load_entries, load_records, load_turn, own_session
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -45,14 +38,6 @@ __all__ = ["LEASE", "StreamLog"]
 
 LEASE: Final = 10.0
 """Seconds for which turns are their worker's without renewal."""
-_SWEEP: Final = 2.0
-"""Seconds between two looks for turns whose worker died."""
-_LONE_SWEEP: Final = 10.0
-"""The same in a process that is alone and idle."""
-_LONE_AFTER: Final = 30.0
-"""Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
-_NO_EVENTS: Final = 2**53 - 1
-"""A number beyond all events: for asking for a turn alone."""
 
 
 class StreamLog:
@@ -81,7 +66,7 @@ class StreamLog:
 
     has_backend: bool = False
     shared: bool = False
-    sweep_seconds: float = _LONE_SWEEP
+    sweep_seconds: float = LONE_SWEEP
     lease: float = LEASE
     retention: float = RETENTION
     _in_use: bool = False
@@ -98,7 +83,7 @@ class StreamLog:
         lease: float = LEASE,
     ) -> None:
         self._in_use = True
-        self._sweep_seconds = min(_SWEEP, lease / 5)
+        self._sweep_seconds = min(SWEEP, lease / 5)
         self._began_at = time.monotonic()
         if backend is not None or type(self).make_backend is not StreamLog.make_backend:
             self.has_backend = True
@@ -131,7 +116,7 @@ class StreamLog:
         if not self.has_backend:
             return None
         with self._lock:
-            return await session_of_loop(
+            return await own_session(
                 self._sessions,
                 lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go),
             )
@@ -213,7 +198,7 @@ class StreamLog:
         session = None if turn is not None else await self._session()
         if session is None:
             return None if turn is None else turn.info
-        loaded = await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = await load_turn(session.backend, turn_id, owner)
         return loaded.record.info if loaded is not None and loaded.record.is_kept else None
 
     async def _records(self, thread: ThreadKey) -> list[TurnRecord]:
@@ -248,7 +233,7 @@ class StreamLog:
             if not turn.moved:
                 return True
         session = await self._session()
-        loaded = None if session is None else await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = None if session is None else await load_turn(session.backend, turn_id, owner)
         if session is None or loaded is None:
             return turn is not None
         if await session.backend.request_stop(turn_id):
@@ -273,7 +258,7 @@ class StreamLog:
         if session is None:
             return
         reader = RemoteReader(turn_id, 0, session.follower, session.backend, only_end=True)
-        loaded = await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = await load_turn(session.backend, turn_id, owner)
         if loaded is None or loaded.record.end is not None:
             return
         reader.position = loaded.last_seq
@@ -296,6 +281,20 @@ class StreamLog:
             return self._keys.claim(owner, key, claim)
         held = await session.backend.claim_key(owner or "", key, claim)
         return claim if held is None else replace(held, fresh=False)
+
+    async def find_key(self, owner: str | None, key: str) -> KeyClaim | None:
+        """Returns what an idempotency key of an owner is bound to, None if it is not bound.
+
+        Args:
+            owner: The tenant.
+            key: The key.
+        """
+        session = await self._session()
+        return (
+            self._keys.get(owner, key)
+            if session is None
+            else await session.backend.find_key(owner or "", key)
+        )
 
     async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
         """Frees a key whose turn never began; with ``claim``, only while the key is bound to that.
@@ -340,9 +339,9 @@ class StreamLog:
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.
         session.follower.listen()
-        settling = time.monotonic() - self._began_at < _LONE_AFTER
+        settling = time.monotonic() - self._began_at < LONE_AFTER
         busy = settling or session.backend.watched or bool(session.sender.turns)
-        self.sweep_seconds = self._sweep_seconds if busy else _LONE_SWEEP
+        self.sweep_seconds = self._sweep_seconds if busy else LONE_SWEEP
         return [
             InterruptedTurn(info, await load_entries(session.backend, info.id), stop)
             for info, stop in claimed

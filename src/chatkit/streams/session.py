@@ -14,8 +14,17 @@ from chatkit.streams.records import LogEntry, ThreadKey, state_entries
 from chatkit.streams.sender import Sender
 from chatkit.streams.window import WindowTurn
 
-__all__ = ["OpenSessions", "Session", "load_entries", "load_records", "load_turn", "session_of_loop"]
+__all__ = [
+    "OpenSessions",
+    "Session",
+    "load_entries",
+    "load_records",
+    "load_turn",
+    "own_session",
+]
 
+_NO_EVENTS: Final = 2**53 - 1
+"""A number beyond all events."""
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
 
@@ -70,7 +79,7 @@ _inherited: list[object] = []
 """Sessions of the parent of a forked process, which must not end them."""
 
 
-async def session_of_loop(sessions: OpenSessions, make: Callable[[], Session]) -> Session:
+async def own_session(sessions: OpenSessions, make: Callable[[], Session]) -> Session:
     """Returns the session of the running event loop, opened if need be; called under the lock of the sessions."""
     here = os.getpid(), asyncio.get_running_loop()
     for process, loop in list(sessions):
@@ -88,8 +97,10 @@ async def session_of_loop(sessions: OpenSessions, make: Callable[[], Session]) -
     return found[0]
 
 
-async def load_turn(backend: Backend, turn_id: str, owner: str | None, after: int) -> Loaded | None:
-    """Returns an owner's turn, and the chunks with events after a number."""
+async def load_turn(
+    backend: Backend, turn_id: str, owner: str | None, after: int = _NO_EVENTS
+) -> Loaded | None:
+    """Returns an owner's turn, and the chunks with events after a number; by default the turn alone."""
     loaded = await backend.load(turn_id, after)
     return loaded if loaded is not None and loaded.record.info.owner == owner else None
 

@@ -59,7 +59,9 @@ async def turn_of_accepted(
 
     handler = None if runs else _interrupted
     turn = Turn(scope, thread, opening=opening, message=message, handler=handler)
-    turn.info, turn.accepted, turn.runs = info, accepted, runs
+    turn.info, turn.runs = info, runs
+    if accepted.status is not TurnStatus.ENDED:
+        turn.accepted = accepted
     return turn
 
 

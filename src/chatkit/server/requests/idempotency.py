@@ -29,7 +29,7 @@ from chatkit.sse import encode_event
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
-from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
+from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, ThreadsCustomActionReq, UserMessageItem
 
 __all__ = ["begin_once"]
 
@@ -107,15 +107,27 @@ class _Sending:
 # Keys that the store keeps, with the turn.
 
 
-async def _begin_accepted(sent: _Sending, replaces: str | None = None) -> StreamingResult:
+async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) -> StreamingResult:
+    """Begins a turn under a key, or joins the one that was accepted with it.
+
+    Args:
+        sent: The request.
+        replaces: A turn that was accepted with the key, and ended before its handler was called.
+    """
     scope = sent.scope
     store = cast("AcceptingStore[Any]", scope.accepting)
-    found = None if replaces is not None else await store.find_keyed_turn(sent.key, scope.context)
+    found = None
+    if replaces is None:
+        found = await store.find_keyed_turn(sent.key, scope.context)
+        # Workers of the version before keep their keys in the log.
+        if found is None and await scope.turns.log.find_key(scope.owner, sent.key) is not None:
+            return await _begin_keyed(sent, sent.make_turn)
     if found is None:
         scope.turns.check_room(scope)
         try:
-            turn = await sent.make_turn()
-            turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces)
+            turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
+            old_id = None if replaces is None else replaces.turn_id
+            turn.sent_key = SentKey(sent.key, sent.fingerprint, old_id)
             return await begin(turn)
         except AcceptedBeforeError as before:
             found = before.found
@@ -148,7 +160,7 @@ async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTu
         found = stored
         if found.status is TurnStatus.ENDED:
             if not found.opened:
-                return await _begin_accepted(sent, found.turn_id)
+                return await _begin_accepted(sent, found)
             return await _told_from_store(sent, found)
         if found.lapsed:
             claimed = await store.claim_turn(found, turns.log.lease, scope.context)
@@ -166,7 +178,18 @@ async def _begin_claimed(
     if claimed.opened:
         await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
         return await _told_from_store(sent, claimed)
-    return await scope.turns.start(await turn_of_accepted(scope, claimed, load_info(claimed.info)))
+    turn = await _turn_anew(sent, claimed)
+    turn.info, turn.accepted = load_info(claimed.info), claimed
+    return await scope.turns.start(turn)
+
+
+async def _turn_anew(sent: _Sending, accepted: AcceptedTurn) -> Turn:
+    """Returns a turn that does what an accepted one was to do; what that writes first is stored already."""
+    scope = sent.scope
+    if isinstance(scope.request, ThreadsCustomActionReq):
+        return await sent.make_turn()
+    info = TurnInfo(new_id("turn"), accepted.thread_id, scope.owner, user_item_id=accepted.user_item_id)
+    return await turn_of_accepted(scope, accepted, info)
 
 
 async def _join_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
@@ -174,7 +197,7 @@ async def _join_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFee
     found = await store.find_turn(ended.info.id, sent.scope.context)
     if found is None or (found.status is TurnStatus.ENDED and not found.opened):
         # No handler was called for it: it begins now.
-        return await _begin_accepted(sent, None if found is None else found.turn_id)
+        return await _begin_accepted(sent, found)
     return StreamingResult.of(ended)
 
 

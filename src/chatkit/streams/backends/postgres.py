@@ -266,6 +266,10 @@ class PostgresBackend(Backend):
         found_mark, found, *_ = json.loads(held)
         return None if found_mark == mark else load_claim(found)
 
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        held: str | None = await self._value("find_key", _key(owner, key))
+        return None if held is None else load_claim(json.loads(held)[1])
+
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         await self._rows("release_key", _key(owner, key), None if claim is None else claim_head(claim))
 

@@ -187,6 +187,9 @@ ON CONFLICT (key) DO UPDATE SET
     forget_at = CASE WHEN k.forget_at < clock_timestamp() THEN excluded.forget_at ELSE k.forget_at END
 RETURNING claim;
 
+-- name: find_key
+SELECT claim FROM chatkit.stream_keys WHERE key = $1 AND forget_at >= clock_timestamp();
+
 -- name: release_key
 DELETE FROM chatkit.stream_keys WHERE key = $1 AND ($2::text IS NULL OR starts_with(claim::json ->> 1, $2));
 

@@ -348,6 +348,10 @@ class RedisBackend(Backend):
         held = await self._call("claim_key", _key(owner, key), dump_claim(claim), self._keys)
         return None if held is None else load_claim(held)
 
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        held = await self._plain("GET", f"{self._prefix}key:{_key(owner, key)}")
+        return None if held is None else load_claim(held)
+
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         await self._call("release_key", _key(owner, key), "" if claim is None else claim_head(claim))
 

@@ -38,6 +38,7 @@ from chatkit.streams.backends.sqlite_turns import (
     forget_thread,
     info_of,
     load_chunks,
+    load_key,
     old_since,
     record_of,
     row_of,
@@ -430,6 +431,9 @@ class SQLiteBackend(Backend):
 
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
         return await self._database.write(lambda connection: bind_key(connection, owner, key, claim))
+
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        return await self._database.read(lambda connection: load_key(connection, owner, key))
 
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         row = {"owner": owner, "key": key, "turn_id": None if claim is None else claim.turn_id}

@@ -31,6 +31,7 @@ __all__ = [
     "forget_thread",
     "info_of",
     "load_chunks",
+    "load_key",
     "old_since",
     "record_of",
     "row_of",
@@ -191,5 +192,13 @@ def bind_key(connection: Connection, owner: str, key: str, claim: KeyClaim) -> K
     connection.execute(SQL["forget_key_if_old"], row | {"horizon": now - KEY_RETENTION})
     if connection.execute(SQL["claim_key"], row).rowcount:
         return None
-    turn_id, thread_id, fingerprint, item_id = connection.execute(SQL["load_key"], row).fetchone()
+    return load_key(connection, owner, key)
+
+
+def load_key(connection: Connection, owner: str, key: str) -> KeyClaim | None:
+    """Returns what an idempotency key is bound to."""
+    found = connection.execute(SQL["load_key"], {"owner": owner, "key": key}).fetchone()
+    if found is None:
+        return None
+    turn_id, thread_id, fingerprint, item_id = found
     return KeyClaim(turn_id, thread_id, fingerprint, fresh=False, user_item_id=item_id)
