@@ -1,0 +1,145 @@
+"""Runs of all scenarios over all logs until enough turns are judged, and runs with planted faults."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shlex
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from benchmarks.chaos.judge import FAULTS, Verdict
+
+__all__ = ["campaign", "judge_the_judge"]
+
+CarryOut: TypeAlias = Callable[[list[str]], tuple[Verdict, str]]
+
+_FOLDER: Final = Path(__file__).resolve().parents[2] / "build" / "chaos"
+_LOGS: Final = ("sqlite", "redis", "postgres")
+_SCENARIOS: Final = ("chaos", "restarts", "rolling", "partition", "disk", "freezes", "load")
+_POLICIES: Final = ("allow", "enqueue", "reject", "interrupt")
+_COLUMNS: Final = ("turns", "completed", "interrupted", "stopped", "failed", *FAULTS)
+_PLANTED: Final[dict[str, tuple[list[str], set[str]]]] = {
+    "fence": (["--scenario", "freezes", "--shapes", "single"], {"differing", "doubled", "lost"}),
+    "key": (["--scenario", "load", "--shapes", "twice"], {"doubled"}),
+    "order": (["--scenario", "load", "--shapes", "several", "--policy", "enqueue"], {"unordered"}),
+    "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], {"unended"}),
+}
+"""A run in which each planted fault does harm, and the kinds of faults that it is to be found as."""
+_SMALL: Final = ["--log", "sqlite", "--clients", "12", "--deltas", "20", "--stock", "0"]
+
+
+def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:
+    """Runs workers with planted faults; returns whether the judge found each, and none without them."""
+    missed: list[str] = []
+    for plant in plants:
+        arguments, kinds = _PLANTED[plant]
+        for planted in (True, False):
+            verdict, _ = carry_out([*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
+            found = {kind for kind in FAULTS if verdict.counts[kind]}
+            if planted and not found & kinds:
+                missed.append(f"{plant} was not found")
+            if not planted and found:
+                missed.append(f"{', '.join(found)} without {plant}")
+    for line in missed:
+        print(f"  the judge: {line}")
+    return not missed
+
+
+def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
+    """Runs scenarios with seeds from the clock, prints how to repeat each, and a table; returns whether it is clean."""
+    began, at = time.monotonic(), time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    runs: list[dict[str, Any]] = []
+    total = Verdict()
+    judged = judge_the_judge(list(_PLANTED), carry_out)
+    given = [
+        "--clients",
+        str(options.clients),
+        "--deltas",
+        str(options.deltas),
+        "--lease",
+        str(options.lease),
+    ]
+    for kind in _kinds():
+        minutes = (time.monotonic() - began) / 60
+        if total.counts["turns"] >= options.campaign or (options.minutes and minutes > options.minutes):
+            break
+        seed = time.time_ns() // 1_000_000 % 1_000_000_000
+        arguments = [*kind, *given, "--seed", str(seed)]
+        command = shlex.join(["scripts/bench", "chaos", *arguments])
+        print(f"\n{command}   # {total.counts['turns']} turns in {minutes:.1f} min", flush=True)
+        run_began = time.monotonic()
+        logs = ""
+        try:
+            verdict, logs = carry_out(arguments)
+        except Exception as error:  # noqa: BLE001 -- one run that broke off does not end the others
+            traceback.print_exc()
+            verdict = Verdict()
+            verdict.add("wrong", f"the run broke off: {error!r}")
+        if logs:
+            (_FOLDER / f"{at}-{seed}.log").write_text(logs)
+        total.merge(verdict)
+        runs.append(
+            {
+                "command": command,
+                "seconds": round(time.monotonic() - run_began, 1),
+                "counts": dict(verdict.counts),
+                "faults": verdict.lines,
+            }
+        )
+    seconds = time.monotonic() - began
+    _print_table(runs, total, seconds)
+    clean = total.clean and judged
+    report = {
+        "at": at,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
+        "clean": clean,
+        "judge_found_planted_faults": judged,
+        "seconds": round(seconds, 1),
+        "counts": dict(total.counts),
+        "runs": runs,
+    }
+    path = _FOLDER / f"{at}.json"
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    print(f"{path}")
+    if not judged:
+        print("the judge does not find what is planted, or finds what is not: its word does not count")
+    return clean
+
+
+def _kinds() -> Iterator[list[str]]:
+    """Yields the options of one run after the other: each scenario over each log, and all policies in turn."""
+    source = random.Random(time.time_ns())
+    numbers = itertools.count()
+    while True:
+        for scenario in _SCENARIOS:
+            for log in _LOGS:
+                if (scenario, log) == ("partition", "sqlite") or (scenario == "disk" and os.geteuid() != 0):
+                    continue
+                policy = _POLICIES[next(numbers) % len(_POLICIES)]
+                rerun = ["--rerun", "1"] if source.random() < 0.3 else []
+                yield ["--scenario", scenario, "--log", log, "--policy", policy, *rerun]
+
+
+def _print_table(runs: list[dict[str, Any]], total: Verdict, seconds: float) -> None:
+    rows: list[tuple[str, ...]] = [("run", *_COLUMNS)]
+    for run in runs:
+        words = run["command"].split()
+        name = " ".join(words[words.index("--scenario") + 1 : words.index("--clients")])
+        name = name.replace("--log ", "").replace("--policy ", "").replace("--", "")
+        rows.append((name, *(str(run["counts"].get(column, 0)) for column in _COLUMNS)))
+    rows.append((f"all, {seconds / 60:.1f} min", *(str(total.counts[column]) for column in _COLUMNS)))
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    print()
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
