@@ -16,18 +16,30 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from benchmarks.chaos.judge import FAULTS, Verdict
+from benchmarks.chaos.topology import LOGS
 
 __all__ = ["campaign", "judge_the_judge"]
 
 CarryOut: TypeAlias = Callable[[list[str]], tuple[Verdict, str]]
 
 _FOLDER: Final = Path(__file__).resolve().parents[2] / "build" / "chaos"
-_LOGS: Final = ("sqlite", "redis", "postgres")
-_SCENARIOS: Final = ("chaos", "restarts", "rolling", "partition", "disk", "freezes", "load")
+_SCENARIOS: Final = (
+    "chaos",
+    "crashes",
+    "restarts",
+    "rolling",
+    "partition",
+    "disk",
+    "freezes",
+    "load",
+)
 _POLICIES: Final = ("allow", "enqueue", "reject", "interrupt")
 _COLUMNS: Final = ("turns", "completed", "interrupted", "stopped", "failed", *FAULTS)
 _PLANTED: Final[dict[str, tuple[list[str], set[str]]]] = {
-    "fence": (["--scenario", "freezes", "--shapes", "single"], {"differing", "doubled", "lost"}),
+    "fence": (
+        ["--scenario", "freezes", "--log", "redis", "--shapes", "single"],
+        {"differing", "doubled", "lost"},
+    ),
     "key": (["--scenario", "load", "--shapes", "twice"], {"doubled"}),
     "order": (["--scenario", "load", "--shapes", "several", "--policy", "enqueue"], {"unordered"}),
     "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], {"unended"}),
@@ -123,7 +135,7 @@ def _kinds() -> Iterator[list[str]]:
     numbers = itertools.count()
     while True:
         for scenario in _SCENARIOS:
-            for log in _LOGS:
+            for log in LOGS:
                 if (scenario, log) == ("partition", "sqlite") or (scenario == "disk" and os.geteuid() != 0):
                     continue
                 policy = _POLICIES[next(numbers) % len(_POLICIES)]

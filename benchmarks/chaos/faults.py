@@ -145,6 +145,21 @@ class Run:
         self.say("thawed it")
         await asyncio.gather(*reading)
 
+    async def crashes(self) -> None:
+        """Workers die at any moment, one after the other, and are started again."""
+        reading = self.begin(spread=self.options.spread * 3)
+        self.untouched = ()
+        await self.wait_for(0.1, _has_text)
+        while any(not task.done() for task in reading):
+            worker = self.random.choice(self.servers.workers)
+            worker.send(signal.SIGKILL)
+            self.say(f"killed worker {worker.port}")
+            await asyncio.to_thread(worker.wait_gone)
+            worker.start()
+            await asyncio.to_thread(worker.wait_ready)
+            await asyncio.wait(reading, timeout=self.random.uniform(0.2, self.options.lease))
+        await asyncio.gather(*reading)
+
     async def restarts(self) -> None:
         """The servers restart under traffic, in order and by a crash; an SQLite file is locked instead."""
         reading = self.begin(spread=self.options.spread * 2)
@@ -283,6 +298,7 @@ class Run:
 
 SCENARIOS: dict[str, Callable[[Run], Awaitable[None]]] = {
     "chaos": Run.chaos,
+    "crashes": Run.crashes,
     "disk": Run.disk,
     "freezes": Run.freezes,
     "kills": Run.kills,

@@ -10,11 +10,11 @@ tool's output, actions, a message answered again. All that was answered is sent 
 the same key. ``--policy`` says what a message does in a thread in which a turn runs.
 
 Scenarios: in ``load`` nothing fails. In ``chaos`` a worker dies, one freezes beyond its lease, the servers restart or
-the file is locked; ``freezes`` and ``restarts`` are parts of it. ``rolling`` replaces all workers, ``kills`` kills them one
-after the other and measures when readers hear of it. In ``disk`` the disk of the database is full for a while, which
-takes root: it is a small file system in memory. In ``partition`` no process dies: one worker loses the server of the
-log, one sends into a black hole there, both for longer than a lease, the third one loses PostgreSQL for some seconds,
-and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
+the file is locked; ``freezes`` and ``restarts`` are parts of it. In ``crashes`` workers die at any moment, one after the
+other; ``kills`` measures when readers hear of it. ``rolling`` replaces all workers. In ``disk`` the disk of the database
+is full for a while, which takes root: it is a small file system in memory. In ``partition`` no process dies: one worker
+loses the server of the log, one sends into a black hole there, both for longer than a lease, the third one loses
+PostgreSQL for some seconds, and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
 the log's server loses the store as well; over SQLite there is no network.
 """
 
@@ -31,7 +31,7 @@ from benchmarks.chaos.faults import SCENARIOS, Run
 from benchmarks.chaos.judge import FAULTS, Verdict
 from benchmarks.chaos.plants import PLANTS
 from benchmarks.chaos.sessions import SHAPES
-from benchmarks.chaos.topology import topology
+from benchmarks.chaos.topology import LOGS, topology
 
 __all__ = ["main"]
 
@@ -84,9 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", action="store_true", help="runs with planted faults, all if none is named")
     parser.add_argument("--plant", default="", choices=["", *PLANTS], help="a fault of the workers' code")
     parser.add_argument("--scenario", default="chaos", choices=list(SCENARIOS))
-    parser.add_argument(
-        "--log", default="redis", choices=["redis", "postgres", "sqlite"], help="where the stream log is"
-    )
+    parser.add_argument("--log", default="redis", choices=LOGS, help="where the stream log is")
     parser.add_argument(
         "--policy",
         default="allow",

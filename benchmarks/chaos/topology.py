@@ -14,13 +14,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Final
 
 from tests.support.network import Link, Network, network
 from tests.support.nginx import nginx
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
 
-__all__ = ["Disk", "Topology", "Worker", "topology"]
+__all__ = ["LOGS", "Disk", "Topology", "Worker", "topology"]
+
+LOGS: Final = ("sqlite", "redis", "postgres")
+"""Where the stream log can be."""
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP = 30.0
