@@ -10,12 +10,12 @@ tool's output, actions, a message answered again. All that was answered is sent 
 the same key. ``--policy`` says what a message does in a thread in which a turn runs.
 
 Scenarios: in ``load`` nothing fails. In ``chaos`` a worker dies, one freezes beyond its lease, the servers restart or
-the file is locked; ``freezes`` and ``restarts`` are parts of it. In ``crashes`` workers die at any moment, one after the
-other; ``kills`` measures when readers hear of it. ``rolling`` replaces all workers. In ``disk`` the disk of the database
-is full for a while, which takes root: it is a small file system in memory. In ``partition`` no process dies: one worker
-loses the server of the log, one sends into a black hole there, both for longer than a lease, the third one loses
-PostgreSQL for some seconds, and all connections to both servers are reset at random the whole time. With the log in PostgreSQL, a worker that loses
-the log's server loses the store as well; over SQLite there is no network.
+the file is locked; ``freezes`` and ``restarts`` are parts of it. In ``crashes`` workers die at any moment, one after
+the other; ``kills`` measures when readers hear of it. ``rolling`` replaces all workers. In ``disk`` the disk of the
+database is full for a while, which takes root: it is a small file system in memory. In ``partition`` no process dies:
+one worker loses the server of the log, one sends into a black hole there, both for longer than a lease, the third one
+loses PostgreSQL for some seconds, and all connections to both servers are reset at random the whole time. With the log
+in PostgreSQL, a worker that loses the log's server loses the store as well; over SQLite there is no network.
 """
 
 from __future__ import annotations
