@@ -18,7 +18,7 @@ from benchmarks.chaos.sessions import Session
 from benchmarks.chaos.wire import Refused
 from tests.support.postgres import on_server
 
-__all__ = ["FAULTS", "Rows", "Verdict", "judge", "load_rows"]
+__all__ = ["FAULTS", "Rows", "Verdict", "judge", "judge_session", "load_rows"]
 
 FAULTS: Final = ("lost", "doubled", "unordered", "differing", "empty", "unended", "wrong")
 """What must not be: a message or an answer that is not there, or more than once, or in another place than its own;
@@ -113,17 +113,34 @@ async def judge(
         if owner not in owners:
             verdict.add("wrong", f"thread {thread_id} of {owner}, who asked nothing")
     for session in sessions:
-        mine = {thread: items for (owner, thread), items in rows.items() if owner == session.user}
-        _SessionJudge(verdict, session, mine, policy).judge(untouched, may_fail=may_fail)
+        verdict.merge(judge_session(session, rows, policy=policy, untouched=untouched, may_fail=may_fail))
     gate = asyncio.Semaphore(8)
 
     async def compare(session: Session) -> None:
         async with gate:
-            mine = {thread: items for (owner, thread), items in rows.items() if owner == session.user}
-            await _compare_views(verdict, session, mine)
+            await _compare_views(verdict, session, _rows_of(session, rows))
 
     await asyncio.gather(*(compare(session) for session in sessions))
     return verdict
+
+
+def judge_session(
+    session: Session,
+    rows: Rows,
+    *,
+    policy: str,
+    untouched: Collection[str] = (),
+    may_fail: bool = False,
+) -> Verdict:
+    """Judges one session by the rows alone; the parameters are those of :func:`judge`."""
+    verdict = Verdict()
+    judging = _SessionJudge(verdict, session, _rows_of(session, rows), policy)
+    judging.judge(untouched, may_fail=may_fail)
+    return verdict
+
+
+def _rows_of(session: Session, rows: Rows) -> dict[str, list[Any]]:
+    return {thread: items for (owner, thread), items in rows.items() if owner == session.user}
 
 
 class _SessionJudge:
