@@ -81,9 +81,10 @@ async def _tell(telling: Telling, thread: ThreadMetadata) -> AsyncIterator[Threa
     loop = asyncio.get_running_loop()
     due = loop.time()
     for word in telling.words():
-        # Paced as a model paces: a hiccup of the worker does not make the answer longer.
+        # Paced as a model paces: a worker that stood still finds all that has come meanwhile.
         due += telling.pause
-        await asyncio.sleep(max(0.0, due - loop.time()))
+        if (wait := due - loop.time()) > 0:
+            await asyncio.sleep(wait)
         yield ThreadItemUpdatedEvent(
             item_id=item_id, update=AssistantMessageContentPartTextDelta(content_index=0, delta=word)
         )

@@ -37,7 +37,10 @@ _POLICIES: Final = ("allow", "enqueue", "reject", "interrupt")
 _COLUMNS: Final = ("turns", "completed", "interrupted", "stopped", "failed", *FAULTS)
 _PLANTED: Final[dict[str, tuple[list[str], set[str]]]] = {
     "fence": (
-        ["--scenario", "freezes", "--log", "redis", "--shapes", "single"],
+        [
+            *("--scenario", "freezes", "--log", "redis", "--shapes", "single"),
+            *("--deltas", "100", "--begun", "0.9"),
+        ],
         {"differing", "doubled", "lost"},
     ),
     "key": (["--scenario", "load", "--shapes", "twice"], {"doubled"}),
@@ -45,7 +48,7 @@ _PLANTED: Final[dict[str, tuple[list[str], set[str]]]] = {
     "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], {"unended"}),
 }
 """A run in which each planted fault does harm, and the kinds of faults that it is to be found as."""
-_SMALL: Final = ["--log", "sqlite", "--clients", "12", "--deltas", "20", "--stock", "0"]
+_SMALL: Final = ["--log", "sqlite", "--clients", "12", "--deltas", "20", "--spread", "1", "--stock", "0"]
 
 
 def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:

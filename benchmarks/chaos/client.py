@@ -70,7 +70,7 @@ class Ask:
 
     def body(self, *, resumable: bool = True, other: bool = False) -> dict[str, Any]:
         """Returns the request; ``other`` makes it another one with the same key."""
-        telling = self.telling if not other else Telling(self.telling.seed + 1)
+        telling = self.telling if not other else Telling(self.telling.seed, deltas=1)
         text = telling.request()
         message: dict[str, Any] = {
             "content": [{"type": "input_text", "text": text}],

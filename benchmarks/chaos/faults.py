@@ -40,6 +40,8 @@ class Run:
         # Nobody's turns are interrupted, unless a scenario says otherwise.
         self.untouched: Collection[str] = {str(worker.port) for worker in servers.workers}
         self.may_fail = False
+        # What was held back until now, and what nobody has ended so far, is over in the store by then as well.
+        self.rest = options.lease * 2 + 2
 
     def say(self, text: str) -> None:
         print(f"  {text}", flush=True)
@@ -47,8 +49,7 @@ class Run:
     async def run(self) -> Verdict:
         """Carries the scenario out and judges what came of it."""
         await SCENARIOS[self.options.scenario](self)
-        # What was held back until now, and what nobody has ended so far, is over in the store as well.
-        await asyncio.sleep(self.options.lease * 2 + 2)
+        await asyncio.sleep(self.rest)
         rows = await asyncio.to_thread(
             load_rows, self.servers.file, None if self.servers.postgres is None else self.servers.postgres.url
         )
@@ -107,6 +108,7 @@ class Run:
 
     async def load(self) -> None:
         """Nothing but what users do."""
+        self.rest = 0.5
         await asyncio.gather(*self.begin())
 
     async def chaos(self) -> None:

@@ -85,9 +85,14 @@ def load_rows(file: Path | None, postgres: str | None) -> Rows:
     rows: Rows = defaultdict(list)
     for owner, thread_id, item in found:
         kept = rows[owner, thread_id]
-        if item is not None:
-            kept.append(json.loads(item))
+        if item is not None and not is_hidden(item := json.loads(item)):
+            kept.append(item)
     return rows
+
+
+def is_hidden(item: Any) -> bool:
+    """Returns whether an item is for the model alone: no view shows it."""
+    return item["type"] in {"hidden_context_item", "sdk_hidden_context"}
 
 
 async def judge(

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -176,7 +176,7 @@ def topology(
     policy: str = "allow",
     plant: str = "",
     small_disk: bool = False,
-) -> Iterator[Topology]:
+) -> Generator[Topology]:
     """Runs the servers while the block runs.
 
     Args:
