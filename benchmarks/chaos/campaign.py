@@ -18,11 +18,11 @@ from typing import Any, Final, TypeAlias
 from benchmarks.chaos.judge import FAULTS, Verdict
 from benchmarks.chaos.topology import LOGS
 
-__all__ = ["campaign", "judge_the_judge"]
+__all__ = ["FOLDER", "campaign", "judge_the_judge"]
 
-CarryOut: TypeAlias = Callable[[list[str]], tuple[Verdict, str]]
+CarryOut: TypeAlias = Callable[[list[str]], Verdict]
 
-_FOLDER: Final = Path(__file__).resolve().parents[2] / "build" / "chaos"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "build" / "chaos"
 _SCENARIOS: Final = (
     "chaos",
     "crashes",
@@ -57,7 +57,7 @@ def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:
     for plant in plants:
         arguments, kinds = _PLANTED[plant]
         for planted in (True, False):
-            verdict, _ = carry_out([*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
+            verdict = carry_out([*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
             found = {kind for kind in FAULTS if verdict.counts[kind]}
             if planted and not found & kinds:
                 missed.append(f"{plant} was not found")
@@ -71,7 +71,7 @@ def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:
 def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
     """Runs scenarios with seeds from the clock, prints how to repeat each, and a table; returns whether it is clean."""
     began, at = time.monotonic(), time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    _FOLDER.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     runs: list[dict[str, Any]] = []
     total = Verdict()
     judged = judge_the_judge(list(_PLANTED), carry_out)
@@ -92,15 +92,12 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
         command = shlex.join(["scripts/bench", "chaos", *arguments])
         print(f"\n{command}   # {total.counts['turns']} turns in {minutes:.1f} min", flush=True)
         run_began = time.monotonic()
-        logs = ""
         try:
-            verdict, logs = carry_out(arguments)
+            verdict = carry_out(arguments)
         except Exception as error:  # noqa: BLE001 -- one run that broke off does not end the others
             traceback.print_exc()
             verdict = Verdict()
             verdict.add("wrong", f"the run broke off: {error!r}")
-        if logs:
-            (_FOLDER / f"{at}-{seed}.log").write_text(logs)
         total.merge(verdict)
         runs.append(
             {
@@ -124,7 +121,7 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
         "counts": dict(total.counts),
         "runs": runs,
     }
-    path = _FOLDER / f"{at}.json"
+    path = FOLDER / f"{at}.json"
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False))
     print(f"{path}")
     if not judged:

@@ -173,6 +173,19 @@ class Reader:
         if not self.plan.resumes:
             self.ask.readers.append(self)
 
+    @property
+    def answer(self) -> dict[str, str]:
+        """Those of the items that were done that answer what was asked: others of the thread may be shown as well."""
+        return self.answer_to(self.ask)
+
+    def answer_to(self, ask: Ask) -> dict[str, str]:
+        """Returns those of the items that were done that answer a request."""
+        seeds = {ask.telling.seed, None}
+        return {item_id: text for item_id, text in self.done.items() if Telling.seed_of(text) in seeds}
+
+    def _is_own(self, text: str) -> bool:
+        return Telling.seed_of(text) in {self.ask.telling.seed, None}
+
     async def run(self) -> None:
         """Sends the request and reads the answer to its end, whatever happens on the way."""
         await asyncio.sleep(self.plan.think)
@@ -291,7 +304,7 @@ class Reader:
         self.ended_at = self.ended_at or _now()
         if self._failed:
             self.end = self._failed
-        elif list(self.done.values()) == [self.ask.telling.text()]:
+        elif list(self.answer.values()) == [self.ask.telling.text()]:
             self.end = "completed"
         else:
             self.end = "stopped"
@@ -382,7 +395,7 @@ class Reader:
     def outcome(self) -> str:
         """Judges what was seen: ``complete``, ``interrupted``, ``stopped``, ``failed``, or what is wrong."""
         whole = self.ask.telling.text()
-        texts = list(self.done.values())
+        texts = list(self.answer.values())
         if self.faults:
             return self.faults[0]
         if self.end in {"completed", "stopped", "interrupted"} and not self.ask.thread_id:
@@ -390,7 +403,7 @@ class Reader:
         if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
             return "text that was shown is gone"
         if self.end == "completed":
-            if texts == [whole] and list(self.texts.values()) == [whole]:
+            if texts == [whole] and [text for text in self.texts.values() if self._is_own(text)] == [whole]:
                 return "complete"
             return f"wrong text: done {short(self.done)}, shown {short(self.texts)}"
         if any(not whole.startswith(text) for text in texts) or len(texts) > 1:

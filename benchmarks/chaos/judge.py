@@ -201,8 +201,8 @@ class _SessionJudge:
         ends = {reader.end for reader in told}
         if len(ends) > 1:
             self.add("differing", f"its readers were told {[reader.end for reader in told]}", ask)
-        if len({json.dumps(reader.done, sort_keys=True) for reader in told}) > 1:
-            self.add("differing", f"its readers saw {[short(reader.done) for reader in told]}", ask)
+        if len({json.dumps(reader.answer, sort_keys=True) for reader in told}) > 1:
+            self.add("differing", f"its readers saw {[short(reader.answer) for reader in told]}", ask)
 
     def _problem(self, reader: Reader, outcome: str, *, may_fail: bool) -> str | None:
         """Returns the kind of fault that an outcome is; None if it is none."""
@@ -232,7 +232,10 @@ class _SessionJudge:
                 self.add("doubled", f"the message is stored {len(found)} times", ask)
             if ask.heard and not found:
                 self.add("lost", "the message is not stored", ask)
-            told = {item_id for reader in ask.readers for item_id in reader.messages}
+            text = ask.telling.request()
+            told = {
+                known for reader in ask.readers for known, seen in reader.messages.items() if seen == text
+            }
             if found and told - {item["id"] for item in found}:
                 self.add("differing", f"the message was told as {told}", ask)
         for text in stored:
@@ -250,6 +253,12 @@ class _SessionJudge:
         governing: dict[int, list[Ask]] = defaultdict(list)
         for ask in self.session.asks:
             governing[ask.telling.seed].append(ask)
+        everything = {item["id"]: _text(item) for item in self.items if item["type"] == "assistant_message"}
+        for reader in self.session.readers:
+            for item_id in reader.done.keys() - reader.answer.keys():
+                # Another answer of the thread, which was shown to this reader too.
+                if everything.get(item_id) != reader.done[item_id] and self.session.shape != "retry":
+                    self.add("differing", f"{item_id} is not stored as it was shown", reader.ask)
         for seed, asks in governing.items():
             self._judge_answer(asks, answers.pop(seed, {}))
             self._judge_calls(asks[0], calls.pop(seed, []))
@@ -265,12 +274,14 @@ class _SessionJudge:
         seen: dict[str, str] = {}
         for reader in ask.readers:
             if not (reader.plan.stock and reader.end == "stopped"):
-                seen |= reader.done
+                seen |= reader.answer
         if len(stored) > 1:
             self.add("doubled", f"{len(stored)} answers are stored, seen as done was {short(seen)}", ask)
         elif seen and not stored:
             self.add("lost", f"seen as done was {short(seen)}, and nothing is stored", ask)
-        elif stored != seen and not all(reader.plan.stock for reader in ask.readers):
+        elif stored != seen and not all(
+            reader.plan.stock and reader.end == "stopped" for reader in ask.readers
+        ):
             self.add("differing", f"stored is {short(stored)}, seen as done was {short(seen)}", ask)
         elif not all(ask.telling.text().startswith(text) for text in stored.values()):
             self.add("wrong", f"stored is {short(stored)}", ask)
@@ -367,11 +378,13 @@ def _compare_replay(verdict: Verdict, session: Session, differs: Any) -> None:
         verdict.add("unended", f"{session.user}: {replay.outcome()}, of a page that was loaded again")
         return
     for reader in session.readers:
-        if reader.turn_id == replay.turn_id and reader.turn_id and not reader.plan.stock:
-            if reader.end is not None and (reader.end, reader.done) != (replay.end, replay.done):
+        if reader.turn_id == replay.turn_id and reader.end is not None and not reader.plan.stock:
+            # The last turn need not be that of the last request.
+            shown = replay.answer_to(reader.ask)
+            if (reader.end, reader.answer) != (replay.end, shown):
                 differs(
-                    f"a page that was loaded again was shown {replay.end}, {short(replay.done)}, not {reader.end}, "
-                    f"{short(reader.done)}"
+                    f"a page that was loaded again was shown {replay.end}, {short(shown)}, not {reader.end}, "
+                    f"{short(reader.answer)}"
                 )
             return
 

@@ -23,10 +23,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 import time
 
-from benchmarks.chaos.campaign import campaign, judge_the_judge
+from benchmarks.chaos.campaign import FOLDER, campaign, judge_the_judge
 from benchmarks.chaos.faults import SCENARIOS, Run
 from benchmarks.chaos.judge import FAULTS, Verdict
 from benchmarks.chaos.plants import PLANTS
@@ -38,8 +37,8 @@ __all__ = ["main"]
 _SHOWN_LINES = 40
 
 
-def run_once(options: argparse.Namespace) -> tuple[Verdict, str]:
-    """Carries one run out; returns its verdict, and what the workers wrote if it is not clean."""
+def run_once(options: argparse.Namespace) -> Verdict:
+    """Carries one run out, and prints what came of it; what the workers wrote is kept if it is not clean."""
     print(
         f"{options.scenario}: {options.clients} users ({', '.join(options.shapes)}), {options.deltas} deltas at "
         f"{options.pause * 1000:g} ms, log in {options.log}, lease {options.lease:g} s, policy {options.policy}, "
@@ -57,7 +56,14 @@ def run_once(options: argparse.Namespace) -> tuple[Verdict, str]:
         small_disk=options.scenario == "disk",
     ) as servers:
         verdict = asyncio.run(Run(servers, options, options.seed).run())
-        return verdict, "" if verdict.clean else servers.logs()
+        logs = servers.logs()
+    _print(verdict)
+    if not verdict.clean and not options.plant:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path = FOLDER / f"{options.seed}.log"
+        path.write_text(logs)
+        print(f"  what the workers wrote: {path}")
+    return verdict
 
 
 def _print(verdict: Verdict) -> None:
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shapes", type=_shapes, default=SHAPES, help=f"what users do, of {','.join(SHAPES)} (default: all)"
     )
-    parser.add_argument("--clients", type=int, default=60, help="users at once")
+    parser.add_argument("--clients", type=int, help="users at once (60, and 150 in a campaign)")
     parser.add_argument("--deltas", type=int, default=40, help="text deltas of an answer")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two of them")
     parser.add_argument("--spread", type=float, default=3.0, help="seconds within which users begin")
@@ -137,6 +143,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("there is no network between workers and an SQLite file")
     if options.scenario == "disk" and os.geteuid() != 0:
         parser.error("only root can make a small disk")
+    if options.clients is None:
+        options.clients = 60 if options.campaign is None else 150
     if options.seed is None:
         options.seed = time.time_ns() // 1_000_000 % 1_000_000_000
     return options
@@ -146,10 +154,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for and returns the exit code."""
     options = parse(arguments)
 
-    def carry_out(given: list[str]) -> tuple[Verdict, str]:
-        verdict, logs = run_once(parse(given))
-        _print(verdict)
-        return verdict, logs
+    def carry_out(given: list[str]) -> Verdict:
+        return run_once(parse(given))
 
     if options.judge:
         found = judge_the_judge([options.plant] if options.plant else list(PLANTS), carry_out)
@@ -158,10 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.campaign is not None:
         clean = campaign(options, carry_out)
     else:
-        verdict, logs = run_once(options)
-        _print(verdict)
-        clean = verdict.clean
-        print(logs[-6000:], file=sys.stderr)
+        clean = run_once(options).clean
     print("ok" if clean else "NOT CLEAN")
     return 0 if clean else 1
 

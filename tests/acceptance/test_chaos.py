@@ -46,9 +46,14 @@ async def test_nothing_is_lost_when_workers_and_servers_die() -> None:
 
 async def test_the_judge_finds_what_is_planted() -> None:
     nginx_program()
+    options = ("--scenario", "load", "--log", "sqlite", "--clients", "6", "--deltas", "10", "--spread", "0.5")
+    # A run without a planted fault is above.
     async with asyncio.timeout(scaled(60)):
-        outcomes = await asyncio.gather(
-            _run("--judge", "--plant", "key"), _run("--judge", "--plant", "order")
+        (key_code, key_said), (order_code, order_said) = await asyncio.gather(
+            _run(*options, "--shapes", "twice", "--plant", "key", "--seed", "4"),
+            _run(*options, "--shapes", "several", "--policy", "enqueue", "--plant", "order", "--seed", "5"),
         )
-    for code, said in outcomes:
-        assert code == 0, said
+    assert key_code == 1, key_said
+    assert "the message is stored 3 times" in key_said
+    assert order_code == 1, order_said
+    assert "the messages were taken in another order" in order_said
