@@ -23,7 +23,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
+import sys
 import time
+from typing import NoReturn
 
 from benchmarks.chaos.campaign import FOLDER, campaign, judge_the_judge
 from benchmarks.chaos.faults import SCENARIOS, Run
@@ -150,9 +153,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def _exit(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for and returns the exit code."""
     options = parse(arguments)
+    # Servers are stopped, whoever ends this process.
+    signal.signal(signal.SIGTERM, _exit)
 
     def carry_out(given: list[str]) -> Verdict:
         return run_once(parse(given))
@@ -161,10 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = judge_the_judge([options.plant] if options.plant else list(PLANTS), carry_out)
         print("ok" if found else "NOT FOUND")
         return 0 if found else 1
-    if options.campaign is not None:
-        clean = campaign(options, carry_out)
-    else:
-        clean = run_once(options).clean
+    clean = run_once(options).clean if options.campaign is None else campaign(options, carry_out)
     print("ok" if clean else "NOT CLEAN")
     return 0 if clean else 1
 
