@@ -40,8 +40,8 @@ class Run:
         # Nobody's turns are interrupted, unless a scenario says otherwise.
         self.untouched: Collection[str] = {str(worker.port) for worker in servers.workers}
         self.may_fail = False
-        # What was held back until now, and what nobody has ended so far, is over in the store by then as well.
-        self.rest = options.lease * 2 + 2
+        # What a worker that stood still had left to write, and what nobody has ended so far, is stored by then.
+        self.rest = options.lease + 2
 
     def say(self, text: str) -> None:
         print(f"  {text}", flush=True)
@@ -245,6 +245,7 @@ class Run:
 
     async def partition(self) -> None:
         """The network fails, the processes live on."""
+        self.rest = self.options.lease * 2 + 2
         reading = self.begin()
         cut, swallowed, untouched = self.servers.workers
         self.touch(cut, swallowed)
