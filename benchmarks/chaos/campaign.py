@@ -57,7 +57,7 @@ def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:
     for plant in plants:
         arguments, kinds = _PLANTED[plant]
         for planted in (True, False):
-            verdict = carry_out([*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
+            verdict = _carried_out(carry_out, [*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
             found = {kind for kind in FAULTS if verdict.counts[kind]}
             if planted and not found & kinds:
                 missed.append(f"{plant} was not found")
@@ -92,12 +92,7 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
         command = shlex.join(["scripts/bench", "chaos", *arguments])
         print(f"\n{command}   # {total.counts['turns']} turns in {minutes:.1f} min", flush=True)
         run_began = time.monotonic()
-        try:
-            verdict = carry_out(arguments)
-        except Exception as error:  # noqa: BLE001 -- one run that broke off does not end the others
-            traceback.print_exc()
-            verdict = Verdict()
-            verdict.add("wrong", f"the run broke off: {error!r}")
+        verdict = _carried_out(carry_out, arguments)
         total.merge(verdict)
         runs.append(
             {
@@ -127,6 +122,17 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
     if not judged:
         print("the judge does not find what is planted, or finds what is not: its word does not count")
     return clean
+
+
+def _carried_out(carry_out: CarryOut, arguments: list[str]) -> Verdict:
+    """Carries a run out; one that breaks off does not end the others."""
+    try:
+        return carry_out(arguments)
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        verdict = Verdict()
+        verdict.add("wrong", f"the run broke off: {error!r}")
+        return verdict
 
 
 def _kinds() -> Iterator[list[str]]:
