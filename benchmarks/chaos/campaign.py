@@ -35,37 +35,39 @@ _SCENARIOS: Final = (
 )
 _POLICIES: Final = ("allow", "enqueue", "reject", "interrupt")
 _COLUMNS: Final = ("turns", "completed", "interrupted", "stopped", "failed", *FAULTS)
-_PLANTED: Final[dict[str, tuple[list[str], set[str]]]] = {
+_PLANTED: Final[dict[str, tuple[list[str], str]]] = {
     "fence": (
         [
             *("--scenario", "freezes", "--log", "redis", "--shapes", "single"),
             *("--deltas", "100", "--begun", "0.9"),
         ],
-        {"differing", "doubled", "lost"},
+        "stored is",
     ),
-    "key": (["--scenario", "load", "--shapes", "twice"], {"doubled"}),
-    "order": (["--scenario", "load", "--shapes", "several", "--policy", "enqueue"], {"unordered"}),
-    "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], {"unended"}),
+    "key": (["--scenario", "load", "--shapes", "twice"], "the message is stored 3 times"),
+    "order": (
+        ["--scenario", "load", "--shapes", "several", "--policy", "enqueue"],
+        "the messages were taken in another order",
+    ),
+    "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], "the stream did not end"),
 }
-"""A run in which each planted fault does harm, and the kinds of faults that it is to be found as."""
+"""A run in which each planted fault does harm, and what the judge is to say of it."""
 _SMALL: Final = ["--log", "sqlite", "--clients", "12", "--deltas", "20", "--spread", "1", "--stock", "0"]
 
 
 def judge_the_judge(plants: list[str], carry_out: CarryOut) -> bool:
-    """Runs workers with planted faults; returns whether the judge found each, and none without them."""
+    """Runs workers with planted faults; returns whether the judge found each."""
     missed: list[str] = []
     for plant in plants:
-        arguments, kinds = _PLANTED[plant]
-        for planted in (True, False):
-            verdict = _carried_out(carry_out, [*_SMALL, *arguments, *(["--plant", plant] if planted else [])])
-            found = {kind for kind in FAULTS if verdict.counts[kind]}
-            if planted and not found & kinds:
-                missed.append(f"{plant} was not found")
-            if not planted and found:
-                missed.append(f"{', '.join(found)} without {plant}")
-    for line in missed:
-        print(f"  the judge: {line}")
+        arguments, expected = _PLANTED[plant]
+        verdict = _carried_out(carry_out, [*_SMALL, *arguments, "--plant", plant])
+        if not any(expected in line for line in verdict.lines):
+            missed.append(plant)
+    print(f"the judge has found {len(plants) - len(missed)} of {len(plants)} planted faults{_named(missed)}")
     return not missed
+
+
+def _named(missed: list[str]) -> str:
+    return f", not {', '.join(missed)}" if missed else ""
 
 
 def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
@@ -120,7 +122,7 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False))
     print(f"{path}")
     if not judged:
-        print("the judge does not find what is planted, or finds what is not: its word does not count")
+        print("the judge does not find what is planted: its word does not count")
     return clean
 
 
