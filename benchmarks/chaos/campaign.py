@@ -43,7 +43,7 @@ _PLANTED: Final[dict[str, tuple[list[str], str]]] = {
         ],
         "stored is",
     ),
-    "key": (["--scenario", "load", "--shapes", "twice"], "the message is stored 3 times"),
+    "key": (["--scenario", "load", "--shapes", "twice"], "doubled: "),
     "order": (
         ["--scenario", "load", "--shapes", "several", "--policy", "enqueue"],
         "the messages were taken in another order",

@@ -212,7 +212,8 @@ class _SessionJudge:
             asked = any(other.plan.stop_after is not None for other in reader.ask.readers)
             replaced = self.policy == "interrupt" and self.session.shape == "several"
             replaced = replaced or self.session.shape == "retry"
-            left = reader.plan.stock and reader.reconnects > 0
+            # Who knows nothing of turns stops them where its connection ends.
+            left = any(other.plan.stock and other.reconnects > 0 for other in reader.ask.readers)
             return None if asked or replaced or left else "wrong"
         return "unended" if reader.end is None and "did not end" in outcome else "wrong"
 

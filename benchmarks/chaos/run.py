@@ -37,6 +37,8 @@ from benchmarks.chaos.topology import LOGS, topology
 
 __all__ = ["main"]
 
+_SHOWN_LINES = 40
+
 
 def run_once(options: argparse.Namespace) -> Verdict:
     """Carries one run out, and prints what came of it; what the workers wrote is kept if it is not clean."""
@@ -58,7 +60,7 @@ def run_once(options: argparse.Namespace) -> Verdict:
     ) as servers:
         verdict = asyncio.run(Run(servers, options, options.seed).run())
         logs = servers.logs()
-    _print(verdict, 5 if options.plant else 40)
+    _print(verdict)
     if not verdict.clean and not options.plant:
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{options.seed}.log"
@@ -67,7 +69,7 @@ def run_once(options: argparse.Namespace) -> Verdict:
     return verdict
 
 
-def _print(verdict: Verdict, most_lines: int) -> None:
+def _print(verdict: Verdict) -> None:
     ends = {kind: count for kind, count in verdict.counts.items() if kind not in FAULTS}
     faults = {kind: verdict.counts[kind] for kind in FAULTS}
     print(f"  {ends}")
@@ -76,10 +78,10 @@ def _print(verdict: Verdict, most_lines: int) -> None:
         f"  reconnects {verdict.reconnects}, snapshots {verdict.snapshots}, shown text taken back at most "
         f"{verdict.shrunk} characters"
     )
-    for line in verdict.lines[:most_lines]:
+    for line in verdict.lines[:_SHOWN_LINES]:
         print(f"    {line}")
-    if len(verdict.lines) > most_lines:
-        print(f"    and {len(verdict.lines) - most_lines} more")
+    if len(verdict.lines) > _SHOWN_LINES:
+        print(f"    and {len(verdict.lines) - _SHOWN_LINES} more")
 
 
 def _parser() -> argparse.ArgumentParser:
