@@ -45,7 +45,7 @@ _PLANTED: Final[dict[str, tuple[list[str], str]]] = {
     ),
     "key": (["--scenario", "load", "--shapes", "twice"], "doubled: "),
     "order": (
-        ["--scenario", "load", "--shapes", "several", "--policy", "enqueue"],
+        ["--scenario", "load", "--shapes", "several", "--policy", "enqueue", "--deltas", "40"],
         "the messages were taken in another order",
     ),
     "end": (["--scenario", "load", "--shapes", "single", "--patience", "10"], "the stream did not end"),

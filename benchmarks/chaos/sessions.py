@@ -150,9 +150,9 @@ class Session:
     async def _send_several(self) -> None:
         """Sends several messages into the thread at once, or each as soon as the one before is taken."""
         ports = self.random.choice([self.workers, self.random.sample(self.workers, 1)])
-        in_turn = self.random.random() < 0.6
+        in_turn = self.random.random() < 0.7
         reading: list[asyncio.Task[None]] = []
-        for _ in range(self.random.randint(2, 3)):
+        for _ in range(self.random.choice([2, 3, 3])):
             ask = self._ask("message")
             reader = self._reader(ask, first_port=self.random.choice(ports))
             task = asyncio.create_task(reader.run())

@@ -69,7 +69,18 @@ async def test_nothing_is_lost_when_workers_and_servers_die() -> None:
 
 async def test_the_judge_finds_what_is_planted() -> None:
     nginx_program()
-    options = ("--scenario", "load", "--log", "sqlite", "--clients", "6", "--deltas", "10", "--spread", "0.5")
+    options = (
+        "--scenario",
+        "load",
+        "--log",
+        "sqlite",
+        "--clients",
+        "12",
+        "--deltas",
+        "40",
+        "--spread",
+        "0.5",
+    )
     # A run without a planted fault is above.
     async with asyncio.timeout(scaled(60)):
         (key_code, key_said), (order_code, order_said) = await asyncio.gather(
