@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from chatkit._sqlite.connection_thread import MIGRATIONS
-from tests.cli.test_options import run
+from tests.cli.processes import run
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))
 

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import COMMAND, serving
-from tests.cli.test_options import run
+from tests.cli.processes import COMMAND, run, serving
 from tests.support.scale import scaled
 
 APP = """

@@ -16,8 +16,7 @@ import pytest
 from chatkit.client import ChatKitClient
 from chatkit.types import ImageAttachment
 from tests.acceptance.wire import Frame, frames_of, message, resumable, text_of
-from tests.cli.processes import Serving, serving
-from tests.cli.test_options import run
+from tests.cli.processes import Serving, run, serving
 from tests.files.page import PNG
 from tests.support.redis import redis_server
 from tests.support.s3 import s3_server

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.scale import scaled
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "how-to"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -103,7 +105,9 @@ def test_the_store_of_the_how_to_passes_the_contract(tmp_path: Path) -> None:
     for name, program in programs.items():
         (tmp_path / name).write_text(program)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_team_store.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(100), check=False
+    )
     assert done.returncode == 0, done.stdout
     imported = re.findall(r"^from (chatkit\S*) import", "".join(programs.values()), re.MULTILINE)
     assert set(imported) == {"chatkit.errors", "chatkit.store", "chatkit.testing", "chatkit.types"}
