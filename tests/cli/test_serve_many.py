@@ -399,7 +399,7 @@ def test_a_whole_application_is_told_how_many_workers_serve_it(folder: Path) -> 
 )
 def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str, folder: Path) -> None:
     folder.joinpath(f"{missing}.py").write_text(f"raise ModuleNotFoundError('not here', name='{missing}')\n")
-    done = run("serve", "--port", "0", *arguments, folder=folder, PYTHONPATH=str(folder), **KEYS)
+    done = run("serve", "--port", "0", *arguments, folder=folder, cold=True, PYTHONPATH=str(folder), **KEYS)
     assert done.returncode == 1
     assert f"pip install 'chatkit-server[{extra}]'" in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

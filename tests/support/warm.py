@@ -6,6 +6,7 @@ itself, about modules that are missing, or about a program's own processes takes
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -43,6 +44,13 @@ _CONTEXT.set_forkserver_preload(
             "tests.support.warm",
             "uvicorn.main",
             "uvloop",
+        ),
+        *("anyio._backends._asyncio", "fastapi.applications", "httpcore2", "openai.resources.chat"),
+        *(
+            "openai.resources.responses",
+            "truststore",
+            "uvicorn.loops.auto",
+            "uvicorn.protocols.websockets.auto",
         ),
         *("uvicorn.protocols.http.h11_impl", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
     ]
@@ -159,6 +167,8 @@ def _run(
     pipes: list[Connection],
 ) -> None:
     os.setsid()
+    # A collection would look at all that was imported.
+    gc.freeze()
     for number, end in enumerate(pipes):
         os.dup2(end.fileno(), number)
         end.close()
