@@ -97,7 +97,8 @@ def completed(
 
 @contextmanager
 def serving(*arguments: str, folder: Path, cold: bool = False, **variables: str) -> Iterator[Serving]:
-    """Runs ``chatkit serve`` while the block runs, by a real ``python -m`` if ``cold``."""
+    """Runs ``chatkit serve`` while the block runs, by a real ``python -m`` if ``cold``, or if it has workers."""
+    cold = cold or "--workers" in arguments
     with started("serve", *arguments, folder=folder, env=environment(**variables), cold=cold) as process:
         server = Serving(process)
         try:
@@ -146,7 +147,7 @@ class Terminal:
         end = time.monotonic() + timeout
         self.type(pressing)
         while True:
-            ready, _, _ = select.select([self._fd], [], [], 2 if pressing else timeout)
+            ready, _, _ = select.select([self._fd], [], [], scaled(10) if pressing else timeout)
             assert time.monotonic() < end, f"The process did not end in time:\n{self.shown}"
             if ready and not self._read():
                 break

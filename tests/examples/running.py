@@ -57,7 +57,6 @@ class Example:
                 key: value for key, value in os.environ.items() if not key.startswith(("CHATKIT_", "OPENAI_"))
             },
             "OPENAI_AGENTS_DISABLE_TRACING": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             **environment,
         }
         ignored = shutil.ignore_patterns("__pycache__", "*.db*", "*.sqlite3")
@@ -107,6 +106,7 @@ class Example:
             folder=self.folder,
             environment=self._environment,
             says=_ANNOUNCEMENTS[server],
+            cold=server != "uvicorn",
         ) as running:
             yield running.url
             running.terminate(_ENDS[server])
