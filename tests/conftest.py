@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from hypothesis import settings
 
@@ -23,6 +24,7 @@ from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+STATEFUL = ROOT / "tests" / "stateful"
 NOT_FAST = {
     ROOT / "tests" / name
     for name in (
@@ -138,6 +140,21 @@ def small_collections() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves out of the measurement of coverage, which makes Python half as fast, what draws many conversations.
+
+    Each line that these reach is to be reached by a test that says what it does.
+    """
+    measuring = coverage.Coverage.current()
+    if measuring is None or not request.path.is_relative_to(STATEFUL):
+        yield
+        return
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 @pytest.fixture(scope="session")

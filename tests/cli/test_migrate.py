@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chatkit._migrations import list_migrations, usable_since
 from chatkit._sqlite.connection_thread import MIGRATIONS
-from tests.cli.test_options import run
+from tests.cli.processes import run
 from tests.support.later_schema import later_migrations
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))

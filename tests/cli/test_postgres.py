@@ -8,8 +8,7 @@ import pytest
 
 from chatkit._migrations import list_migrations, usable_since
 from chatkit._postgres.schema import MIGRATIONS
-from tests.cli.processes import serving
-from tests.cli.test_options import run
+from tests.cli.processes import run, serving
 from tests.cli.test_serve import hello, titles
 from tests.support.postgres import on_server
 
@@ -87,7 +86,9 @@ def test_what_is_wrong_with_the_database_is_said_in_one_line(
 @pytest.mark.parametrize("command", [["migrate"], ["serve", "--port", "0"]])
 def test_without_the_driver_the_extra_is_named(command: list[str], tmp_path: Path) -> None:
     tmp_path.joinpath("asyncpg.py").write_text("raise ImportError('not here')\n")
-    done = run(*command, "--db", "postgresql://localhost/chat", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    done = run(
+        *command, "--db", "postgresql://localhost/chat", folder=tmp_path, cold=True, PYTHONPATH=str(tmp_path)
+    )
     assert done.returncode == 1
     assert "pip install 'chatkit-server[postgres]'" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -14,6 +14,7 @@ import pytest
 from chatkit._migrations import list_migrations, usable_since
 from chatkit._sqlite import connection_thread
 from chatkit.store import SQLiteStore
+from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "how-to"
@@ -131,7 +132,9 @@ def test_the_store_of_the_how_to_passes_the_contract(tmp_path: Path) -> None:
     for name, program in programs.items():
         (tmp_path / name).write_text(program)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_team_store.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(100), check=False
+    )
     assert done.returncode == 0, done.stdout
     imported = re.findall(r"^from (chatkit\S*) import", "".join(programs.values()), re.MULTILINE)
     assert set(imported) == {"chatkit.errors", "chatkit.store", "chatkit.testing", "chatkit.types"}
