@@ -6,7 +6,7 @@ median of the pairs counts, since machines are noisy. With ``--check`` the exit 
 be no slower than 5 %.
 
 Other measurements have names of their own: ``scripts/bench stores`` what a long thread costs, ``scripts/bench logs``
-the stream logs beside one another, ``scripts/bench chaos`` many clients against workers and servers that die,
+the stream logs beside one another, ``scripts/bench chaos`` many users against workers and servers that die,
 ``scripts/bench fuzz`` mutated requests against a server.
 """
 

@@ -1,4 +1,4 @@
-"""Counts the classes of the package that one message passes, from `process()` to the bytes of its answer.
+"""Counts the classes of the package whose code one message passes, from `process()` to the bytes of its answer.
 
 Usage: `python scripts/_way.py [memory | sqlite | redis://... | postgresql://...]`, by where the stream log is. What it
 prints for `memory` stands in docs/architecture.md.
@@ -30,7 +30,10 @@ MESSAGE = (
     b'[{"type":"input_text","text":"hi"}]}}}'
 )
 # Models of the protocol are what travels, not what it passes; and how a store keeps things is its own affair.
-LEFT_OUT = ("chatkit.types.", "chatkit.actions.", "chatkit.errors.", "chatkit.store.memory._", "builtins.")
+LEFT_OUT = (
+    *("chatkit.types.", "chatkit.actions.", "chatkit.errors.", "builtins."),
+    *("chatkit.store.memory._", "chatkit.store._memory_turns."),
+)
 
 
 class EchoServer(ChatKitServer[Any]):
@@ -60,7 +63,9 @@ class Trace:
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         """Takes what the interpreter says of a call."""
-        if event != "call" or not frame.f_globals.get("__name__", "").startswith("chatkit."):
+        # What Python itself writes for a record, such as its constructor, comes from no file.
+        generated = frame.f_code.co_filename == "<string>"
+        if event != "call" or generated or not frame.f_globals.get("__name__", "").startswith("chatkit."):
             return
         name = next(iter(frame.f_code.co_varnames), "")
         owner = frame.f_locals.get(name) if name in {"self", "cls"} else None

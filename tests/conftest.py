@@ -14,14 +14,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from hypothesis import settings
 
+from chatkit import _outages
 from tests.support.scale import FAST, examples, scaled
 from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+STATEFUL = ROOT / "tests" / "stateful"
 NOT_FAST = {
     ROOT / "tests" / name
     for name in (
@@ -123,6 +126,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(scaled(limit.args[0])), append=False)
 
 
+@pytest.fixture(autouse=True)
+def outages_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets what fails in a test be logged although it failed in another one a moment ago."""
+    monkeypatch.setattr(_outages, "_elsewhere", {})
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_collections() -> None:
     """Leaves what is alive between modules out of garbage collections: thousands of collected tests among it.
@@ -131,6 +140,21 @@ def small_collections() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves out of the measurement of coverage, which makes Python half as fast, what draws many conversations.
+
+    Each line that these reach is to be reached by a test that says what it does.
+    """
+    measuring = coverage.Coverage.current()
+    if measuring is None or not request.path.is_relative_to(STATEFUL):
+        yield
+        return
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 @pytest.fixture(scope="session")

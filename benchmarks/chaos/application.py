@@ -1,14 +1,15 @@
-"""A worker of the run: tells what the message asks for, over the store and the log that the environment names."""
+"""A worker of the run: tells what a request asks for, over the store and the log that the environment names."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
 
+from benchmarks.chaos.plants import planted
 from benchmarks.chaos.script import Telling
 from chatkit.ids import new_id
 from chatkit.server import ChatKitServer
@@ -19,6 +20,7 @@ from chatkit.types import (
     AssistantMessageContent,
     AssistantMessageContentPartTextDelta,
     AssistantMessageItem,
+    ClientToolCallItem,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadItemUpdatedEvent,
@@ -27,6 +29,9 @@ from chatkit.types import (
     UserMessageItem,
 )
 from chatkit.web import create_app
+
+if TYPE_CHECKING:
+    from chatkit.server.turns.registry import ConcurrencyPolicy
 
 __all__ = ["Teller", "app"]
 
@@ -37,31 +42,64 @@ class Teller(ChatKitServer[dict[str, str]]):
     async def respond(
         self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: dict[str, str], /
     ) -> AsyncIterator[ThreadStreamEvent]:
-        assert input_user_message is not None
-        telling = Telling.parse("".join(part.text for part in input_user_message.content))
-        item_id = new_id("message")
+        if input_user_message is None:
+            telling = await self._asked_by_output(thread, context)
+        else:
+            telling = Telling.parse("".join(part.text for part in input_user_message.content))
+        async for event in _tell(telling, thread):
+            yield event
 
-        def item(text: str) -> AssistantMessageItem:
-            content = [AssistantMessageContent(text=text)]
-            return AssistantMessageItem(id=item_id, thread_id=thread.id, content=content)
+    async def action(
+        self, thread: ThreadMetadata, action: Any, sender: Any, context: dict[str, str], /
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        async for event in _tell(Telling.parse(action.payload["telling"]), thread):
+            yield event
 
-        yield ThreadItemAddedEvent(item=item(""))
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        for word in telling.words():
-            # Paced as a model paces: a hiccup of the worker does not make the answer longer.
-            due += telling.pause
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            yield ThreadItemUpdatedEvent(
-                item_id=item_id, update=AssistantMessageContentPartTextDelta(content_index=0, delta=word)
-            )
-        yield ThreadItemDoneEvent(item=item(telling.text()))
+    async def _asked_by_output(self, thread: ThreadMetadata, context: dict[str, str]) -> Telling:
+        page = await self.store.load_thread_items(thread.id, None, 10, "desc", context)
+        for item in page.data:
+            if isinstance(item, ClientToolCallItem) and item.status == "completed":
+                output: Any = item.output
+                return Telling.parse(output["telling"])
+        raise RuntimeError(f"Thread {thread.id} has no output of a tool.")
 
     def dump_context(self, context: dict[str, str]) -> Any:
         return context
 
     def load_context(self, data: Any) -> dict[str, str]:
         return data
+
+
+async def _tell(telling: Telling, thread: ThreadMetadata) -> AsyncIterator[ThreadStreamEvent]:
+    item_id = new_id("message")
+
+    def item(text: str) -> AssistantMessageItem:
+        content = [AssistantMessageContent(text=text)]
+        return AssistantMessageItem(id=item_id, thread_id=thread.id, content=content)
+
+    yield ThreadItemAddedEvent(item=item(""))
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for word in telling.words():
+        # Paced as a model paces: a worker that stood still finds all that has come meanwhile.
+        due += telling.pause
+        if (wait := due - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        yield ThreadItemUpdatedEvent(
+            item_id=item_id, update=AssistantMessageContentPartTextDelta(content_index=0, delta=word)
+        )
+    yield ThreadItemDoneEvent(item=item(telling.text()))
+    if telling.tool:
+        call = {"seed": telling.seed}
+        yield ThreadItemDoneEvent(
+            item=ClientToolCallItem(
+                id=new_id("tool_call"),
+                thread_id=thread.id,
+                call_id=new_id("call"),
+                name="look",
+                arguments=call,
+            )
+        )
 
 
 def _store() -> SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]:
@@ -90,9 +128,11 @@ def _context(request: Request) -> dict[str, str]:
 def app() -> Any:
     """Returns the ASGI application; uvicorn calls it in each worker."""
     store = _store()
-    server = Teller(
+    teller = planted(Teller, os.environ.get("CHAOS_PLANT", ""))
+    server = teller(
         store,
         stream_log=_log(store),
+        concurrency=cast("ConcurrencyPolicy", os.environ.get("CHAOS_CONCURRENCY", "allow")),
         rerun_on_crash=int(os.environ.get("CHAOS_RERUN", "0")),
     )
     drain = float(os.environ.get("CHAOS_DRAIN", "0"))

@@ -1,4 +1,4 @@
-"""A client as a page is one: it sends a message, reads, loses its connection, comes back, and notes all that it saw."""
+"""A client as a page is one: it sends a request, reads, loses its connection, comes back, and notes all that it saw."""
 
 from __future__ import annotations
 
@@ -7,53 +7,132 @@ import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.wire import Broken, Refused, Response, open_request
 
-__all__ = ["Client", "Plan"]
+__all__ = ["Ask", "Kind", "Plan", "Reader", "ask_json"]
+
+Kind: TypeAlias = Literal["create", "message", "output", "action", "retry"]
 
 _PATIENCE = 5.0
 """Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
 _PAUSE = 0.25
+_AWAY = {429, 502, 503, 504}
+"""Statuses that ask a client to come again."""
 _JUMP = 1 << 20
 """How far the numbers jump where a turn went on in another worker: by that much the log keeps clear of what the dead
 one may have shown to its own readers in its last moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a client will do.
+@dataclass
+class Ask:
+    """A request that has something answered, however often it is sent: all sendings have one idempotency key.
 
     Attributes:
+        number: Of this request; decides its key.
+        user: Who asks.
+        kind: Which request it is.
         telling: The answer that it asks for.
-        think: Seconds before it sends its message.
+        thread_id: The thread, once it is known.
+        item_id: The message to answer again, of a retry.
+        readers: All that read its answer.
+        sent_at: Loop time of the first sending.
+        taken: Set with the first head of an answer that was not refused.
+        taken_at: Its loop time.
+        ended_at: Loop time of the first end that a reader got.
+        busy: Times between which a sending was refused because a turn runs in the thread.
+    """
+
+    number: int
+    user: str
+    kind: Kind
+    telling: Telling
+    thread_id: str = ""
+    item_id: str = ""
+    readers: list[Reader] = field(default_factory=list["Reader"])
+    sent_at: float = float("inf")
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    taken_at: float = float("inf")
+    ended_at: float = float("inf")
+    busy: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+
+    @property
+    def key(self) -> str:
+        return str(UUID(int=(self.telling.seed << 32) + self.number))
+
+    @property
+    def heard(self) -> bool:
+        """Whether a reader was shown that it is stored."""
+        return any(reader.heard for reader in self.readers)
+
+    def body(self, *, resumable: bool = True, other: bool = False) -> dict[str, Any]:
+        """Returns the request; ``other`` makes it another one with the same key."""
+        telling = self.telling if not other else Telling(self.telling.seed, deltas=1)
+        text = telling.request()
+        message: dict[str, Any] = {
+            "content": [{"type": "input_text", "text": text}],
+            "attachments": [],
+            "inference_options": {},
+        }
+        names: dict[Kind, tuple[str, dict[str, Any]]] = {
+            "create": ("threads.create", {"input": message}),
+            "message": ("threads.add_user_message", {"input": message}),
+            "output": ("threads.add_client_tool_output", {"result": {"telling": text}}),
+            "action": ("threads.custom_action", {"action": {"type": "tell", "payload": {"telling": text}}}),
+            "retry": ("threads.retry_after_item", {"item_id": f"{self.item_id}{'x' if other else ''}"}),
+        }
+        name, params = names[self.kind]
+        if self.kind != "create":
+            params["thread_id"] = self.thread_id
+        metadata: dict[str, Any] = {"idempotency_key": self.key}
+        if resumable:
+            metadata["resumable"] = True
+        return {"type": name, "params": params, "metadata": metadata}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a reader will do.
+
+    Attributes:
+        think: Seconds before it sends its request.
         cuts: Numbers of received events at which it loses its connection.
         stop_after: Number of received events at which it asks for a stop; None if it does not.
         deadline: Seconds after which an answer without an end is an endless one.
+        stock: Whether it knows nothing of turns: it sends the request again where it was cut off.
+        resumes: Whether it sends nothing and asks for the thread's last turn, as a page does that was loaded again.
     """
 
-    telling: Telling
     think: float = 0.0
     cuts: tuple[int, ...] = ()
     stop_after: int | None = None
     deadline: float = 90.0
+    stock: bool = False
+    resumes: bool = False
 
 
 @dataclass
-class Client:
-    """One client, one message, and what it saw of the answer.
+class Reader:
+    """One reader of an answer, and what it saw of it.
 
     Attributes:
-        number: Of this client; decides its user and its idempotency key.
-        worker: The worker that the turn was begun on, as its port; "unknown" if the message had to be sent again.
-        thread_id: The thread.
+        ask: What was asked.
+        port: Where it sends its requests.
+        plan: What it does.
+        first_port: Where it sends its first request, if elsewhere.
+        worker: The worker that the turn was begun on, as its port; "unknown" if the request had to be sent again.
+        turn_id: The turn.
         texts: Text of each item as the events made it, by item id.
         done: Text of each item that was done and not removed since.
+        messages: Text of each user message, by item id.
+        calls: Ids of the calls of the page's tool.
         end: Status of the turn's end mark.
+        gone: Whether there is nothing to resume any more.
         retryable: Whether an error event said that the message may be sent again.
+        heard: Whether it was shown that the request is stored.
         ended_at: Loop time of the first word of the end.
         faults: What must not be: events twice, out of order, with a gap, text that does not fit.
         reconnects: How often it came back.
@@ -63,15 +142,20 @@ class Client:
         reran: Whether an item was removed: the turn was run again.
     """
 
+    ask: Ask
     port: int
-    number: int
     plan: Plan
+    first_port: int | None = None
     worker: str = ""
-    thread_id: str = ""
+    turn_id: str = ""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     done: dict[str, str] = field(default_factory=dict[str, str])
+    messages: dict[str, str] = field(default_factory=dict[str, str])
+    calls: list[str] = field(default_factory=list[str])
     end: str | None = None
+    gone: bool = False
     retryable: bool = False
+    heard: bool = False
     ended_at: float = 0.0
     faults: list[str] = field(default_factory=list[str])
     reconnects: int = 0
@@ -80,100 +164,153 @@ class Client:
     shrunk: int = 0
     reran: bool = False
     _sent: int = 0
-    _turn_id: str = ""
     _seq: int = 0
     _received: int = 0
     _replays: bool = False
+    _failed: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.plan.resumes:
+            self.ask.readers.append(self)
 
     @property
-    def user(self) -> str:
-        return f"user-{self.number}"
+    def answer(self) -> dict[str, str]:
+        """Those of the items that were done that answer what was asked: others of the thread may be shown as well."""
+        return self.answer_to(self.ask)
+
+    def answer_to(self, ask: Ask) -> dict[str, str]:
+        """Returns those of the items that were done that answer a request."""
+        seeds = {ask.telling.seed, None}
+        return {item_id: text for item_id, text in self.done.items() if Telling.seed_of(text) in seeds}
+
+    def _is_own(self, text: str) -> bool:
+        return Telling.seed_of(text) in {self.ask.telling.seed, None}
 
     async def run(self) -> None:
-        """Sends the message and reads the answer to its end, whatever happens on the way."""
+        """Sends the request and reads the answer to its end, whatever happens on the way."""
         await asyncio.sleep(self.plan.think)
         try:
             async with asyncio.timeout(self.plan.deadline):
-                while self.end is None:
+                while self.end is None and not self.gone:
                     try:
                         await self._read(await self._connect())
-                        unheard = self.end in {"failed", "interrupted"} and not self.thread_id
-                        if unheard and self.retryable:
-                            # Nothing was stored: sent again under its key, it is the same message.
-                            self.refusals.append("failed before it began")
-                            self.end, self.retryable, self._turn_id, self._seq = None, False, "", 0
+                        self._begin_anew_if_unheard()
                     except Broken:
                         self.reconnects += 1
                         await asyncio.sleep(_PAUSE * random.random())
                     except Refused as error:
-                        self.refusals.append(str(error))
-                        await asyncio.sleep(_PAUSE)
+                        self._note_refusal(error)
+                        await asyncio.sleep(_PAUSE * (0.5 + random.random()))
         except TimeoutError:
             self.faults.append("the stream did not end")
+        if self.end is not None and not self.plan.resumes:
+            self.ask.ended_at = min(self.ask.ended_at, _now())
+
+    def _begin_anew_if_unheard(self) -> None:
+        unheard = self.end in {"failed", "interrupted"} and not self.heard and not self.plan.resumes
+        if unheard and self.retryable and self.ask.kind in {"create", "message"}:
+            # Nothing was stored: sent again under its key, it is the same message.
+            self.refusals.append("failed before it began")
+            self.end, self._failed = None, ""
+            self._forget()
+
+    def _forget(self) -> None:
+        self.retryable, self.turn_id, self._seq = False, "", 0
+        self.texts, self.done, self.calls = {}, {}, []
+
+    def _note_refusal(self, error: Refused) -> None:
+        self.refusals.append(str(error))
+        if error.status == 404 and self._replays:
+            # Nothing is kept of it any more.
+            self.gone = self.plan.resumes
+            self._replays = False
+            self._forget()
+        elif error.status == 409 and b"thread_busy" in error.body:
+            self.ask.busy.append((self._sent_at, _now()))
+        elif error.status not in _AWAY:
+            self.faults.append(f"refused: {error}")
+            self.gone = error.status < 500
 
     async def _connect(self) -> Response:
+        request = self._request()
+        port, self.first_port = self.first_port or self.port, None
+        self._sent_at = _now()
         try:
             async with asyncio.timeout(_PATIENCE):
-                response = await open_request(self.port, self.user, self._request())
+                response = await open_request(port, self.ask.user, request)
         except TimeoutError as error:
             raise Broken from error
-        if not self.worker:
+        if not self.worker and not self._replays:
             # Sent again, the message may be answered by any worker, whoever has the turn.
             self.worker = "unknown" if self._sent > 1 else response.worker
+        if not self.plan.resumes:
+            self.ask.taken_at = min(self.ask.taken_at, _now())
+            self.ask.taken.set()
         return response
 
     def _request(self) -> dict[str, Any]:
-        if self.thread_id and self._turn_id:
+        ask = self.ask
+        if self.plan.resumes or (ask.thread_id and self.turn_id and not self.plan.stock):
             self._replays = True
-            return {
-                "type": "turns.resume",
-                "params": {"thread_id": self.thread_id, "after": f"{self._turn_id}:{self._seq}"},
-            }
+            params = {"thread_id": ask.thread_id}
+            if self.turn_id:
+                params["after"] = f"{self.turn_id}:{self._seq}"
+            return {"type": "turns.resume", "params": params}
+        self._forget()
         self.worker = ""
         self._sent += 1
-        key = str(UUID(int=(self.plan.telling.seed << 32) + self.number))
-        return {
-            "type": "threads.create",
-            "params": {
-                "input": {
-                    "content": [{"type": "input_text", "text": self.plan.telling.request()}],
-                    "attachments": [],
-                    "inference_options": {},
-                }
-            },
-            "metadata": {"resumable": True, "idempotency_key": key},
-        }
+        ask.sent_at = min(ask.sent_at, _now())
+        return ask.body(resumable=not self.plan.stock)
 
     async def _read(self, response: Response) -> None:
-        snapshot: list[Any] = []
+        snapshot: list[bytes] = []
         try:
             async for event_id, name, data in _frames(response):
                 if name == "turn.end":
+                    for event in snapshot:
+                        self._take(json.loads(event))
                     self.end = json.loads(data)["status"]
-                    self.ended_at = self.ended_at or asyncio.get_running_loop().time()
+                    self.ended_at = self.ended_at or _now()
                     if self._replays:
                         # As a page does: what was begun and never done, only a worker that died knew of.
                         self.texts = {item_id: self.texts[item_id] for item_id in self.done}
                     return
-                if event_id is None:
-                    snapshot.append(data)
-                    continue
-                turn_id, _, number = event_id.rpartition(":")
-                seq = int(number)
-                if snapshot or seq != self._seq + 1:
-                    self._take_snapshot([*snapshot, data], seq, turn_id)
-                    snapshot = []
-                else:
+                if self.plan.stock:
                     self._take(json.loads(data))
-                self._turn_id, self._seq = turn_id, seq
-                self._received += 1
-                await self._act()
-            raise Broken
+                    self._received += 1
+                elif event_id is None:
+                    snapshot.append(data)
+                else:
+                    turn_id, _, number = event_id.rpartition(":")
+                    self._take_numbered(snapshot, data, turn_id, int(number))
+                    snapshot = []
+                    await self._act()
+            if not self.plan.stock:
+                raise Broken
+            self._end_without_mark()
         finally:
             response.cut()
 
-    def _take_snapshot(self, events: list[Any], seq: int, turn_id: str) -> None:
-        if self._turn_id and turn_id != self._turn_id:
+    def _take_numbered(self, snapshot: list[bytes], data: bytes, turn_id: str, seq: int) -> None:
+        if snapshot or seq != self._seq + 1:
+            self._take_snapshot([*snapshot, data], seq, turn_id)
+        else:
+            self._take(json.loads(data))
+        self.turn_id, self._seq = turn_id, seq
+        self._received += 1
+
+    def _end_without_mark(self) -> None:
+        """Ends as a client does that knows nothing of turns: with the response."""
+        self.ended_at = self.ended_at or _now()
+        if self._failed:
+            self.end = self._failed
+        elif list(self.answer.values()) == [self.ask.telling.text()]:
+            self.end = "completed"
+        else:
+            self.end = "stopped"
+
+    def _take_snapshot(self, events: list[bytes], seq: int, turn_id: str) -> None:
+        if self.turn_id and turn_id != self.turn_id:
             self.faults.append(f"events of another turn: {turn_id}")
         if seq <= self._seq:
             self.faults.append(f"event {seq} came after event {self._seq}")
@@ -190,11 +327,11 @@ class Client:
             asyncio.get_running_loop().create_task(self._stop())
 
     async def _stop(self) -> None:
-        body = {"type": "turns.stop", "params": {"thread_id": self.thread_id}}
-        while self.end is None:
+        body = {"type": "turns.stop", "params": {"thread_id": self.ask.thread_id}}
+        while self.end is None and not self.gone:
             try:
                 async with asyncio.timeout(30):
-                    response = await open_request(self.port, self.user, body)
+                    response = await open_request(self.port, self.ask.user, body)
                     await response.body()
             except (Broken, Refused, TimeoutError):
                 await asyncio.sleep(_PAUSE)
@@ -202,32 +339,46 @@ class Client:
                 return
 
     def _take(self, event: Any) -> None:
+        self.heard = self.heard or event["type"] != "error"
         match event["type"]:
             case "thread.created":
-                self.thread_id = event["thread"]["id"]
+                self.ask.thread_id = event["thread"]["id"]
             case "thread.item.added" | "thread.item.replaced":
                 self._own(event["item"], self.texts)
             case "thread.item.done":
-                self._own(event["item"], self.texts)
-                before = self.done.get(event["item"]["id"])
-                self._own(event["item"], self.done)
-                if before is not None and before != self.done[event["item"]["id"]]:
-                    self.faults.append("an item that was done changed")
+                self._take_done(event["item"])
             case "thread.item.updated":
                 self._append(event["item_id"], event["update"])
             case "thread.item.removed":
                 self.reran = True
                 self.texts.pop(event["item_id"], None)
                 self.done.pop(event["item_id"], None)
+                self.calls = [call for call in self.calls if call != event["item_id"]]
             case "error":
                 self.retryable = bool(event["allow_retry"])
-                self.ended_at = self.ended_at or asyncio.get_running_loop().time()
+                self._failed = "interrupted" if event.get("reason") == "interrupted" else "failed"
+                self.ended_at = self.ended_at or _now()
+            case _:
+                pass
+
+    def _take_done(self, item: Any) -> None:
+        match item["type"]:
+            case "assistant_message":
+                self._own(item, self.texts)
+                before = self.done.get(item["id"])
+                self._own(item, self.done)
+                if before is not None and before != self.done[item["id"]]:
+                    self.faults.append("an item that was done changed")
+            case "user_message":
+                self.messages[item["id"]] = _text(item)
+            case "client_tool_call" if item["id"] not in self.calls:
+                self.calls.append(item["id"])
             case _:
                 pass
 
     def _own(self, item: Any, where: dict[str, str]) -> None:
         if item["type"] == "assistant_message":
-            text = "".join(part["text"] for part in item["content"])
+            text = _text(item)
             if where is self.texts:
                 before = self.texts.get(item["id"], "")
                 if not text.startswith(before):
@@ -242,60 +393,68 @@ class Client:
         self.texts[item_id] = self.texts.get(item_id, "") + update["delta"]
 
     def outcome(self) -> str:
-        """Judges what was seen: ``complete``, ``interrupted``, ``stopped``, or what is wrong."""
-        whole = self.plan.telling.text()
-        texts = list(self.done.values())
+        """Judges what was seen: ``complete``, ``interrupted``, ``stopped``, ``failed``, or what is wrong."""
+        whole = self.ask.telling.text()
+        texts = list(self.answer.values())
         if self.faults:
             return self.faults[0]
-        if self.end in {"completed", "stopped", "interrupted"} and not self.thread_id:
+        if self.end in {"completed", "stopped", "interrupted"} and not self.ask.thread_id:
             return f"{self.end}, and never told of its thread"
         if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
             return "text that was shown is gone"
         if self.end == "completed":
-            if texts == [whole] and list(self.texts.values()) == [whole]:
+            if texts == [whole] and [text for text in self.texts.values() if self._is_own(text)] == [whole]:
                 return "complete"
-            return f"wrong text: done {_short(self.done)}, shown {_short(self.texts)}"
+            return f"wrong text: done {short(self.done)}, shown {short(self.texts)}"
         if any(not whole.startswith(text) for text in texts) or len(texts) > 1:
             return "wrong partial text"
-        if self.end == "interrupted":
-            return "interrupted" if self.retryable else "interrupted without retry"
-        if self.end == "stopped":
-            return "stopped" if self.plan.stop_after is not None else "stopped by nobody"
-        if self.end == "failed":
-            return "failed with retry" if self.retryable else "failed without retry"
-        return "no end"
-
-    async def compare_with_store(self) -> str | None:
-        """Returns what the store holds against what the client saw as done; None if they agree."""
-        body = {"type": "items.list", "params": {"thread_id": self.thread_id, "order": "asc", "limit": 100}}
-        response = await open_request(self.port, self.user, body)
-        page = json.loads(await response.body())
-        response.cut()
-        stored: dict[str, str] = {}
-        messages = 0
-        for item in page["data"]:
-            if item["type"] == "user_message":
-                messages += 1
-            elif item["type"] == "assistant_message":
-                self._own(item, stored)
-        if messages != 1:
-            return f"{messages} user messages"
-        return (
-            None
-            if stored == self.done
-            else f"the store has {_short(stored)}, seen as done was {_short(self.done)}"
-        )
+        if self.end in {"interrupted", "failed"}:
+            return self.end if self.retryable else f"{self.end} without retry"
+        return self.end or "no end"
 
 
-def _short(texts: dict[str, str]) -> str:
+def short(texts: dict[str, str]) -> str:
+    """Returns items as a line of a report has them."""
     return str({item_id: f"{len(text)} characters, ...{text[-20:]!r}" for item_id, text in texts.items()})
+
+
+async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 60.0) -> Any:
+    """Returns the answer to a request that is not streamed; comes again where nobody can answer it.
+
+    Raises:
+        Refused: It is refused.
+        TimeoutError: Nobody answers.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    response = await open_request(port, user, body)
+                    try:
+                        return json.loads(await response.body() or b"null")
+                    finally:
+                        response.cut()
+            except Refused as error:
+                if error.status not in _AWAY:
+                    raise
+            except (Broken, TimeoutError):
+                pass
+            await asyncio.sleep(_PAUSE)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _text(item: Any) -> str:
+    return "".join(part["text"] for part in item["content"])
 
 
 async def _frames(response: Response) -> AsyncIterator[tuple[str | None, str, bytes]]:
     """Yields id, event name and data of each frame.
 
     Raises:
-        Broken: The connection ended, or nothing came for so long that a page would try anew.
+        Broken: The connection broke, or nothing came for so long that a page would try anew.
     """
     rest = b""
     chunks = aiter(response.chunks())
@@ -303,8 +462,10 @@ async def _frames(response: Response) -> AsyncIterator[tuple[str | None, str, by
         try:
             async with asyncio.timeout(2 * _PATIENCE):
                 chunk = await anext(chunks)
-        except (TimeoutError, StopAsyncIteration) as error:
+        except TimeoutError as error:
             raise Broken from error
+        except StopAsyncIteration:
+            return
         *frames, rest = (rest + chunk).split(b"\n\n")
         for frame in frames:
             event_id, name, data = None, "", b""

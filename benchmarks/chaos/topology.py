@@ -10,20 +10,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Final
 
 from tests.support.network import Link, Network, network
 from tests.support.nginx import nginx
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.redis import RedisServer, redis_server
 
-__all__ = ["Topology", "Worker", "topology"]
+__all__ = ["LOGS", "Disk", "Topology", "Worker", "topology"]
+
+LOGS: Final = ("sqlite", "redis", "postgres")
+"""Where the stream log can be."""
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP = 30.0
+_SQLITE_DISK = 64
+_POSTGRES_DISK = 512
+"""Mebibytes of the disks that get full: a database, and the programs of a server that has to be copied there."""
 
 
 class Worker:
@@ -92,6 +99,38 @@ class Worker:
                 self._process.wait(10)
 
 
+class Disk:
+    """A small file system in memory, which can be filled up. Only root can make one.
+
+    Attributes:
+        folder: Where it is mounted.
+    """
+
+    def __init__(self, mebibytes: int) -> None:
+        self.folder = Path(mkdtemp(prefix="chatkit-chaos-disk-"))
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=755", "tmpfs", self.folder], check=True
+        )
+        self._ballast = self.folder / "ballast"
+
+    def fill(self) -> None:
+        """Leaves no byte free."""
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                with suppress(OSError):
+                    while file.write(b"x" * size) == size:
+                        pass
+
+    def free(self) -> None:
+        """Gives the room back."""
+        self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Removes the file system with all that is on it."""
+        subprocess.run(["umount", "-l", self.folder], check=True)
+        self.folder.rmdir()
+
+
 class Topology:
     """The running servers.
 
@@ -101,6 +140,7 @@ class Topology:
         file: The database, where it is SQLite.
         postgres: The database, where it is PostgreSQL.
         redis: The log's server; None where the log is in the database.
+        disk: Where the database is; None where it is on a disk that nobody fills.
     """
 
     def __init__(
@@ -110,12 +150,14 @@ class Topology:
         file: Path | None,
         postgres: PostgresServer | None,
         redis: RedisServer | None,
+        disk: Disk | None,
     ) -> None:
         self.port = port
         self.workers = workers
         self.file = file
         self.postgres = postgres
         self.redis = redis
+        self.disk = disk
 
     def logs(self) -> str:
         """Returns what the workers wrote."""
@@ -124,8 +166,17 @@ class Topology:
 
 @contextmanager
 def topology(
-    *, log: str, lease: float, drain: float = 0.0, rerun: int = 0, count: int = 3, links: bool = False
-) -> Iterator[Topology]:
+    *,
+    log: str,
+    lease: float,
+    drain: float = 0.0,
+    rerun: int = 0,
+    count: int = 3,
+    links: bool = False,
+    policy: str = "allow",
+    plant: str = "",
+    small_disk: bool = False,
+) -> Generator[Topology]:
     """Runs the servers while the block runs.
 
     Args:
@@ -135,17 +186,30 @@ def topology(
         rerun: How often a turn of a dead worker is begun again.
         count: Number of workers.
         links: Puts a link that can be cut between each worker and each server.
+        policy: What a message does in a thread in which a turn runs.
+        plant: The fault of the workers' code, as :mod:`benchmarks.chaos.plants` names it.
+        small_disk: Puts the database on a disk that can be filled up.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
-        file = folder / "chat.db" if log == "sqlite" else None
-        postgres = stack.enter_context(postgres_server()) if file is None else None
+        disk: Disk | None = None
+        if small_disk:
+            disk = Disk(_SQLITE_DISK if log == "sqlite" else _POSTGRES_DISK)
+            stack.callback(disk.close)
+        file = (folder if disk is None else disk.folder) / "chat.db" if log == "sqlite" else None
+        postgres = _postgres(stack, disk) if file is None else None
         redis = (
             stack.enter_context(redis_server("--appendonly", "yes", "--appendfsync", "everysec"))
             if log == "redis"
             else None
         )
-        environment = {"CHAOS_LEASE": str(lease), "CHAOS_DRAIN": str(drain), "CHAOS_RERUN": str(rerun)}
+        environment = {
+            "CHAOS_LEASE": str(lease),
+            "CHAOS_DRAIN": str(drain),
+            "CHAOS_RERUN": str(rerun),
+            "CHAOS_CONCURRENCY": policy,
+            "CHAOS_PLANT": plant,
+        }
         ways = stack.enter_context(network()) if links else None
         workers = [
             Worker(environment | {"CHAOS_SQLITE": str(file)}, folder, None, None)
@@ -159,7 +223,19 @@ def topology(
         for worker in workers:
             worker.wait_ready()
         port = stack.enter_context(nginx(folder, [worker.port for worker in workers]))
-        yield Topology(port, workers, file, postgres, redis)
+        yield Topology(port, workers, file, postgres, redis, disk)
+
+
+def _postgres(stack: ExitStack, disk: Disk | None) -> PostgresServer:
+    if disk is None:
+        return stack.enter_context(postgres_server())
+    # Its folder, which it gives to the account that it runs under.
+    folder = disk.folder / "postgres"
+    folder.mkdir()
+    server = PostgresServer(folder)
+    stack.callback(server.stop)
+    server.start()
+    return server
 
 
 def _worker(

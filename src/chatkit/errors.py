@@ -46,7 +46,10 @@ from __future__ import annotations
 
 from abc import ABC
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from chatkit._outages import Outage
 
 __all__ = [
     "DEFAULT_ALLOW_RETRY",
@@ -351,6 +354,8 @@ class StoreUnavailableError(StoreError):
     code = "store_unavailable"
     status = 503
     default_message = "The chat's storage is not available. Try again in a moment."
+    outage: Outage | None = None
+    # For the log, in which all that fails during it is told once.
 
 
 class AuthenticationUnavailableError(ChatKitError):
@@ -359,6 +364,7 @@ class AuthenticationUnavailableError(ChatKitError):
     code = "authentication_unavailable"
     status = 503
     default_message = "Signing in is not possible at the moment. Try again in a moment."
+    outage: Outage | None = None
 
 
 class ShuttingDownError(ChatKitError):

@@ -26,6 +26,7 @@ from chatkit.types import (
 from chatkit.web import create_app, single_user
 from tests.browser.conftest import OpenPage
 from tests.support.live_server import live_server
+from tests.support.scale import is_within
 
 ITEMS = 5000
 THREAD = "thr_long"
@@ -70,7 +71,7 @@ def test_a_long_thread_opens_at_its_end_and_scrolls_to_its_beginning(open_page: 
     start = time.monotonic()
     chat.page.evaluate("id => document.querySelector('openai-chatkit').setThreadId(id)", THREAD)
     expect(chat.bubbles.last).to_be_in_viewport()
-    assert time.monotonic() - start < 1
+    assert is_within(time.monotonic() - start, 1)
     assert "Answer 4999" in chat.text()
 
     top = "s => s.scrollTop"

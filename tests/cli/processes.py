@@ -1,4 +1,4 @@
-"""The real command as a process, with waits that end."""
+"""The command as a process, with waits that end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.scale import scaled
+from tests.support.warm import WarmProcess
 
 COMMAND = [sys.executable, "-m", "chatkit"]
 
@@ -35,7 +36,7 @@ class Serving:
         process: The process.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         self.process = process
         self.announcement = ""
         self.url = ""
@@ -55,19 +56,50 @@ class Serving:
         self.url = found[1]
 
 
-@contextmanager
-def serving(*arguments: str, folder: Path, **variables: str) -> Iterator[Serving]:
-    """Runs ``chatkit serve`` while the block runs."""
-    with subprocess.Popen(
-        [*COMMAND, "serve", *arguments],
+def started(
+    *arguments: str, folder: Path | str, env: dict[str, str], cold: bool = False
+) -> subprocess.Popen[str] | WarmProcess:
+    """Starts ``chatkit`` with its streams piped, by a real ``python -m`` if ``cold``."""
+    if not cold:
+        return WarmProcess("chatkit", *arguments, folder=folder, environment=env)
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
         cwd=folder,
-        env=environment(**variables),
+        env=env,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         bufsize=1,
         start_new_session=True,
-    ) as process:
+    )
+
+
+def run(
+    *arguments: str, folder: Path, cold: bool = False, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``chatkit`` to its end, by a real ``python -m`` if ``cold``."""
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CHATKIT_", "OPENAI_"))
+    }
+    with started(*arguments, folder=folder, env={**plain, **variables}, cold=cold) as process:
+        return completed(process, timeout=scaled(60))
+
+
+def completed(
+    process: subprocess.Popen[str] | WarmProcess, lines: str = "", *, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Gives a process its input, and returns what it wrote when it has ended."""
+    out, errors = process.communicate(lines, timeout)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess([], process.returncode, out, errors)
+
+
+@contextmanager
+def serving(*arguments: str, folder: Path, cold: bool = False, **variables: str) -> Iterator[Serving]:
+    """Runs ``chatkit serve`` while the block runs, by a real ``python -m`` if ``cold``, or if it has workers."""
+    cold = cold or "--workers" in arguments
+    with started("serve", *arguments, folder=folder, env=environment(**variables), cold=cold) as process:
         server = Serving(process)
         try:
             server.wait()
@@ -115,7 +147,7 @@ class Terminal:
         end = time.monotonic() + timeout
         self.type(pressing)
         while True:
-            ready, _, _ = select.select([self._fd], [], [], 2 if pressing else timeout)
+            ready, _, _ = select.select([self._fd], [], [], scaled(10) if pressing else timeout)
             assert time.monotonic() < end, f"The process did not end in time:\n{self.shown}"
             if ready and not self._read():
                 break
@@ -155,12 +187,5 @@ def piped(
     url: str, lines: str, *arguments: str, timeout: float = scaled(120)
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``chatkit chat`` with lines piped in."""
-    return subprocess.run(
-        [*COMMAND, "chat", url, *arguments],
-        env=environment(),
-        input=lines,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    with started("chat", url, *arguments, folder=Path.cwd(), env=environment()) as process:
+        return completed(process, lines, timeout=timeout)

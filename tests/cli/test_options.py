@@ -1,9 +1,6 @@
 """What can be typed, and what is said to what cannot."""
 
 import argparse
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,26 +8,11 @@ import pytest
 from chatkit import __version__
 from chatkit.cli import main
 from chatkit.cli.options import header, port
-from tests.support.scale import scaled
-
-
-def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {
-        name: value for name, value in os.environ.items() if not name.startswith(("CHATKIT_", "OPENAI_"))
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "chatkit", *arguments],
-        cwd=folder,
-        env={**plain, **environment},
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
-    )
+from tests.cli.processes import run
 
 
 def test_version(tmp_path: Path) -> None:
-    done = run("--version", folder=tmp_path)
+    done = run("--version", folder=tmp_path, cold=True)
     assert (done.returncode, done.stdout) == (0, f"chatkit {__version__}\n")
 
 

@@ -6,13 +6,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from chatkit._migrations import list_migrations, usable_since
 from chatkit._postgres.schema import MIGRATIONS
-from tests.cli.processes import serving
-from tests.cli.test_options import run
+from tests.cli.processes import run, serving
 from tests.cli.test_serve import hello, titles
 from tests.support.postgres import on_server
 
 NEWEST = max(int(path.name.partition("_")[0]) for path in MIGRATIONS.glob("0*.sql"))
+SINCE = usable_since(list_migrations(MIGRATIONS))
+FOR_WHOM = f"Workers that know version {SINCE} or a later one can start on it."
 
 
 def place(url: str) -> str:
@@ -23,9 +25,9 @@ def place(url: str) -> str:
 def test_migrate_creates_then_has_nothing_to_do(postgres_database: str, tmp_path: Path) -> None:
     shown = place(postgres_database).replace("the", "The", 1)
     first = run("migrate", "--db", postgres_database, folder=tmp_path)
-    assert first.stdout == f"{shown}: created, at schema version {NEWEST}.\n", first.stderr
+    assert first.stdout == f"{shown}: created, at schema version {NEWEST}. {FOR_WHOM}\n", first.stderr
     second = run("migrate", folder=tmp_path, CHATKIT_DB=postgres_database)
-    assert second.stdout == f"{shown}: is at schema version {NEWEST} already.\n"
+    assert second.stdout == f"{shown}: is at schema version {NEWEST} already. {FOR_WHOM}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,7 +36,7 @@ def test_migrate_brings_an_older_database_up_to_date(postgres_database: str, tmp
     on_server(postgres_database, lambda connection: connection.execute(oldest))
     on_server(postgres_database, lambda c: c.execute("UPDATE chatkit.schema_version SET version = 1"))
     done = run("migrate", "--db", postgres_database, folder=tmp_path)
-    assert f": migrated from schema version 1 to {NEWEST}.\n" in done.stdout, done.stderr
+    assert f": migrated from schema version 1 to {NEWEST}. {FOR_WHOM}\n" in done.stdout, done.stderr
     version = on_server(postgres_database, lambda c: c.fetchval("SELECT version FROM chatkit.schema_version"))
     assert version == NEWEST
 
@@ -84,7 +86,9 @@ def test_what_is_wrong_with_the_database_is_said_in_one_line(
 @pytest.mark.parametrize("command", [["migrate"], ["serve", "--port", "0"]])
 def test_without_the_driver_the_extra_is_named(command: list[str], tmp_path: Path) -> None:
     tmp_path.joinpath("asyncpg.py").write_text("raise ImportError('not here')\n")
-    done = run(*command, "--db", "postgresql://localhost/chat", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    done = run(
+        *command, "--db", "postgresql://localhost/chat", folder=tmp_path, cold=True, PYTHONPATH=str(tmp_path)
+    )
     assert done.returncode == 1
     assert "pip install 'chatkit-server[postgres]'" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import COMMAND, serving
-from tests.cli.test_options import run
+from tests.cli.processes import COMMAND, run, serving
 from tests.support.scale import scaled
 
 APP = """
@@ -101,7 +100,7 @@ def titles(url: str, **headers: str) -> list[str]:
 
 def test_the_guide_keeps_threads_in_the_working_folder(tmp_path: Path) -> None:
     for round_ in (1, 2):
-        with serving("--port", "0", folder=tmp_path) as server:
+        with serving("--port", "0", folder=tmp_path, cold=True) as server:
             assert "no model" in server.announcement
             assert "Single-user mode" in server.announcement
             assert str(tmp_path / "chatkit.db") in server.announcement

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cli.processes import Serving, serving
-from tests.support.scale import scaled
+from tests.support.scale import is_within, scaled
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 UPLOAD = b"POST /chatkit HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -139,7 +139,7 @@ def test_a_client_that_drips_is_let_go(begin: bytes, server: Serving) -> None:
         connection.sendall(begin)
         connection.settimeout(0.2)
         received = None
-        while received is None and time.monotonic() - started < 15:
+        while received is None and time.monotonic() - started < scaled(60):
             with suppress(TimeoutError, ConnectionError):
                 connection.sendall(b"a")
                 received = connection.recv(65536)
@@ -175,7 +175,7 @@ def test_a_refused_body_is_not_read_for_ever(server: Serving) -> None:
         started = time.monotonic()
         connection.settimeout(0.02)
         gone = False
-        while not gone and time.monotonic() - started < 15:
+        while not gone and time.monotonic() - started < scaled(60):
             # Slowly, but not so slowly that it would be let go for that.
             try:
                 connection.sendall(b"a" * 1000)
@@ -185,7 +185,7 @@ def test_a_refused_body_is_not_read_for_ever(server: Serving) -> None:
             except ConnectionError:
                 gone = True
         assert gone
-        assert time.monotonic() - started < 10
+        assert is_within(time.monotonic() - started, 10)
 
 
 def test_a_slow_answer_is_no_slow_request(server: Serving) -> None:

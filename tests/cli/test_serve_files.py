@@ -17,8 +17,7 @@ from chatkit.client import ChatKitClient
 from chatkit.errors import UnsupportedOperationError
 from chatkit.testing import scripted_model_app
 from chatkit.types import ImageAttachment
-from tests.cli.processes import serving
-from tests.cli.test_options import run
+from tests.cli.processes import run, serving
 from tests.cli.test_serve import APP
 from tests.cli.test_serve_model import answer, free_port, is_about_a_title
 from tests.files.page import PNG

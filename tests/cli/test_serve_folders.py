@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import serving
-from tests.cli.test_options import run
+from tests.cli.processes import run, serving
 from tests.cli.test_serve import hello
 from tests.support.scale import scaled
 

@@ -16,8 +16,7 @@ import pytest
 from chatkit.client import ChatKitClient
 from chatkit.types import ImageAttachment
 from tests.acceptance.wire import Frame, frames_of, message, resumable, text_of
-from tests.cli.processes import Serving, serving
-from tests.cli.test_options import run
+from tests.cli.processes import Serving, run, serving
 from tests.files.page import PNG
 from tests.support.redis import redis_server
 from tests.support.s3 import s3_server
@@ -125,6 +124,7 @@ async def two_workers(server: Serving) -> AsyncIterator[tuple[Connection, Connec
                 if await second.identify() != first.pid:
                     yield first, second
                     return
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(params=["redis", "postgres", "own", "redis and sqlite", "sqlite"])
@@ -219,7 +219,7 @@ async def test_turns_may_end_when_the_workers_are_asked_to(folder: Path, postgre
                 rest = [frame async for frame in frames]
             assert rest[-1].data["status"] == "completed"
             assert "".join(frame.text for frame in rest).endswith("18 19 ")
-        assert await asyncio.to_thread(server.process.wait, 10) == 0
+        assert await asyncio.to_thread(server.process.wait, scaled(30)) == 0
 
 
 async def test_workers_are_replaced_one_by_one_without_an_end_of_turns(
@@ -234,15 +234,18 @@ async def test_workers_are_replaced_one_by_one_without_an_end_of_turns(
                 rest = [frame async for frame in frames]
             assert rest[-1].data["status"] == "completed"
             old = {first.pid, second.pid}
-        async with asyncio.timeout(scaled(40)):
-            found: set[int] = set()
-            while len(found) < 2 or found & old:
+        async with asyncio.timeout(scaled(80)):
+            found, new = old, set[int]()
+            while len(new) < 2 or found & old:
+                # The workers that start need the processors.
+                await asyncio.sleep(0.1)
                 found = set()
                 for _ in range(8):
                     async with connected(server.url) as connection:
                         found.add(await connection.identify())
+                new |= found - old
         server.process.terminate()
-        assert await asyncio.to_thread(server.process.wait, 10) == 0
+        assert await asyncio.to_thread(server.process.wait, scaled(30)) == 0
 
 
 async def test_turns_get_no_more_time_than_they_are_given(folder: Path, postgres_database: str) -> None:
@@ -255,7 +258,7 @@ async def test_turns_get_no_more_time_than_they_are_given(folder: Path, postgres
                 rest = [frame async for frame in frames]
             assert rest[-1].data["status"] == "interrupted"
             assert len([frame for frame in rest if frame.text]) >= 8, "a second, and no less"
-        await asyncio.to_thread(server.process.wait, 5)
+        await asyncio.to_thread(server.process.wait, scaled(5))
 
 
 async def test_a_worker_that_ends_does_not_wait_for_turns_of_others(
@@ -278,7 +281,7 @@ async def test_a_worker_that_ends_does_not_wait_for_turns_of_others(
                 rest = [frame async for frame in others]
             assert not [frame for frame in rest if frame.event or frame.data.get("type") == "error"]
             after = rest[-1].id if rest else after
-            await asyncio.to_thread(second.process.wait, 10)
+            await asyncio.to_thread(second.process.wait, scaled(10))
             assert second.process.stderr is not None
             log = second.process.stderr.read()
             assert "Traceback" not in log
@@ -400,7 +403,7 @@ def test_a_whole_application_is_told_how_many_workers_serve_it(folder: Path) -> 
 )
 def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str, folder: Path) -> None:
     folder.joinpath(f"{missing}.py").write_text(f"raise ModuleNotFoundError('not here', name='{missing}')\n")
-    done = run("serve", "--port", "0", *arguments, folder=folder, PYTHONPATH=str(folder), **KEYS)
+    done = run("serve", "--port", "0", *arguments, folder=folder, cold=True, PYTHONPATH=str(folder), **KEYS)
     assert done.returncode == 1
     assert f"pip install 'chatkit-server[{extra}]'" in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

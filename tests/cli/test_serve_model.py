@@ -11,8 +11,7 @@ import pytest
 from chatkit.cli.model import ModelSettings, find_model
 from chatkit.cli.options import CommandError
 from chatkit.testing import ModelText, scripted_model_app
-from tests.cli.processes import Serving, piped, serving
-from tests.cli.test_options import run
+from tests.cli.processes import Serving, piped, run, serving
 from tests.cli.test_serve import ask, titles
 from tests.support.live_server import live_server
 from tests.support.scale import scaled
@@ -128,7 +127,7 @@ def test_no_model_is_named_and_none_can_be_found(tmp_path: Path) -> None:
 
 def test_without_the_sdk_it_is_said_what_to_install(tmp_path: Path) -> None:
     tmp_path.joinpath("agents.py").write_text("raise ImportError('not installed')")
-    done = run("serve", "--port", "0", folder=tmp_path, OPENAI_API_KEY="sk")
+    done = run("serve", "--port", "0", folder=tmp_path, cold=True, OPENAI_API_KEY="sk")
     assert done.returncode == 1
     assert "pip install 'chatkit-server[agents]'" in done.stderr
     assert done.stderr.count("\n") == 1

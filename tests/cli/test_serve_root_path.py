@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.processes import serving
-from tests.cli.test_options import run
+from tests.cli.processes import run, serving
 from tests.cli.test_serve import hello
 from tests.files.page import PNG
 from tests.support.scale import scaled

@@ -44,9 +44,18 @@ class Place:
         self.install_ours()
 
 
+@pytest.fixture(scope="module")
+def made(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The place of all tests: what both distributions need stays in it."""
+    return Place(tmp_path_factory.mktemp("installation"), wheel)
+
+
 @pytest.fixture
-def place(wheel: Path, tmp_path: Path) -> Place:
-    return Place(tmp_path, wheel)
+def place(made: Place) -> Place:
+    """The place without either of them."""
+    made.environment.uninstall(OURS)
+    made.environment.uninstall(THEIRS)
+    return made
 
 
 def test_ours_alone_says_nothing_and_theirs_over_it_is_named(place: Place) -> None:

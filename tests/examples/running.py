@@ -19,6 +19,7 @@ from typing import Any
 import httpx2
 
 from tests.support.live_server import running_process
+from tests.support.scale import scaled
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
@@ -56,7 +57,6 @@ class Example:
                 key: value for key, value in os.environ.items() if not key.startswith(("CHATKIT_", "OPENAI_"))
             },
             "OPENAI_AGENTS_DISABLE_TRACING": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             **environment,
         }
         ignored = shutil.ignore_patterns("__pycache__", "*.db*", "*.sqlite3")
@@ -86,7 +86,7 @@ class Example:
             env=self._environment | variables,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=scaled(100),
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -106,10 +106,11 @@ class Example:
             folder=self.folder,
             environment=self._environment,
             says=_ANNOUNCEMENTS[server],
+            cold=server != "uvicorn",
         ) as running:
             yield running.url
             running.terminate(_ENDS[server])
-            running.process.wait(30)
+            running.process.wait(scaled(30))
 
 
 class Visitor(httpx2.Client):
@@ -121,7 +122,7 @@ class Visitor(httpx2.Client):
     """
 
     def __init__(self, url: str, **headers: str) -> None:
-        super().__init__(base_url=url, headers=headers, timeout=60)
+        super().__init__(base_url=url, headers=headers, timeout=scaled(60))
 
     def ask(self, type: str, **params: Any) -> Any:
         """Returns the answer to a request that is not streamed."""
@@ -215,7 +216,7 @@ def begun(visitor: Visitor) -> Iterator[str]:
 
 def partial_answer(visitor: Visitor, thread_id: str) -> str:
     """Waits until the end of the answer is stored, and returns its text."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + scaled(20)
     while time.monotonic() < end:
         last = visitor.items(thread_id)[-1]
         if last["type"] == "assistant_message":

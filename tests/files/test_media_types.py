@@ -119,7 +119,7 @@ def test_what_is_not_shown_in_place(mime_type: str) -> None:
 
 
 def test_markup_is_looked_for_in_linear_time() -> None:
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for head in (b"<!---->" * 146, b" " * 1024, b"<?xml?>" * 146, b"<!--" * 256, b"<?xml >" * 145 + b"<"):
         assert detect(head) is None
-    assert time.perf_counter() - begin < 1
+    assert time.thread_time() - begin < 1

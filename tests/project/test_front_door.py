@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.project.test_faces import FACES
+from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -41,7 +42,11 @@ def pages_of_the_site() -> list[str]:
 def validate(schema: str, *files: Path) -> None:
     tool = Path(sys.executable).with_name("check-jsonschema")
     done = subprocess.run(
-        [tool, "--builtin-schema", schema, *files], capture_output=True, text=True, timeout=60, check=False
+        [tool, "--builtin-schema", schema, *files],
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

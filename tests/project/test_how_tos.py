@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from chatkit._migrations import list_migrations, usable_since
+from chatkit._sqlite import connection_thread
+from chatkit.store import SQLiteStore
+from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "how-to"
@@ -96,6 +105,26 @@ def test_a_stream_backend_is_where_the_how_to_says() -> None:
     assert count(found, "src/") <= 3
 
 
+def test_the_migration_of_the_how_to_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = re.findall(
+        r"^```text\n(-- .*?)^```$", (FOLDER / "add-a-migration.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    before = list_migrations(connection_thread.MIGRATIONS)
+    folder = shutil.copytree(connection_thread.MIGRATIONS, tmp_path / "migrations")
+    (folder / f"{len(before) + 1:04}_pinned.sql").write_text(script)
+    monkeypatch.setattr(connection_thread, "MIGRATIONS", folder)
+
+    async def versions() -> tuple[int, int]:
+        store = SQLiteStore(tmp_path / "chat.db")
+        try:
+            return await store.database.migrate(), await store.database.usable_since()
+        finally:
+            await store.close()
+
+    # What it says, unless an earlier one says more.
+    assert asyncio.run(versions()) == (len(before) + 1, max(8, usable_since(before)))
+
+
 def test_the_store_of_the_how_to_passes_the_contract(tmp_path: Path) -> None:
     text = (FOLDER / "add-a-store.md").read_text()
     programs = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
@@ -103,7 +132,9 @@ def test_the_store_of_the_how_to_passes_the_contract(tmp_path: Path) -> None:
     for name, program in programs.items():
         (tmp_path / name).write_text(program)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_team_store.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=scaled(100), check=False
+    )
     assert done.returncode == 0, done.stdout
     imported = re.findall(r"^from (chatkit\S*) import", "".join(programs.values()), re.MULTILINE)
     assert set(imported) == {"chatkit.errors", "chatkit.store", "chatkit.testing", "chatkit.types"}

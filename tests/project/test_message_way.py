@@ -7,13 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.scale import scaled
+
 ROOT = Path(__file__).resolve().parents[2]
 MOST, MOST_SHARED = 22, 28
 
 
 def test_the_architecture_lists_the_classes_that_a_message_passes() -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/_way.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "scripts/_way.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     section = (
@@ -34,7 +41,7 @@ def test_a_shared_log_adds_few_classes() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+from tests.server.support import writes_apart
 from tests.support.scale import scaled
 
 
@@ -32,6 +33,12 @@ async def store(make_store: Callable[[], Any]) -> AsyncIterator[Any]:
     if log is not None:
         await log.close()
     await made.close()
+
+
+@pytest.fixture
+async def store_apart(store: Any) -> Any:
+    """Returns a store that does not accept whole turns: keys are kept in the stream log then."""
+    return writes_apart(store)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """A worker that kills itself at one point of its only turn: run as a program.
 
 ``POSTGRES REDIS PREFIX LEASE POINT``: takes a message under an idempotency key, and dies before or after the named
-method of its store.
+method of its store, or of its log. With ``apart`` at the end the store writes message, key and turn one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from chatkit.ids import new_id
 from chatkit.store import PostgresStore
 from chatkit.streams import RedisStreamLog
-from tests.server.support import done, drain
+from tests.server.support import done, drain, writes_apart
 from tests.server.test_kill_points import SENT, Surviving
 
 
@@ -35,10 +35,12 @@ async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
 
 
 async def main() -> None:
-    postgres, redis, prefix, lease, point = sys.argv[1:]
+    postgres, redis, prefix, lease, point, *apart = sys.argv[1:]
     moment, name = point.split()
-    store: Any = PostgresStore(postgres)
-    setattr(store, name, dying(getattr(store, name), after=moment == "after"))
+    # The class: a store with a method of its own would write one by one.
+    dies: Any = RedisStreamLog if name == "open" else PostgresStore
+    setattr(dies, name, dying(getattr(dies, name), after=moment == "after"))
+    store: Any = writes_apart(PostgresStore(postgres)) if apart else PostgresStore(postgres)
     log = RedisStreamLog(redis, prefix=prefix, lease=float(lease))
     server = Surviving(answer, store, stream_log=log, rerun_on_crash=1)
     await drain(await server.create(metadata=SENT))

@@ -80,6 +80,19 @@ class ScriptedServer(ChatKitServer[Any]):
         return page.data
 
 
+def writes_apart(store: Any) -> Any:
+    """Makes a store one that writes a message, its key and its turn one by one, as an application's own does."""
+    kind: Any = type(store)
+
+    async def add_thread_item(self: Any, thread_id: str, item: Any, context: Any) -> None:
+        await kind.add_thread_item(self, thread_id, item, context)
+
+    # It overrides one of the methods that write.
+    members = {"add_thread_item": add_thread_item, "__module__": __name__}
+    store.__class__ = type(f"{kind.__name__}WritingApart", (kind,), members)
+    return store
+
+
 def user_input(text: str = "Hi", **rest: Any) -> dict[str, Any]:
     return {"content": [{"type": "input_text", "text": text}], **rest}
 

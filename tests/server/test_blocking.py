@@ -9,12 +9,23 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
 
+from chatkit.errors import ChatKitError
 from chatkit.server import blocking
-from tests.server.support import LIMIT, ScriptedServer, done, drain
+from chatkit.store import MemoryStore
+from chatkit.streams import MemoryStreamLog, TurnInfo
+from chatkit.streams.base import InterruptedTurn
+from chatkit.types import StreamOptions, TranscriptionResult
+from chatkit.web import create_app
+from chatkit.web.fastapi import chatkit_router
+from tests.server.support import ADA, LIMIT, ScriptedServer, done, drain, hello
 
 
 class Records(logging.Handler):
@@ -140,7 +151,7 @@ async def test_the_thread_ends_with_the_turns(records: Records) -> None:
     if thread is not None:
         await asyncio.to_thread(thread.join, LIMIT)
         assert not thread.is_alive()
-    assert blocking._turns == blocking._threads == blocking._silent == {}
+    assert blocking._work == blocking._threads == blocking._silent == {}
     records.told.set()
     await turn(in_order, records)
 
@@ -167,3 +178,147 @@ async def test_a_computation_that_lets_no_other_thread_run(records: Records) -> 
     await turn(script, records)
     assert len(records.texts) >= 1
     assert __file__ in records.texts[0]
+
+
+def method_that_blocks(records: Records, result: Any = None) -> Any:
+    """Returns a method of an application that blocks."""
+
+    def method(self: Any, *arguments: Any) -> Any:
+        blocks(records)
+        return result
+
+    return method
+
+
+def coroutine_that_blocks(records: Records, result: Any = None) -> Any:
+    async def method(self: Any, *arguments: Any) -> Any:
+        blocks(records)
+        return result
+
+    return method
+
+
+AUDIO = {"audio_base64": "AAAA", "mime_type": "audio/webm"}
+
+OUTSIDE_OF_TURNS: dict[str, tuple[Any, Any, Any]] = {
+    # What blocks, what it returns, and what calls it.
+    "get_stream_options": (
+        method_that_blocks,
+        StreamOptions(allow_cancel=True),
+        lambda server: server.ask_to_create(),
+    ),
+    "transcribe": (
+        coroutine_that_blocks,
+        TranscriptionResult(text="Hi"),
+        lambda server: server.ask("input.transcribe", **AUDIO),
+    ),
+    "turn_owner": (method_that_blocks, None, lambda server: server.ask("threads.list")),
+    "recovery_context": (method_that_blocks, None, lambda server: server.recover()),
+    "load_context": (method_that_blocks, ADA, lambda server: server.recover()),
+}
+
+
+class Interrupting(MemoryStreamLog):
+    """Has a turn whose worker died."""
+
+    async def claim_interrupted(self) -> list[InterruptedTurn]:
+        return [InterruptedTurn(TurnInfo(id="turn_a", thread_id="thr_a", context="{}"), [])]
+
+
+class EverybodysStore(MemoryStore[Any]):
+    """Knows no owners."""
+
+    @property
+    def knows_owners(self) -> bool:
+        return False
+
+    def owner(self, context: Any) -> Any:
+        return None
+
+
+class Asking(ScriptedServer):
+    async def ask_to_create(self) -> None:
+        await drain(await self.create())
+
+
+@pytest.mark.parametrize("name", OUTSIDE_OF_TURNS)
+async def test_methods_that_are_called_outside_of_turns(name: str, records: Records) -> None:
+    make, result, call = OUTSIDE_OF_TURNS[name]
+    kind = type("Application", (Asking,), {name: make(records, result)})
+    needs = {"turn_owner", "recovery_context"}
+    store = EverybodysStore() if name in needs else MemoryStore[Any]()
+    server = kind(hello, store, stream_log=Interrupting(), rerun_on_crash=1 if name == "load_context" else 0)
+    with suppress(ChatKitError):
+        await call(server)
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+
+
+@pytest.mark.parametrize("method", ["load_threads", "add_thread_item", "check"])
+async def test_methods_of_the_applications_store(method: str, records: Records) -> None:
+    own = getattr(MemoryStore, method)
+
+    async def blocked(self: Any, *arguments: Any) -> Any:
+        blocks(records)
+        return await own(self, *arguments)
+
+    server = ScriptedServer(hello, type("Shelf", (MemoryStore,), {method: blocked})())
+    if method == "check":
+        await server.check()
+    elif method == "load_threads":
+        await server.ask("threads.list")
+    else:
+        await drain(await server.create())
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+
+
+async def test_work_beside_an_answer(records: Records) -> None:
+    async def work() -> None:
+        blocks(records)
+
+    await ScriptedServer().run_beside(work())
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+
+
+async def test_a_callback_of_the_application(records: Records) -> None:
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        # Runs in no task.
+        asyncio.get_running_loop().call_soon(blocks, records)
+        await asyncio.sleep(0)
+        yield done("Done")
+
+    await turn(script, records)
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))
+
+
+async def test_code_that_is_in_no_file(records: Records) -> None:
+    # As where a program is read from standard input.
+    names: dict[str, Any] = {"done": done}
+    program = "async def script(thread, message, context):\n    context['records'].told.wait(9)\n    yield done('')\n"
+    exec(compile(program, "<stdin>", "exec"), names)
+    await turn(names["script"], records)
+    (text,) = records.texts
+    assert text.startswith("<stdin>:2 (in script)")
+
+
+@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
+async def test_the_context_of_a_request(framework: str, records: Records) -> None:
+    async def who(request: Request) -> dict[str, str]:
+        blocks(records)
+        return ADA
+
+    app: Any
+    if framework == "fastapi":
+        app = FastAPI()
+        app.include_router(chatkit_router(ScriptedServer(), context=who))
+    else:
+        app = create_app(ScriptedServer(), context=who)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/chatkit", json={"type": "threads.list", "params": {}})
+    assert answer.status_code == 200
+    (text,) = records.texts
+    assert text.startswith(place_of(blocks, "# here"))

@@ -198,9 +198,9 @@ async def test_the_same_message_is_the_same_turn_though_it_locked_the_thread(sto
 
 
 async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
-    monkeypatch: pytest.MonkeyPatch, store: Any
+    monkeypatch: pytest.MonkeyPatch, store_apart: Any
 ) -> None:
-    server = ScriptedServer(hello, store)
+    server = ScriptedServer(hello, store_apart)
     first = await server.create(metadata=RESUMABLE_KEY)
     assert b'"status":"completed"' in (await drain(first))[-1]
     log = server._chatkit_turns().log
@@ -213,6 +213,22 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     # As after a restart: the turn may have been cut off with its process.
     monkeypatch.setattr(log, "ended", forgotten)
     assert b'"status":"interrupted"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
+
+
+async def test_how_a_turn_ended_is_known_by_the_store_when_the_log_has_forgotten_it(
+    monkeypatch: pytest.MonkeyPatch, store: Any
+) -> None:
+    server = ScriptedServer(hello, store)
+    await drain(await server.create(metadata=RESUMABLE_KEY))
+    log = server._chatkit_turns().log
+
+    async def forgotten(*_: object) -> None:
+        return None
+
+    # As after a restart.
+    monkeypatch.setattr(log, "find", forgotten)
+    monkeypatch.setattr(log, "ended", forgotten)
+    assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
 
 
 async def test_an_action_that_is_sent_again_is_carried_out_once(store: Any) -> None:
@@ -275,9 +291,9 @@ def workers(store: Any, *, log: Any = None, script: Any = hello) -> list[Scripte
 @pytest.mark.parametrize("resumable", [True, False])
 @pytest.mark.parametrize("creates", [True, False])
 async def test_a_turn_that_begins_while_it_is_looked_up_is_not_called_interrupted(
-    creates: bool, resumable: bool, store: Any
+    creates: bool, resumable: bool, store_apart: Any
 ) -> None:
-    first, second = workers(store)
+    first, second = workers(store_apart)
     thread_id = await first.new_thread()
     metadata = RESUMABLE_KEY if resumable else KEY
     go_on = asyncio.Event()
@@ -434,12 +450,12 @@ async def test_a_message_that_cannot_begin_anew_says_why(store: Any, monkeypatch
 
 
 async def test_a_worker_that_takes_long_to_begin_asks_whether_the_key_is_still_its_own(
-    store: Any, monkeypatch: pytest.MonkeyPatch
+    store_apart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one gives up waiting for it, and takes the message itself: it is stored once."""
     monkeypatch.setattr(idempotency, "_BEGINNING_SECONDS", 0.0)
     monkeypatch.setattr(idempotency, "_SAFE_SECONDS", -1.0)
-    first, second = workers(store)
+    first, second = workers(store_apart)
     log: Any = first.stream_log
     opened, waiting, go_on = log.open, asyncio.Event(), asyncio.Event()
 

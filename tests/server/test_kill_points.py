@@ -18,7 +18,7 @@ from chatkit.ids import new_id
 from chatkit.sse import SSEDecoder
 from chatkit.store import PostgresStore
 from chatkit.streams import RedisStreamLog
-from tests.server.support import ADA, ScriptedServer, done, drain, texts
+from tests.server.support import ADA, ScriptedServer, done, drain, texts, writes_apart
 from tests.support.scale import scaled
 
 PROGRAM = Path(__file__).with_name("dying_worker_process.py")
@@ -47,6 +47,37 @@ async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
     ("point", "stored", "answered"),
     [
         # Nothing is stored: the message that is sent again is a new one.
+        ("before accept_turn", SECOND, True),
+        # The message is accepted, and its handler was not called: it is now, by the same sending.
+        ("after accept_turn", SECOND, True),
+        ("before open", SECOND, True),
+        ("after open", SECOND, True),
+        ("before open_turn", SECOND, True),
+        # The handler may have been called. It is once more where that may be tried, else its client may retry.
+        ("after open_turn", SECOND, None),
+        ("before put_thread_item", SECOND, None),
+        ("after put_thread_item", None, None),
+        ("before finish_turn", None, None),
+        # The answer is there, and the log does not know.
+        ("after finish_turn", FIRST, True),
+    ],
+)
+async def test_a_message_whose_worker_died_is_taken_once(
+    postgres_database: str,
+    redis_url: str,
+    point: str,
+    stored: str | None,
+    answered: bool | None,
+    reruns: int,
+) -> None:
+    await check(postgres_database, redis_url, point, stored, answered, reruns)
+
+
+@pytest.mark.parametrize("reruns", [0, 1])
+@pytest.mark.parametrize(
+    ("point", "stored", "answered"),
+    [
+        # Nothing is stored: the message that is sent again is a new one.
         ("before begin_turn", SECOND, True),
         ("after begin_turn", SECOND, True),
         ("after save_thread", SECOND, True),
@@ -59,7 +90,7 @@ async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         ("after complete_turn", FIRST, True),
     ],
 )
-async def test_a_message_whose_worker_died_is_taken_once(
+async def test_so_it_is_where_message_key_and_turn_are_written_one_by_one(
     postgres_database: str,
     redis_url: str,
     point: str,
@@ -67,14 +98,34 @@ async def test_a_message_whose_worker_died_is_taken_once(
     answered: bool | None,
     reruns: int,
 ) -> None:
+    await check(postgres_database, redis_url, point, stored, answered, reruns, apart=True)
+
+
+async def check(
+    postgres_database: str,
+    redis_url: str,
+    point: str,
+    stored: str | None,
+    answered: bool | None,
+    reruns: int,
+    *,
+    apart: bool = False,
+) -> None:
     prefix = new_id("test") + ":"
     command = [sys.executable, "-m", "tests.server.dying_worker_process", postgres_database, redis_url]
+    command += [prefix, str(LEASE), point]
     died = await asyncio.to_thread(
-        subprocess.run, [*command, prefix, str(LEASE), point], cwd=ROOT, timeout=scaled(30), check=False
+        subprocess.run,
+        [*command, *(["apart"] if apart else [])],
+        cwd=ROOT,
+        timeout=scaled(30),
+        check=False,
     )
     assert died.returncode == -signal.SIGKILL
     log = RedisStreamLog(redis_url, prefix=prefix, lease=LEASE)
-    server = Surviving(answer, PostgresStore(postgres_database), stream_log=log, rerun_on_crash=reruns)
+    store: Any = PostgresStore(postgres_database)
+    store = writes_apart(store) if apart else store
+    server = Surviving(answer, store, stream_log=log, rerun_on_crash=reruns)
     over = asyncio.Event()
     recovering = asyncio.create_task(recover(server, over))
     thread_id, end, shown = "", "", {}

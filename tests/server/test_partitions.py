@@ -14,8 +14,11 @@ from chatkit.store import SQLiteStore
 from chatkit.streams.redis import RedisStreamLog
 from tests.server.support import LIMIT, ScriptedServer, added, decode, delta, done, drain, kinds, read, texts
 from tests.support.network import Network, network
+from tests.support.scale import scaled
 
-LEASE = 0.5
+# Longer than a busy machine takes to answer.
+LEASE = scaled(2.0)
+TIMEOUT = scaled(1.2)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ async def test_its_readers_are_neither_told_of_a_failure_nor_of_an_end_that_is_n
         yield done("One two three")
 
     def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=0.3)
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
         return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
 
     far, near = made(link.url(redis_url)), made(redis_url)

@@ -129,7 +129,8 @@ async def check(store: Any, thread_id: str, outcomes: list[tuple[str, Any]], pai
     assert thread_id not in [thread.id for thread in (await store.load_threads(999, None, "asc", ADA)).data]
     assert [status for name, status in outcomes if name == "delete"].count({}) == 1
     if isinstance(store, MemoryStore):
-        assert not [turn for turn in store._tenants["ada"].turns.values() if turn.thread_id == thread_id]
+        rows = store._tenants["ada"].turns._rows.values()
+        assert not [row for row in rows if row.acceptance.thread_id == thread_id and not row.end]
     else:
         assert await left_over(store) == 0
 

@@ -8,13 +8,21 @@ from typing import Any
 
 import pytest
 
-from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store, _sqlite_statements, memory, postgres
+from chatkit.store import (
+    MemoryStore,
+    PostgresStore,
+    SQLiteStore,
+    Store,
+    _memory_turns,
+    _postgres_turns,
+    _sqlite_turns,
+)
 
 CONTEXT = {"user_id": "alice"}
 KINDS: dict[str, tuple[ModuleType, Callable[[str], Store[Any]]]] = {
-    "memory": (memory, lambda _: MemoryStore()),
-    "sqlite": (_sqlite_statements, lambda _: SQLiteStore(":memory:")),
-    "postgres": (postgres, PostgresStore),
+    "memory": (_memory_turns, lambda _: MemoryStore()),
+    "sqlite": (_sqlite_turns, lambda _: SQLiteStore(":memory:")),
+    "postgres": (_postgres_turns, PostgresStore),
 }
 
 

@@ -10,6 +10,8 @@ from chatkit.testing import StoreContract
 
 
 class TestMemoryStore(StoreContract):
+    accepts_turns = True
+
     def make_store(self) -> MemoryStore:
         return MemoryStore()
 

@@ -9,6 +9,8 @@ from chatkit.testing import StoreContract
 
 
 class TestPostgresStore(StoreContract):
+    accepts_turns = True
+
     @pytest.fixture(autouse=True)
     def database(self, postgres_database: str) -> None:
         self.url = postgres_database

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from chatkit.store import PostgresStore
+from chatkit.store._postgres_documents import document_columns
 from chatkit.store._records import dump_model, load_item
-from chatkit.store.postgres import document_columns
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import HiddenContextItem, ThreadMetadata
 from tests.support.postgres import on_server

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from chatkit._postgres import schema
@@ -16,7 +17,9 @@ from chatkit.errors import ConfigurationError, StoreError
 from chatkit.store import PostgresStore
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import ThreadMetadata
+from tests.support.later_schema import later_migrations
 from tests.support.postgres import database_url, new_database, on_server
+from tests.support.scale import scaled
 
 CONTEXT = {"user_id": "alice"}
 VERSIONS = sorted(path.name for path in schema.MIGRATIONS.glob("[0-9]*.sql"))
@@ -90,10 +93,14 @@ def test_schema_is_that_of_the_replayed_migrations(postgres_url: str, postgres_d
         tables = {row[0] for row in structure_of(kept)[0]}
     streams = {f"stream_{name}" for name in ("chunks", "ends", "keys", "turns", "workers")}
     assert (
-        tables == {"attachments", "completed_turns", "items", "schema_version", "threads", "turns"} | streams
+        tables
+        == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"}
+        | streams
     )
     assert (
-        tables == {"attachments", "completed_turns", "items", "schema_version", "threads", "turns"} | streams
+        tables
+        == {"accepted_turns", "attachments", "completed_turns", "items", "schema_version", "threads", "turns"}
+        | streams
     )
 
 
@@ -158,6 +165,81 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(postgres_databa
 
     with_store(postgres_database, scenario)
     assert structure_of(postgres_database) == before
+
+
+def test_a_database_of_a_newer_version_is_used_where_that_says_so(
+    postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = later_migrations(schema.MIGRATIONS, tmp_path)
+
+    async def scenario(running: PostgresStore) -> None:
+        later, started = PostgresStore(postgres_database), PostgresStore(postgres_database)
+        await running.save_thread(ThreadMetadata(id="thr_1"), CONTEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "MIGRATIONS", newer)
+            await later.check()
+            assert await later.database.migrate() == len(VERSIONS) + 1
+        for store in (running, started):
+            assert await store.load_thread("thr_1", CONTEXT)
+            await store.save_thread(ThreadMetadata(id="thr_2"), CONTEXT)
+            assert await store.database.migrate() == len(VERSIONS) + 1
+            assert await store.database.usable_since() == len(VERSIONS)
+        await later.save_thread(ThreadMetadata(id="thr_2"), CONTEXT)
+        await later.close()
+        await started.close()
+
+    with_store(postgres_database, scenario)
+
+
+def test_a_newer_version_that_migrates_first_is_not_set_back(postgres_database: str, tmp_path: Path) -> None:
+    newer = sorted(later_migrations(schema.MIGRATIONS, tmp_path).glob("[0-9]*.sql"))
+    migrated(postgres_database, VERSIONS[:1])
+
+    async def scenario(store: PostgresStore) -> None:
+        quicker = await asyncpg.connect(postgres_database)
+        try:
+            async with asyncio.timeout(scaled(20)):
+                async with quicker.transaction():
+                    await quicker.execute(f"SELECT pg_advisory_xact_lock({schema._LOCK})")
+                    migrating = asyncio.create_task(store.database.migrate())
+                    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+                    while not await quicker.fetchval(waits):
+                        await asyncio.sleep(0.01)
+                    for migration in newer[1:]:
+                        await quicker.execute(migration.read_text("utf-8"))
+                    await quicker.execute(
+                        "UPDATE chatkit.schema_version SET version = $1, usable_since = $2",
+                        *(len(newer), len(VERSIONS)),
+                    )
+                assert await migrating == len(newer)
+        finally:
+            await quicker.close()
+        assert await store.database.version() == len(newer)
+        assert await store.database.usable_since() == len(VERSIONS)
+
+    with_store(postgres_database, scenario)
+
+
+def test_a_database_of_a_newer_version_that_says_nothing_is_refused(
+    postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = later_migrations(schema.MIGRATIONS, tmp_path, declared=False)
+
+    async def scenario(running: PostgresStore) -> None:
+        later, started = PostgresStore(postgres_database), PostgresStore(postgres_database)
+        await running.save_thread(ThreadMetadata(id="thr_1"), CONTEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "MIGRATIONS", newer)
+            await later.check()
+            assert await later.database.usable_since() == len(VERSIONS) + 1
+        # What runs goes on.
+        assert await running.load_thread("thr_1", CONTEXT)
+        with pytest.raises(ConfigurationError, match=rf"knows {len(VERSIONS)} at most"):
+            await started.check()
+        await later.close()
+        await started.close()
+
+    with_store(postgres_database, scenario)
 
 
 def test_a_schema_of_another_application_is_refused_and_left_alone(postgres_database: str) -> None:

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from chatkit.errors import StaleTurnError
-from chatkit.store import PostgresStore, postgres
+from chatkit.store import PostgresStore
+from chatkit.store._postgres_documents import SQL
 from chatkit.store.base import Fence, current_fence
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
@@ -54,9 +55,9 @@ async def ids_of(store: PostgresStore) -> list[str]:
 
 
 async def add_uncommitted(connection: Any, item_id: str) -> None:
-    thread = await connection.fetchval(postgres._SQL["lock_thread"], "alice", "thr")
+    thread = await connection.fetchval(SQL["lock_thread"], "alice", "thr")
     data = message(item_id).model_dump_json()
-    await connection.fetchval(postgres._SQL["add_item"], thread, item_id, "assistant_message", data, None)
+    await connection.fetchval(SQL["add_item"], thread, item_id, "assistant_message", data, None)
 
 
 async def test_an_item_is_not_numbered_before_one_that_is_uncommitted(
@@ -75,7 +76,7 @@ async def test_a_thread_is_not_numbered_before_one_that_is_uncommitted(
     store: PostgresStore, postgres_database: str
 ) -> None:
     async with another_writer(postgres_database) as other:
-        await other.fetchval(postgres._SQL["lock_owner"], "alice")
+        await other.fetchval(SQL["lock_owner"], "alice")
         second = asyncio.create_task(store.save_thread(ThreadMetadata(id="second"), CONTEXT))
         await waits_for_a_lock(store, second)
         # Neither a change of a thread nor another owner's new one waits.
@@ -99,7 +100,7 @@ async def test_deleting_behind_an_item_finds_what_another_one_just_added(
 async def test_readers_wait_for_nobody(store: PostgresStore, postgres_database: str) -> None:
     await store.add_thread_item("thr", message("a"), CONTEXT)
     async with another_writer(postgres_database) as other:
-        await other.fetchval(postgres._SQL["delete_thread"], "alice", "thr")
+        await other.fetchval(SQL["delete_thread"], "alice", "thr")
         async with asyncio.timeout(scaled(5)):
             assert await ids_of(store) == ["a"]
             assert (await store.load_thread("thr", CONTEXT)).id == "thr"
@@ -137,7 +138,7 @@ async def test_a_take_over_waits_for_the_write_that_it_would_make_stale(
 ) -> None:
     token = await store.begin_turn("thr", "turn", CONTEXT)
     async with another_writer(postgres_database) as other:
-        assert await other.fetchval(postgres._SQL["is_turn_running"], "alice", "turn", token) == 1
+        assert await other.fetchval(SQL["is_turn_running"], "alice", "turn", token) == 1
         taking_over = asyncio.create_task(store.begin_turn("thr", "turn", CONTEXT))
         await waits_for_a_lock(store, taking_over)
         await add_uncommitted(other, "in time")
@@ -148,7 +149,7 @@ async def test_a_take_over_waits_for_the_write_that_it_would_make_stale(
 async def test_a_write_that_meets_a_take_over_is_stale(store: PostgresStore, postgres_database: str) -> None:
     token = await store.begin_turn("thr", "turn", CONTEXT)
     async with another_writer(postgres_database) as other:
-        assert await other.fetchval(postgres._SQL["begin_turn"], "alice", "turn", "thr") > token
+        assert await other.fetchval(SQL["begin_turn"], "alice", "turn", "thr") > token
         before = current_fence.set(Fence("turn", token))
         writing = asyncio.create_task(store.add_thread_item("thr", message("late"), CONTEXT))
         current_fence.reset(before)

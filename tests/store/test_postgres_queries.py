@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatkit.store import PostgresStore, postgres
+from chatkit.store import PostgresStore
+from chatkit.store._postgres_documents import SQL
 from chatkit.types import ThreadMetadata
 from tests.support.postgres import new_database, on_server
 
@@ -34,12 +35,27 @@ INSERT INTO chatkit.turns (owner, id, thread_id, token)
 SELECT 'alice', 'turn_' || n, 'thr_' || n, n FROM generate_series(1, 5000) AS n;
 INSERT INTO chatkit.completed_turns (owner, id, forget_at)
 SELECT 'alice', 'turn_' || n, now() + make_interval(secs => n) FROM generate_series(5001, 10000) AS n;
+INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, lease_until, key, message)
+SELECT 'alice', 'turn_' || n, 'thr_' || n / 10, CASE WHEN n < 4990 THEN 'ended' ELSE 'waiting' END,
+    now() + make_interval(secs => n), 'key_' || n, '{}'
+FROM generate_series(1, 5000) AS n;
+UPDATE chatkit.accepted_turns SET forget_at = now() + make_interval(secs => 60) WHERE status = 'ended';
 """
 # The arguments of each statement that could be slow.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
     "end_turn": ("alice", "turn_7", 7),
-    "complete_turn": ("alice", "turn_7", 7, 60.0),
+    "finish_turn": ("alice", "turn_7", 7, "completed", 60.0),
+    "find_turn": ("alice", "turn_7"),
+    "find_keyed_turn": ("alice", "key_7"),
+    "waiting_message": ("alice", "turn_4995"),
+    "turns_before": ("alice", "thr_499", "turn_4999"),
+    "open_turn": ("alice", "turn_7", 7),
+    "claim_turn": ("alice", "turn_7", 10.0),
+    "forget_turn": ("alice", "turn_7"),
+    "forget_turns_of_thread": ("alice", "thr_7"),
+    "has_lapsed": (),
+    "lapsed_turns": (10.0,),
     "has_completed": ("alice", "turn_7"),
     "load_thread": ("alice", "thr"),
     "find_thread": ("alice", "thr"),
@@ -86,7 +102,7 @@ def plan_of(url: str, name: str, *, generic: bool) -> dict[str, Any]:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {postgres._SQL[name]}"
+            query = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {SQL[name]}"
             (row,) = await connection.fetch(query, *ARGUMENTS[name])
         finally:
             await transaction.rollback()
@@ -129,5 +145,6 @@ def test_a_page_reads_as_much_in_a_thread_of_any_length(filled: str, order: str)
 def test_every_statement_was_looked_at() -> None:
     writes_one_row = {"begin_turn", "change_thread", "add_thread", "save_attachment"}
     writes_one_row |= {"add_item", "change_item", "save_item"}
-    assert set(ARGUMENTS) == set(postgres._SQL) - writes_one_row - {"check", "lock_owner"}
-    assert not [name for name, statement in postgres._SQL.items() if "OFFSET" in statement.upper()]
+    writes_one_row |= {"accept_turn", "register_turn", "void_turn", "set_begun", "token_of_turn"}
+    assert set(ARGUMENTS) == set(SQL) - writes_one_row - {"check", "lock_owner"}
+    assert not [name for name, statement in SQL.items() if "OFFSET" in statement.upper()]

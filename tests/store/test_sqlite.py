@@ -11,6 +11,8 @@ from chatkit.testing import StoreContract
 
 
 class TestSQLiteStoreInAFile(StoreContract):
+    accepts_turns = True
+
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
         self.path = tmp_path / "chat.db"
@@ -20,5 +22,7 @@ class TestSQLiteStoreInAFile(StoreContract):
 
 
 class TestSQLiteStoreInMemory(StoreContract):
+    accepts_turns = True
+
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

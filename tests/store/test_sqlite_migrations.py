@@ -16,6 +16,7 @@ from chatkit.errors import ConfigurationError, StoreError
 from chatkit.store import SQLiteStore
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import FileAttachment, ThreadMetadata
+from tests.support.later_schema import later_migrations
 
 CONTEXT = {"user_id": "alice"}
 VERSIONS = sorted(path.name for path in connection_thread.MIGRATIONS.glob("[0-9]*.sql"))
@@ -169,6 +170,84 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
 
     asyncio.run(scenario())
     assert path.read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_used_where_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chat.db"
+    newer = later_migrations(connection_thread.MIGRATIONS, tmp_path)
+
+    async def scenario() -> None:
+        running, later, started = SQLiteStore(path), SQLiteStore(path), SQLiteStore(path)
+        await running.save_thread(ThreadMetadata(id="thr_1"), CONTEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection_thread, "MIGRATIONS", newer)
+            assert await later.database.migrate() == len(VERSIONS) + 1
+        # Its connection that reads is made only now.
+        assert await running.load_thread("thr_1", CONTEXT)
+        for store in (running, started):
+            await store.save_thread(ThreadMetadata(id="thr_2"), CONTEXT)
+            assert await store.database.migrate() == len(VERSIONS) + 1
+            assert await store.database.usable_since() == len(VERSIONS)
+        await later.save_thread(ThreadMetadata(id="thr_2"), CONTEXT)
+        for store in (running, later, started):
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_newer_version_that_migrates_first_is_not_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chat.db"
+    newer = sorted(later_migrations(connection_thread.MIGRATIONS, tmp_path).glob("[0-9]*.sql"))
+    migrated(path, VERSIONS[:1])
+    transact = connection_thread.transact
+
+    def late(connection: Any, begin: str, *rest: Any) -> Any:
+        if begin == "BEGIN EXCLUSIVE":
+            with closing(sqlite3.connect(path)) as quicker:
+                for migration in newer[1:]:
+                    quicker.executescript(migration.read_text("utf-8"))
+                quicker.execute(f"PRAGMA user_version = {len(newer)}")
+                quicker.execute("INSERT INTO usable_since VALUES (?)", [len(VERSIONS)])
+                quicker.commit()
+        return transact(connection, begin, *rest)
+
+    async def scenario() -> None:
+        store = SQLiteStore(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection_thread, "transact", late)
+            assert await store.database.migrate() == len(newer)
+        assert await store.database.usable_since() == len(VERSIONS)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_database_of_a_newer_version_that_says_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chat.db"
+    newer = later_migrations(connection_thread.MIGRATIONS, tmp_path, declared=False)
+
+    async def scenario() -> None:
+        running, later = SQLiteStore(path), SQLiteStore(path)
+        await running.save_thread(ThreadMetadata(id="thr_1"), CONTEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection_thread, "MIGRATIONS", newer)
+            await later.check()
+            assert await later.database.usable_since() == len(VERSIONS) + 1
+            await later.close()
+        # The open connection goes on, no other one is made.
+        await running.save_thread(ThreadMetadata(id="thr_2"), CONTEXT)
+        for attempt in (running.load_thread("thr_1", CONTEXT), SQLiteStore(path).check()):
+            with pytest.raises(ConfigurationError, match=rf"knows {len(VERSIONS)} at most"):
+                await attempt
+        await running.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from chatkit._sqlite import Database
 from chatkit.limits import Limits
 from chatkit.streams import SQLiteStreamLog, StreamLog, base, memory, shared
 from chatkit.streams.backends.sqlite import SQLiteBackend
-from chatkit.streams.base import InterruptedTurn, KeyClaim, TurnInfo
+from chatkit.streams.base import InterruptedTurn, KeyClaim, ThreadKey, TurnInfo
 from chatkit.streams.shared import SharedStreamLog
 from chatkit.streams.worker import Worker
 from chatkit.testing import StreamLogContract
@@ -16,6 +16,8 @@ from tests.streams.earlier_log import EarlierLog
 
 
 class TestEarlierLog(StreamLogContract):
+    forgets_threads = False
+
     def make_log(self) -> StreamLog:
         return EarlierLog()
 
@@ -28,6 +30,7 @@ async def test_the_defaults_of_the_port_are_there() -> None:
     assert await log.ended(KeyClaim("turn_a", "thr_a", "", fresh=False)) is None
     assert await StreamLog.claim_interrupted(log) == []
     await StreamLog.settle(log, "turn_a")
+    await log.forget_thread(ThreadKey(None, "thr_a"))
     turn = InterruptedTurn(TurnInfo("turn_a", "thr_a"), [])
     assert await log.take_over(turn, snapshot=lambda _: [], on_stop=lambda: None) is None
     await log.close()

@@ -13,7 +13,7 @@ from chatkit.ids import new_id
 from chatkit.limits import Limits
 from chatkit.server.turns.state import TurnState
 from chatkit.server.wire import done_event
-from chatkit.streams import EndState, MemoryStreamLog, SQLiteStreamLog, TurnInfo, TurnWriter
+from chatkit.streams import EndState, MemoryStreamLog, SQLiteStreamLog, ThreadKey, TurnInfo, TurnWriter
 from chatkit.streams.redis import RedisStreamLog
 from chatkit.streams.window import LEAST_WINDOW, WINDOW
 
@@ -167,6 +167,18 @@ async def test_nothing_is_counted_of_what_is_not_kept(log: MemoryStreamLog) -> N
     assert log.kept_bytes_of("ada") == log.kept_bytes == 0
     await turn.end()
     assert log.kept_bytes == 0
+
+
+async def test_nothing_is_kept_of_a_thread_that_was_deleted(log: MemoryStreamLog) -> None:
+    await ended(log, "ada")
+    other = await ended(log, "grace")
+    running = await Turn(log, "ada").begin()
+    running.write(2 * PIECE)
+    await log.forget_thread(ThreadKey("ada", "thr_a"))
+    assert await running.is_kept()
+    await running.end()
+    assert log.kept_bytes_of("ada") == 0
+    assert await other.is_kept()
 
 
 async def test_the_limits_may_change_at_any_time(log: MemoryStreamLog) -> None:

@@ -85,6 +85,23 @@ async def test_keys_are_forgotten_after_a_day(clock: Clock) -> None:
     assert await log.claim_key("ada", "key", second) == second
 
 
+async def test_what_is_over_goes_with_a_sweep_though_nobody_asks_for_it(clock: Clock) -> None:
+    log = MemoryStreamLog()
+    await log.claim_key("ada", "key", KeyClaim("turn_1", "thr_a", "body", fresh=True))
+    writer = await open_turn(log, "turn_1")
+    writer.append(b"{}")
+    await writer.close(EndState.COMPLETED)
+    turns, ends, keys = log._local._turns, log._local._ends, log._keys._keys
+    assert await log.claim_interrupted() == []
+    assert (len(turns), len(ends), len(keys), log.kept_bytes) == (1, 1, 1, 2)
+    clock.now += 121
+    assert await log.claim_interrupted() == []
+    assert (len(turns), len(ends), len(keys), log.kept_bytes) == (0, 1, 1, 0)
+    clock.now += 24 * 3600
+    assert await log.claim_interrupted() == []
+    assert (len(ends), len(keys)) == (0, 0)
+
+
 async def test_a_full_list_of_keys_forgets_the_oldest_for_a_new_one_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

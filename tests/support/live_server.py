@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 
 from tests.support.scale import FAST, scaled
+from tests.support.warm import WarmProcess
 
 _URL = re.compile(r"http://\S+")
 
@@ -101,7 +102,7 @@ class ServerProcess:
         process: The process.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         self.process = process
         self.url = ""
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -159,8 +160,9 @@ class ServerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(scaled(10))
         self._reader.join(scaled(5))
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @contextmanager
@@ -178,13 +180,17 @@ def server_process(
     """
     command = ["uvicorn", target, "--port", "0", "--no-access-log", *options]
     says = "Uvicorn running on" if wait else None
-    with running_process(*command, folder=folder, environment=environment, says=says) as running:
+    with running_process(*command, folder=folder, environment=environment, says=says, cold=False) as running:
         yield running
 
 
 @contextmanager
 def running_process(
-    *command: str, folder: Path, environment: Mapping[str, str] | None = None, says: str | None
+    *command: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    says: str | None,
+    cold: bool = True,
 ) -> Iterator[ServerProcess]:
     """Runs ``python -m`` and a command while the block runs, then kills the rest.
 
@@ -193,15 +199,21 @@ def running_process(
         folder: Working folder, where modules are looked for.
         environment: Added to the present environment.
         says: What is in the line that says where it listens, which is waited for; None waits for nothing.
+        cold: Whether it is a real ``python -m``.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    variables = {**os.environ, **(environment or {})}
+    process: subprocess.Popen[str] | WarmProcess
+    if cold:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    else:
+        process = WarmProcess(*command, folder=folder, environment=variables)
     running = ServerProcess(process)
     try:
         if says is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -23,6 +24,20 @@ FAST = bool(os.environ.get("CHATKIT_TEST_FAST"))
 def scaled(limit: float) -> float:
     """Returns a limit of time, of whatever unit, as long as this machine needs it."""
     return limit * SLOWNESS
+
+
+def is_within(seconds: float, limit: float) -> bool:
+    """Returns whether something that has just ended took less than a limit of time.
+
+    A machine that does other things too gets what they take it: how much that is, a bit of work shows, which takes as
+    long as its time of a processor where nothing else runs.
+    """
+    if seconds < scaled(limit):
+        return True
+    begun, worked = time.monotonic(), time.thread_time()
+    while time.thread_time() - worked < 0.1:
+        pass
+    return seconds < scaled(limit) * (time.monotonic() - begun) / 0.1
 
 
 def examples(count: int) -> int:

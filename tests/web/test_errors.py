@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -149,6 +150,17 @@ def test_an_unexpected_exception_is_logged_and_kept_from_the_client(caplog: pyte
         "error": {"code": "internal_error", "message": errors.ChatKitError.default_message}
     }
     assert "hunter2" in caplog.text
+
+
+def test_a_full_disk_is_answered_as_an_outage_and_has_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        response = response_for(OSError(errno.ENOSPC, "No space left on device"))
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        assert body(response)["error"]["code"] == "store_unavailable"
+    (record,) = caplog.records
+    assert "No space left on device" in record.getMessage()
+    assert record.exc_info is None
 
 
 def test_a_text_that_is_not_quite_unicode_can_be_sent() -> None:

@@ -7,10 +7,11 @@ import logging
 import httpx2
 import pytest
 
+from chatkit import _outages
+from chatkit._outages import Outage
 from chatkit.errors import StoreUnavailableError
 from chatkit.store import MemoryStore
-from chatkit.web import create_app, errors, lifecycle, single_user
-from chatkit.web.errors import Outage
+from chatkit.web import create_app, lifecycle, single_user
 from tests.support.live_server import live_server
 from tests.web.sample import SampleServer
 
@@ -31,7 +32,7 @@ def away() -> StoreUnavailableError:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(errors.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_outages.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+from chatkit._outages import Source
 from chatkit._postgres import errors
 from chatkit._postgres.pools import Connection, Pools, Settings
 from chatkit._postgres.schema import IS_THERE, VERSION, migrate
@@ -72,6 +74,7 @@ class Database:
         self._patient = True
         self._lock = Lock()
         self._limits: set[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = set()
+        self.source = Source.of(f"The PostgreSQL database {self.place}", logging.getLogger("chatkit.store"))
         limits = "".join(f"; SET LOCAL {name} = {value}" for name, value in settings.limits.items())
         self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{limits if settings.stateless else ''}"
 
@@ -85,7 +88,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The database cannot be reached, or did not answer in time.
-            ConfigurationError: It refuses the role, is another application's, or of a newer version.
+            ConfigurationError: It refuses the role, is another application's, or of a version too new for this one.
             InvalidRequestError: An argument is nothing that PostgreSQL takes.
             StoreError: Any other failure of the database.
         """
@@ -118,6 +121,11 @@ class Database:
             return await transaction.value(VERSION)
 
         return await self._run(version, self.settings.stateless, patient=False, migrates=False)
+
+    async def usable_since(self) -> int:
+        """Returns the earliest version whose workers can use the schema, which is there."""
+        ((version, since),) = await self.read(lambda transaction: transaction.rows(VERSION))
+        return version if since is None else since
 
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""
@@ -180,8 +188,10 @@ class Database:
                     with self._lock:
                         self._limits.discard(entry)
         except TimeoutError as error:
-            raise StoreUnavailableError(
-                f"The PostgreSQL database {self.place} did not answer, and the server is about to end."
+            raise self.source.caused(
+                StoreUnavailableError(
+                    f"The PostgreSQL database {self.place} did not answer, and the server is about to end."
+                )
             ) from error
 
     async def _run_within(
@@ -202,10 +212,11 @@ class Database:
         while True:
             attempt = _Attempt()
             try:
-                return await self._try(
+                result = await self._try(
                     limit, work, transacted, attempt, migrates=migrates, answer_limit=answer_limit
                 )
-            except ChatKitError:
+            except ChatKitError as error:
+                self.source.caused(error)
                 raise
             except Exception as error:
                 if not attempt.connected and isinstance(error, ValueError):
@@ -223,12 +234,16 @@ class Database:
                 if not retried and not doubtful and await self._mended(error):
                     retried = True
                     continue
-                raise errors.translated(
+                failure = errors.translated(
                     error,
                     self.place,
                     committing=attempt.committing and errors.is_lost(error),
                     limit=None if silent and answer_limit is not None else self.settings.statement_timeout,
-                ) from error
+                )
+                raise self.source.caused(failure, partly=errors.is_partial(error)) from error
+            else:
+                self.source.works(wholly=transacted)
+                return result
 
     async def _mended(self, error: Exception) -> bool:
         """Returns whether the same work may succeed now."""

@@ -15,7 +15,16 @@ from chatkit.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["is_absent", "is_lost", "is_passing", "is_unmigrated", "place_of", "translated", "unreadable"]
+__all__ = [
+    "is_absent",
+    "is_lost",
+    "is_partial",
+    "is_passing",
+    "is_unmigrated",
+    "place_of",
+    "translated",
+    "unreadable",
+]
 
 _BAD_CONFIGURATION: Final = (
     driver.ClientConfigurationError,
@@ -84,6 +93,14 @@ def is_passing(error: BaseException) -> bool:
             driver.SerializationError,
         ),
     )
+
+
+def is_partial(error: BaseException) -> bool:
+    """Returns whether other transactions may succeed meanwhile, so that one that does is not the end of an outage."""
+    return isinstance(
+        error,
+        (driver.InsufficientResourcesError, driver.QueryCanceledError, driver.ReadOnlySQLTransactionError),
+    ) or is_passing(error)
 
 
 def _is_not_storable(error: BaseException) -> bool:

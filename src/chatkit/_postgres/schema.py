@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from chatkit._migrations import is_usable, list_migrations, usable_since
 from chatkit._postgres.pools import Connection
 from chatkit.errors import ConfigurationError
 
@@ -25,47 +26,60 @@ SELECT EXISTS (
 )
 """
 
-
-VERSION: Final = "SELECT version FROM chatkit.schema_version"
+VERSION: Final = "SELECT version, (to_jsonb(v) ->> 'usable_since')::int FROM chatkit.schema_version AS v"
+"""The version of the schema, and the earliest one whose workers can use it: a column that early versions lack."""
 
 
 async def migrate(connection: Connection, place: str) -> int:
-    """Creates or migrates the schema ``chatkit`` and returns its version; safe when many do it at once.
+    """Creates or migrates the schema ``chatkit``; safe when many do it at once.
+
+    A schema of a newer version that this one can do without is left as it is.
 
     Args:
         connection: A connection without an open transaction.
         place: The database, for messages.
 
+    Returns:
+        The version of the schema.
+
     Raises:
-        ConfigurationError: The schema belongs to another application or a newer version, or the database is not in
+        ConfigurationError: The schema is of another application or too new for this version, or the database is not in
             UTF-8.
     """
-    migrations = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+    migrations = list_migrations(MIGRATIONS)
+    known = len(migrations)
     async with connection.transaction(isolation="read_committed"):
-        if await _version(connection, place, len(migrations)) == len(migrations):
-            return len(migrations)
+        version = await _version(connection, place, known)
+        if version >= known:
+            return version
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(
             "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
             f"SELECT pg_advisory_xact_lock({_LOCK})",
             timeout=_PATIENCE,
         )
-        # Another process may have been quicker.
-        version = await _version(connection, place, len(migrations))
+        # Another process may have been quicker, and newer.
+        version = await _version(connection, place, known)
+        if version >= known:
+            return version
         if version == 0:
             await _check_free(connection, place)
         for migration in migrations[version:]:
             await connection.execute(migration.read_text("utf-8"), timeout=_PATIENCE)
-        await connection.execute("UPDATE chatkit.schema_version SET version = $1", len(migrations))
-    return len(migrations)
+        await connection.execute(
+            "UPDATE chatkit.schema_version SET version = $1, usable_since = $2",
+            known,
+            usable_since(migrations),
+        )
+    return known
 
 
 async def _version(connection: Connection, place: str, known: int) -> int:
     # Not to_regclass(): that one remembers within a transaction what was not there.
     if not await connection.fetchval(IS_THERE):
         return 0
-    version: int = await connection.fetchval(VERSION)
-    if version > known:
+    version, since = await connection.fetchrow(VERSION)
+    if not is_usable(version, since, known):
         raise ConfigurationError(
             f"The schema chatkit of the PostgreSQL database {place} has version {version}, this version of the "
             f"package knows {known} at most. Install the version of the package that wrote it, or a newer one."

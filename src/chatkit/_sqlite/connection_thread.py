@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TypeVar
 
+from chatkit._migrations import is_usable, list_migrations, usable_since
 from chatkit._sqlite.transactions import (
     LONGEST_PAUSE,
     Connection,
@@ -24,7 +25,7 @@ from chatkit._sqlite.transactions import (
 )
 from chatkit.errors import ConfigurationError, InvalidRequestError, StoreError, StoreUnavailableError
 
-__all__ = ["APPLICATION_ID", "MEMORY", "MIGRATIONS", "ConnectionThread"]
+__all__ = ["APPLICATION_ID", "MEMORY", "MIGRATIONS", "USABLE_SINCE", "ConnectionThread"]
 
 logger = logging.getLogger("chatkit.store")
 
@@ -38,6 +39,8 @@ MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations" / "sqlite
 
 APPLICATION_ID: Final = 0x43684B74
 """Written into the header of our files (``ChKt``), so that another application's file is left alone."""
+
+USABLE_SINCE: Final = "SELECT version FROM usable_since"
 
 _REOPEN_AFTER: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
@@ -160,26 +163,34 @@ def _connect(path: str, *, writes: bool) -> Connection:
 
 
 def _migrate(connection: Connection, path: str) -> None:
-    """Creates or migrates the schema; safe when many do it at once."""
-    migrations = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+    """Creates or migrates the schema; safe when many do it at once.
+
+    The schema of a newer version that this one can do without is left as it is.
+    """
+    migrations = list_migrations(MIGRATIONS)
     if pragma(connection, "user_version") >= len(migrations):
         return
 
     def apply(connection: sqlite3.Connection) -> None:
-        # Another process may have been quicker.
-        for migration in migrations[_check_origin(connection, path) :]:
+        # Another process may have been quicker, and newer.
+        version = _check_origin(connection, path)
+        if version >= len(migrations):
+            return
+        for migration in migrations[version:]:
             for statement in _statements(migration.read_text("utf-8")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("DELETE FROM usable_since")
+        connection.execute("INSERT INTO usable_since (version) VALUES (?)", [usable_since(migrations)])
 
     transact(connection, "BEGIN EXCLUSIVE", apply)
 
 
 def _check_origin(connection: sqlite3.Connection, path: str) -> int:
-    """Returns the version of the schema; raises if the file is another application's or newer."""
+    """Returns the version of the schema; raises if the file is another application's, or too new."""
     version = pragma(connection, "user_version")
-    known = sum(1 for _ in MIGRATIONS.glob("[0-9]*.sql"))
+    known = len(list_migrations(MIGRATIONS))
     application = pragma(connection, "application_id")
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     if application != APPLICATION_ID and (tables or version or application):
@@ -187,7 +198,8 @@ def _check_origin(connection: sqlite3.Connection, path: str) -> int:
             f"The database {path} is another application's (its tables: {', '.join(tables[:5]) or 'none'}). "
             "Choose another db_path, or move that file away."
         )
-    if version > known:
+    since = connection.execute(USABLE_SINCE).fetchone() if "usable_since" in tables else None
+    if not is_usable(version, since and since[0], known):
         raise ConfigurationError(
             f"The database {path} has schema version {version}, this version of the package knows {known} at "
             "most. Install the version of the package that wrote it, or a newer one."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from chatkit._sqlite.connection_thread import MEMORY, ConnectionThread
+from chatkit._outages import Source
+from chatkit._sqlite.connection_thread import MEMORY, USABLE_SINCE, ConnectionThread
 from chatkit._sqlite.transactions import Deadline, Work, pragma
+from chatkit.errors import StoreUnavailableError
 
 __all__ = ["Database", "Watch"]
 
@@ -43,6 +46,7 @@ class Database:
         self._lock = Lock()
         self._session: _Session | None = None
         self._patient = True
+        self._source = Source.of(f"The database {self.path}", logging.getLogger("chatkit.store"))
 
     @property
     def is_open(self) -> bool:
@@ -58,7 +62,7 @@ class Database:
 
         Raises:
             StoreUnavailableError: The file cannot be opened or read, or stayed locked.
-            ConfigurationError: The file belongs to a newer version, or to another application.
+            ConfigurationError: The file is of a version too new for this one, or of another application.
             StoreError: Any other failure of the database.
         """
         return await self._submit("BEGIN", work, _BUSY_SECONDS)
@@ -81,6 +85,15 @@ class Database:
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""
         return await self.write(lambda connection: pragma(connection, "user_version"))
+
+    async def usable_since(self) -> int:
+        """Returns the earliest version of the schema whose workers can use the file."""
+
+        def since(connection: sqlite3.Connection) -> int:
+            row = connection.execute(USABLE_SINCE).fetchone()
+            return pragma(connection, "user_version") if row is None else row[0]
+
+        return await self.read(since)
 
     def stop_waiting(self) -> None:
         """Makes transactions fail that other processes hold up, now and until ``close``, instead of waiting."""
@@ -114,12 +127,19 @@ class Database:
                 session = self._open(session)
             worker = session.reader if begin == "BEGIN" else session.writer
             future = worker.executor.submit(worker.run, begin, work, deadline)
+        writes = begin != "BEGIN"
         try:
-            return await asyncio.wrap_future(future)
+            result = await asyncio.wrap_future(future)
+        except StoreUnavailableError as error:
+            # A file that cannot be written may well be read.
+            self._source.caused(error, partly=writes)
+            raise
         except asyncio.CancelledError:
             # The thread would keep the interpreter from ending, with no caller for the result.
             deadline.advance(time.monotonic() + _GRACE_SECONDS)
             raise
+        self._source.works(wholly=writes)
+        return result
 
     def _open(self, inherited: _Session | None) -> _Session:
         if inherited is not None:

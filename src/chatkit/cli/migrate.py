@@ -1,4 +1,4 @@
-"""``chatkit migrate``: updates the schema of a database."""
+"""``chatkit migrate``: updates the schema of a database, and says which workers can use it."""
 
 from __future__ import annotations
 
@@ -16,45 +16,47 @@ __all__ = ["migrate"]
 
 
 def migrate(db: str) -> int:
-    """Creates or migrates the schema of a database, says what was done, and returns the exit code."""
+    """Creates or migrates the schema of a database, says what was done and for whom, and returns the exit code."""
     check_name(db)
     if is_postgres(db):
-        before, after = asyncio.run(_migrate_postgres(db))
+        before, after, since = asyncio.run(_migrate_postgres(db))
         name = describe(db)
         name = name[0].upper() + name[1:]
     else:
-        before, after = _migrate_sqlite(db)
+        before, after, since = _migrate_sqlite(db)
         name = db
     if before is None:
-        print(f"{name}: created, at schema version {after}.")
+        done = f"created, at schema version {after}"
     elif before == after:
-        print(f"{name}: is at schema version {after} already.")
+        done = f"is at schema version {after} already"
     else:
-        print(f"{name}: migrated from schema version {before} to {after}.")
+        done = f"migrated from schema version {before} to {after}"
+    print(f"{name}: {done}. Workers that know version {since} or a later one can start on it.")
     return 0
 
 
-def _migrate_sqlite(db: str) -> tuple[int | None, int]:
+def _migrate_sqlite(db: str) -> tuple[int | None, int, int]:
     path = Path(db)
     if not path.absolute().parent.is_dir():
         raise CommandError(f"There is no folder {path.absolute().parent}.")
 
-    async def run() -> int:
+    async def run() -> tuple[int, int]:
         store = SQLiteStore(db)
         try:
-            return await store.database.migrate()
+            return await store.database.migrate(), await store.database.usable_since()
         finally:
             await store.close()
 
-    return _version(path), asyncio.run(run())
+    return _version(path), *asyncio.run(run())
 
 
-async def _migrate_postgres(db: str) -> tuple[int | None, int]:
+async def _migrate_postgres(db: str) -> tuple[int | None, int, int]:
     from chatkit.store import PostgresStore
 
     store = PostgresStore(db)
     try:
-        return await store.database.version(), await store.database.migrate()
+        before, after = await store.database.version(), await store.database.migrate()
+        return before, after, await store.database.usable_since()
     finally:
         await store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+from chatkit._outages import Source
 from chatkit.errors import ConfigurationError, MissingExtraError, StoreUnavailableError
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.files.sigv4 import Credentials
@@ -60,6 +62,7 @@ class Bucket:
         self._given = given
         self._provider = provider
         self._store: S3Store | None = None
+        self._source = Source.of(f"The bucket {name!r}", logging.getLogger("chatkit.files"))
 
     @property
     def url(self) -> str:
@@ -181,13 +184,17 @@ class Bucket:
 
     async def _do(self, work: Awaitable[Any]) -> Any:
         try:
-            return await work
+            done = await work
         except (FileNotFoundError, AlreadyExistsError):
             raise
         except (BaseError, OSError) as error:
             raise self._unavailable(error) from error
+        self._source.works()
+        return done
 
     def _unavailable(self, error: Exception) -> StoreUnavailableError:
         # The driver's texts go on with all that it knows, over many lines.
         reason = str(error).partition("\n")[0].strip()
-        return StoreUnavailableError(f"The bucket {self._name!r} cannot be used: {reason}")
+        failure = StoreUnavailableError(f"The bucket {self._name!r} cannot be used: {reason}")
+        # It may be read, and not be written.
+        return self._source.caused(failure, partly=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chatkit._checks import checked
+from chatkit._outages import log_failure
 from chatkit.errors import (
     AlreadyUploadedError,
     ConfigurationError,
@@ -301,7 +302,7 @@ class S3FileStore(ManagedFileStore):
                 await self._make_preview(file_id, mime_type)
         except StoreUnavailableError as error:
             # The message matters more, and the picture itself can be shown.
-            logger.warning("The preview of a picture could not be looked for: %s", error)
+            log_failure(logger, "The preview of a picture could not be looked for", error)
 
     async def _make_preview(self, file_id: str, mime_type: str) -> None:
         """Has the preview of a file made out of the bucket, in the background, and waits for it for a moment."""

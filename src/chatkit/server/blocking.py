@@ -1,7 +1,8 @@
-"""Logs a warning of code that blocks the event loop while turns run, for it holds up all streams of the process.
+"""Logs a warning of code that blocks the event loop, for it holds up all streams of the process.
 
-A thread asks the loops in which turns run for a sign of life, a few times a second; it ends soon after the last turn.
-What does not answer is looked at: the innermost frame of the application is where it blocks.
+A thread asks the loops in which requests are answered, turns run or other work is done for a sign of life, a few times
+a second; it ends soon after the last of them. What does not answer is looked at: the innermost frame of the
+application is where it blocks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import sysconfig
 import threading
 import time
+from asyncio import base_events, events, runners
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -31,14 +33,14 @@ _LIMIT = 1.0
 _STEP = 0.25
 """Seconds between two signs of life that are asked for."""
 _LINGER = 1.0
-"""Seconds for which the thread waits for another turn after the last one."""
+"""Seconds for which the thread waits for other work after the last."""
 _PLACES: Final = 1_000
 """Places that are remembered, so that each is told once."""
 
 
-_changed: Final = threading.Condition()
-_turns: Final[Counter[asyncio.AbstractEventLoop]] = Counter()
-"""How many turns run, by the event loop that they run in."""
+_lock: Final = threading.Lock()
+_work: Final[Counter[asyncio.AbstractEventLoop]] = Counter()
+"""How much is watched, by the event loop that it runs in."""
 _threads: Final[dict[asyncio.AbstractEventLoop, int]] = {}
 """The threads of these loops."""
 _silent: Final[dict[asyncio.AbstractEventLoop, float]] = {}
@@ -61,47 +63,47 @@ def watch_loop() -> Generator[None, None, None]:
     try:
         yield
     finally:
-        with _changed:
-            _turns[loop] -= 1
-            if _turns[loop] <= 0:
+        with _lock:
+            _work[loop] -= 1
+            if _work[loop] <= 0:
                 _forget(loop)
 
 
 def _begin(loop: asyncio.AbstractEventLoop) -> None:
     global _watcher  # noqa: PLW0603 -- one for the process
-    with _changed:
-        _turns[loop] += 1
-        if _turns[loop] > 1:
+    with _lock:
+        _work[loop] += 1
+        if _work[loop] > 1:
             return
         _threads[loop] = threading.get_ident()
         # A forked child has the object, and no thread.
         if _watcher is None or not _watcher.is_alive():
             _watcher = threading.Thread(target=_watch, name="chatkit blocking", daemon=True)
             _watcher.start()
-        else:
-            _changed.notify()
 
 
 def _forget(loop: asyncio.AbstractEventLoop) -> None:
-    for known in (_turns, _threads, _silent):
+    for known in (_work, _threads, _silent):
         known.pop(loop, None)
 
 
 def _watch() -> None:
     global _watcher  # noqa: PLW0603 -- one for the process
     wall, used = time.monotonic(), time.process_time()
+    idle_since: float | None = None
     while True:
-        with _changed:
-            for loop in [loop for loop in _turns if loop.is_closed()]:
+        # Nobody wakes it: most of what begins is over sooner than it would look.
+        time.sleep(_STEP)
+        with _lock:
+            for loop in [loop for loop in _work if loop.is_closed()]:
                 _forget(loop)
-            if not _turns:
-                _changed.wait(_LINGER)
-                if not _turns:
-                    _watcher = None
-                    return
-                wall, used = time.monotonic(), time.process_time()
-            else:
-                _changed.wait(_STEP)
+            if _work:
+                idle_since = None
+            elif idle_since is None:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= _LINGER:
+                _watcher = None
+                return
             threads = dict(_threads)
         before, used_before = wall, used
         wall, used = time.monotonic(), time.process_time()
@@ -115,22 +117,22 @@ def _watch() -> None:
 
 def _is_late(loop: asyncio.AbstractEventLoop, passed: float) -> bool:
     """Asks a loop for a sign of life; returns whether it has just been without one for too long."""
-    with _changed:
-        if loop not in _turns:
+    with _lock:
+        if loop not in _work:
             return False
         before = _silent.get(loop)
         if before is not None:
             _silent[loop] = before + passed
             return before < _LIMIT <= before + passed
         _silent[loop] = 0.0
-    # A loop that was closed under its turns blocks nothing.
+    # A loop that was closed under its work blocks nothing.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(_answer, loop)
     return False
 
 
 def _answer(loop: asyncio.AbstractEventLoop) -> None:
-    with _changed:
+    with _lock:
         _silent.pop(loop, None)
 
 
@@ -149,34 +151,48 @@ def _tell(loop: asyncio.AbstractEventLoop, thread: int) -> None:
 
 
 def _place(loop: asyncio.AbstractEventLoop, thread: int) -> tuple[str, int, str] | None:
-    """Returns file, line and function of the innermost frame of the application in the task that runs now."""
+    """Returns file, line and function of the innermost frame of the application in what the loop runs now."""
+    stack = _stack(loop, thread)
+    for kind in ("application", "package"):
+        # A handler may have come as a package: then the place where we, or others, called into it.
+        for code, line in stack:
+            if _kind(code.co_filename) == kind:
+                return code.co_filename, line, code.co_qualname
+    return None
+
+
+def _stack(loop: asyncio.AbstractEventLoop, thread: int) -> list[tuple[CodeType, int]]:
+    """Returns code and line of what a loop runs now, the innermost first: a task or a callback, and not its callers."""
     frames: Callable[[], dict[int, FrameType]] = getattr(sys, "_current_frames")  # noqa: B009 -- documented all the same
     frame = frames().get(thread)
     task = asyncio.current_task(loop)
     coroutine: Any = None if task is None else task.get_coro()
     outermost: CodeType | None = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
-    if frame is None or outermost is None:
-        return None
-    stack: list[FrameType] = []
-    while frame is not None:
-        stack.append(frame)
+    stack: list[tuple[CodeType, int]] = []
+    while frame is not None and not _runs_loops(frame.f_code.co_filename):
+        stack.append((frame.f_code, frame.f_lineno))
         if frame.f_code is outermost:
             break
         frame = frame.f_back
-    else:
-        return None
-    found = next((each for each in stack if _kind(each.f_code.co_filename) == "application"), None)
-    if found is None:
-        # A handler that came as a package: the place where we, or others, called into it.
-        found = next((each for each in stack if _kind(each.f_code.co_filename) != "library"), None)
-    if found is None:
-        return None
-    return found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname
+    return stack
+
+
+@cache
+def _runs_loops(filename: str) -> bool:
+    """Returns whether a file of asyncio, or of an HTTP server, runs event loops: what calls it blocks nothing."""
+    path = Path(filename)
+    return filename in _OF_LOOPS or (
+        path.parent.name in _SERVERS and path.name in {"_compat.py", "__init__.py"}
+    )
+
+
+_OF_LOOPS: Final = {events.__file__, base_events.__file__, runners.__file__}
+_SERVERS: Final = {"uvicorn", "uvloop"}
 
 
 @cache
 def _kind(filename: str) -> str:
-    if filename.startswith(("<", _OURS)):
+    if filename.startswith(("<frozen ", _OURS)):
         return "library"
     if filename.startswith(_packages()):
         return "package"

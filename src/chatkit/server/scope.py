@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
+from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, accepting_store
 from chatkit.server.handlers import Handlers
 from chatkit.server.turns.registry import TurnRegistry
 from chatkit.store.base import plain_metadata
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chatkit.files.base import AttachmentStore
     from chatkit.files.limits import FileLimits
     from chatkit.limits import Limits
+    from chatkit.store.acceptance import AcceptingStore
     from chatkit.store.base import Store
 
 __all__ = ["RequestScope"]
@@ -58,6 +59,11 @@ class RequestScope:
     def resumable(self) -> bool:
         """Whether the turn of the request survives a disconnect."""
         return self.metadata.get("resumable") is True
+
+    @property
+    def accepting(self) -> AcceptingStore[Any] | None:
+        """What accepts turns in one transaction, with their message and key; None where the store cannot."""
+        return accepting_store(self.store)
 
     @property
     def store_lacks_owners(self) -> bool:

@@ -16,23 +16,27 @@ from typing_extensions import TypeVar
 from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
+from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import ConfigurationError
+from chatkit.errors import ConfigurationError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
+from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
+from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import upload
 from chatkit.server.requests.turns import run_again
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
-from chatkit.store.base import Store
-from chatkit.streams.base import InterruptedTurn, StreamLog
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus
+from chatkit.store.base import OwnerContext, Store
+from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
@@ -142,12 +146,13 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The request is wrong; nothing was written. Its ``status`` and ``code`` say how.
             ChatKitError: The server cannot carry it out.
         """
-        parsed = parse_request(request, self._chatkit_limits)
-        await self._chatkit_store().admit(context)
-        if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
-            # Where nothing else does so in the background.
-            await self.recover()
-        answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
+        with watch_loop():
+            parsed = parse_request(request, self._chatkit_limits)
+            await self._chatkit_store().admit(context)
+            if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
+                # Where nothing else does so in the background.
+                await self.recover()
+            answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
         return NonStreamingResult(answer) if isinstance(answer, bytes) else answer
 
     async def upload_attachment(
@@ -164,10 +169,11 @@ class ChatKitServer(Handlers[TContext]):
             RequestError: The file is not taken, or is not what the page says. Nothing was kept.
             UnsupportedOperationError: The attachment store takes two-phase uploads only.
         """
-        await self._chatkit_store().admit(context)
-        params = well_formed(params)
-        check_upload(params, self._chatkit_limits)
-        return NonStreamingResult(await upload(self._chatkit_scope(context), params, source))
+        with watch_loop():
+            await self._chatkit_store().admit(context)
+            params = well_formed(params)
+            check_upload(params, self._chatkit_limits)
+            return NonStreamingResult(await upload(self._chatkit_scope(context), params, source))
 
     async def sweep_orphans(self) -> int:
         """Deletes uploaded files that no message named in time, and their records; returns the number of files.
@@ -177,9 +183,10 @@ class ChatKitServer(Handlers[TContext]):
         files = self._chatkit_files()
         if files is None:
             return 0
-        count = await files.sweep_orphans()
-        if files.orphan_age is not None:
-            await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
+        with watch_loop():
+            count = await files.sweep_orphans()
+            if files.orphan_age is not None:
+                await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
         return count
 
     @property
@@ -200,9 +207,13 @@ class ChatKitServer(Handlers[TContext]):
         turns = self._chatkit_turns()
         if turns.shutting_down:
             return 0
-        return await turns.recovery.recover(
-            self._chatkit_store(), self.recovery_context, self._chatkit_run_again
-        )
+        store = self._chatkit_store()
+        with watch_loop():
+            count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
+            accepting = accepting_store(store, whole=False)
+            if accepting is not None:
+                count += await turns.recovery.sweep(accepting, self._chatkit_begin_lapsed)
+        return count
 
     @property
     def sweep_seconds(self) -> float:
@@ -272,7 +283,8 @@ class ChatKitServer(Handlers[TContext]):
 
     async def check(self) -> None:
         """Raises if requests cannot be served: the store does not answer."""
-        await self._chatkit_store().check()
+        with watch_loop():
+            await self._chatkit_store().check()
 
     def check_workers(self, workers: int) -> None:
         """Raises ConfigurationError if so many workers cannot serve together: their stream log is not shared."""
@@ -332,12 +344,35 @@ class ChatKitServer(Handlers[TContext]):
             log = self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog()
             log.limit_kept_bytes(lambda: self._chatkit_limits)
             self._chatkit_runner = TurnRegistry(log)
+            self._chatkit_runner.sweep = self.recover
         return self._chatkit_runner
 
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
-        saved = turn.info.context
-        if saved is None or turn.stop or turn.info.attempt > self.rerun_on_crash:
+        info, store = turn.info, accepting_store(self._chatkit_store())
+        if store is not None and info.owner is not None:
+            accepted = await store.find_turn(info.id, OwnerContext(info.owner))
+            if accepted is not None and accepted.status is TurnStatus.WAITING:
+                scope, runs = await self._chatkit_scope_again(info, info.owner, stopped=turn.stop)
+                if not await begin_waiting(scope, turn, accepted, runs=runs):
+                    raise StoreError(f"Turn {info.id} waits for another worker, to which this one leaves it.")
+                return True
+        if info.context is None or turn.stop or info.attempt > self.rerun_on_crash:
             return False
-        context = await maybe_await(self.load_context(json.loads(saved)))
-        return await run_again(self._chatkit_scope(context), turn)
+        return await run_again(self._chatkit_scope(await self._chatkit_load_context(info.context)), turn)
+
+    async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
+        """Ends or begins a turn that a worker accepted and had not opened before it died."""
+        scope, runs = await self._chatkit_scope_again(load_info(turn.info), owner)
+        return await begin_lapsed(scope, turn, runs=runs)
+
+    async def _chatkit_scope_again(
+        self, info: TurnInfo, owner: str, *, stopped: bool = False
+    ) -> tuple[RequestScope, bool]:
+        """Returns what a turn of a dead worker is carried out with, and whether its handler may be called with that."""
+        if info.context is None or stopped:
+            return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
+        return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
+
+    async def _chatkit_load_context(self, saved: str) -> TContext:
+        return await maybe_await(self.load_context(json.loads(saved)))

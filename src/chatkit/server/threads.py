@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from chatkit._unicode import well_formed
-from chatkit.errors import InvalidEventError
+from chatkit.errors import InvalidEventError, ThreadClosedError, ThreadLockedError
 from chatkit.streams.base import ThreadKey
 from chatkit.types import ThreadMetadata
 
-__all__ = ["ThreadEdits", "ThreadGuard", "ThreadLocks", "checked_edits"]
+__all__ = ["ThreadEdits", "ThreadGuard", "ThreadLocks", "checked_edits", "refuse_messages_unless_active"]
 
 _FIELDS = ("title", "status", "allowed_image_domains", "metadata")
 
@@ -162,3 +162,12 @@ def checked_edits(changed: dict[str, Any]) -> dict[str, Any]:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InvalidEventError(f"thread.{first['loc'][0]} holds a wrong value: {first['msg']}.") from error
     return {name: getattr(checked, name) for name in changed}
+
+
+def refuse_messages_unless_active(thread: ThreadMetadata) -> None:
+    """Raises ThreadLockedError or ThreadClosedError if the thread takes no messages."""
+    status = thread.status
+    if status.type == "locked":
+        raise ThreadLockedError(status.reason)
+    if status.type == "closed":
+        raise ThreadClosedError(status.reason)

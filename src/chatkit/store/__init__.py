@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING
 from chatkit._lazy import lazy_names
 from chatkit.errors import NotFoundError
 from chatkit.files.base import AttachmentStore
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    AcceptingStore,
+    ItemChange,
+    LapsedTurn,
+    ThreadTakenError,
+    TurnStatus,
+    TurnWrites,
+)
 from chatkit.store.base import (
     Fence,
     OwnerContext,
@@ -35,8 +45,13 @@ if TYPE_CHECKING:
     from chatkit.store.sqlite import SQLiteStore
 
 __all__ = [
+    "Acceptance",
+    "AcceptedTurn",
+    "AcceptingStore",
     "AttachmentStore",
     "Fence",
+    "ItemChange",
+    "LapsedTurn",
     "MemoryStore",
     "NotFoundError",
     "OwnerContext",
@@ -44,6 +59,9 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "StoreItemType",
+    "ThreadTakenError",
+    "TurnStatus",
+    "TurnWrites",
     "current_fence",
     "default_generate_id",
     "owner_from_context",

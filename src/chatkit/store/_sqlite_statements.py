@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit._sql import load_queries
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
-from chatkit.store.base import COMPLETION_RETENTION
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -19,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SQL",
-    "begin_turn",
     "change",
-    "complete_turn",
     "delete_item",
     "delete_items_after",
     "delete_thread",
@@ -44,11 +40,11 @@ _BEFORE_ALL: Final = 0
 _AFTER_ALL: Final = 2**63 - 1
 
 
-def run(connection: Connection, query: str, **parameters: str | int | None) -> Cursor:
+def run(connection: Connection, query: str, **parameters: str | float | None) -> Cursor:
     return connection.execute(SQL[query], parameters)
 
 
-def change(connection: Connection, *, query: str, **parameters: str | int | None) -> int:
+def change(connection: Connection, *, query: str, **parameters: str | float | None) -> int:
     """Returns how many rows a statement has changed."""
     return run(connection, query, **parameters).rowcount
 
@@ -105,6 +101,7 @@ def delete_thread(connection: Connection, *, owner: str, thread_id: str) -> None
     run(connection, "delete_attachments_of_thread", owner=owner, thread_id=thread_id)
     # A turn that still runs must not bring the thread back.
     run(connection, "delete_turns_of_thread", owner=owner, thread_id=thread_id)
+    run(connection, "forget_turns_of_thread", owner=owner, thread_id=thread_id)
 
 
 def load_items(
@@ -176,18 +173,3 @@ def delete_items_after(connection: Connection, *, owner: str, thread_id: str, it
 def load_attachment(connection: Connection, *, owner: str, attachment_id: str) -> Attachment:
     row = run(connection, "load_attachment", owner=owner, attachment_id=attachment_id).fetchone()
     return records.no_attachment(attachment_id) if row is None else records.load_attachment(row[0])
-
-
-def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: str) -> int:
-    run(connection, "draw_token")
-    token: int = run(connection, "drawn_token").fetchone()[0]
-    run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
-    run(connection, "forget_completion", owner=owner, turn_id=turn_id)
-    return token
-
-
-def complete_turn(connection: Connection, *, owner: str, turn_id: str, token: int) -> None:
-    now = round(time.time())
-    run(connection, "forget_old_completions", now=now)
-    if run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token).rowcount:
-        run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=now + COMPLETION_RETENTION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -13,7 +13,18 @@ from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
-from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
+from chatkit.store._memory_turns import TurnRow, TurnTable
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    AcceptingStore,
+    LapsedTurn,
+    ThreadTakenError,
+    TurnStatus,
+    TurnWrites,
+    was_taken_over,
+)
+from chatkit.store.base import owner_from_context
 
 if TYPE_CHECKING:
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -84,24 +95,17 @@ class _Attachment:
 
 
 @dataclass(slots=True)
-class _Turn:
-    thread_id: str
-    token: int
-
-
-@dataclass(slots=True)
 class _Tenant:
     threads: _Sequence[_Thread] = field(default_factory=_Sequence[_Thread])
     attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
-    turns: dict[str, _Turn] = field(default_factory=dict[str, _Turn])
-    completed: dict[str, float] = field(default_factory=dict[str, float])
+    turns: TurnTable = field(default_factory=TurnTable)
 
     def thread(self, thread_id: str) -> _Thread:
         thread = self.threads.get(thread_id)
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(Store[TContext]):
+class MemoryStore(AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One
@@ -129,10 +133,8 @@ class MemoryStore(Store[TContext]):
     def _fenced(self, owner: str) -> _Tenant:
         tenant = self._tenant(owner)
         fence = records.active_fence()
-        if fence is not None:
-            turn = tenant.turns.get(fence.turn_id)
-            if turn is None or turn.token != fence.token:
-                records.stale(fence)
+        if fence is not None and not tenant.turns.is_held(fence):
+            records.stale(fence)
         return tenant
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
@@ -184,7 +186,7 @@ class MemoryStore(Store[TContext]):
                 key: kept for key, kept in tenant.attachments.items() if kept.thread_id != thread_id
             }
             # A turn that still runs must not bring the thread back.
-            tenant.turns = {key: turn for key, turn in tenant.turns.items() if turn.thread_id != thread_id}
+            tenant.turns.remove_thread(thread_id)
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
@@ -219,15 +221,9 @@ class MemoryStore(Store[TContext]):
     async def save_item_if_unchanged(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
     ) -> None:
-        expected, data = records.dump_model(before), records.dump_model(after)
         owner = self.owner(context)
         with self._lock:
-            items = self._fenced(owner).thread(thread_id).items
-            stored = items.get(before.id)
-            if stored is None:
-                records.no_item(thread_id, before.id)
-            records.check_unchanged(stored, expected, thread_id, before.id)
-            items.put(before.id, data)
+            _change(self._fenced(owner).thread(thread_id).items, thread_id, before, after)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         owner = self.owner(context)
@@ -290,36 +286,156 @@ class MemoryStore(Store[TContext]):
             kept = self._tenant(owner).attachments
             return list(dict.fromkeys([*named, *(key for key in kept if kept[key].thread_id == thread_id)]))
 
+    # Turns.
+
+    async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
+        owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
+        message = "" if writes.message is None else records.dump_model(writes.message)
+        attachments = [] if writes.message is None else writes.message.attachments
+        recorded = [(entry.id, records.dump_model(entry)) for entry in attachments]
+        created = "" if writes.created_thread is None else records.dump_thread(writes.created_thread)
+        with self._lock:
+            tenant = self._tenants.setdefault(owner, _Tenant())
+            known = tenant.turns.keyed(acceptance.key)
+            if known is not None and not known.gives_way_to(acceptance):
+                return known.shown()
+            if tenant.turns.get(acceptance.turn_id) is not None:
+                raise was_taken_over(acceptance.turn_id)
+            others = tenant.turns.others(acceptance)
+            if others and acceptance.policy == "reject":
+                raise ThreadTakenError(others)
+            if known is not None:
+                tenant.turns.remove(known)
+            # What may fail comes first: nothing undoes the rest.
+            if created:
+                tenant.threads.put(thread_id, _Thread(created))
+            items = tenant.thread(thread_id).items
+            waits = bool(others) and acceptance.policy == "enqueue"
+            if writes.change is not None:
+                _change(items, thread_id, writes.change.before, writes.change.after)
+            if writes.delete_after is not None:
+                if writes.delete_after not in items:
+                    records.no_item(thread_id, writes.delete_after)
+                items.truncate_after(writes.delete_after)
+            if writes.message is not None and not waits:
+                if writes.message.id in items:
+                    records.item_exists(thread_id, writes.message.id)
+                items.put(writes.message.id, message)
+            for attachment_id, data in recorded:
+                tenant.attachments[attachment_id] = _Attachment(data, thread_id, time.time())
+            self._last_token += 1
+            row = TurnRow(
+                replace(acceptance, writes=TurnWrites()),
+                TurnStatus.WAITING if waits else TurnStatus.BEGUN,
+                self._last_token,
+                time.monotonic() + acceptance.lease,
+                message=message if waits else "",
+            )
+            tenant.turns.add(row)
+            return row.shown(fresh=True, others=others if waits else ())
+
+    async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
+        found = await self.find_turn(turn_id, context)
+        if found is None:
+            # Its call was cancelled, and may be carried out yet in another thread.
+            await self.end_turn(turn_id, await self.begin_turn(thread_id, turn_id, context), context)
+        return None if found is None or found.claimed else found
+
+    async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        with self._lock:
+            row = self._tenant(owner).turns.get(turn_id)
+            return None if row is None else row.shown()
+
+    async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        with self._lock:
+            row = self._tenant(owner).turns.keyed(key)
+            return None if row is None else row.shown()
+
+    async def begin_waiting_turn(
+        self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
+    ) -> tuple[str, ...]:
+        owner = self.owner(context)
+        with self._lock:
+            tenant = self._tenant(owner)
+            row = tenant.turns.held(turn_id, token)
+            others = () if at_once else tenant.turns.others(row.acceptance)
+            if row.status is TurnStatus.WAITING and not others:
+                items = tenant.thread(row.acceptance.thread_id).items
+                items.put(str(row.acceptance.user_item_id), row.message)
+                row.status, row.message = TurnStatus.BEGUN, ""
+            return others
+
+    async def open_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            self._tenant(owner).turns.held(turn_id, token).opened = True
+
+    async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        with self._lock:
+            row = self._tenant(owner).turns.get(turn.turn_id)
+            if row is None or not row.shown().lapsed or row.token != turn.token or row.end:
+                return None
+            self._last_token += 1
+            row.token, row.claimed, row.lease_until = self._last_token, True, time.monotonic() + lease
+            return row.shown(fresh=True)
+
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+        owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
+        with self._lock:
+            tenant = self._tenant(owner)
+            row = tenant.turns.get(acceptance.turn_id)
+            if row is None or row.token != token or row.status is TurnStatus.ENDED:
+                return
+            tenant.turns.remove(row)
+            if writes.created_thread is not None:
+                tenant.threads.remove(thread_id)
+            elif (thread := tenant.threads.get(thread_id)) is not None:
+                if writes.message is not None:
+                    thread.items.remove(writes.message.id)
+                if writes.change is not None:
+                    _change(thread.items, thread_id, writes.change.after, writes.change.before)
+
+    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+        owner = self.owner(context)
+        with self._lock:
+            self._tenant(owner).turns.finish(turn_id, token, end)
+
+    async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
+        with self._lock:
+            return [
+                LapsedTurn(owner, row.shown())
+                for owner, tenant in self._tenants.items()
+                for row in tenant.turns.lapsed(seconds)
+            ]
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         owner = self.owner(context)
         with self._lock:
-            self._last_token += 1
             tenant = self._tenants.setdefault(owner, _Tenant())
-            tenant.turns[turn_id] = _Turn(thread_id, self._last_token)
-            tenant.completed.pop(turn_id, None)
+            self._last_token += 1
+            row = tenant.turns.get(turn_id)
+            if row is None:
+                registered = Acceptance(turn_id, thread_id, 0.0)
+                row = TurnRow(registered, TurnStatus.BEGUN, self._last_token, time.monotonic(), opened=True)
+                tenant.turns.add(row)
+            elif row.status is TurnStatus.ENDED:
+                raise was_taken_over(turn_id)
+            row.token, row.claimed = self._last_token, True
             return self._last_token
-
-    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        owner = self.owner(context)
-        with self._lock:
-            turns = self._tenant(owner).turns
-            turn = turns.get(turn_id)
-            if turn is not None and turn.token == token:
-                del turns[turn_id]
-
-    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        owner, now = self.owner(context), time.time()
-        with self._lock:
-            tenant = self._tenant(owner)
-            turn = tenant.turns.get(turn_id)
-            if turn is None or turn.token != token:
-                return
-            del tenant.turns[turn_id]
-            tenant.completed[turn_id] = now + COMPLETION_RETENTION
-            while tenant.completed and next(iter(tenant.completed.values())) < now:
-                del tenant.completed[next(iter(tenant.completed))]
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
         owner = self.owner(context)
         with self._lock:
-            return turn_id in self._tenant(owner).completed
+            row = self._tenant(owner).turns.get(turn_id)
+            return row is not None and row.end == "completed"
+
+
+def _change(items: _Sequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
+    stored = items.get(before.id)
+    if stored is None:
+        records.no_item(thread_id, before.id)
+    records.check_unchanged(stored, records.dump_model(before), thread_id, before.id)
+    items.put(before.id, records.dump_model(after))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
 
 from chatkit._checks import checked
-from chatkit._json import holds_too_many_values
-from chatkit._sql import load_queries
-from chatkit.errors import MissingExtraError, StoreError
+from chatkit.errors import MissingExtraError
 from chatkit.ids import utc_now
+from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
-from chatkit.store.base import COMPLETION_RETENTION, Store, owner_from_context
+from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
+from chatkit.store.acceptance import AcceptingStore, ItemChange
+from chatkit.store.base import owner_from_context
 
 try:
     from chatkit._postgres import Database, Settings, Transaction
@@ -26,8 +25,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from pydantic import BaseModel
-
+    from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
     from chatkit.streams.postgres import PostgresStreamLog
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
@@ -36,13 +34,8 @@ __all__ = ["PostgresStore"]
 TContext = TypeVar("TContext", default=Any)
 T = TypeVar("T")
 
-_SQL: Final = load_queries(Path(__file__).parent / "queries" / "postgres.sql")
 
-_MOST_VALUES: Final = 10_000
-"""A model of more values is kept as text without a look at what JSONB makes of it, which would hold up all else."""
-
-
-class PostgresStore(Store[TContext]):
+class PostgresStore(AcceptingStore[TContext]):
     """Keeps everything in the schema ``chatkit`` of a PostgreSQL database, each owner's data apart.
 
     One instance may be used from several event loops and threads, each with a pool of its own, and any number of
@@ -113,16 +106,16 @@ class PostgresStore(Store[TContext]):
             return await self.database.write(work, repeatable=repeatable)
 
         async def fenced(transaction: Transaction) -> T:
-            running = await transaction.value(_SQL["is_turn_running"], owner, fence.turn_id, fence.token)
+            running = await transaction.value(SQL["is_turn_running"], owner, fence.turn_id, fence.token)
             return records.stale(fence) if running is None else await work(transaction)
 
         return await self.database.write(fenced, repeatable=repeatable)
 
     async def _value(self, query: str, *arguments: object) -> Any:
-        return await self.database.read(lambda transaction: transaction.value(_SQL[query], *arguments))
+        return await self.database.read(lambda transaction: transaction.value(SQL[query], *arguments))
 
     async def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        return await self.database.read(lambda transaction: transaction.rows(_SQL[query], *arguments))
+        return await self.database.read(lambda transaction: transaction.rows(SQL[query], *arguments))
 
     async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
         data = await self._value("load_thread", self.owner(context), thread_id)
@@ -133,9 +126,9 @@ class PostgresStore(Store[TContext]):
         arguments = (owner, *_thread_columns(thread, records.dump_thread(thread)))
 
         async def save(transaction: Transaction) -> None:
-            if await transaction.value(_SQL["change_thread"], *arguments) is None:
-                await transaction.value(_SQL["lock_owner"], owner)
-                await transaction.value(_SQL["add_thread"], *arguments)
+            if await transaction.value(SQL["change_thread"], *arguments) is None:
+                await transaction.value(SQL["lock_owner"], owner)
+                await transaction.value(SQL["add_thread"], *arguments)
 
         await self._write(owner, save, repeatable=True)
 
@@ -147,11 +140,11 @@ class PostgresStore(Store[TContext]):
 
         async def save(transaction: Transaction) -> ThreadMetadata:
             # Two statements: one that locks and reads at once may read what was there before it had to wait.
-            await _lock_thread(transaction, owner, thread_id)
-            stored = await transaction.value(_SQL["load_thread"], owner, thread_id)
+            await lock_thread(transaction, owner, thread_id)
+            stored = await transaction.value(SQL["load_thread"], owner, thread_id)
             updated = records.changed_thread(stored, changed)
             data = records.dump_thread(updated)
-            await transaction.value(_SQL["change_thread"], owner, *_thread_columns(updated, data))
+            await transaction.value(SQL["change_thread"], owner, *_thread_columns(updated, data))
             return records.load_thread(data)
 
         return await self._write(owner, save, repeatable=True)
@@ -172,10 +165,11 @@ class PostgresStore(Store[TContext]):
         async def delete(transaction: Transaction) -> None:
             # A turn that still runs must not bring the thread back. Before the thread, in the order in which the
             # writes of turns take their locks.
-            await transaction.value(_SQL["delete_turns_of_thread"], owner, thread_id)
-            if await transaction.value(_SQL["delete_thread"], owner, thread_id) is None:
+            await transaction.value(SQL["delete_turns_of_thread"], owner, thread_id)
+            await transaction.value(SQL["forget_turns_of_thread"], owner, thread_id)
+            if await transaction.value(SQL["delete_thread"], owner, thread_id) is None:
                 records.no_thread(thread_id)
-            await transaction.value(_SQL["delete_attachments_of_thread"], owner, thread_id)
+            await transaction.value(SQL["delete_attachments_of_thread"], owner, thread_id)
 
         await self._write(owner, delete)
 
@@ -206,8 +200,8 @@ class PostgresStore(Store[TContext]):
         columns = document_columns(records.dump_model(item), records.load_item)
 
         async def store(transaction: Transaction) -> None:
-            thread = await _lock_thread(transaction, owner, thread_id)
-            if await transaction.value(_SQL[query], thread, item_id, kind, *columns) is None:
+            thread = await lock_thread(transaction, owner, thread_id)
+            if await transaction.value(SQL[query], thread, item_id, kind, *columns) is None:
                 records.item_exists(thread_id, item_id)
 
         await self._write(owner, store, repeatable=query == "save_item")
@@ -215,21 +209,8 @@ class PostgresStore(Store[TContext]):
     async def save_item_if_unchanged(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
     ) -> None:
-        owner = self.owner(context)
-        item_id, kind, expected = before.id, after.type, records.dump_model(before)
-        columns = document_columns(records.dump_model(after), records.load_item)
-
-        async def save(transaction: Transaction) -> None:
-            # All that change an item hold this lock; only those that delete one do not.
-            thread = await _lock_thread(transaction, owner, thread_id)
-            stored = await transaction.value(_SQL["load_item"], owner, thread_id, item_id)
-            if stored is None:
-                records.no_item(thread_id, item_id)
-            records.check_unchanged(stored, expected, thread_id, item_id)
-            if await transaction.value(_SQL["change_item"], thread, item_id, kind, *columns) is None:
-                records.no_item(thread_id, item_id)
-
-        await self._write(owner, save)
+        owner, change = self.owner(context), ItemChange(before, after)
+        await self._write(owner, lambda transaction: turns.change_item(transaction, owner, thread_id, change))
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         data = await self._value("load_item", self.owner(context), thread_id, item_id)
@@ -239,8 +220,8 @@ class PostgresStore(Store[TContext]):
         owner = self.owner(context)
 
         async def delete(transaction: Transaction) -> None:
-            deleted = await transaction.value(_SQL["delete_item"], owner, thread_id, item_id)
-            if deleted is None and await transaction.value(_SQL["find_thread"], owner, thread_id) is None:
+            deleted = await transaction.value(SQL["delete_item"], owner, thread_id, item_id)
+            if deleted is None and await transaction.value(SQL["find_thread"], owner, thread_id) is None:
                 records.no_thread(thread_id)
 
         await self._write(owner, delete, repeatable=True)
@@ -250,11 +231,11 @@ class PostgresStore(Store[TContext]):
 
         async def delete(transaction: Transaction) -> None:
             # Each statement sees what was committed before it: none that was added after the lock is missed.
-            thread = await _lock_thread(transaction, owner, thread_id)
-            item = await transaction.value(_SQL["find_item"], thread, item_id)
+            thread = await lock_thread(transaction, owner, thread_id)
+            item = await transaction.value(SQL["find_item"], thread, item_id)
             if item is None:
                 records.no_item(thread_id, item_id)
-            await transaction.value(_SQL["delete_items_after"], thread, item)
+            await transaction.value(SQL["delete_items_after"], thread, item)
 
         await self._write(owner, delete)
 
@@ -263,7 +244,7 @@ class PostgresStore(Store[TContext]):
         columns = document_columns(records.dump_model(attachment), records.load_attachment)
         arguments = (owner, attachment.id, attachment.thread_id, *columns)
         await self._write(
-            owner, lambda transaction: transaction.value(_SQL["save_attachment"], *arguments), repeatable=True
+            owner, lambda transaction: transaction.value(SQL["save_attachment"], *arguments), repeatable=True
         )
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
@@ -273,12 +254,12 @@ class PostgresStore(Store[TContext]):
     async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
         owner = self.owner(context)
         await self._write(
-            owner, lambda transaction: transaction.value(_SQL["delete_attachment"], owner, attachment_id)
+            owner, lambda transaction: transaction.value(SQL["delete_attachment"], owner, attachment_id)
         )
 
     async def sweep_attachments(self, seconds: float) -> int:
         rows = await self.database.write(
-            lambda transaction: transaction.rows(_SQL["sweep_attachments"], seconds), repeatable=True
+            lambda transaction: transaction.rows(SQL["sweep_attachments"], seconds), repeatable=True
         )
         return len(rows)
 
@@ -288,26 +269,75 @@ class PostgresStore(Store[TContext]):
         rows = await self._rows("attachments_of_thread", self.owner(context), thread_id)
         return list(dict.fromkeys([*named, *(row[0] for row in rows)]))
 
+    # Turns, whose rights are what the fence is about, are written without it.
+
+    async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
+        owner, documents = self.owner(context), turns.Documents.of(acceptance)
+        return await self.database.write(
+            lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents)
+        )
+
+    async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        return await self.database.write(
+            lambda transaction: turns.resolve_turn(transaction, owner, turn_id, thread_id), repeatable=True
+        )
+
+    async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        return await self.database.read(lambda transaction: turns.find_turn(transaction, owner, turn_id))
+
+    async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        return await self.database.read(
+            lambda transaction: turns.find_turn(transaction, owner, key, query="find_keyed_turn")
+        )
+
+    async def begin_waiting_turn(
+        self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
+    ) -> tuple[str, ...]:
+        owner = self.owner(context)
+        return await self.database.write(
+            lambda transaction: turns.begin_waiting_turn(transaction, owner, turn_id, token, at_once=at_once),
+            repeatable=True,
+        )
+
+    async def open_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        await self.database.write(
+            lambda transaction: turns.open_turn(transaction, owner, turn_id, token), repeatable=True
+        )
+
+    async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
+        owner = self.owner(context)
+        return await self.database.write(
+            lambda transaction: turns.claim_turn(transaction, owner, turn, lease)
+        )
+
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+        owner = self.owner(context)
+        await self.database.write(
+            lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token), repeatable=True
+        )
+
+    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+        owner = self.owner(context)
+        await self.database.write(
+            lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end), repeatable=True
+        )
+
+    async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
+        # Only looked at first: a sweep that finds nothing writes nothing.
+        if not await self._value("has_lapsed"):
+            return []
+        return await self.database.write(
+            lambda transaction: turns.lapsed_turns(transaction, seconds), repeatable=True
+        )
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
         owner = self.owner(context)
         return await self.database.write(
-            lambda transaction: transaction.value(_SQL["begin_turn"], owner, turn_id, thread_id),
-            repeatable=True,
-        )
-
-    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        owner = self.owner(context)
-        await self.database.write(
-            lambda transaction: transaction.value(_SQL["end_turn"], owner, turn_id, token), repeatable=True
-        )
-
-    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        owner = self.owner(context)
-        await self.database.write(
-            lambda transaction: transaction.value(
-                _SQL["complete_turn"], owner, turn_id, token, COMPLETION_RETENTION
-            ),
-            repeatable=True,
+            lambda transaction: turns.begin_turn(transaction, owner, thread_id, turn_id), repeatable=True
         )
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
@@ -320,7 +350,7 @@ class PostgresStore(Store[TContext]):
         return None if self.database.settings.stateless else PostgresStreamLog(self.database)
 
     async def check(self) -> None:
-        await self.database.read(lambda transaction: transaction.value(_SQL["check"]), patient=False)
+        await self.database.read(lambda transaction: transaction.value(SQL["check"]), patient=False)
 
     def stop_waiting(self) -> bool:
         self.database.stop_waiting()
@@ -333,57 +363,3 @@ class PostgresStore(Store[TContext]):
 def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
     columns = document_columns(data, records.load_thread)
     return (thread.id, *columns, thread.created_at, utc_now())
-
-
-async def _lock_thread(transaction: Transaction, owner: str, thread_id: str) -> int:
-    thread: int | None = await transaction.value(_SQL["lock_thread"], owner, thread_id)
-    return records.no_thread(thread_id) if thread is None else thread
-
-
-# Models as JSONB, without losing what JSONB does not keep.
-
-
-def document_columns(text: str, load: Callable[[str], BaseModel]) -> tuple[str, str | None]:
-    """Returns a model's JSON for the columns ``data`` and ``exact``.
-
-    JSONB refuses NUL characters, sorts the keys of objects and writes numbers in its own way. Most models come back
-    the same all the same, for the order of declared fields is that of their declaration. For those that would not,
-    the second column keeps the text itself.
-
-    Args:
-        text: The model as JSON, all fields in the order of their declaration.
-        load: Returns the model in a text, or raises StoreError.
-
-    Returns:
-        JSON that JSONB takes, with U+FFFD in the place of NUL, and the text where it has to be kept, else None.
-    """
-    if "\\u0000" in text:
-        # Escaped backslashes stand aside meanwhile, as a character that JSON does not have: "\\\\u0000" is not a NUL.
-        aside = text.replace("\\\\", "\x01").replace("\\u0000", "\\ufffd")
-        readable = aside.replace("\x01", "\\\\")
-        if readable != text:
-            return readable, text
-    return text, None if _comes_back(text, load) else text
-
-
-def _comes_back(text: str, load: Callable[[str], BaseModel]) -> bool:
-    if holds_too_many_values(text.encode(), _MOST_VALUES):
-        return False
-    try:
-        document = json.loads(text, object_pairs_hook=_sorted, parse_float=_plain)
-        returned = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        return load(returned).model_dump_json(warnings=False) == text
-    except (StoreError, ValueError, RecursionError):
-        return False
-
-
-def _sorted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object with its keys in JSONB's order: by length, then by bytes."""
-    return dict(sorted(pairs, key=lambda pair: (len(raw := pair[0].encode()), raw)))
-
-
-def _plain(number: str) -> float:
-    value = float(number)
-    if "e" in number.lower() or (value == 0 and number.startswith("-")):
-        raise ValueError("JSONB writes this number differently.")
-    return value

@@ -19,12 +19,15 @@ from chatkit._sqlite import MEMORY, Database
 from chatkit.errors import StoreUnavailableError
 from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
-from chatkit.store.base import Store, owner_from_context
+from chatkit.store import _sqlite_turns as turns
+from chatkit.store.acceptance import AcceptingStore
+from chatkit.store.base import owner_from_context
 from chatkit.streams.sqlite import SQLiteStreamLog
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 __all__ = ["SQLiteStore"]
@@ -38,7 +41,7 @@ _ROOM: Final = 256 * 1024
 """Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
-class SQLiteStore(Store[TContext]):
+class SQLiteStore(AcceptingStore[TContext]):
     """Keeps everything in one SQLite file, each owner's data apart.
 
     One instance may be used from several event loops and threads, and several processes may share a file. The
@@ -197,21 +200,52 @@ class SQLiteStore(Store[TContext]):
 
     # Turns, whose rights are what the fence is about, are written without it.
 
+    async def _write_turn(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
+        return await self.database.write(partial(work, owner=self.owner(context), **parameters))
+
+    async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
+        documents = turns.Documents.of(acceptance)
+        return await self._write_turn(turns.accept_turn, context, acceptance=acceptance, documents=documents)
+
+    async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
+        return await self._write_turn(turns.resolve_turn, context, turn_id=turn_id, thread_id=thread_id)
+
+    async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
+        return await self._read(turns.find_turn, context, turn_id=turn_id)
+
+    async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
+        return await self._read(turns.find_keyed_turn, context, key=key)
+
+    async def begin_waiting_turn(
+        self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
+    ) -> tuple[str, ...]:
+        return await self._write_turn(
+            turns.begin_waiting_turn, context, turn_id=turn_id, token=token, at_once=at_once
+        )
+
+    async def open_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        await self._write_turn(turns.open_turn, context, turn_id=turn_id, token=token)
+
+    async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
+        return await self._write_turn(turns.claim_turn, context, turn=turn, lease=lease)
+
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+        documents = turns.Documents.of(acceptance)
+        await self._write_turn(
+            turns.withdraw_turn, context, acceptance=acceptance, documents=documents, token=token
+        )
+
+    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+        await self._write_turn(turns.finish_turn, context, turn_id=turn_id, token=token, end=end)
+
+    async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
+        # Only looked at first: a sweep that finds nothing writes nothing.
+        if not await self.database.read(turns.has_lapsed):
+            return []
+        return await self.database.write(partial(turns.lapsed_turns, seconds=seconds))
+
     async def begin_turn(self, thread_id: str, turn_id: str, context: TContext) -> int:
-        return await self.database.write(
-            partial(statements.begin_turn, owner=self.owner(context), thread_id=thread_id, turn_id=turn_id)
-        )
-
-    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        owner = self.owner(context)
-        await self.database.write(
-            partial(statements.change, query="end_turn", owner=owner, turn_id=turn_id, token=token)
-        )
-
-    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
-        await self.database.write(
-            partial(statements.complete_turn, owner=self.owner(context), turn_id=turn_id, token=token)
-        )
+        return await self._write_turn(turns.begin_turn, context, thread_id=thread_id, turn_id=turn_id)
 
     async def has_completed(self, turn_id: str, context: TContext) -> bool:
         return bool(

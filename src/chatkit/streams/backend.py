@@ -23,6 +23,10 @@ __all__ = [
     "encode_parts",
 ]
 
+FORGET_BATCH: Final = 200
+"""Records of a kind that one transaction deletes when their time is over."""
+FORGET_ROUNDS: Final = 10
+"""Such transactions of one sweep, at most."""
 SEPARATOR: Final = b"\x1e"
 """Stands between events: the one byte that RFC 7464 sets apart because no JSON text holds it."""
 _FIELDS: Final = 5
@@ -174,7 +178,8 @@ class Backend(ABC):
     async def open_turn(self, info: TurnInfo, holder: str, *, again: bool = False) -> str | None:
         """Registers a turn, renews its worker's lease and returns the epoch of the server's data.
 
-        Returns None where the first save does that, for no other worker reads the turn.
+        A turn that is there and is another worker's is left alone; saves of this worker are ``LOST`` then. Returns None
+        where the first save does all that, for no other worker reads the turn.
 
         Args:
             info: The turn.
@@ -242,7 +247,7 @@ class Backend(ABC):
         """Claims the turns whose worker's lease, or whose claim, has run out; returns each with whether it was to stop.
 
         A worker whose own lease has not lasted for a whole lease so far takes nothing: the server may have been away,
-        and every lease has run out meanwhile.
+        and every lease has run out meanwhile. Where ``comes_back`` is False, no server can have been away.
 
         Args:
             worker: The worker, whose lease is renewed.
@@ -285,6 +290,30 @@ class Backend(ABC):
             events: Its last events, as JSON in UTF-8.
         """
 
+    async def forget_old(self) -> None:
+        """Deletes what was kept for long enough: turns that ended, their ends, keys, workers that are gone.
+
+        Every worker asks for it with each sweep, so that nothing stays where nobody writes any more. A call deletes a
+        bounded number of records, and waits for no other worker that does the same.
+
+        The default does nothing: for a server that forgets on its own, as Redis does.
+        """
+        return
+
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        """Deletes the turns of an owner's thread, which was deleted: events, snapshots, and what was known of them.
+
+        A turn that still runs is over, for its worker is dead or out of reach: ``ended`` returns ``INTERRUPTED``, and
+        nothing that its holder saves is kept: the result is LOST, or MISSING in the same epoch. Other ends stay, and
+        so do keys: a message that is sent again finds that it was sent before.
+
+        The default does nothing: what is kept then goes when its time is over.
+
+        Args:
+            thread: The thread.
+        """
+        return
+
     @abstractmethod
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
         """Binds a key; returns what it is bound to if it is bound already.
@@ -294,6 +323,15 @@ class Backend(ABC):
             key: The key.
             claim: What to bind it to.
         """
+
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        """Returns what a key is bound to; None by default, where workers of an earlier version bound none.
+
+        Args:
+            owner: The tenant, empty where no owners are known.
+            key: The key.
+        """
+        return None
 
     @abstractmethod
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:

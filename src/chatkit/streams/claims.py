@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Final
 
 from chatkit.errors import StaleTurnError, StoreError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, Save
 from chatkit.streams.records import EndState, TurnInfo
 
-__all__ = ["Claims"]
+__all__ = ["LONE_AFTER", "LONE_SWEEP", "SWEEP", "Claims", "forget_old"]
+
+_logger = logging.getLogger("chatkit.streams")
+
+SWEEP: Final = 2.0
+"""Seconds between two looks for turns whose worker died."""
+LONE_SWEEP: Final = 10.0
+"""The same in a process that is alone and idle."""
+LONE_AFTER: Final = 30.0
+"""Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
 
 
 class Claims:
@@ -69,7 +80,7 @@ class Claims:
         return epoch
 
     async def end_forgotten(
-        self, backend: Backend, running: Callable[[], set[str]], ends: Mapping[str, EndState]
+        self, backend: Backend, running: Callable[[], set[str]], ended: Callable[[str], EndState | None]
     ) -> None:
         """Ends turns that the server wrongly takes for running here: as long as this worker lives, no other one would.
 
@@ -78,7 +89,7 @@ class Claims:
         Args:
             backend: The server.
             running: Returns the turns that run here.
-            ends: How turns ended here.
+            ended: Returns how a turn ended here.
         """
         # A turn that begins or ends at this moment may be among them.
         strange = set(await backend.held(self._holder())) - running()
@@ -86,10 +97,18 @@ class Claims:
         self._strange = {turn_id: self._strange.get(turn_id, now) for turn_id in strange}
         for turn_id in [turn_id for turn_id, since in self._strange.items() if now - since > self._lease()]:
             del self._strange[turn_id]
-            if ends.get(turn_id) is None:
+            if ended(turn_id) is None:
                 await backend.release(turn_id, self._holder())
             elif (loaded := await backend.load(turn_id, 0)) is not None:
                 # Its last events may be lost.
                 last_seq, plain = loaded.last_seq, not loaded.record.info.resumable
                 end = Save(turn_id, last_seq + 1, last_seq, b"", end=EndState.INTERRUPTED, plain=plain)
                 await backend.save(self._holder(), [end], renew=False)
+
+
+async def forget_old(backend: Backend) -> None:
+    """Deletes what was kept for long enough; turns of dead workers are claimed although that fails."""
+    try:
+        await backend.forget_old()
+    except StoreError as error:
+        _logger.info("What was kept for long enough cannot be deleted at the moment: %s", error)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Final
 
+from chatkit._outages import Outage
 from chatkit._tasks import end_tasks
 from chatkit.errors import ChatKitError, StoreError
 from chatkit.streams.backend import Backend, Chunk, Standing, decode_parts
@@ -128,7 +129,11 @@ class RemoteReader(TurnReader):
         try:
             loaded = await self._backend.load(self.turn_id, self.position)
             if loaded is None:
-                self._follower.doubt(self)
+                if await self._backend.ended(self.turn_id) is None:
+                    self._follower.doubt(self)
+                else:
+                    # What the reader lacks is gone: its time is over, or its thread was deleted.
+                    self.give_up()
             else:
                 self.doubtful_since = None
                 if not all(map(self._take, loaded.chunks)):
@@ -138,7 +143,7 @@ class RemoteReader(TurnReader):
                 self.lags = self.lags or more
             self._follower.caught_up(self)
         except StoreError as error:
-            _logger.info("Turn %s cannot be read at the moment: %s", self.turn_id, error)
+            self._follower.outage.failed(error, f"Turn {self.turn_id} cannot be read")
             self.lags = True
             if self._follower.miss(self):
                 return
@@ -191,6 +196,7 @@ class Follower:
         self._lease = lease
         self._on_stop = on_stop
         self._loop = asyncio.get_running_loop()
+        self.outage = Outage("Streams cannot be followed", "Streams can be followed again.", _logger)
         self._readers: dict[str, set[RemoteReader]] = {}
         self._cursors: dict[str, int] = {}
         self._local_turns = 0
@@ -307,7 +313,7 @@ class Follower:
                     await self._check()
             except ChatKitError as error:
                 self._waits = False
-                _logger.info("Streams cannot be followed at the moment: %s", error)
+                self.outage.failed(error)
                 for reader in self._all_readers():
                     self.miss(reader)
                 await asyncio.sleep(retry)
@@ -315,6 +321,7 @@ class Follower:
                 for reader in self._all_readers():
                     reader.lag()
             else:
+                self.outage.recovered()
                 retry = _FIRST_RETRY
 
     def _all_readers(self) -> list[RemoteReader]:
@@ -350,4 +357,6 @@ class Follower:
                 elif standing is Standing.CLAIMED:
                     reader.doubtful_since = None
                 else:
+                    if standing is Standing.MISSING:
+                        reader.lag()
                     self.doubt(reader)

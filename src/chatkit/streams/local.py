@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from chatkit.errors import InvalidRequestError
 from chatkit.limits import DEFAULT_LIMITS, Limits
@@ -15,8 +15,30 @@ from chatkit.streams.window import KEY_RETENTION, WindowReader, WindowTurn, wake
 
 __all__ = ["Keys", "LocalTurns"]
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 KEY_LIMIT: Final = 10_000
-"""Idempotency keys that are kept in memory."""
+"""Idempotency keys, and ends of turns, that are kept in memory."""
+
+
+Remembered: TypeAlias = OrderedDict[K, tuple[V, float]]
+"""Values with the moment up to which they are remembered, the oldest first."""
+
+
+def remember(values: Remembered[K, V], key: K, value: V) -> None:
+    """Keeps a value for a day from now on; of more than 10,000 the newest are kept."""
+    values.pop(key, None)
+    if len(values) >= KEY_LIMIT:
+        values.popitem(last=False)
+    values[key] = (value, time.monotonic() + KEY_RETENTION)
+
+
+def forget_after_a_day(values: Remembered[K, V]) -> None:
+    """Forgets what has been kept for a day."""
+    now = time.monotonic()
+    while values and next(iter(values.values()))[1] <= now:
+        values.popitem(last=False)
 
 
 class LocalTurns:
@@ -30,7 +52,6 @@ class LocalTurns:
     Attributes:
         window: As given.
         lag_limit: As given.
-        ends: How turns ended whose readers may come back, for longer than they are kept.
         kept_bytes: Bytes that are kept for readers that come back.
         limits: Returns the limits of these bytes.
     """
@@ -38,10 +59,10 @@ class LocalTurns:
     def __init__(self, window: int, retention: float, lag_limit: int) -> None:
         self.window = window
         self.lag_limit = lag_limit
-        self.ends: OrderedDict[str, EndState] = OrderedDict()
         self.kept_bytes = 0
         self.limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS
         self._retention = retention
+        self._ends: Remembered[str, EndState] = OrderedDict()
         self._turns: dict[str, WindowTurn] = {}
         self._by_thread: dict[ThreadKey, dict[str, WindowTurn]] = {}
         self._of_owner: dict[str | None, OrderedDict[str, WindowTurn]] = {}
@@ -83,9 +104,10 @@ class LocalTurns:
         if not self._knows(turn):
             return
         if turn.end is not None:
-            self.ends[turn.info.id] = turn.end
-        if len(self.ends) > KEY_LIMIT:
-            self.ends.popitem(last=False)
+            remember(self._ends, turn.info.id, turn.end)
+        if turn.forgotten:
+            self._drop(turn)
+            return
         self._ended[turn.info.id] = turn
         # What ended first is first among those that ended.
         self._of_owner[turn.info.owner].move_to_end(turn.info.id)
@@ -168,15 +190,28 @@ class LocalTurns:
                 del self._by_thread[turn.info.thread]
 
     def forget_old(self) -> None:
-        """Forgets the turns that ended long enough ago."""
+        """Forgets the turns that ended long enough ago, and how turns ended a day ago."""
         horizon = time.monotonic() - self._retention
         while self._ended and (oldest := next(iter(self._ended.values()))).ended_at < horizon:
             self._drop(oldest)
+        forget_after_a_day(self._ends)
+
+    def forget_thread(self, thread: ThreadKey) -> None:
+        """Forgets the turns of a thread that was deleted; one that still runs is forgotten at its end."""
+        for turn in self.of_thread(thread):
+            turn.forgotten = True
+            if turn.end is not None:
+                self._drop(turn)
 
     def get(self, turn_id: str, owner: str | None) -> WindowTurn | None:
         """Returns an owner's turn that runs or is kept in this process."""
         turn = self._turns.get(turn_id)
         return turn if turn is not None and turn.info.owner == owner else None
+
+    def ended(self, turn_id: str) -> EndState | None:
+        """Returns how a turn ended whose readers may come back, for as long as idempotency keys are kept."""
+        found = self._ends.get(turn_id)
+        return None if found is None else found[0]
 
     def of_thread(self, thread: ThreadKey) -> list[WindowTurn]:
         """Returns the turns of a thread in the order in which they began."""
@@ -201,23 +236,28 @@ class Keys:
     """Idempotency keys in memory."""
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[tuple[str | None, str], tuple[KeyClaim, float]] = OrderedDict()
+        self._keys: Remembered[tuple[str | None, str], KeyClaim] = OrderedDict()
 
     def claim(self, owner: str | None, key: str, claim: KeyClaim) -> KeyClaim:
         """Binds a key, or returns what it is bound to already."""
-        now = time.monotonic()
-        while self._keys and next(iter(self._keys.values()))[1] <= now:
-            self._keys.popitem(last=False)
+        self.forget_old()
         held = self._keys.get((owner, key))
         if held is not None:
             return held[0]
-        if len(self._keys) >= KEY_LIMIT:
-            self._keys.popitem(last=False)
-        self._keys[owner, key] = (replace(claim, fresh=False), now + KEY_RETENTION)
+        remember(self._keys, (owner, key), replace(claim, fresh=False))
         return claim
+
+    def get(self, owner: str | None, key: str) -> KeyClaim | None:
+        """Returns what a key is bound to."""
+        held = self._keys.get((owner, key))
+        return None if held is None else held[0]
 
     def release(self, owner: str | None, key: str, claim: KeyClaim | None) -> None:
         """Frees a key, if it is bound to ``claim``; None frees it in any case."""
         held = self._keys.get((owner, key))
         if held is not None and (claim is None or held[0].turn_id == claim.turn_id):
             del self._keys[owner, key]
+
+    def forget_old(self) -> None:
+        """Forgets the keys that were bound a day ago."""
+        forget_after_a_day(self._keys)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from chatkit._checks import checked
 from chatkit.errors import InvalidRequestError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
-from chatkit.streams.claims import Claims
+from chatkit.streams.claims import LONE_AFTER, LONE_SWEEP, SWEEP, Claims, forget_old
 from chatkit.streams.following import RemoteReader
 from chatkit.streams.local import Keys, LocalTurns
 from chatkit.streams.outgoing import OutgoingTurn
@@ -28,7 +28,7 @@ from chatkit.streams.records import (
     TurnReader,
     TurnWriter,
 )
-from chatkit.streams.session import Session, load_entries, load_turn
+from chatkit.streams.session import OpenSessions, Session, load_entries, load_records, load_turn, own_session
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -38,19 +38,6 @@ __all__ = ["LEASE", "StreamLog"]
 
 LEASE: Final = 10.0
 """Seconds for which turns are their worker's without renewal."""
-_SWEEP: Final = 2.0
-"""Seconds between two looks for turns whose worker died."""
-_LONE_SWEEP: Final = 10.0
-"""The same in a process that is alone and idle."""
-_LONE_AFTER: Final = 30.0
-"""Seconds after its start in which a process looks as often as if others were there: they may be about to start."""
-_NO_EVENTS: Final = 2**53 - 1
-"""A number beyond all events: for asking for a turn alone."""
-
-
-_Sessions: TypeAlias = dict[asyncio.AbstractEventLoop, tuple[Session, AsyncGenerator[None]]]
-_inherited: list[_Sessions] = []
-"""Sessions of the parent of a forked process, which must not end them."""
 
 
 class StreamLog:
@@ -79,7 +66,7 @@ class StreamLog:
 
     has_backend: bool = False
     shared: bool = False
-    sweep_seconds: float = _LONE_SWEEP
+    sweep_seconds: float = LONE_SWEEP
     lease: float = LEASE
     retention: float = RETENTION
     _in_use: bool = False
@@ -96,7 +83,7 @@ class StreamLog:
         lease: float = LEASE,
     ) -> None:
         self._in_use = True
-        self._sweep_seconds = min(_SWEEP, lease / 5)
+        self._sweep_seconds = min(SWEEP, lease / 5)
         self._began_at = time.monotonic()
         if backend is not None or type(self).make_backend is not StreamLog.make_backend:
             self.has_backend = True
@@ -112,8 +99,7 @@ class StreamLog:
         self._token = new_id("log")
         self._claims = Claims(self.holder, lambda: self.lease)
         self._lock = Lock()
-        self._sessions: _Sessions = {}
-        self._process = os.getpid()
+        self._sessions: OpenSessions = {}
 
     def make_backend(self) -> Backend:
         """Returns the backend for the running event loop."""
@@ -129,22 +115,11 @@ class StreamLog:
     async def _session(self) -> Session | None:
         if not self.has_backend:
             return None
-        loop = asyncio.get_running_loop()
         with self._lock:
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                _inherited.append(dict(self._sessions))
-                self._sessions.clear()
-            for closed in [other for other in self._sessions if other.is_closed()]:
-                del self._sessions[closed]
-            found = self._sessions.get(loop)
-            if found is None:
-                session = Session(self.make_backend(), self.holder, self.lease, self.let_go)
-                # An event loop closes open generators as it shuts down: so the session ends in its own loop.
-                guard = session.guard()
-                self._sessions[loop] = found = (session, guard)
-                await anext(guard)
-        return found[0]
+            return await own_session(
+                self._sessions,
+                lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go),
+            )
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
@@ -223,27 +198,12 @@ class StreamLog:
         session = None if turn is not None else await self._session()
         if session is None:
             return None if turn is None else turn.info
-        loaded = await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = await load_turn(session.backend, turn_id, owner)
         return loaded.record.info if loaded is not None and loaded.record.is_kept else None
 
     async def _records(self, thread: ThreadKey) -> list[TurnRecord]:
         self._local.forget_old()
-        session = await self._session()
-        if session is None:
-            return [TurnRecord(turn.info, turn.end) for turn in self._local.of_thread(thread)]
-        records = await session.backend.turns(thread)
-        ending = session.sender.turns
-        known = {record.info.id for record in records}
-        # What the backend has not heard of yet, lost in an accident, or need not have.
-        records = [
-            record._replace(end=ending[record.info.id].end)
-            if record.end is None and record.info.id in ending
-            else record
-            for record in records
-        ]
-        here = self._local.of_thread(thread)
-        mine = [TurnRecord(turn.info, turn.end) for turn in here if turn.info.id not in known]
-        return sorted(records + mine, key=lambda record: record.info.started_at) if mine else records
+        return await load_records(await self._session(), thread, self._local.of_thread)
 
     async def active(self, thread: ThreadKey) -> list[TurnInfo]:
         """Returns the running turns of a thread, oldest first."""
@@ -273,7 +233,7 @@ class StreamLog:
             if not turn.moved:
                 return True
         session = await self._session()
-        loaded = None if session is None else await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = None if session is None else await load_turn(session.backend, turn_id, owner)
         if session is None or loaded is None:
             return turn is not None
         if await session.backend.request_stop(turn_id):
@@ -298,7 +258,7 @@ class StreamLog:
         if session is None:
             return
         reader = RemoteReader(turn_id, 0, session.follower, session.backend, only_end=True)
-        loaded = await load_turn(session.backend, turn_id, owner, _NO_EVENTS)
+        loaded = await load_turn(session.backend, turn_id, owner)
         if loaded is None or loaded.record.end is not None:
             return
         reader.position = loaded.last_seq
@@ -322,6 +282,20 @@ class StreamLog:
         held = await session.backend.claim_key(owner or "", key, claim)
         return claim if held is None else replace(held, fresh=False)
 
+    async def find_key(self, owner: str | None, key: str) -> KeyClaim | None:
+        """Returns what an idempotency key of an owner is bound to, None if it is not bound.
+
+        Args:
+            owner: The tenant.
+            key: The key.
+        """
+        session = await self._session()
+        return (
+            self._keys.get(owner, key)
+            if session is None
+            else await session.backend.find_key(owner or "", key)
+        )
+
     async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
         """Frees a key whose turn never began; with ``claim``, only while the key is bound to that.
 
@@ -340,7 +314,7 @@ class StreamLog:
         """Returns how the turn that an idempotency key is bound to ended, as far as the log knows."""
         if not self._in_use:
             return None
-        end = self._local.ends.get(claim.turn_id)
+        end = self._local.ended(claim.turn_id)
         session = None if end is not None else await self._session()
         return end if session is None else await session.backend.ended(claim.turn_id)
 
@@ -349,20 +323,25 @@ class StreamLog:
 
         A claim that is not settled within a lease can be claimed again. A worker takes nothing before it has been in
         touch with the server for a whole lease: after an outage all leases have run out, and the living renew theirs.
+        It also forgets what was kept for long enough, here and in the backend: see ``Backend.forget_old``.
 
         Raises:
             StoreUnavailableError: The backend cannot be reached.
         """
+        if self._in_use:
+            self._local.forget_old()
+            self._keys.forget_old()
         session = await self._session()
         if session is None:
             return []
-        await self._claims.end_forgotten(session.backend, self._running, self._local.ends)
+        await self._claims.end_forgotten(session.backend, self._running, self._local.ended)
+        await forget_old(session.backend)
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.
         session.follower.listen()
-        settling = time.monotonic() - self._began_at < _LONE_AFTER
+        settling = time.monotonic() - self._began_at < LONE_AFTER
         busy = settling or session.backend.watched or bool(session.sender.turns)
-        self.sweep_seconds = self._sweep_seconds if busy else _LONE_SWEEP
+        self.sweep_seconds = self._sweep_seconds if busy else LONE_SWEEP
         return [
             InterruptedTurn(info, await load_entries(session.backend, info.id), stop)
             for info, stop in claimed
@@ -418,6 +397,26 @@ class StreamLog:
         if claim is not None and session is not None:
             await session.backend.settle(turn_id, claim, events)
 
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        """Deletes what is kept of the turns of a thread that was deleted: their events and their state.
+
+        They are to be stopped before. One that still runs, since its worker is dead or out of reach, is over and adds
+        nothing. How turns ended is remembered, and keys stay bound to them, for as long as keys are. Other workers
+        that ran turns of the thread have them in memory for ``retention``.
+
+        Args:
+            thread: The thread.
+
+        Raises:
+            StoreUnavailableError: The backend cannot be reached: what it keeps goes when its time is over.
+        """
+        if not self._in_use:
+            return
+        self._local.forget_thread(thread)
+        session = await self._session()
+        if session is not None:
+            await session.backend.forget_thread(thread)
+
     @property
     def kept_bytes(self) -> int:
         """Bytes that are kept in memory for readers that come back."""
@@ -445,6 +444,6 @@ class StreamLog:
         if not self._in_use:
             return
         with self._lock:
-            found = self._sessions.pop(asyncio.get_running_loop(), None)
+            found = self._sessions.pop((os.getpid(), asyncio.get_running_loop()), None)
         if found is not None:
             await found[1].aclose()

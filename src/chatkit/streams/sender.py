@@ -11,8 +11,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
+from chatkit._outages import Outage, log_failure
 from chatkit._tasks import end_tasks
-from chatkit.errors import ChatKitError, StoreUnavailableError
+from chatkit.errors import ChatKitError
 from chatkit.streams.backend import Backend, Save, SaveResult, SaveStatus
 from chatkit.streams.outgoing import BATCH, OutgoingTurn
 from chatkit.streams.window import wait_unless, wake
@@ -77,7 +78,12 @@ class Sender:
         self.frozen_from = 0.0
         self._frozen = False
         self._closed = False
-        self._warned = False
+        self._rewritten = 0
+        self._outage = Outage(
+            "What running turns append",
+            "What running turns append is shared with other workers again.",
+            _logger,
+        )
 
     def add(self, turn: OutgoingTurn) -> None:
         """Takes a turn on that the server knows."""
@@ -152,7 +158,7 @@ class Sender:
         try:
             released = await self._backend.release(turn.info.id, self._holder())
         except ChatKitError as error:
-            _logger.warning("Turn %s cannot be left to another worker: %s", turn.info.id, error)
+            log_failure(_logger, f"Turn {turn.info.id} cannot be left to another worker", error, brief=True)
             return False
         if released:
             turn.settled = True
@@ -219,12 +225,12 @@ class Sender:
     async def _round(self) -> None:
         try:
             await self._send()
-        except ChatKitError as error:
-            self._fail(error)
         except Exception as error:  # noqa: BLE001 -- whatever happens to a round, the turns go on
-            self._fail(StoreUnavailableError(f"Saving the streams of turns failed: {error!r}."))
+            self._fail(error)
         else:
-            self.failing = self._warned = False
+            if self.failing:
+                self._outage.recovered()
+            self.failing = False
             self._retry = FIRST_RETRY
         finally:
             self._task = None
@@ -243,7 +249,7 @@ class Sender:
         elif not self.turns:
             self._cancel_timers()
 
-    def _fail(self, error: ChatKitError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self.failing:
             self._retry = min(2 * self._retry, LONGEST_RETRY)
         self.failing = True
@@ -251,14 +257,11 @@ class Sender:
             if turn.events or turn.end:
                 turn.queued = True
                 self._dirty[turn.info.id] = turn
-        if not self._warned:
-            self._warned = True
-            _logger.warning(
-                "What %d running turns append cannot be shared with other workers: %s It is kept in memory and tried "
-                "again; if this process dies before it succeeds, that is lost.",
-                len(self.turns),
-                error,
-            )
+        self._outage.failed(
+            error,
+            f"What {len(self.turns)} running turns append cannot be shared with other workers. It is kept in memory "
+            "and tried again; if this process dies before it succeeds, that is lost",
+        )
 
     async def _send(self) -> None:
         now = time.monotonic()
@@ -285,25 +288,28 @@ class Sender:
             turn = self.turns.get(save.turn_id)
             if turn is not None:
                 await self._apply(turn, save, results.get(save.turn_id) or _SAVED, silence)
+        if self._rewritten:
+            _logger.warning("The server has lost %d turns, which are written to it again", self._rewritten)
+            self._rewritten = 0
         if frozen:
             self._release_held()
 
     async def _ended_elsewhere(self, turn: OutgoingTurn, silence: float) -> bool:
         """Returns whether another worker ended a turn that a server with its other data does not know.
 
-        Another worker may have ended it, so long ago that it was forgotten; or the server went back to a state before
-        the turn began: a crash, or a failover, took what it had not saved so far.
+        Another worker may have ended it, so long ago that it was forgotten, or forgotten it with its thread; or the
+        server went back to a state before the turn began: a crash, or a failover, took what it had not saved so far.
         """
-        if turn.info.resumable:
-            return await self._backend.ended(turn.info.id) is not None
-        return silence > self._lease
+        if await self._backend.ended(turn.info.id) is not None:
+            return True
+        return not turn.info.resumable and silence > self._lease
 
     async def _apply(self, turn: OutgoingTurn, save: Save, result: SaveResult, silence: float) -> None:
         if result.status is SaveStatus.MISSING:
             if self._frozen or (result.epoch == turn.epoch and await self._ended_elsewhere(turn, silence)):
                 self._lose(turn)
                 return
-            _logger.warning("The server has lost turn %s, which is written to it again", turn.info.id)
+            self._rewritten += 1
             turn.epoch = await self._backend.open_turn(turn.info, self._holder(), again=True) or ""
             turn.begin_again()
             more = True

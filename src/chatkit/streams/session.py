@@ -1,19 +1,30 @@
-"""What a stream log has open in one event loop."""
+"""What a stream log has open, in each event loop that uses it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import Final
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final, TypeAlias
 
-from chatkit.streams.backend import Backend, Loaded, decode_parts
+from chatkit.streams.backend import Backend, Loaded, TurnRecord, decode_parts
 from chatkit.streams.following import Follower
 from chatkit.streams.outgoing import OutgoingTurn
-from chatkit.streams.records import LogEntry, state_entries
+from chatkit.streams.records import LogEntry, ThreadKey, state_entries
 from chatkit.streams.sender import Sender
+from chatkit.streams.window import WindowTurn
 
-__all__ = ["Session", "load_entries", "load_turn"]
+__all__ = [
+    "OpenSessions",
+    "Session",
+    "load_entries",
+    "load_records",
+    "load_turn",
+    "own_session",
+]
 
+_NO_EVENTS: Final = 2**53 - 1
+"""A number beyond all events."""
 _PATIENCE: Final = 5.0
 """Seconds that closing a log waits for what is still on its way."""
 
@@ -62,10 +73,62 @@ class Session:
                 await self.backend.close()
 
 
-async def load_turn(backend: Backend, turn_id: str, owner: str | None, after: int) -> Loaded | None:
-    """Returns an owner's turn, and the chunks with events after a number."""
+OpenSessions: TypeAlias = dict[tuple[int, asyncio.AbstractEventLoop], tuple[Session, AsyncGenerator[None]]]
+"""The sessions of a log, by process and event loop."""
+_inherited: list[object] = []
+"""Sessions of the parent of a forked process, which must not end them."""
+
+
+async def own_session(sessions: OpenSessions, make: Callable[[], Session]) -> Session:
+    """Returns the session of the running event loop, opened if need be; called under the lock of the sessions."""
+    here = os.getpid(), asyncio.get_running_loop()
+    for process, loop in list(sessions):
+        if process != here[0]:
+            _inherited.append(sessions.pop((process, loop)))
+        elif loop.is_closed():
+            del sessions[process, loop]
+    found = sessions.get(here)
+    if found is None:
+        session = make()
+        # An event loop closes open generators as it shuts down: so the session ends in its own loop.
+        guard = session.guard()
+        sessions[here] = found = (session, guard)
+        await anext(guard)
+    return found[0]
+
+
+async def load_turn(
+    backend: Backend, turn_id: str, owner: str | None, after: int = _NO_EVENTS
+) -> Loaded | None:
+    """Returns an owner's turn, and the chunks with events after a number; by default the turn alone."""
     loaded = await backend.load(turn_id, after)
     return loaded if loaded is not None and loaded.record.info.owner == owner else None
+
+
+async def load_records(
+    session: Session | None, thread: ThreadKey, of_thread: Callable[[ThreadKey], Sequence[WindowTurn]]
+) -> list[TurnRecord]:
+    """Returns the turns of an owner's thread in the order in which they began.
+
+    Args:
+        session: What is open here, None without a backend.
+        thread: The thread.
+        of_thread: Returns its turns in the memory of this process: what the backend has not heard of yet, has lost in
+            an accident, or need not have.
+    """
+    if session is None:
+        return [TurnRecord(turn.info, turn.end) for turn in of_thread(thread)]
+    records = await session.backend.turns(thread)
+    ending = session.sender.turns
+    known = {record.info.id for record in records}
+    records = [
+        record._replace(end=ending[record.info.id].end)
+        if record.end is None and record.info.id in ending
+        else record
+        for record in records
+    ]
+    mine = [TurnRecord(turn.info, turn.end) for turn in of_thread(thread) if turn.info.id not in known]
+    return sorted(records + mine, key=lambda record: record.info.started_at) if mine else records
 
 
 async def load_entries(backend: Backend, turn_id: str) -> list[LogEntry]:

@@ -112,6 +112,7 @@ class WindowTurn(TurnWriter):
         uncounted: Bytes that were appended since.
         detached: No reader will come any more.
         moved: Another worker goes on with the turn.
+        forgotten: Nothing of it is kept once it has ended, for its thread was deleted.
         news: Waits for events, and for the end.
         drained: Waits for the reader to catch up.
         closed: Waits for the end.
@@ -138,6 +139,7 @@ class WindowTurn(TurnWriter):
         self.uncounted = 0
         self.detached = False
         self.moved = False
+        self.forgotten = False
         self.end: EndState | None = None
         self.ended_at = 0.0
         self.news: Waiters = []

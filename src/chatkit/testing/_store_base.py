@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from chatkit.errors import ChatKitError, NotFoundError
 from chatkit.store.base import Fence, Store, current_fence
@@ -22,15 +22,16 @@ __all__ = [
     "writing_as",
 ]
 
+TError = TypeVar("TError", bound=Exception)
 Scenario = Callable[[Store[Any]], Awaitable[None]]
 
 
-async def raises(error: type[Exception], attempt: Awaitable[object]) -> None:
-    """Fails unless awaiting the attempt raises the error."""
+async def raises(error: type[TError], attempt: Awaitable[object]) -> TError:
+    """Fails unless awaiting the attempt raises the error, and returns it."""
     try:
         result = await attempt
-    except error:
-        return
+    except error as raised:
+        return raised
     raise AssertionError(f"expected {error.__name__}, got the result {result!r}")
 
 
@@ -78,6 +79,7 @@ class StoreContractBase:
         sweeps_attachments: Implements ``sweep_attachments``.
         fences_turns: Implements ``begin_turn``, ``end_turn``, ``complete_turn`` and ``has_completed``, and
             refuses the writes of a stale turn.
+        accepts_turns: Is an :class:`chatkit.store.AcceptingStore`; False by default.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
         reports_missing_cursors: Raises ``NotFoundError`` for a page behind an id that does not exist.
@@ -95,6 +97,7 @@ class StoreContractBase:
     stores_attachments: ClassVar[bool] = True
     sweeps_attachments: ClassVar[bool] = True
     fences_turns: ClassVar[bool] = True
+    accepts_turns: ClassVar[bool] = False
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True
     rejects_duplicate_ids: ClassVar[bool] = True

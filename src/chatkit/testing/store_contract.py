@@ -25,6 +25,7 @@ its own that it closes at the end.
 
 from __future__ import annotations
 
+from chatkit.testing._store_acceptance import AcceptanceContract
 from chatkit.testing._store_base import StoreContractBase
 from chatkit.testing._store_edits import EditContract
 from chatkit.testing._store_items import ItemContract
@@ -35,7 +36,9 @@ from chatkit.testing._store_turns import TurnContract
 __all__ = ["StoreContract", "StoreContractBase"]
 
 
-class StoreContract(ThreadContract, ItemContract, EditContract, OwnerContract, TurnContract):
+class StoreContract(
+    ThreadContract, ItemContract, EditContract, OwnerContract, TurnContract, AcceptanceContract
+):
     """Tests of a store: subclass it under a name that begins with ``Test`` and override ``make_store``.
 
     A store that lacks something on purpose says so by setting an attribute of the class to False; the tests

@@ -13,22 +13,26 @@ The suite needs pytest and no plugin: each test runs its scenario in an event lo
 
 from __future__ import annotations
 
+from chatkit.testing._log_backend import LogBackendTests
 from chatkit.testing._log_claims import LogClaimTests
+from chatkit.testing._log_forgotten import LogForgottenTests
 from chatkit.testing._log_turns import LogTurnTests
 from chatkit.testing._log_workers import LogWorkerTests
 
 __all__ = ["SharedStreamLogContract", "StreamLogContract"]
 
 
-class StreamLogContract(LogTurnTests, LogWorkerTests, LogClaimTests):
+class StreamLogContract(LogTurnTests, LogForgottenTests, LogWorkerTests, LogClaimTests, LogBackendTests):
     """Test cases for a :class:`chatkit.streams.StreamLog`.
 
     Subclass it in a test module, name the subclass ``Test...`` and write ``make_log``. Say ``shared = True`` for a log
-    that workers share.
+    that workers share, and ``forgets_threads = False`` for one that keeps what it has of deleted threads.
     """
 
 
-class SharedStreamLogContract(LogTurnTests, LogWorkerTests, LogClaimTests):
+class SharedStreamLogContract(
+    LogTurnTests, LogForgottenTests, LogWorkerTests, LogClaimTests, LogBackendTests
+):
     """The same for a log that workers share, under its earlier name; it goes with the other one in either order."""
 
     shared = True

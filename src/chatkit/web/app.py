@@ -18,6 +18,7 @@ from chatkit._checks import checked
 from chatkit.errors import ChatKitError, ConfigurationError
 from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
+from chatkit.server.blocking import watch_loop
 from chatkit.web.auth import ContextFactory, is_single_user, make_context
 from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import answer_error, response_for
@@ -164,7 +165,9 @@ def _file_routes(
 def _answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            return await work(request)
+            # The context is made here, and by code of the application.
+            with watch_loop():
+                return await work(request)
         except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
             return response_for(error)
 

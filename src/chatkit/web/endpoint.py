@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from chatkit._outages import Outage
 from chatkit.errors import (
     ChatKitError,
     ConfigurationError,
@@ -22,7 +23,7 @@ from chatkit.files.links import serving_at
 from chatkit.limits import DEFAULT_LIMITS
 from chatkit.server import ChatKitServer, StreamingResult
 from chatkit.web.auth import check_context, note_single_user
-from chatkit.web.errors import Outage, error_response, response_for
+from chatkit.web.errors import error_response, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.response import EventStreamResponse
 
@@ -91,7 +92,7 @@ class ChatRoutes:
         self._keep_alive = keep_alive
         self._path = path
         self._files = files
-        self._unready = Outage("The server is not ready", "The server is ready again.")
+        self._unready = Outage("The server is not ready", "The server is ready again.", logger)
 
     async def chat(self, request: Request, context: object) -> Response:
         """Answers a request of the protocol; raises what ``process()`` raises."""

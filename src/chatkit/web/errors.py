@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, cast
@@ -14,17 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatkit._outages import is_disk_full, log_failure
 from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError, StoreUnavailableError
 
-__all__ = [
-    "SELF_EXPLANATORY",
-    "Outage",
-    "answer_error",
-    "error_response",
-    "install_error_handlers",
-    "log_failure",
-    "response_for",
-]
+__all__ = ["answer_error", "error_response", "install_error_handlers", "response_for"]
 
 logger = logging.getLogger("chatkit.web")
 
@@ -48,11 +40,6 @@ _CODES: Final[dict[int, str]] = {
 _RETRY: Final = {"Retry-After": "1"}
 _WITHOUT_BODY: Final = frozenset({204, 205, 304})
 
-SELF_EXPLANATORY: Final = (ConfigurationError, StoreUnavailableError)
-"""Errors whose message says what an operator has to do; where they were raised does not help."""
-
-_REMINDER_SECONDS: Final = 60.0
-
 
 def error_response(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
@@ -72,7 +59,9 @@ def response_for(error: Exception) -> Response:
         return _from_chatkit_error(error)
     if isinstance(error, HTTPException):
         return _from_http_exception(error)
-    logger.error("A request failed.", exc_info=error)
+    log_failure(logger, "A request failed", error)
+    if is_disk_full(error):
+        return error_response(503, StoreUnavailableError.code, StoreUnavailableError.default_message, _RETRY)
     return error_response(500, ChatKitError.code, ChatKitError.default_message)
 
 
@@ -96,10 +85,12 @@ async def answer_error(request: Request, error: Exception) -> Response:
 def _from_chatkit_error(error: ChatKitError) -> Response:
     if isinstance(error, ShuttingDownError):
         logger.info("A request came while the server ends.")
-    elif error.status >= 500 and error.status not in {501, 503}:
-        logger.error("A request failed.", exc_info=error)
-    elif error.status >= 500 or isinstance(error, ConfigurationError):
+    elif error.status == 501:
         logger.warning("A request could not be served: %s", error)
+    elif error.status >= 500 or isinstance(error, ConfigurationError):
+        log_failure(
+            logger, "A request could not be served" if error.status == 503 else "A request failed", error
+        )
     # A stream error carries a member of an enum of texts.
     code = cast("str", getattr(error.code, "value", error.code))
     headers = {**_RETRY, **error.headers} if error.status == 503 else error.headers
@@ -120,39 +111,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "The request failed."
-
-
-def log_failure(what: str, error: Exception) -> None:
-    """Logs that ``what`` failed: in one line if the error's message says what to do, else with its traceback."""
-    if isinstance(error, SELF_EXPLANATORY):
-        logger.warning("%s: %s", what, error)
-        logger.debug("Where that was found out:", exc_info=error)
-    else:
-        logger.error("%s.", what, exc_info=error)
-
-
-class Outage:
-    """Something that is tried again and again, and may fail for a while.
-
-    ``what`` says what failed, without a full stop; ``over`` is logged when it works again.
-    """
-
-    def __init__(self, what: str, over: str) -> None:
-        self._what = what
-        self._over = over
-        self._kind: type[Exception] | None = None
-        self._told_at = 0.0
-
-    def failed(self, error: Exception) -> None:
-        """Logs a failure, unless the same kind of failure was logged within the last minute."""
-        now = time.monotonic()
-        if type(error) is not self._kind or now - self._told_at >= _REMINDER_SECONDS:
-            log_failure(self._what, error)
-            self._kind, self._told_at = type(error), now
-
-    def recovered(self) -> None:
-        """Logs that it works again, if a failure was logged before."""
-        if self._kind is not None:
-            # As loud as its beginning: who saw that one waits for this.
-            logger.warning("%s", self._over)
-            self._kind = None

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatkit.server import ChatKitServer
+from chatkit.server.blocking import watch_loop
 from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import response_for
 from chatkit.web.origins import OriginCheck
@@ -132,7 +133,9 @@ class _Route(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                return await handler(request)
+                # The context is made here, and by code of the application.
+                with watch_loop():
+                    return await handler(request)
             except RequestValidationError as error:
                 # What the client sent is not repeated.
                 problems = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from typing_extensions import TypeVar
 
 from chatkit._checks import check_callable, check_number, check_text, check_texts
+from chatkit._outages import Outage
 from chatkit.errors import AuthenticationUnavailableError, ConfigurationError, MissingExtraError
 from chatkit.web.auth import bearer_token, refusal
 
@@ -215,6 +216,9 @@ class _KeySet:
         self._keys: list[jwt.PyJWK] | None = None
         self._fetched_at = -float("inf")
         self._next_try = -float("inf")
+        self._outage = Outage(
+            f"The keys of {issuer} cannot be fetched", f"The keys of {issuer} can be fetched again.", logger
+        )
         # asyncio's locks belong to one loop each.
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
@@ -237,7 +241,9 @@ class _KeySet:
             await self._refresh(self._fetched_at)
             found = self._known(key_id, algorithm)
         if self._keys is None:
-            raise AuthenticationUnavailableError
+            error = AuthenticationUnavailableError()
+            error.outage = self._outage
+            raise error
         return found
 
     def _lock(self) -> asyncio.Lock:
@@ -258,10 +264,11 @@ class _KeySet:
                 async with asyncio.timeout(self._timeout):
                     self._keys = await self._fetch()
             except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, jwt.PyJWTError) as error:
-                logger.warning("The keys of %s cannot be fetched: %r", self._issuer, error)
+                self._outage.failed(AuthenticationUnavailableError(f"{error!r}"))
                 # From now on: those that waited for this fetch must not wait for one more each.
                 self._next_try = time.monotonic() + min(self._pause, _PAUSE_AFTER_FAILURE_SECONDS)
             else:
+                self._outage.recovered()
                 self._fetched_at = time.monotonic()
                 self._next_try = self._fetched_at + self._pause
 

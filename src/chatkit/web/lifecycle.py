@@ -13,11 +13,11 @@ from typing import Any, Final, cast
 
 from starlette.background import BackgroundTask
 
+from chatkit._outages import SELF_EXPLANATORY, Outage, log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
-from chatkit.web.errors import SELF_EXPLANATORY, Outage, log_failure
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
 
@@ -64,6 +64,7 @@ class Lifecycle:
         self._search = Outage(
             "Turns of workers that died cannot be looked for",
             "Turns of workers that died can be looked for again.",
+            logger,
         )
 
     @property
@@ -137,7 +138,7 @@ class Lifecycle:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._server.check()
         except TimeoutError as error:
-            raise StoreUnavailableError from error
+            raise StoreUnavailableError(f"The store did not answer within {_CHECK_SECONDS:g} s.") from error
         finally:
             self._checked_at = time.monotonic()
 
@@ -184,7 +185,7 @@ class Lifecycle:
         try:
             swept = await self._server.sweep_orphans()
         except Exception as error:  # noqa: BLE001 -- it is logged
-            log_failure("Files that no message came for could not be deleted", error)
+            log_failure(logger, "Files that no message came for could not be deleted", error)
         else:
             if swept:
                 logger.info("Deleted %d files that no message came for.", swept)

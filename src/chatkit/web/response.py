@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from chatkit._outages import log_failure
 from chatkit.server import StreamingResult
 from chatkit.server.wire import FAILED, INTERRUPTED
 from chatkit.sse import KEEP_ALIVE, MEDIA_TYPE, encode_event
@@ -120,7 +121,7 @@ class EventStreamResponse(Response):
             if isinstance(failure, _SendError):
                 raise failure
             if failure is not None:
-                logger.error("A stream broke off.", exc_info=failure)
+                log_failure(logger, "A stream broke off", failure)
                 await channel.send(encode_event(FAILED))
             await channel.end()
         elif keep_alive in done:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
+from chatkit._outages import log_failure
+
 __all__ = ["ShutdownHook"]
 
 logger = logging.getLogger("chatkit.web")
@@ -135,8 +137,8 @@ class ShutdownHook:
     async def _run(self, callback: Callable[[], Awaitable[None]]) -> None:
         try:
             await callback()
-        except Exception:
-            logger.exception("Running turns could not be ended in order.")
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, "Running turns could not be ended in order", error)
 
     def _hears(self, handler: Any) -> bool:
         while isinstance(handler, _Relay):

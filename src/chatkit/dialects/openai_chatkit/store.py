@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from chatkit.dialects.openai_chatkit.calls import CallForm, accepts, call, call_form, call_maybe_async
 from chatkit.dialects.openai_chatkit.store_results import PageAsGiven, read_model, read_page
 from chatkit.errors import ConflictError, NotFoundError
+from chatkit.store.acceptance import AcceptingStore, accepts_whole_turns
 from chatkit.store.base import (
     WALK_PAGE,
     MissingMethodError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OpenAIStoreAdapter",
     "PageAsGiven",
+    "accepting_store",
     "has_full_methods",
     "is_own_store",
     "newest_items",
@@ -96,6 +98,20 @@ def is_own_store(store: object) -> bool:
     return isinstance(store, Store) and all(
         str(getattr(getattr(kind, name, None), "__module__", "")).startswith("chatkit.") for name in FORMS
     )
+
+
+def accepting_store(store: object, *, whole: bool = True) -> AcceptingStore[Any] | None:
+    """Returns what accepts a store's turns: the store, or one of ours that an adapter is around; None if neither does.
+
+    With ``whole``, it has to write all that a turn begins with, the message too.
+    """
+    inner: object = (
+        cast("OpenAIStoreAdapter[Any]", store).store if isinstance(store, OpenAIStoreAdapter) else store
+    )
+    if not isinstance(inner, AcceptingStore):
+        return None
+    accepting = cast("AcceptingStore[Any]", inner)
+    return None if whole and not accepts_whole_turns(accepting) else accepting
 
 
 def has_full_methods(store: object) -> bool:

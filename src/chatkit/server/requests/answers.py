@@ -6,16 +6,18 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import ConflictError, InvalidRequestError, NotFoundError, StaleTurnError
 from chatkit.ids import utc_now
 from chatkit.server.requests.idempotency import begin_once
-from chatkit.server.requests.turns import is_saved, stream_options, write
+from chatkit.server.requests.turns import stream_options
 from chatkit.server.scope import RequestScope
 from chatkit.server.tool_calls import abandoned_calls, next_call
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.results import StreamingResult
 from chatkit.server.turns.turn import Turn
+from chatkit.store.acceptance import ItemChange, TurnWrites
 from chatkit.types import (
     ClientToolCallItem,
     StructuredInput,
@@ -25,7 +27,6 @@ from chatkit.types import (
     StructuredInputSubmission,
     ThreadAddClientToolOutputParams,
     ThreadAddStructuredInputParams,
-    ThreadItem,
     ThreadItemDoneEvent,
     ThreadMetadata,
     ThreadsAddClientToolOutputReq,
@@ -81,22 +82,22 @@ async def _turn_of_output(scope: RequestScope, params: ThreadAddClientToolOutput
     options = await stream_options(scope, thread)
 
     async def opening(pipeline: Pipeline) -> None:
-        try:
-            await _save(scope, thread.id, call, completed)
-        except (ConflictError, NotFoundError) as error:
-            raise _no_pending_call() from error
         for abandoned in abandoned_calls(recent.data, call):
             await _delete_abandoned(scope, thread.id, abandoned)
         pipeline.storage.continues = True
         pipeline.accept(options)
 
+    def refusal(error: Exception) -> Exception:
+        return _no_pending_call() if isinstance(error, ConflictError | NotFoundError) else error
+
+    writes = TurnWrites(change=ItemChange(call, completed))
     if queued is None:
-        return Turn(scope, thread, opening=opening)
+        return Turn(scope, thread, writes=writes, opening=opening, refusal=refusal)
 
     async def ask_for_next(_: Pipeline) -> AsyncIterator[ThreadStreamEvent]:
         yield ThreadItemDoneEvent(item=queued.model_copy(update={"created_at": utc_now()}))
 
-    return Turn(scope, thread, opening=opening, handler=ask_for_next)
+    return Turn(scope, thread, writes=writes, opening=opening, refusal=refusal, handler=ask_for_next)
 
 
 async def _turn_of_structured_input(scope: RequestScope, params: ThreadAddStructuredInputParams) -> Turn:
@@ -110,21 +111,17 @@ async def _turn_of_structured_input(scope: RequestScope, params: ThreadAddStruct
     options = await stream_options(scope, thread)
 
     async def opening(pipeline: Pipeline) -> None:
-        try:
-            await _save(scope, thread.id, item, answered)
-        except ConflictError as error:
-            raise _answered_already() from error
         pipeline.storage.given.add(answered.id)
         pipeline.accept(options)
         pipeline.announce_replacement(answered)
 
-    return Turn(scope, thread, opening=opening, is_written=lambda: is_saved(scope, answered))
-
-
-async def _save(scope: RequestScope, thread_id: str, item: ThreadItem, answered: ThreadItem) -> None:
-    """Stores an item with its answer; raises ConflictError if another request has changed it meanwhile."""
-    writing = scope.store.save_item_if_unchanged(thread_id, item, answered, scope.context)
-    await write(scope, thread_id, writing, lambda: is_saved(scope, answered))
+    return Turn(
+        scope,
+        thread,
+        writes=TurnWrites(change=ItemChange(item, answered)),
+        opening=opening,
+        refusal=lambda error: _answered_already() if isinstance(error, ConflictError) else error,
+    )
 
 
 async def _pending_tool_call(scope: RequestScope, thread: ThreadMetadata) -> ClientToolCallItem:
@@ -152,7 +149,7 @@ async def _delete_abandoned(scope: RequestScope, thread_id: str, call: ClientToo
     except StaleTurnError:
         raise
     except Exception as error:  # noqa: BLE001 -- the output is stored, and the answer is worth more than this
-        logger.warning("It stays in the thread: %s", error)
+        log_failure(logger, "It stays in the thread", error, brief=True)
 
 
 def _no_pending_call() -> ConflictValueError:

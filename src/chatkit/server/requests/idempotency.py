@@ -7,23 +7,29 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, cast
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
 from chatkit.ids import new_id
+from chatkit.server.requests.accepted import claim_of, turn_of_accepted
 from chatkit.server.requests.turns import begin, stream_options
 from chatkit.server.scope import RequestScope
+from chatkit.server.turns.acceptance import AcceptedBeforeError, KeyHold, SentKey
 from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.recovery import known_end
 from chatkit.server.turns.registry import KeyPassedOnError
 from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
-from chatkit.server.turns.turn import KeyHold, Turn
+from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import done_event, end_frame, is_hidden, item_json, thread_event, thread_json
 from chatkit.sse import encode_event
+from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
-from chatkit.streams.base import EndState, KeyClaim, TurnInfo
-from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
+from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
+from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, ThreadsCustomActionReq, UserMessageItem
 
 __all__ = ["begin_once"]
 
@@ -35,6 +41,8 @@ _BEGINNING_PAUSE_SECONDS: Final = 0.1
 _SAFE_SECONDS: Final = 4.0
 """How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
 _PAGE_SIZE: Final = 100
+
+_OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
 MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
 
@@ -56,6 +64,8 @@ async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResul
         # Before the turn is made, which may copy files.
         scope.turns.check_room(scope)
         return await begin(await make_turn())
+    if scope.accepting is not None:
+        return await _begin_accepted(_Sending(scope, key, _fingerprint(request), make_turn))
     return await _begin_keyed(_Sending(scope, key, _fingerprint(request), make_turn), make_turn)
 
 
@@ -94,6 +104,111 @@ class _Sending:
         await self.scope.turns.log.release_key(self.scope.owner, self.key, claim)
 
 
+# Keys that the store keeps, with the turn.
+
+
+async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) -> StreamingResult:
+    """Begins a turn under a key, or joins the one that was accepted with it.
+
+    Args:
+        sent: The request.
+        replaces: A turn that was accepted with the key, and ended before its handler was called.
+    """
+    scope = sent.scope
+    store = cast("AcceptingStore[Any]", scope.accepting)
+    found = None
+    if replaces is None:
+        found = await store.find_keyed_turn(sent.key, scope.context)
+        # Workers of the version before keep their keys in the log.
+        if found is None and await scope.turns.log.find_key(scope.owner, sent.key) is not None:
+            return await _begin_keyed(sent, sent.make_turn)
+    if found is None:
+        scope.turns.check_room(scope)
+        try:
+            turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
+            old_id = None if replaces is None else replaces.turn_id
+            turn.sent_key = SentKey(sent.key, sent.fingerprint, old_id)
+            return await begin(turn)
+        except AcceptedBeforeError as before:
+            found = before.found
+        except RequestError:
+            # The first sending may be what made the thread refuse it.
+            found = await store.find_keyed_turn(sent.key, scope.context)
+            if found is None:
+                raise
+    if found.fingerprint != sent.fingerprint:
+        raise InvalidRequestError(_OTHER_REQUEST)
+    return await _join(sent, store, found)
+
+
+async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTurn) -> StreamingResult:
+    """Returns the stream of a turn that was accepted before, from the log or from the store, or begins it."""
+    scope, turns = sent.scope, sent.scope.turns
+    found = accepted
+    while True:
+        await turns.wait_begun(found.turn_id)
+        info = await turns.log.find(found.turn_id, scope.owner)
+        if info is not None:
+            with suppress(TurnNotFoundError):
+                feed = await turns.attach(info, None, with_ids=scope.resumable)
+                return StreamingResult.of(ResentFeed(feed, lambda ended: _join_again(sent, store, ended)))
+        # The log does not know it yet, any more, or ever: the store says which.
+        stored = await store.find_turn(found.turn_id, scope.context)
+        if stored is None:
+            # It was taken back, or deleted with its thread.
+            return await _begin_accepted(sent)
+        found = stored
+        if found.status is TurnStatus.ENDED:
+            if not found.opened:
+                return await _begin_accepted(sent, found)
+            return await _told_from_store(sent, found)
+        if found.lapsed:
+            claimed = await store.claim_turn(found, turns.log.lease, scope.context)
+            if claimed is not None:
+                return await _begin_claimed(sent, store, claimed)
+        else:
+            await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+
+
+async def _begin_claimed(
+    sent: _Sending, store: AcceptingStore[Any], claimed: AcceptedTurn
+) -> StreamingResult:
+    """Begins a turn whose worker died, or tells what is stored of it if its handler was called."""
+    scope = sent.scope
+    if claimed.opened:
+        await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
+        return await _told_from_store(sent, claimed)
+    turn = await _turn_anew(sent, claimed)
+    turn.info, turn.accepted = load_info(claimed.info), claimed
+    return await scope.turns.start(turn)
+
+
+async def _turn_anew(sent: _Sending, accepted: AcceptedTurn) -> Turn:
+    """Returns a turn that does what an accepted one was to do; what that writes first is stored already."""
+    scope = sent.scope
+    if isinstance(scope.request, ThreadsCustomActionReq):
+        return await sent.make_turn()
+    info = TurnInfo(new_id("turn"), accepted.thread_id, scope.owner, user_item_id=accepted.user_item_id)
+    return await turn_of_accepted(scope, accepted, info)
+
+
+async def _join_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
+    """Returns the stream of a turn that ended in the log and told nothing but errors."""
+    found = await store.find_turn(ended.info.id, sent.scope.context)
+    if found is None or (found.status is TurnStatus.ENDED and not found.opened):
+        # No handler was called for it: it begins now.
+        return await _begin_accepted(sent, found)
+    return StreamingResult.of(ended)
+
+
+async def _told_from_store(sent: _Sending, found: AcceptedTurn) -> StreamingResult:
+    end = known_end(found) if sent.scope.resumable else None
+    return StreamingResult(await _stored_frames(sent.scope, claim_of(found), end))
+
+
+# Keys that the log keeps, for stores that do not accept whole turns.
+
+
 async def _begin_keyed(sent: _Sending, make_turn: MakeTurn) -> StreamingResult:
     scope, log, mark = sent.scope, sent.scope.turns.log, sent.fingerprint
     turn: Turn | RequestError
@@ -111,7 +226,7 @@ async def _begin_keyed(sent: _Sending, make_turn: MakeTurn) -> StreamingResult:
     patience = time.monotonic() + _BEGINNING_SECONDS
     while not claim.fresh:
         if claim.fingerprint != mark:
-            raise InvalidRequestError("This idempotency key was used for another request. Make a new key.")
+            raise InvalidRequestError(_OTHER_REQUEST)
         waits = time.monotonic() < patience
         earlier = await _sent_before(sent, claim, waits=waits)
         if earlier is not None:
@@ -230,10 +345,7 @@ async def _turn_of_stored(scope: RequestScope, thread_id: str, item_id: str) -> 
         pipeline.announce_stored(message)
         pipeline.accept(options)
 
-    async def is_written() -> bool:
-        return True
-
-    return Turn(scope, thread, opening=opening, message=message, is_written=is_written)
+    return Turn(scope, thread, opening=opening, message=message)
 
 
 async def _replayed(sent: _Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
@@ -316,4 +428,4 @@ async def _released(release: Callable[[], Awaitable[None]]) -> None:
     try:
         await release()
     except Exception as error:  # noqa: BLE001 -- the first error says what is wrong
-        logger.warning("An idempotency key could not be freed: %s", error)
+        log_failure(logger, "An idempotency key could not be freed", error, brief=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import ChatKitError, NotFoundError
+from chatkit.errors import ChatKitError, NotFoundError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.server.handlers import Handlers, overrides
 from chatkit.server.requests.items import DEFAULT_PAGE_SIZE, visible_page
@@ -58,24 +59,34 @@ async def update(scope: RequestScope, params: ThreadUpdateParams) -> bytes:
 
 
 async def delete(scope: RequestScope, params: ThreadDeleteParams) -> bytes:
-    """Stops what runs in a thread, then deletes the thread and its files."""
+    """Stops what runs in a thread, then deletes the thread, its files and what the log keeps of its turns.
+
+    A log that is away keeps no thread from being deleted: a turn that runs on elsewhere finds the thread gone.
+    """
     store, thread_id = scope.store, params.thread_id
     if isinstance(store, OpenAIStoreAdapter):
         store.require("delete_thread")
     await store.load_thread(thread_id, scope.context)
     thread = scope.thread_key(thread_id)
     # Before it is deleted alone: what stops may still edit the thread.
-    await scope.stop_turns(thread_id)
+    failure = await _failure_of(scope.stop_turns(thread_id))
     async with scope.turns.guard.delete(thread):
         # What began meanwhile.
-        await scope.stop_turns(thread_id)
+        failure = await _failure_of(scope.stop_turns(thread_id))
         if scope.files is not None and not store.deletes_files:
             # The files first: where one cannot be deleted, the thread stays and can be deleted again.
             for attachment_id in await store.attachment_ids(thread_id, scope.context):
                 await _delete_file(scope, scope.files, attachment_id, thread_id)
         await store.delete_thread(thread_id, scope.context)
     # Another worker may have begun a turn at this very moment.
-    await scope.turns.stop(thread)
+    failure = failure or await _failure_of(scope.turns.stop(thread))
+    failure = await _failure_of(scope.turns.log.forget_thread(thread)) or failure
+    if failure is not None:
+        logger.warning(
+            "Thread %s is deleted; what its stream log keeps of it goes when its time is over: %s",
+            thread_id,
+            failure,
+        )
     return b"{}"
 
 
@@ -85,6 +96,15 @@ HANDLERS: Final = {
     ThreadsUpdateReq: update,
     ThreadsDeleteReq: delete,
 }
+
+
+async def _failure_of(asking: Awaitable[object]) -> StoreError | None:
+    """Waits for something that the log is asked, and returns why that was in vain."""
+    try:
+        await asking
+    except StoreError as error:
+        return error
+    return None
 
 
 async def _delete_file(

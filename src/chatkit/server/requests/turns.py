@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -12,12 +11,7 @@ from pydantic import ValidationError
 
 from chatkit.dialects.openai_chatkit.store import walk_newest_first
 from chatkit.errors import (
-    ConfigurationError,
     NotFoundError,
-    RequestError,
-    StaleTurnError,
-    ThreadClosedError,
-    ThreadLockedError,
     TurnNotFoundError,
 )
 from chatkit.ids import utc_now
@@ -27,11 +21,9 @@ from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.results import StreamingResult
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import stopped_json
-from chatkit.store.base import current_fence, find_item
 from chatkit.streams.base import EventId, InterruptedTurn, TurnInfo
 from chatkit.types import (
     StreamOptionsEvent,
-    ThreadItem,
     ThreadMetadata,
     TurnResumeParams,
     TurnsResumeReq,
@@ -43,15 +35,11 @@ from chatkit.types import (
 __all__ = [
     "HANDLERS",
     "begin",
-    "is_saved",
-    "is_stored",
-    "refuse_messages_unless_active",
     "resume",
     "run_again",
     "stop",
     "stream_options",
     "turn_again",
-    "write",
 ]
 
 logger = logging.getLogger("chatkit.server")
@@ -83,15 +71,6 @@ HANDLERS: Final = {TurnsStopReq: stop, TurnsResumeReq: resume}
 # Beginning turns.
 
 
-def refuse_messages_unless_active(thread: ThreadMetadata) -> None:
-    """Raises ThreadLockedError or ThreadClosedError if the thread takes no messages."""
-    status = thread.status
-    if status.type == "locked":
-        raise ThreadLockedError(status.reason)
-    if status.type == "closed":
-        raise ThreadClosedError(status.reason)
-
-
 async def stream_options(scope: RequestScope, thread: ThreadMetadata) -> StreamOptionsEvent:
     """Returns the event that a stream begins with."""
     method = scope.application.get_stream_options
@@ -104,46 +83,6 @@ async def stream_options(scope: RequestScope, thread: ThreadMetadata) -> StreamO
         ) from error
 
 
-async def write(
-    scope: RequestScope,
-    thread_id: str,
-    writing: Awaitable[None],
-    is_written: Callable[[], Awaitable[bool]],
-) -> None:
-    """Awaits a write; one whose answer was lost counts as carried out where the store says so.
-
-    Raises:
-        Exception: What the write raised: it was not carried out, or that cannot be known.
-    """
-    try:
-        await writing
-    except (RequestError, ConfigurationError, StaleTurnError):
-        raise
-    except Exception as error:
-        try:
-            fence = current_fence.get()
-            if fence is not None and fence.token:
-                # Waits for what a lost connection may still commit, and lets it write nothing afterwards.
-                fence.token = await scope.store.begin_turn(thread_id, fence.turn_id, scope.context)
-            written = await is_written()
-        except Exception:  # noqa: BLE001 -- the first error says what is wrong
-            raise error from None
-        if not written:
-            raise
-        logger.warning("A write was carried out although its answer was lost: %s", error)
-
-
-async def is_stored(scope: RequestScope, item: ThreadItem) -> bool:
-    """Returns whether the store has an item."""
-    return await find_item(scope.store, item.thread_id, item.id, scope.context) is not None
-
-
-async def is_saved(scope: RequestScope, item: ThreadItem) -> bool:
-    """Returns whether the store has an item as it is given."""
-    stored = await find_item(scope.store, item.thread_id, item.id, scope.context)
-    return stored is not None and stored == item
-
-
 async def begin(turn: Turn) -> StreamingResult:
     """Begins a turn and returns its first reader."""
     scope = turn.scope
@@ -151,7 +90,7 @@ async def begin(turn: Turn) -> StreamingResult:
     turn.info = replace(
         turn.info,
         # Kept for those who send its request again.
-        resumable=scope.resumable or turn.key is not None,
+        resumable=scope.resumable or turn.key is not None or turn.sent_key is not None,
         started_at=utc_now(),
         # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
         context=_saved_context(scope) if turn.message is not None and outlives_reader else None,

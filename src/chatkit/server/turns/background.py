@@ -8,9 +8,11 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from chatkit._outages import log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import NotFoundError
 from chatkit.limits import DEFAULT_LIMITS
+from chatkit.server.blocking import watch_loop
 from chatkit.server.turns.resources import current_resources
 
 if TYPE_CHECKING:
@@ -59,14 +61,15 @@ def _close(*works: Awaitable[Any]) -> None:
 
 async def _bounded(work: Awaitable[Any], name: str, seconds: float) -> None:
     try:
-        async with asyncio.timeout(seconds):
-            await work
+        with watch_loop():
+            async with asyncio.timeout(seconds):
+                await work
     except TimeoutError:
         logger.warning(
             "%s took longer than %g s beside an answer and was given up", name, seconds, exc_info=True
         )
-    except Exception:
-        logger.exception("%s failed beside an answer, which goes on", name)
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        log_failure(logger, f"{name} failed beside an answer, which goes on", error)
 
 
 async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | None]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from chatkit._outages import log_failure
 from chatkit.errors import BaseStreamError, ErrorCode, NotFoundError, StaleTurnError, StreamError
 from chatkit.server.handler_results import method_name, settled_result
 from chatkit.server.handlers import is_overridden
@@ -36,8 +37,8 @@ async def tell_error(turn: Turn, error: Exception) -> None:
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 await rest
-        except Exception:
-            logger.exception("Saving the edits of the thread failed in turn %s", turn.info.id)
+        except Exception as failure:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Saving the edits of the thread failed in turn {turn.info.id}", failure)
 
 
 async def close_pending(turn: Turn, error: Exception | None) -> None:
@@ -85,7 +86,7 @@ def _has_own_hook(turn: Turn, error: Exception | None) -> bool:
 
 
 async def _call_hook(turn: Turn, kept: list[ThreadItem], error: Exception | None) -> None:
-    if isinstance(error, StaleTurnError):
+    if isinstance(error, StaleTurnError) or not turn.runs:
         return
     application, context = turn.scope.application, turn.scope.context
     # Our own hook only writes to the store, which has limits of its own and may have to wait for its server.
@@ -112,7 +113,7 @@ def _log_not_kept(turn: Turn, failure: Exception) -> None:
     if isinstance(failure, NotFoundError | StaleTurnError):
         logger.warning("The partial answer of turn %s was not kept: %s", turn.info.id, failure)
     else:
-        logger.error("Keeping the partial answer of turn %s failed", turn.info.id, exc_info=failure)
+        log_failure(logger, f"Keeping the partial answer of turn {turn.info.id} failed", failure)
 
 
 def _error_event(error: Exception) -> ErrorEvent:

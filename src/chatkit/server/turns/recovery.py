@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Token
@@ -12,16 +13,19 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.dialects.openai_chatkit.store import newest_items
+from chatkit._outages import log_failure
+from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StoreError
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
 from chatkit.server.wire import INTERRUPTED, interrupted_event, is_hidden
+from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import (
     EndState,
     InterruptedTurn,
+    KeyClaim,
     LogEntry,
     StreamLog,
     ThreadKey,
@@ -36,7 +40,7 @@ from chatkit.types import (
     WorkflowItem,
 )
 
-__all__ = ["Recovery", "find_opening", "fold_log", "take_back", "unseen_items"]
+__all__ = ["Recovery", "find_opening", "fold_log", "known_end", "take_back", "unseen_items"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -46,6 +50,9 @@ _RERUN_LIMIT_SECONDS: Final = 60.0
 """Time in which a turn must have begun again: what ``load_context()`` waits for must not hold up other turns."""
 _TURNS_AT_ONCE: Final = 8
 """Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
+
+_UNKNOWN_LEASES: Final = 2
+"""Leases for which a turn must be unknown to the log before it counts as a dead worker's."""
 
 _EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
@@ -179,6 +186,7 @@ class Recovery:
     def __init__(self, log: StreamLog) -> None:
         self._log = log
         self._orphans: dict[ThreadKey, dict[str, InterruptedTurn]] = {}
+        self._unknown: dict[tuple[str, str], float] = {}
 
     async def recover(
         self,
@@ -217,6 +225,64 @@ class Recovery:
         claimed = await self._log.claim_interrupted()
         return sum(await asyncio.gather(*(end(turn) for turn in claimed)))
 
+    async def sweep(
+        self, store: AcceptingStore[Any], begin: Callable[[str, AcceptedTurn], Awaitable[bool]]
+    ) -> int:
+        """Ends turns that the store takes for running and whose worker died; returns how many.
+
+        Turns that the log takes for running are the log's to judge: see ``recover``.
+
+        Args:
+            store: The store.
+            begin: Ends or begins a turn of an owner that its worker accepted and had not opened in the log; returns
+                whether it was this worker that did so.
+        """
+        count = 0
+        lapsed = await store.lapsed_turns(self._log.lease)
+        now = time.monotonic()
+        names = {(entry.owner, entry.turn.turn_id) for entry in lapsed}
+        self._unknown = {name: since for name, since in self._unknown.items() if name in names}
+        for owner, turn_id in [(entry.owner, entry.turn.turn_id) for entry in lapsed]:
+            try:
+                count += await self._end_lapsed(store, owner, turn_id, now, begin)
+            except Exception as error:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {turn_id} of a worker that died could not be ended", error)
+        return count
+
+    async def _end_lapsed(
+        self,
+        store: AcceptingStore[Any],
+        owner: str,
+        turn_id: str,
+        now: float,
+        begin: Callable[[str, AcceptedTurn], Awaitable[bool]],
+    ) -> bool:
+        context = OwnerContext(owner)
+        found = await store.find_turn(turn_id, context)
+        if found is None:
+            return False
+        thread = ThreadKey(owner, found.thread_id)
+        if any(info.id == turn_id for info in await self._log.active(thread)):
+            return False
+        # Asked again: it may have been opened, or have ended, since.
+        found = await store.find_turn(turn_id, context)
+        if found is None or found.status is TurnStatus.ENDED:
+            return False
+        if not found.opened:
+            return await begin(owner, found)
+        claim = KeyClaim(turn_id, found.thread_id, "", fresh=False)
+        end = await self._log.ended(claim)
+        since = self._unknown.setdefault((owner, turn_id), now)
+        if end is None and now - since < _UNKNOWN_LEASES * self._log.lease:
+            # A log that has lost its data hears of the turn again from a worker that lives.
+            return False
+        claimed = await store.claim_turn(found, self._log.lease, context)
+        if claimed is None:
+            return False
+        end = end or EndState.INTERRUPTED
+        await store.finish_turn(turn_id, claimed.token, end.value, context)
+        return True
+
     async def finalise_orphans(self, thread: ThreadKey, store: Store[Any], context: object) -> None:
         """Finalises turns of a thread that waited for a request of its owner, now that there is one.
 
@@ -236,11 +302,11 @@ class Recovery:
         try:
             async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
                 return await rerun(turn)
-        except StoreError:
-            logger.exception("Running turn %s again failed; it is tried again later", turn.info.id)
+        except StoreError as error:
+            log_failure(logger, f"Running turn {turn.info.id} again failed; it is tried again later", error)
             return None
-        except Exception:
-            logger.exception("Turn %s of a worker that died could not be run again", turn.info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {turn.info.id} of a worker that died could not be run again", error)
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
@@ -250,7 +316,11 @@ class Recovery:
         try:
             # Its worker died between telling the store and telling the log, or was cut off from the log's server:
             # it has left all that it was to leave, and nothing is to be written.
-            completed = await store.has_completed(info.id, context)
+            if await _ended_unopened(store, info, context):
+                await self._log.settle(info.id, [INTERRUPTED])
+                return True
+            ended = await _end_in_store(store, info, context)
+            completed = ended is not None
             token = 0 if completed else await store.begin_turn(info.thread_id, info.id, context)
             # If this takes too long, only the worker that claims the turn next may write.
             fence = current_fence.set(Fence(info.id, token))
@@ -282,21 +352,21 @@ class Recovery:
                     for item in unseen:
                         pipeline.announce_stored(item)
                     await pipeline.announce_closed(stored)
-                    if not completed:
+                    if ended not in {EndState.COMPLETED, EndState.STOPPED}:
                         pipeline.accept(interrupted_event())
                 finally:
-                    await writer.close(EndState.COMPLETED if completed else EndState.INTERRUPTED)
+                    await writer.close(ended or EndState.INTERRUPTED)
             if not completed:
                 await store.end_turn(info.id, token, context)
-        except StoreError:
-            logger.exception("Finalising turn %s failed; it is tried again later", info.id)
+        except StoreError as error:
+            log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [INTERRUPTED])
             with suppress(StoreError):
                 await store.end_turn(info.id, token, context)
-        except Exception:
-            logger.exception("Turn %s of a worker that died could not be finalised", info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {info.id} of a worker that died could not be finalised", error)
             await self._log.settle(info.id, [INTERRUPTED])
         finally:
             if fence is not None:
@@ -304,11 +374,45 @@ class Recovery:
         return True
 
 
+async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) -> bool:
+    """Ends a turn whose worker died before it noted that it had opened it: no handler was called for it.
+
+    Nothing is told of it, so that its request, sent again, has it answered.
+    """
+    accepting = accepting_store(store)
+    accepted = None if accepting is None else await accepting.find_turn(info.id, context)
+    if accepted is None or accepted.opened or accepted.status is not TurnStatus.BEGUN:
+        return False
+    token = await store.begin_turn(info.thread_id, info.id, context)
+    await store.end_turn(info.id, token, context)
+    return True
+
+
+async def _end_in_store(store: Store[Any], info: TurnInfo, context: object) -> EndState | None:
+    """Returns how a turn ended that its log does not know to have ended; None if it did not, or that is not known."""
+    accepting = accepting_store(store, whole=False)
+    if accepting is not None:
+        accepted = await accepting.find_turn(info.id, context)
+        if accepted is not None and accepted.status is TurnStatus.ENDED:
+            return known_end(accepted)
+    return EndState.COMPLETED if await store.has_completed(info.id, context) else None
+
+
+def known_end(turn: AcceptedTurn) -> EndState:
+    """Returns how an accepted turn ended."""
+    try:
+        return EndState(turn.end)
+    except ValueError:
+        return EndState.INTERRUPTED
+
+
 def _context_of(turn: InterruptedTurn, context_of: Callable[[str | None, str], Any]) -> Any:
     try:
         return context_of(turn.info.owner, turn.info.thread_id)
-    except Exception:
-        logger.exception("recovery_context() failed; turn %s waits for the next request", turn.info.id)
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        log_failure(
+            logger, f"recovery_context() failed; turn {turn.info.id} waits for the next request", error
+        )
         return None
 
 

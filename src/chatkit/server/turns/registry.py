@@ -11,8 +11,10 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from chatkit._outages import log_failure
 from chatkit.errors import (
     ShuttingDownError,
+    StaleTurnError,
     StoreError,
     ThreadBusyError,
     TooManyTurnsError,
@@ -21,15 +23,25 @@ from chatkit.errors import (
 from chatkit.limits import UsualNumber
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
+from chatkit.server.turns.acceptance import finish, note_opened, withdraw_unopened
 from chatkit.server.turns.background import BackgroundWork
-from chatkit.server.turns.pipeline import Pipeline, reload_thread
+from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
 from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.turn import StopReason, Turn
 from chatkit.server.wire import FAILED
 from chatkit.store.base import Fence, Store, current_fence
-from chatkit.streams.base import EndState, InterruptedTurn, StreamLog, ThreadKey, TurnInfo, TurnWriter
+from chatkit.streams.base import (
+    EndState,
+    InterruptedTurn,
+    StreamLog,
+    ThreadKey,
+    TurnInfo,
+    TurnReader,
+    TurnWriter,
+)
 from chatkit.types import ThreadMetadata
 
 if TYPE_CHECKING:
@@ -39,8 +51,6 @@ __all__ = ["ConcurrencyPolicy", "DisconnectPolicy", "KeyPassedOnError", "TurnReg
 
 logger = logging.getLogger("chatkit.server")
 
-ConcurrencyPolicy: TypeAlias = Literal["allow", "reject", "enqueue", "interrupt"]
-"""What a message does in a thread in which a turn runs: run beside it, be refused, wait for its end, or end it."""
 DisconnectPolicy: TypeAlias = Literal["stop", "continue"]
 """What happens to a turn that is not resumable when its reader is gone."""
 
@@ -54,8 +64,11 @@ class TurnRegistry:
 
     Attributes:
         background: Work that may outlive the turns that began it.
+        sweep: Ends turns whose worker died; the server sets it.
         shutting_down: Whether no new turns are taken.
     """
+
+    sweep: Callable[[], Awaitable[object]]
 
     def __init__(self, log: StreamLog) -> None:
         self.log = log
@@ -82,7 +95,7 @@ class TurnRegistry:
             raise ShuttingDownError
         scope, info = turn.scope, turn.info
         application = scope.application
-        earlier = self._in_thread(info.thread)
+        earlier = self.in_thread(info.thread)
         most = scope.limits.running_turns_per_owner
         if (
             most is not None
@@ -93,22 +106,9 @@ class TurnRegistry:
             # The one that ends for this one makes room for it.
             most += 1
         with self._beginning(turn, most):
-            before = await self._apply_policy(turn, earlier)
+            before = await admit(self, turn)
             state = TurnState(resumable=info.resumable)
-            writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
-            try:
-                pipeline = self._pipeline(turn, state, writer)
-                token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
-                reader = await self.log.read(info.id, info.owner, None)
-                if reader is None:
-                    raise StoreError(f"The log lost turn {info.id} as it began.")
-                if turn.key is not None and not await turn.key.still_held():
-                    raise KeyPassedOnError
-            except BaseException:
-                # The same message, sent again meanwhile, may be read from this turn.
-                state.keep(writer.append(FAILED), FAILED)
-                await writer.close(EndState.FAILED)
-                raise
+            pipeline, token, reader = await self._open(turn, state)
         if turn.key is not None:
             turn.key.passed_on = True
         turn.begin(pipeline, lambda: self._run(turn, token, before))
@@ -167,13 +167,51 @@ class TurnRegistry:
             try:
                 pipeline = self._pipeline(turn, state, writer)
                 token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
+                if turn.accepted is not None:
+                    turn.accepted = replace(turn.accepted, token=token)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
                 if not await writer.hand_over():
                     await writer.close(EndState.INTERRUPTED)
                 raise
-        turn.begin(pipeline, lambda: self._run(turn, token, None))
+        before = (lambda: wait_for_place(self, turn)) if turn.waits else None
+        turn.begin(pipeline, lambda: self._run(turn, token, before))
         return True
+
+    async def begin_accepted(self, turn: Turn) -> None:
+        """Begins a turn that a worker accepted and did not open before it died; nobody reads it so far."""
+        result = await self.start(turn)
+        result.let_run()
+        await result.aclose()
+
+    async def _open(self, turn: Turn, state: TurnState) -> tuple[Pipeline, int, TurnReader]:
+        """Opens a turn in the log; returns also its fencing token, and its first reader."""
+        info = turn.info
+        try:
+            writer = await self.log.open(info, snapshot=state, on_stop=turn.request_stop_from_anywhere)
+        except BaseException:
+            await withdraw_unopened(turn)
+            raise
+        try:
+            pipeline = self._pipeline(turn, state, writer)
+            token = await note_opened(turn)
+            reader = await self.log.read(info.id, info.owner, None)
+            if reader is None:
+                raise StoreError(f"The log lost turn {info.id} as it began.")
+            if turn.key is not None and not await turn.key.still_held():
+                raise KeyPassedOnError
+        except StaleTurnError:
+            # This worker stood still for longer than its lease: readers find the turn at another one.
+            self.log.let_go(info.id)
+            await writer.close(EndState.FAILED)
+            raise ThreadBusyError("Another worker has taken this message over.") from None
+        except BaseException:
+            # The same message, sent again meanwhile, may be read from this turn.
+            state.keep(writer.append(FAILED), FAILED)
+            await writer.close(EndState.FAILED)
+            await withdraw_unopened(turn)
+            raise
+        return pipeline, token, reader
 
     def _pipeline(self, turn: Turn, state: TurnState, writer: TurnWriter) -> Pipeline:
         scope = turn.scope
@@ -223,9 +261,6 @@ class TurnRegistry:
         async with self._editing.hold(thread):
             return await store.save_thread_fields(thread.thread_id, changed, context)
 
-    def _in_thread(self, thread: ThreadKey) -> list[Turn]:
-        return [turn for turn in self._running.values() if turn.info.thread == thread]
-
     # How many turns, and other calls of the application's code, an owner has under way.
 
     def check_room(self, scope: RequestScope) -> None:
@@ -265,36 +300,22 @@ class TurnRegistry:
             self._leave(self._turns_of, turn.info.owner)
         turn.set_finished()
 
-    async def _apply_policy(self, turn: Turn, earlier: list[Turn]) -> Callable[[], Awaitable[None]] | None:
-        """Does what the thread's concurrency policy says; returns what the turn has to wait for before it writes."""
-        thread, concurrency = turn.info.thread, turn.scope.application.concurrency
-        if concurrency == "allow" or turn.message is None or turn.creates_thread:
-            return None
-        mine = {each.info.id for each in earlier}
-        elsewhere = [
-            info
-            for info in await self.log.active(thread)
-            if info.id not in mine and info.id not in self._running
-        ]
-        if not earlier and not elsewhere:
-            return None
-        if concurrency == "reject":
-            raise ThreadBusyError
-        if concurrency == "interrupt":
-            await self._stop(earlier, elsewhere, "interrupt")
-            await reload_thread(turn.thread, turn.scope.store, turn.scope.context)
-            return None
+    def in_thread(self, thread: ThreadKey) -> list[Turn]:
+        """Returns the turns of a thread that run here."""
+        return [turn for turn in self._running.values() if turn.info.thread == thread]
 
-        async def wait_for_others() -> None:
-            for other in earlier:
-                await self._wait_finished(other)
-                if other.continues_elsewhere:
-                    await self.log.wait_closed(other.info.id, thread.owner)
-            for info in elsewhere:
-                await self.log.wait_closed(info.id, thread.owner)
-            await turn.pipeline.reload_thread()
+    def running(self, turn_id: str) -> Turn | None:
+        """Returns a turn that runs here."""
+        return self._running.get(turn_id)
 
-        return wait_for_others
+    async def wait_ended(self, turn_id: str, owner: str | None) -> None:
+        """Waits for the end of a turn, here or elsewhere; returns at once if it is known nowhere."""
+        turn = self._running.get(turn_id)
+        if turn is not None:
+            await self._wait_finished(turn)
+            if not turn.continues_elsewhere:
+                return
+        await self.log.wait_closed(turn_id, owner)
 
     async def _wait_finished(self, turn: Turn) -> None:
         if turn.loop is asyncio.get_running_loop():
@@ -303,7 +324,7 @@ class TurnRegistry:
             await self.log.wait_closed(turn.info.id, turn.info.owner)
 
     async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
-        store, end = turn.scope.store, EndState.FAILED
+        end = EndState.FAILED
         fence = Fence(turn.info.id, token)
         current_fence.set(fence)
         try:
@@ -311,14 +332,13 @@ class TurnRegistry:
                 end = await turn.run(before)
             if turn.moved:
                 return
-            if token:
+            if token and not turn.waits:
                 # Before its log, in which another worker may find it without an end.
-                finish = store.complete_turn if end is EndState.COMPLETED else store.end_turn
-                await finish(turn.info.id, fence.token, turn.scope.context)
+                await finish(turn, fence.token, end)
             if not turn.lost_lease:
                 fence.lift()
-        except Exception:
-            logger.exception("Turn %s ended badly", turn.info.id)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {turn.info.id} ended badly", error)
         finally:
             try:
                 if not turn.moved and not turn.loop.is_closed():
@@ -335,13 +355,19 @@ class TurnRegistry:
 
         Returns when their partial text is saved.
         """
-        mine = [turn for turn in self._in_thread(thread) if turn_id in {None, turn.info.id}]
+        mine = [turn for turn in self.in_thread(thread) if turn_id in {None, turn.info.id}]
         known = {turn.info.id for turn in mine}
-        active = await self.log.active(thread)
+        try:
+            active = await self.log.active(thread)
+        except StoreError:
+            # Those that run here can be stopped without it.
+            await self.stop_all(mine, [], reason)
+            raise
         elsewhere = [info for info in active if turn_id in {None, info.id} and info.id not in known]
-        return await self._stop(mine, elsewhere, reason)
+        return await self.stop_all(mine, elsewhere, reason)
 
-    async def _stop(self, mine: list[Turn], elsewhere: list[TurnInfo], reason: StopReason) -> list[str]:
+    async def stop_all(self, mine: list[Turn], elsewhere: list[TurnInfo], reason: StopReason) -> list[str]:
+        """Stops turns, here and elsewhere; returns the ids of those that were running."""
         here = asyncio.get_running_loop()
         for turn in mine:
             if turn.loop is here:
@@ -371,7 +397,7 @@ class TurnRegistry:
                 logger.warning(
                     "%d turns did not end within %g s and are interrupted", len(self._running), seconds
                 )
-        await self._stop(list(self._running.values()), [], "shutdown")
+        await self.stop_all(list(self._running.values()), [], "shutdown")
         await self.background.end()
 
     shutdown = drain

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+from chatkit._outages import log_failure
+
 __all__ = ["TurnResources", "current_resources", "is_continued"]
 
 logger = logging.getLogger("chatkit.server")
@@ -63,8 +65,8 @@ class TurnResources:
             _, release = self._releases.popitem()
             try:
                 await release()
-            except Exception:
-                logger.exception("Releasing what a turn had started failed")
+            except Exception as error:  # noqa: BLE001 -- it is logged
+                log_failure(logger, "Releasing what a turn had started failed", error)
 
 
 current_resources: ContextVar[TurnResources | None] = ContextVar("chatkit_turn_resources", default=None)

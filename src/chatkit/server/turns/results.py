@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Final
 
+from chatkit._outages import log_failure
 from chatkit.errors import RequestError
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import INTERRUPTED, end_frame, is_error
@@ -145,6 +146,11 @@ class TurnFeed:
             turn.request_stop("disconnect")
             await asyncio.shield(turn.task)
 
+    def let_run(self) -> None:
+        """Says that nobody reads this stream, and that the turn runs on all the same."""
+        self._begin()
+        self._stops_turn = False
+
     def interrupt(self) -> bool:
         """Ends the turn as interrupted where leaving it would stop it; returns False for one that outlives its reader.
 
@@ -234,9 +240,10 @@ class ResentFeed:
             return first.frames() if max_delay is None else first.batches(max_delay)
         try:
             self._next = await self._go_on(first)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it is logged
             if not isinstance(error, RequestError):
-                logger.exception("Turn %s told nothing, and its message cannot be taken again", first.info.id)
+                what = f"Turn {first.info.id} told nothing, and its message cannot be taken again"
+                log_failure(logger, what, error)
             return self._refused(error)
         return self._next.json_events if max_delay is None else self._next.batches(max_delay=max_delay)
 
@@ -315,6 +322,11 @@ class StreamingResult(AsyncIterable[bytes]):
             False for a turn that outlives its reader: it continues, and so does its stream.
         """
         return self._feed is not None and self._feed.interrupt()
+
+    def let_run(self) -> None:
+        """Says that nobody will read the stream, and that the turn is to run on all the same."""
+        if isinstance(self._feed, TurnFeed):
+            self._feed.let_run()
 
     async def aclose(self) -> None:
         """Ends reading, as a disconnect does. Idempotent."""

@@ -6,17 +6,20 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from chatkit._outages import log_failure
 from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
+from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
 from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
 from chatkit.server.turns.ending import Interrupted, close_pending, tell_error
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.server.user_agent import override_user_agent
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus, TurnWrites
 from chatkit.store.base import current_fence
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.streams.window import Waiters, wait_unless, wake
@@ -25,7 +28,7 @@ from chatkit.types import ThreadMetadata, ThreadStreamEvent, UserMessageItem
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
 
-__all__ = ["KeyHold", "StopReason", "Turn"]
+__all__ = ["StopReason", "Turn"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -40,41 +43,28 @@ class _Stopped(BaseException):
     """Unwinds a turn that was asked to stop while it was not waiting for its handler."""
 
 
-@dataclass(slots=True)
-class KeyHold:
-    """The idempotency key of a turn that may yet fail to begin.
-
-    Attributes:
-        release: Frees the key, for the turn has left nothing.
-        still_held: Returns whether the key is bound to this turn: another worker may have given it up.
-        passed_on: Whether the turn releases the key if need be; before, the request does.
-    """
-
-    release: Callable[[], Awaitable[None]]
-    still_held: Callable[[], Awaitable[bool]]
-    passed_on: bool = False
-
-
 class Turn:
     """One execution of a handler. The function of a request makes it and writes nothing; the registry begins it.
 
     Args:
         scope: The request.
         thread: The thread, a copy of the turn's own.
-        opening: Writes and sends what comes before the handler. What is wrong with the request was raised before
-            the turn was made.
+        writes: What is written before the handler runs; by default nothing. What is wrong with the request was raised
+            before the turn was made.
+        opening: Sends what comes before the handler.
         message: The user message that is answered, for the first time or again: the thread's concurrency policy
             applies. None after a client tool's output or answered questions, and for actions.
         handler: Calls the application's handler; None for ``respond()``.
         name: Class and name of that handler, for messages.
-        creates_thread: Whether the opening creates the thread.
-        undo: Takes back a half-done opening.
-        is_written: Returns whether the store has what the opening adds to it, such as the message; None where sending
-            the request again does no harm.
+        refusal: Returns what a refused write means for the request; by default the write's error itself.
+        release_attachments: Takes back what was done for the attachments of a message that is not stored.
 
     Attributes:
         info: Identity of the turn.
-        key: The idempotency key that is bound to the turn.
+        sent_key: The idempotency key of its request, where the store keeps it.
+        key: The idempotency key that is bound to the turn, where the log keeps it.
+        accepted: The turn as the store accepted it, where the store does that.
+        runs: Whether code of the application runs in it.
         begun: Whether the log knows the turn, or will not.
         finished: Whether the turn is over in this process.
         work: Runs the handler, and cancels it.
@@ -89,6 +79,7 @@ class Turn:
     pipeline: Pipeline
     writer: TurnWriter
     task: asyncio.Task[None]
+    runs: bool = True
 
     def __init__(
         self,
@@ -96,22 +87,25 @@ class Turn:
         thread: ThreadMetadata,
         *,
         opening: Callable[[Pipeline], Awaitable[None]],
+        writes: TurnWrites | None = None,
         message: UserMessageItem | None = None,
         handler: Callable[[Pipeline], Any] | None = None,
         name: str | None = None,
-        creates_thread: bool = False,
-        undo: Callable[[], Awaitable[None]] | None = None,
-        is_written: Callable[[], Awaitable[bool]] | None = None,
+        refusal: Callable[[Exception], Exception] = lambda error: error,
+        release_attachments: Callable[..., Awaitable[None]] | None = None,
     ) -> None:
         self.scope = scope
         self.thread = thread
         self.opening = opening
         self._handler = handler
         self.message = message
-        self.creates_thread = creates_thread
+        self.writes = writes or TurnWrites()
+        self.refusal = refusal
         user_item_id = None if message is None else message.id
         self.info = TurnInfo(new_id("turn"), thread.id, scope.owner, user_item_id=user_item_id)
+        self.sent_key: SentKey | None = None
         self.key: KeyHold | None = None
+        self.accepted: AcceptedTurn | None = None
         self.stop_reason: StopReason | None = None
         self.cancelled: asyncio.CancelledError | None = None
         self.lost_lease = False
@@ -124,8 +118,7 @@ class Turn:
         self.work = AbandonableWork()
         self.hook: AbandonableWork | None = None
         self._name = name or method_name(scope.application.respond)
-        self._undo = undo
-        self._is_written = is_written
+        self._release_attachments = release_attachments
         self._uncancelled = False
         self._failure: BaseException | None = None
 
@@ -225,6 +218,13 @@ class Turn:
         try:
             if before is not None:
                 await self._wait_in_queue(before)
+            if self.accepted is None:
+                await write_one_by_one(self)
+            elif self.waits:
+                if self.stop_reason == "shutdown":
+                    # Another worker goes on with it.
+                    raise _Stopped
+                await begin_place(self, at_once=True)
             await self.opening(self.pipeline)
         except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
             return await self._not_opened(error, reader_waits=before is not None)
@@ -252,6 +252,16 @@ class Turn:
             if self.stop_reason is None:
                 raise
             self._uncancel()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the turn is accepted, and its message waits for the end of others."""
+        return self.accepted is not None and self.accepted.status is TurnStatus.WAITING
+
+    async def release_attachments(self, *, accepted_before: bool = False) -> None:
+        """Takes back what was done for the attachments of a message that is not stored, or was accepted before."""
+        if self._release_attachments is not None:
+            await self._release_attachments(accepted_before=accepted_before)
 
     async def _interruptible(self, awaitable: Awaitable[Any]) -> Any:
         if self.stop_reason is not None:
@@ -316,10 +326,10 @@ class Turn:
         self.work.schedule_next()
         try:
             await close()
-        except BaseException:
+        except BaseException as error:
             if self._is_abandoned:
                 raise
-            logger.exception("The handler of turn %s failed while it was closed", self.info.id)
+            log_failure(logger, f"The handler of turn {self.info.id} failed while it was closed", error)
         finally:
             self.work.waits = False
             self.work.unschedule()
@@ -357,8 +367,8 @@ class Turn:
     def _let_go_of_request(self) -> None:
         """What the request sent is not kept in memory for as long as its answer takes."""
         self.scope = replace(self.scope, request=None)
-        self.key = None
-        del self.opening, self._undo, self._is_written
+        self.key = self.sent_key = None
+        del self.opening, self.writes, self.refusal, self._release_attachments
 
     async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> EndState:
         self._uncancel()
@@ -367,12 +377,7 @@ class Turn:
             if isinstance(error, NotFoundError):
                 # What is taken back now is nothing that another worker could have.
                 current_fence.set(None)
-        if self._undo is not None:
-            try:
-                await self._undo()
-            except Exception:
-                logger.exception("Taking back a half-begun turn failed")
-        await self._free_key()
+        await take_back(self, error)
         if not self.opened.done():
             if isinstance(error, _Stopped | asyncio.CancelledError):
                 self.opened.cancel()
@@ -388,24 +393,9 @@ class Turn:
             await tell_error(self, CustomStreamError(error.public_message))
         else:
             if reader_waits:
-                logger.error("Turn %s could not begin", self.info.id, exc_info=error)
+                log_failure(logger, f"Turn {self.info.id} could not begin", error)
             await tell_error(self, error)
         return EndState.FAILED
-
-    async def _free_key(self) -> None:
-        """Frees the turn's idempotency key, unless something of the turn is stored, or may be."""
-        if self.key is None:
-            return
-        try:
-            if self._is_written is None or not await self._is_written():
-                await self.key.release()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, nothing is known
-            logger.warning(
-                "It is not known whether turn %s, which could not begin, has stored its message: the idempotency key "
-                "stays with it (%s)",
-                self.info.id,
-                error,
-            )
 
     def _uncancel(self) -> None:
         self._uncancelled = True
@@ -420,8 +410,8 @@ class Turn:
         if self.stop_reason == "shutdown":
             try:
                 self.moved = self.may_move and await self.writer.hand_over()
-            except Exception:
-                logger.exception("Turn %s could not be left to another worker", self.info.id)
+            except Exception as failure:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {self.info.id} could not be left to another worker", failure)
             if self.moved:
                 return EndState.INTERRUPTED
             return await self._failed(Interrupted("The server is shutting down."))
@@ -440,7 +430,7 @@ class Turn:
                 # Its readers come back to the worker that has it now.
                 return EndState.INTERRUPTED
         elif not isinstance(error, BaseStreamError | Interrupted):
-            logger.error("Turn %s failed", self.info.id, exc_info=error)
+            log_failure(logger, f"Turn {self.info.id} failed", error)
         await close_pending(self, error)
         await tell_error(self, error)
         return EndState.INTERRUPTED if isinstance(error, Interrupted) else EndState.FAILED

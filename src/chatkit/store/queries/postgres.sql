@@ -18,10 +18,98 @@ ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, token = nextval('chatkit.turn_tokens')
 RETURNING token;
 
+-- name: register_turn
+-- None for a turn that has ended. Waits for a transaction that accepts it, or ends it.
+INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, opened, claimed, lease_until)
+VALUES ($1, $2, $3, 'begun', TRUE, TRUE, now())
+ON CONFLICT (owner, id) DO UPDATE SET claimed = TRUE WHERE accepted_turns.status <> 'ended'
+RETURNING number;
+
+-- name: accept_turn
+SELECT outcome, token, turn, others
+FROM chatkit.accept_turn(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+);
+
+-- name: find_turn
+SELECT a.id, a.thread_id, a.status, coalesce(t.token, 0), a.opened, a.claimed, a.lease_until < now(),
+    coalesce(a.ended, ''), a.user_item_id, a.fingerprint, a.info
+FROM chatkit.accepted_turns AS a LEFT JOIN chatkit.turns AS t ON t.owner = a.owner AND t.id = a.id
+WHERE a.owner = $1 AND a.id = $2;
+
+-- name: find_keyed_turn
+SELECT a.id, a.thread_id, a.status, coalesce(t.token, 0), a.opened, a.claimed, a.lease_until < now(),
+    coalesce(a.ended, ''), a.user_item_id, a.fingerprint, a.info
+FROM chatkit.accepted_turns AS a LEFT JOIN chatkit.turns AS t ON t.owner = a.owner AND t.id = a.id
+WHERE a.owner = $1 AND a.key = $2 AND (a.forget_at IS NULL OR a.forget_at >= now());
+
+-- name: void_turn
+-- Waits for a transaction that accepts it. If there is none, nothing can accept it from now on.
+INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, lease_until, ended, forget_at)
+VALUES ($1, $2, $3, 'ended', now(), 'failed', now() + make_interval(hours => 1))
+ON CONFLICT (owner, id) DO NOTHING
+RETURNING number;
+
+-- name: waiting_message
+SELECT thread_id, user_item_id, message FROM chatkit.accepted_turns
+WHERE owner = $1 AND id = $2 AND status = 'waiting';
+
+-- name: turns_before
+SELECT id FROM chatkit.accepted_turns
+WHERE owner = $1 AND thread_id = $2 AND status <> 'ended'
+AND number < (SELECT number FROM chatkit.accepted_turns WHERE owner = $1 AND id = $3)
+ORDER BY number;
+
+-- name: set_begun
+UPDATE chatkit.accepted_turns SET status = 'begun', message = NULL WHERE owner = $1 AND id = $2 RETURNING number;
+
+-- name: open_turn
+UPDATE chatkit.accepted_turns AS a SET opened = TRUE
+FROM (SELECT owner, id FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 FOR SHARE) AS t
+WHERE a.owner = t.owner AND a.id = t.id AND a.status <> 'ended'
+RETURNING a.number;
+
+-- name: claim_turn
+UPDATE chatkit.accepted_turns SET lease_until = now() + make_interval(secs => $3), claimed = TRUE
+WHERE owner = $1 AND id = $2 AND status <> 'ended' AND lease_until < now()
+RETURNING number;
+
+-- name: token_of_turn
+SELECT token FROM chatkit.turns WHERE owner = $1 AND id = $2 FOR UPDATE;
+
+-- name: forget_turn
+DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND id = $2;
+
+-- name: forget_turns_of_thread
+DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND thread_id = $2;
+
+-- name: has_lapsed
+SELECT EXISTS (
+    SELECT 1 FROM chatkit.accepted_turns WHERE status <> 'ended' AND lease_until < now() AND look_at < now()
+) OR EXISTS (SELECT 1 FROM chatkit.accepted_turns WHERE forget_at < now());
+
+-- name: lapsed_turns
+WITH old AS (
+    DELETE FROM chatkit.accepted_turns o
+    USING (
+        SELECT number FROM chatkit.accepted_turns WHERE forget_at < now()
+        ORDER BY forget_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ) AS f
+    WHERE o.number = f.number
+), found AS (
+    SELECT number FROM chatkit.accepted_turns
+    WHERE status <> 'ended' AND lease_until < now() AND look_at < now()
+    ORDER BY lease_until LIMIT 100 FOR UPDATE SKIP LOCKED
+)
+UPDATE chatkit.accepted_turns AS a SET look_at = now() + make_interval(secs => $1)
+FROM found WHERE a.number = found.number
+RETURNING a.owner, a.id;
+
 -- name: end_turn
 DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3;
 
--- name: complete_turn
+-- name: finish_turn
+-- A completion is also noted where workers of the version before look for it.
 WITH old AS (
     DELETE FROM chatkit.completed_turns c
     USING (
@@ -31,9 +119,13 @@ WITH old AS (
     WHERE c.owner = o.owner AND c.id = o.id
 ), gone AS (
     DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 RETURNING owner, id
+), ended AS (
+    UPDATE chatkit.accepted_turns a
+    SET status = 'ended', message = NULL, ended = $4, forget_at = now() + make_interval(secs => $5)
+    FROM gone WHERE a.owner = gone.owner AND a.id = gone.id
 )
 INSERT INTO chatkit.completed_turns (owner, id, forget_at)
-SELECT owner, id, now() + make_interval(secs => $4) FROM gone
+SELECT owner, id, now() + make_interval(secs => $5) FROM gone WHERE $4 = 'completed'
 ON CONFLICT (owner, id) DO UPDATE SET forget_at = excluded.forget_at;
 
 -- name: has_completed

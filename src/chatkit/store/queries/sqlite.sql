@@ -108,3 +108,80 @@ DELETE FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
 
 -- name: delete_attachment
 DELETE FROM attachments WHERE owner = :owner AND id = :attachment_id;
+
+-- name: find_turn
+SELECT accepted_turns.id, thread_id, status, coalesce((
+    SELECT token FROM turns WHERE turns.owner = accepted_turns.owner AND turns.id = accepted_turns.id
+), 0), opened, claimed, lease_until < :now, coalesce(ended, ''), user_item_id, fingerprint, info
+FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
+
+-- name: find_keyed_turn
+SELECT id FROM accepted_turns
+WHERE owner = :owner AND key = :key AND (forget_at IS NULL OR forget_at >= :now);
+
+-- name: forget_key
+DELETE FROM accepted_turns WHERE owner = :owner AND key = :key AND (
+    forget_at < :now OR (id = :replaced AND status = 'ended' AND opened = 0)
+);
+
+-- name: turns_before
+SELECT id FROM accepted_turns
+WHERE owner = :owner AND thread_id = :thread_id AND status <> 'ended' AND number < coalesce((
+    SELECT number FROM accepted_turns WHERE owner = :owner AND id = :turn_id
+), 9223372036854775807)
+ORDER BY number;
+
+-- name: accept_turn
+INSERT INTO accepted_turns
+    (owner, id, thread_id, status, opened, lease_until, user_item_id, key, fingerprint, info, message)
+VALUES (
+    :owner, :turn_id, :thread_id, :status, :opened, :lease_until, :user_item_id, :key, :fingerprint, :info, :message
+)
+ON CONFLICT (owner, id) DO NOTHING;
+
+-- name: is_turn_held
+SELECT status FROM accepted_turns JOIN turns ON turns.owner = accepted_turns.owner AND turns.id = accepted_turns.id
+WHERE accepted_turns.owner = :owner AND accepted_turns.id = :turn_id AND status <> 'ended' AND token = :token;
+
+-- name: turn_status
+SELECT status FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
+
+-- name: waiting_message
+SELECT thread_id, user_item_id, message FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
+
+-- name: set_begun
+UPDATE accepted_turns SET status = 'begun', message = NULL WHERE owner = :owner AND id = :turn_id;
+
+-- name: set_opened
+UPDATE accepted_turns SET opened = 1 WHERE owner = :owner AND id = :turn_id AND status <> 'ended' AND EXISTS (
+    SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token
+);
+
+-- name: renew_turn
+UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = :owner AND id = :turn_id;
+
+-- name: set_claimed
+UPDATE accepted_turns SET claimed = 1 WHERE owner = :owner AND id = :turn_id;
+
+-- name: set_ended
+UPDATE accepted_turns SET status = 'ended', message = NULL, ended = :end, forget_at = :forget_at
+WHERE owner = :owner AND id = :turn_id AND status <> 'ended';
+
+-- name: forget_turn
+DELETE FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
+
+-- name: forget_old_turns
+DELETE FROM accepted_turns WHERE forget_at < :now;
+
+-- name: old_turns
+SELECT 1 FROM accepted_turns WHERE forget_at < :now LIMIT 1;
+
+-- name: forget_turns_of_thread
+DELETE FROM accepted_turns WHERE owner = :owner AND thread_id = :thread_id;
+
+-- name: lapsed_turns
+SELECT owner, id FROM accepted_turns
+WHERE status <> 'ended' AND lease_until < :now AND look_at < :now ORDER BY lease_until LIMIT 100;
+
+-- name: look_later
+UPDATE accepted_turns SET look_at = :look_at WHERE owner = :owner AND id = :turn_id;

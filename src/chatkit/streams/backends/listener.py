@@ -14,6 +14,7 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- published without
 from chatkit._postgres import Database
 from chatkit._postgres.errors import translated
 from chatkit._postgres.pools import connect, wait_given_up
+from chatkit.errors import ChatKitError
 
 __all__ = ["Listener"]
 
@@ -63,7 +64,7 @@ class Listener:
         if self._lost:
             await self.close()
             error = ConnectionError("the connection that listens was lost")
-            raise translated(error, self._database.place, committing=False, limit=None)
+            raise self._failure(error)
         self._news.clear()
         changed, self._changed = self._changed, set()
         stops, self._stops = self._stops, []
@@ -125,9 +126,13 @@ class Listener:
                 self._held.clear()
                 raise
         except (OSError, TimeoutError, cast("Any", asyncpg).PostgresError, asyncpg.InterfaceError) as error:
-            raise translated(error, self._database.place, committing=False, limit=None) from error
+            raise self._failure(error) from error
         self._connection = connection
         self._heard_at = time.monotonic()
+
+    def _failure(self, error: Exception) -> ChatKitError:
+        failure = translated(error, self._database.place, committing=False, limit=None)
+        return self._database.source.caused(failure)
 
     def _on_notification(self, payload: str) -> None:
         self._heard_at = time.monotonic()

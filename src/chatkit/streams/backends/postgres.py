@@ -12,6 +12,8 @@ from chatkit._sql import load_queries
 from chatkit.errors import MissingExtraError
 from chatkit.ids import new_id
 from chatkit.streams.backend import (
+    FORGET_BATCH,
+    FORGET_ROUNDS,
     SEPARATOR,
     Backend,
     Chunk,
@@ -157,7 +159,6 @@ class PostgresBackend(Backend):
     async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         if renew:
             await self._rows("renew", holder, self._lease)
-            await self._rows("clean_up")
         columns = zip(
             *((*save[:7], "" if save.end is None else save.end.value) for save in saves), strict=True
         )
@@ -249,6 +250,14 @@ class PostgresBackend(Backend):
         joined = SEPARATOR.join(events)
         await self._rows("settle", turn_id, claim, JUMP, len(events), joined, self._retention, KEY_RETENTION)
 
+    async def forget_old(self) -> None:
+        for _ in range(FORGET_ROUNDS):
+            if not await self._value("forget_old", FORGET_BATCH):
+                return
+
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        await self._rows("forget_thread", thread.thread_id, _owner(thread.owner), KEY_RETENTION)
+
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
         # A mark tells this claim from an equal one, which was there before.
         mark = new_id("claim")
@@ -256,6 +265,10 @@ class PostgresBackend(Backend):
         held: str = await self._value("claim_key", _key(owner, key), mine, KEY_RETENTION)
         found_mark, found, *_ = json.loads(held)
         return None if found_mark == mark else load_claim(found)
+
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        held: str | None = await self._value("find_key", _key(owner, key))
+        return None if held is None else load_claim(json.loads(held)[1])
 
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         await self._rows("release_key", _key(owner, key), None if claim is None else claim_head(claim))

@@ -187,23 +187,64 @@ ON CONFLICT (key) DO UPDATE SET
     forget_at = CASE WHEN k.forget_at < clock_timestamp() THEN excluded.forget_at ELSE k.forget_at END
 RETURNING claim;
 
+-- name: find_key
+SELECT claim FROM chatkit.stream_keys WHERE key = $1 AND forget_at >= clock_timestamp();
+
 -- name: release_key
 DELETE FROM chatkit.stream_keys WHERE key = $1 AND ($2::text IS NULL OR starts_with(claim::json ->> 1, $2));
 
 -- name: ended
 SELECT ended FROM chatkit.stream_ends WHERE turn_id = $1 AND forget_at > clock_timestamp();
 
--- name: clean_up
-WITH turns AS (
-    DELETE FROM chatkit.stream_turns WHERE id IN (
-        SELECT id FROM chatkit.stream_turns
-        WHERE ended IS NOT NULL AND forget_at < clock_timestamp()
-        LIMIT 200
-        FOR UPDATE SKIP LOCKED
-    )
+-- name: forget_thread
+-- A turn that still runs is over: whoever has it finds its end, and no row to write to.
+WITH forgotten AS (
+    DELETE FROM chatkit.stream_turns WHERE thread_id = $1 AND owner = $2
+    RETURNING id, ended
 ), ends AS (
-    DELETE FROM chatkit.stream_ends WHERE forget_at < clock_timestamp()
-), keys AS (
-    DELETE FROM chatkit.stream_keys WHERE forget_at < clock_timestamp()
+    INSERT INTO chatkit.stream_ends (turn_id, ended, forget_at)
+    SELECT id, 'interrupted', clock_timestamp() + make_interval(secs => $3) FROM forgotten WHERE ended IS NULL
+    ON CONFLICT (turn_id) DO NOTHING
 )
-DELETE FROM chatkit.stream_workers WHERE expires_at < clock_timestamp() - interval '1 day';
+SELECT pg_notify('chatkit_streams', id) FROM forgotten;
+
+-- name: forget_old
+-- As many of each kind as given, and whether there may be more. Workers that sweep at once do not wait for one another.
+-- now() and not clock_timestamp(), with which no index is used.
+WITH turns AS (
+    DELETE FROM chatkit.stream_turns WHERE id = ANY (ARRAY(
+        SELECT id FROM chatkit.stream_turns
+        WHERE ended IS NOT NULL AND forget_at < now()
+        ORDER BY forget_at LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+), ends AS (
+    DELETE FROM chatkit.stream_ends WHERE turn_id = ANY (ARRAY(
+        SELECT turn_id FROM chatkit.stream_ends
+        WHERE forget_at < now()
+        ORDER BY forget_at LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+), keys AS (
+    DELETE FROM chatkit.stream_keys WHERE key = ANY (ARRAY(
+        SELECT key FROM chatkit.stream_keys
+        WHERE forget_at < now()
+        ORDER BY forget_at LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+), workers AS (
+    DELETE FROM chatkit.stream_workers WHERE id = ANY (ARRAY(
+        SELECT id FROM chatkit.stream_workers
+        WHERE expires_at < now() - interval '1 day'
+        LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT $1 IN (
+    (SELECT count(*) FROM turns), (SELECT count(*) FROM ends),
+    (SELECT count(*) FROM keys), (SELECT count(*) FROM workers)
+);

@@ -28,9 +28,10 @@ end
 
 local function finish(id, thread, holder, state, last, plain, retention, keys)
   local turn, events = p .. 'turn:' .. id, p .. 'events:' .. id
+  local kept = retention
   if plain then
     -- No reader comes back, but one may be there.
-    retention = math.min(retention, 10000)
+    kept = math.min(retention, 10000)
     redis.call('ZREM', p .. 'thread:' .. thread, id)
   else
     redis.call('SET', p .. 'end:' .. id, state, 'PX', keys)
@@ -38,8 +39,8 @@ local function finish(id, thread, holder, state, last, plain, retention, keys)
   redis.call('XADD', events, last .. '-1', 'e', state)
   redis.call('HSET', turn, 'e', state, 'l', last)
   redis.call('SREM', p .. 'worker:' .. holder, id)
-  redis.call('PEXPIRE', turn, retention)
-  redis.call('PEXPIRE', events, retention)
+  redis.call('PEXPIRE', turn, kept)
+  redis.call('PEXPIRE', events, kept)
   local others = false
   for _, other in ipairs(redis.call('ZRANGE', p .. 'thread:' .. thread, 0, -1)) do
     local known = redis.call('HMGET', p .. 'turn:' .. other, 'i', 'e')
@@ -63,7 +64,8 @@ if not epoch then
   redis.call('SET', p .. 'epoch', epoch)
 end
 renew(worker, ARGV[3])
-if ARGV[9] == '1' and redis.call('EXISTS', p .. 'turn:' .. id) == 1 then
+local held = redis.call('HGET', p .. 'turn:' .. id, 'h')
+if held and (ARGV[9] == '1' or held ~= worker) then
   return epoch
 end
 redis.call('DEL', p .. 'events:' .. id)
@@ -274,6 +276,23 @@ if count > 0 then
   redis.call('XADD', p .. 'events:' .. id, last .. '-0', 'f', first, 'd', ARGV[8], 'j', 1)
 end
 finish(id, turn[4], claim, 'interrupted', last, turn[5] ~= '1', tonumber(ARGV[4]), ARGV[5])
+return 1
+
+-- name: forget_thread
+-- owner and thread, retention of keys
+local turns = p .. 'thread:' .. ARGV[2]
+for _, id in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+  local turn = p .. 'turn:' .. id
+  local known = redis.call('HMGET', turn, 'h', 'e')
+  if known[1] and not known[2] then
+    -- It is over: whoever has it finds its end, and no turn to write to.
+    redis.call('SET', p .. 'end:' .. id, 'interrupted', 'NX', 'PX', ARGV[3])
+    redis.call('SREM', p .. 'worker:' .. known[1], id)
+    redis.call('ZREM', p .. 'claims', id)
+  end
+  redis.call('UNLINK', turn, p .. 'events:' .. id)
+end
+redis.call('DEL', turns)
 return 1
 
 -- name: claim_key

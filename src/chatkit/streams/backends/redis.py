@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha1
@@ -12,6 +13,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from chatkit._checks import checked
+from chatkit._outages import Source
 from chatkit._sql import load_queries
 from chatkit.errors import (
     ChatKitError,
@@ -163,6 +165,7 @@ class RedisBackend(Backend):
         max_connections: int,
     ) -> None:
         self._place = place
+        self._source = Source.of(f"The Redis server {place}", logging.getLogger("chatkit.streams"))
         self._prefix = prefix
         self._holder = holder
         self._lease = max(1, round(lease * 1000))
@@ -195,12 +198,19 @@ class RedisBackend(Backend):
         execute = cast("Any", self._client).execute_command
         try:
             try:
-                return await execute("EVALSHA", digest, 0, self._prefix, *arguments)
+                answer = await execute("EVALSHA", digest, 0, self._prefix, *arguments)
             except driver.NoScriptError:
-                return await execute("EVAL", text, 0, self._prefix, *arguments)
+                answer = await execute("EVAL", text, 0, self._prefix, *arguments)
         except (driver.RedisError, OSError, TimeoutError) as error:
             await self._doubt_others(error)
-            raise translated(error, self._place) from error
+            raise self._failure(error) from error
+        self._source.works()
+        return answer
+
+    def _failure(self, error: Exception) -> ChatKitError:
+        # What reads succeeds meanwhile.
+        partly = isinstance(error, (driver.OutOfMemoryError, driver.ReadOnlyError))
+        return self._source.caused(translated(error, self._place), partly=partly)
 
     async def _doubt_others(self, error: Exception) -> None:
         """Drops idle connections after one that nothing came over: what has forgotten it has forgotten them too."""
@@ -289,7 +299,7 @@ class RedisBackend(Backend):
             finally:
                 await self._blocking_pool.release(connection)
         except (driver.RedisError, OSError, TimeoutError) as error:
-            raise translated(error, self._place) from error
+            raise self._failure(error) from error
 
     async def wake(self) -> None:
         await self._call("wake", self._holder(), 60_000)
@@ -331,8 +341,15 @@ class RedisBackend(Backend):
             SEPARATOR.join(events),
         )
 
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        await self._call("forget_thread", _thread(thread), self._keys)
+
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
         held = await self._call("claim_key", _key(owner, key), dump_claim(claim), self._keys)
+        return None if held is None else load_claim(held)
+
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        held = await self._plain("GET", f"{self._prefix}key:{_key(owner, key)}")
         return None if held is None else load_claim(held)
 
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
@@ -347,7 +364,7 @@ class RedisBackend(Backend):
             return await cast("Any", self._client).execute_command(*command)
         except (driver.RedisError, OSError, TimeoutError) as error:
             await self._doubt_others(error)
-            raise translated(error, self._place) from error
+            raise self._failure(error) from error
 
     async def close(self) -> None:
         for pool in (self._pool, self._blocking_pool):

@@ -19,6 +19,7 @@ from chatkit._checks import checked
 from chatkit._sqlite import MEMORY, Database
 from chatkit.errors import StoreError
 from chatkit.streams.backend import (
+    FORGET_ROUNDS,
     SEPARATOR,
     Backend,
     Chunk,
@@ -31,10 +32,14 @@ from chatkit.streams.backend import (
 )
 from chatkit.streams.backends.sqlite_turns import (
     PAGE,
+    bind_key,
     end_turn,
     forget_old,
+    forget_thread,
     info_of,
     load_chunks,
+    load_key,
+    old_since,
     record_of,
     row_of,
     save_one,
@@ -42,7 +47,7 @@ from chatkit.streams.backends.sqlite_turns import (
 from chatkit.streams.backends.sqlite_workers import SQL, FileWorkers
 from chatkit.streams.log import LEASE, StreamLog
 from chatkit.streams.records import JUMP, EndState, KeyClaim, ThreadKey, TurnInfo, load_end
-from chatkit.streams.window import KEY_RETENTION, LAG_LIMIT, RETENTION, WINDOW
+from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 from chatkit.streams.worker import Worker
 
 if TYPE_CHECKING:
@@ -179,14 +184,18 @@ class SQLiteBackend(Backend):
         connection.executemany(SQL["begin_turn"], [row_of(info) | row for info in infos])
 
     async def save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
+        short: set[str] = set()
         if self._workers.is_alone():
             # Of a turn that was that short nothing has been written so far.
             short = {save.turn_id for save in saves if save.end is not None} & self._unwritten.keys()
-            for turn_id in short:
-                self._forget_mine(turn_id)
             saves = [save for save in saves if save.turn_id not in short]
-        if not saves:
-            return {}
+        results = await self._save(holder, saves, renew=renew) if saves else {}
+        # If the others cannot be saved, these are given once more.
+        for turn_id in short:
+            self._forget_mine(turn_id)
+        return results
+
+    async def _save(self, holder: str, saves: Sequence[Save], *, renew: bool) -> dict[str, SaveResult]:
         turn_ids = [save.turn_id for save in saves]
 
         def work(connection: Connection) -> dict[str, SaveResult]:
@@ -196,7 +205,6 @@ class SQLiteBackend(Backend):
             row = {"turn_ids": json.dumps(turn_ids), "holder": holder}
             if renew:
                 connection.execute(SQL["renew_leases"], row | {"lease_expires_at": time.time() + self._lease})
-                forget_old(connection)
             found = connection.execute(SQL["standing_of_turns"], row).fetchall()
             known = {turn_id: tuple(rest) for turn_id, *rest in found}
             results: dict[str, SaveResult] = {}
@@ -353,16 +361,11 @@ class SQLiteBackend(Backend):
             connection.executemany(SQL["claim_turn"], [row | {"turn_id": info.id} for info, _ in found])
             return found
 
-        def look(connection: Connection) -> tuple[tuple[list[str], bool, bool], bool, bool]:
-            (old,) = connection.execute(SQL["find_old"], {"now": time.time()}).fetchone()
-            return self._workers.look(connection), bool(old), bool(self._without_worker(connection))
+        def look(connection: Connection) -> tuple[tuple[list[str], bool, bool], bool]:
+            return self._workers.look(connection), bool(self._without_worker(connection))
 
-        workers, old, dead = await self._database.read(look)
+        workers, dead = await self._database.read(look)
         await self._workers.update(*workers)
-        if old:
-            # The next sweep tries again.
-            with suppress(StoreError):
-                await self._database.write(forget_old, wait=0.0)
         if not dead:
             return []
         return await self._database.write(work)
@@ -409,28 +412,28 @@ class SQLiteBackend(Backend):
 
         await self._database.write(work)
 
+    # What is over.
+
+    async def forget_old(self) -> None:
+        if self._watch is not None and not self._watch.has_row(SQL["find_old"], old_since()):
+            return
+        # Where the file is locked, the next sweep tries again.
+        with suppress(StoreError):
+            for _ in range(FORGET_ROUNDS):
+                if not await self._database.write(forget_old, wait=0.0):
+                    return
+
+    async def forget_thread(self, thread: ThreadKey) -> None:
+        if await self._rows("find_thread", thread_id=thread.thread_id, owner=thread.owner):
+            await self._database.write(lambda connection: forget_thread(connection, thread))
+
     # Idempotency keys.
 
     async def claim_key(self, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
-        now = time.time()
-        row = {
-            "owner": owner,
-            "key": key,
-            "fingerprint": claim.fingerprint,
-            "turn_id": claim.turn_id,
-            "thread_id": claim.thread_id,
-            "user_item_id": claim.user_item_id,
-            "created_at": now,
-        }
+        return await self._database.write(lambda connection: bind_key(connection, owner, key, claim))
 
-        def bind(connection: Connection) -> KeyClaim | None:
-            connection.execute(SQL["forget_old_keys"], {"horizon": now - KEY_RETENTION})
-            if connection.execute(SQL["claim_key"], row).rowcount:
-                return None
-            turn_id, thread_id, fingerprint, item_id = connection.execute(SQL["load_key"], row).fetchone()
-            return KeyClaim(turn_id, thread_id, fingerprint, fresh=False, user_item_id=item_id)
-
-        return await self._database.write(bind)
+    async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        return await self._database.read(lambda connection: load_key(connection, owner, key))
 
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:
         row = {"owner": owner, "key": key, "turn_id": None if claim is None else claim.turn_id}

@@ -117,20 +117,49 @@ VALUES (:id, :holder, :place, :pid, :process_start, :now);
 DELETE FROM stream_workers WHERE id = :id;
 
 -- name: find_old
-SELECT EXISTS (SELECT 1 FROM stream_turns WHERE forget_at <= :now)
-    OR EXISTS (SELECT 1 FROM stream_ends WHERE forget_at <= :now);
+SELECT 1 WHERE EXISTS (SELECT 1 FROM stream_turns WHERE forget_at <= :now)
+    OR EXISTS (SELECT 1 FROM stream_ends WHERE forget_at <= :now)
+    OR EXISTS (SELECT 1 FROM stream_keys WHERE created_at <= :horizon);
 
 -- name: forget_chunks
-DELETE FROM stream_chunks WHERE turn_id IN (SELECT turn_id FROM stream_turns WHERE forget_at <= :now);
+-- Of the turns that forget_turns deletes.
+DELETE FROM stream_chunks WHERE turn_id IN (
+    SELECT turn_id FROM stream_turns WHERE forget_at <= :now ORDER BY forget_at, turn_id LIMIT :limit
+);
 
 -- name: forget_turns
-DELETE FROM stream_turns WHERE forget_at <= :now;
+DELETE FROM stream_turns WHERE turn_id IN (
+    SELECT turn_id FROM stream_turns WHERE forget_at <= :now ORDER BY forget_at, turn_id LIMIT :limit
+);
 
 -- name: forget_ends
-DELETE FROM stream_ends WHERE forget_at <= :now;
+DELETE FROM stream_ends WHERE turn_id IN (
+    SELECT turn_id FROM stream_ends WHERE forget_at <= :now ORDER BY forget_at LIMIT :limit
+);
 
--- name: forget_old_keys
-DELETE FROM stream_keys WHERE created_at <= :horizon;
+-- name: forget_keys
+DELETE FROM stream_keys WHERE (owner, key) IN (
+    SELECT owner, key FROM stream_keys WHERE created_at <= :horizon ORDER BY created_at LIMIT :limit
+);
+
+-- name: find_thread
+SELECT 1 FROM stream_turns WHERE thread_id = :thread_id AND owner IS :owner LIMIT 1;
+
+-- name: end_turns_of_thread
+INSERT OR IGNORE INTO stream_ends (turn_id, ended, forget_at)
+SELECT turn_id, 'interrupted', :forget_at FROM stream_turns
+WHERE thread_id = :thread_id AND owner IS :owner AND ended IS NULL;
+
+-- name: forget_chunks_of_thread
+DELETE FROM stream_chunks WHERE turn_id IN (
+    SELECT turn_id FROM stream_turns WHERE thread_id = :thread_id AND owner IS :owner
+);
+
+-- name: forget_turns_of_thread
+DELETE FROM stream_turns WHERE thread_id = :thread_id AND owner IS :owner;
+
+-- name: forget_key_if_old
+DELETE FROM stream_keys WHERE owner = :owner AND key = :key AND created_at <= :horizon;
 
 -- name: claim_key
 INSERT OR IGNORE INTO stream_keys (owner, key, fingerprint, turn_id, thread_id, user_item_id, created_at)

@@ -1,4 +1,4 @@
-"""Statements on the turns and chunks of an SQLite file, each within a transaction of its caller."""
+"""Statements on the turns, chunks and keys of an SQLite file, each within a transaction of its caller."""
 
 from __future__ import annotations
 
@@ -6,15 +6,37 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from chatkit.streams.backend import SEPARATOR, Chunk, Loaded, Save, SaveResult, SaveStatus, TurnRecord
+from chatkit.streams.backend import (
+    FORGET_BATCH,
+    SEPARATOR,
+    Chunk,
+    Loaded,
+    Save,
+    SaveResult,
+    SaveStatus,
+    TurnRecord,
+)
 from chatkit.streams.backends.sqlite_workers import SQL
-from chatkit.streams.records import EndState, TurnInfo, fields_of, load_end
+from chatkit.streams.records import EndState, KeyClaim, ThreadKey, TurnInfo, fields_of, load_end
 from chatkit.streams.window import KEY_RETENTION
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-__all__ = ["PAGE", "end_turn", "forget_old", "info_of", "load_chunks", "record_of", "row_of", "save_one"]
+__all__ = [
+    "PAGE",
+    "bind_key",
+    "end_turn",
+    "forget_old",
+    "forget_thread",
+    "info_of",
+    "load_chunks",
+    "load_key",
+    "old_since",
+    "record_of",
+    "row_of",
+    "save_one",
+]
 
 PAGE: Final = 64
 """Chunks that one load brings: some 256 KiB."""
@@ -133,8 +155,50 @@ def load_chunks(connection: Connection, turn_id: str, after: int) -> Loaded | No
     return Loaded(record, turn_seq, chunks)
 
 
-def forget_old(connection: Connection) -> None:
-    """Deletes what was kept for long enough."""
-    now = {"now": time.time()}
-    for query in ("forget_chunks", "forget_turns", "forget_ends"):
-        connection.execute(SQL[query], now)
+def old_since() -> dict[str, object]:
+    """Returns the moments up to which what is kept is old."""
+    now = time.time()
+    return {"now": now, "horizon": now - KEY_RETENTION}
+
+
+def forget_old(connection: Connection) -> bool:
+    """Deletes what was kept for long enough, and returns whether there may be more of it."""
+    row = old_since() | {"limit": FORGET_BATCH}
+    connection.execute(SQL["forget_chunks"], row)
+    queries = ("forget_turns", "forget_ends", "forget_keys")
+    return max([connection.execute(SQL[query], row).rowcount for query in queries]) >= FORGET_BATCH
+
+
+def forget_thread(connection: Connection, thread: ThreadKey) -> None:
+    """Deletes the turns of a thread, and keeps of those that still run that they are over."""
+    row = {"thread_id": thread.thread_id, "owner": thread.owner}
+    connection.execute(SQL["end_turns_of_thread"], row | {"forget_at": time.time() + KEY_RETENTION})
+    connection.execute(SQL["forget_chunks_of_thread"], row)
+    connection.execute(SQL["forget_turns_of_thread"], row)
+
+
+def bind_key(connection: Connection, owner: str, key: str, claim: KeyClaim) -> KeyClaim | None:
+    """Binds an idempotency key; returns what it is bound to if it is bound already."""
+    now = time.time()
+    row = {
+        "owner": owner,
+        "key": key,
+        "fingerprint": claim.fingerprint,
+        "turn_id": claim.turn_id,
+        "thread_id": claim.thread_id,
+        "user_item_id": claim.user_item_id,
+        "created_at": now,
+    }
+    connection.execute(SQL["forget_key_if_old"], row | {"horizon": now - KEY_RETENTION})
+    if connection.execute(SQL["claim_key"], row).rowcount:
+        return None
+    return load_key(connection, owner, key)
+
+
+def load_key(connection: Connection, owner: str, key: str) -> KeyClaim | None:
+    """Returns what an idempotency key is bound to."""
+    found = connection.execute(SQL["load_key"], {"owner": owner, "key": key}).fetchone()
+    if found is None:
+        return None
+    turn_id, thread_id, fingerprint, item_id = found
+    return KeyClaim(turn_id, thread_id, fingerprint, fresh=False, user_item_id=item_id)

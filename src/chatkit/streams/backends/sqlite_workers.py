@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
+from chatkit._outages import log_failure
 from chatkit._sql import load_queries
 from chatkit._sqlite import MEMORY, Database, Watch
 from chatkit.errors import ChatKitError, ConfigurationError, StoreError
@@ -125,8 +126,11 @@ class FileWorkers:
             self._enter_at = time.monotonic() + _RETRY_SECONDS
             if not self._warned:
                 self._warned = True
-                _logger.warning(
-                    "Other workers cannot be told of this one yet, which is tried again: %s", error
+                log_failure(
+                    _logger,
+                    "Other workers cannot be told of this one yet, which is tried again",
+                    error,
+                    brief=True,
                 )
             return None
         self._warned = False

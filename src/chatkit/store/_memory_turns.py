@@ -1,0 +1,141 @@
+"""The accepted turns of one owner in memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from chatkit.store.acceptance import Acceptance, AcceptedTurn, TurnStatus, was_taken_over
+from chatkit.store.base import COMPLETION_RETENTION, Fence
+
+__all__ = ["TurnRow", "TurnTable"]
+
+
+@dataclass(slots=True)
+class TurnRow:
+    """A turn; ``message`` is what a waiting one will add, as JSON."""
+
+    acceptance: Acceptance
+    status: TurnStatus
+    token: int
+    lease_until: float
+    opened: bool = False
+    claimed: bool = False
+    look_at: float = 0.0
+    end: str = ""
+    forget_at: float = 0.0
+    message: str = ""
+
+    def gives_way_to(self, acceptance: Acceptance) -> bool:
+        """Returns whether a turn may be accepted in the place of this one."""
+        ended = self.status is TurnStatus.ENDED and not self.opened
+        return ended and self.acceptance.turn_id == acceptance.replaces
+
+    def shown(self, *, fresh: bool = False, others: tuple[str, ...] = ()) -> AcceptedTurn:
+        accepted = self.acceptance
+        return AcceptedTurn(
+            accepted.turn_id,
+            accepted.thread_id,
+            self.status,
+            self.token,
+            opened=self.opened,
+            claimed=self.claimed,
+            lapsed=self.lease_until < time.monotonic(),
+            end=self.end,
+            user_item_id=accepted.user_item_id,
+            fingerprint=accepted.fingerprint,
+            info=accepted.info,
+            fresh=fresh,
+            others=others,
+        )
+
+
+@dataclass(slots=True)
+class TurnTable:
+    """Turns by id, in the order in which they were accepted."""
+
+    _rows: dict[str, TurnRow] = field(default_factory=dict[str, TurnRow])
+    _keyed: dict[str, str] = field(default_factory=dict[str, str])
+    _running: dict[str, dict[str, TurnRow]] = field(default_factory=dict[str, dict[str, TurnRow]])
+    _ended: dict[str, TurnRow] = field(default_factory=dict[str, TurnRow])
+
+    def get(self, turn_id: str) -> TurnRow | None:
+        return self._rows.get(turn_id)
+
+    def keyed(self, key: str | None) -> TurnRow | None:
+        self._forget_old()
+        return None if key is None or key not in self._keyed else self._rows[self._keyed[key]]
+
+    def others(self, acceptance: Acceptance) -> tuple[str, ...]:
+        """Returns the turns of a thread that were accepted before one, or would be, and have not ended."""
+        found: list[str] = []
+        for turn_id in self._running.get(acceptance.thread_id, ()):
+            if turn_id == acceptance.turn_id:
+                break
+            found.append(turn_id)
+        return tuple(found)
+
+    def add(self, row: TurnRow) -> None:
+        accepted = row.acceptance
+        self._rows[accepted.turn_id] = row
+        if accepted.key is not None:
+            self._keyed[accepted.key] = accepted.turn_id
+        self._running.setdefault(accepted.thread_id, {})[accepted.turn_id] = row
+
+    def held(self, turn_id: str, token: int) -> TurnRow:
+        """Returns a turn that is still the caller's; raises StaleTurnError for another one."""
+        row = self._rows.get(turn_id)
+        if row is None or row.token != token or row.status is TurnStatus.ENDED:
+            raise was_taken_over(turn_id)
+        return row
+
+    def is_held(self, fence: Fence) -> bool:
+        row = self._rows.get(fence.turn_id)
+        return row is not None and row.token == fence.token and row.status is not TurnStatus.ENDED
+
+    def finish(self, turn_id: str, token: int, end: str) -> None:
+        row = self._rows.get(turn_id)
+        if row is None or row.token != token or row.status is TurnStatus.ENDED:
+            return
+        self._leave(row)
+        row.status, row.end, row.message = TurnStatus.ENDED, end, ""
+        row.forget_at = time.monotonic() + COMPLETION_RETENTION
+        self._ended[turn_id] = row
+        self._forget_old()
+
+    def remove(self, row: TurnRow) -> None:
+        accepted = row.acceptance
+        self._leave(row)
+        self._ended.pop(accepted.turn_id, None)
+        self._rows.pop(accepted.turn_id, None)
+        if accepted.key is not None:
+            self._keyed.pop(accepted.key, None)
+
+    def remove_thread(self, thread_id: str) -> None:
+        for row in [row for row in self._rows.values() if row.acceptance.thread_id == thread_id]:
+            self.remove(row)
+
+    def lapsed(self, seconds: float) -> list[TurnRow]:
+        self._forget_old()
+        now = time.monotonic()
+        found = [
+            row
+            for rows in self._running.values()
+            for row in rows.values()
+            if row.lease_until < now and row.look_at < now
+        ]
+        for row in found:
+            row.look_at = now + seconds
+        return found
+
+    def _leave(self, row: TurnRow) -> None:
+        thread_id = row.acceptance.thread_id
+        running = self._running.get(thread_id, {})
+        running.pop(row.acceptance.turn_id, None)
+        if not running:
+            self._running.pop(thread_id, None)
+
+    def _forget_old(self) -> None:
+        now = time.monotonic()
+        while self._ended and (oldest := next(iter(self._ended.values()))).forget_at < now:
+            self.remove(oldest)

@@ -1,0 +1,254 @@
+"""The transactions of the PostgreSQL store that accept turns and note how they end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from chatkit.errors import StaleTurnError
+from chatkit.store import _records as records
+from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    ItemChange,
+    LapsedTurn,
+    ThreadTakenError,
+    TurnStatus,
+    was_taken_over,
+)
+from chatkit.store.base import COMPLETION_RETENTION
+
+if TYPE_CHECKING:
+    from chatkit._postgres import Transaction
+
+__all__ = [
+    "Documents",
+    "accept_turn",
+    "begin_turn",
+    "begin_waiting_turn",
+    "change_item",
+    "claim_turn",
+    "find_turn",
+    "finish_turn",
+    "lapsed_turns",
+    "open_turn",
+    "resolve_turn",
+    "withdraw_turn",
+]
+
+_Columns = tuple[str, str | None]
+_NONE: Final = (None, None)
+
+
+class Documents(NamedTuple):
+    """What an acceptance writes, as columns.
+
+    Attributes:
+        thread: The new thread.
+        message: The message.
+        text: The message as JSON, for a turn that waits.
+        attachments: The message's attachments: ids, data, exact texts.
+    """
+
+    thread: _Columns | tuple[None, None]
+    message: _Columns | tuple[None, None]
+    text: str | None
+    attachments: tuple[list[str], list[str], list[str | None]]
+
+    @classmethod
+    def of(cls, acceptance: Acceptance) -> Documents:
+        thread, message = acceptance.writes.created_thread, acceptance.writes.message
+        text = None if message is None else records.dump_model(message)
+        named = [] if message is None else message.attachments
+        entries = [document_columns(records.dump_model(each), records.load_attachment) for each in named]
+        return cls(
+            _NONE if thread is None else document_columns(records.dump_thread(thread), records.load_thread),
+            _NONE if text is None else document_columns(text, records.load_item),
+            text,
+            ([each.id for each in named], [data for data, _ in entries], [exact for _, exact in entries]),
+        )
+
+
+async def accept_turn(
+    transaction: Transaction, owner: str, acceptance: Acceptance, documents: Documents
+) -> AcceptedTurn:
+    writes, thread_id = acceptance.writes, acceptance.thread_id
+    change = writes.change
+    rows = await transaction.rows(
+        SQL["accept_turn"],
+        owner,
+        acceptance.turn_id,
+        thread_id,
+        float(acceptance.lease),
+        acceptance.user_item_id,
+        acceptance.key,
+        acceptance.fingerprint,
+        acceptance.info,
+        acceptance.policy,
+        *documents.thread,
+        None if writes.created_thread is None else writes.created_thread.created_at,
+        documents.text,
+        *documents.message,
+        writes.delete_after,
+        *documents.attachments,
+        acceptance.replaces,
+    )
+    outcome, token, turn_id, others = rows[0]
+    if outcome == "known":
+        found = await find_turn(transaction, owner, turn_id)
+        # It cannot have gone: it was read under the lock, or waited for.
+        return found if found is not None else _gone(turn_id)
+    if outcome == "busy":
+        raise ThreadTakenError(others)
+    if outcome == "no_thread":
+        records.no_thread(thread_id)
+    if outcome == "no_item":
+        records.no_item(thread_id, str(writes.delete_after))
+    if outcome == "taken":
+        raise was_taken_over(acceptance.turn_id)
+    if change is not None:
+        # The thread is locked by now; whatever this raises undoes the acceptance.
+        await change_item(transaction, owner, thread_id, change)
+    waits = outcome == "waits"
+    return AcceptedTurn(
+        acceptance.turn_id,
+        thread_id,
+        TurnStatus.WAITING if waits else TurnStatus.BEGUN,
+        token,
+        user_item_id=acceptance.user_item_id,
+        fingerprint=acceptance.fingerprint,
+        info=acceptance.info,
+        fresh=True,
+        others=tuple(others) if waits else (),
+    )
+
+
+def _gone(turn_id: str) -> AcceptedTurn:
+    raise was_taken_over(turn_id)
+
+
+async def change_item(transaction: Transaction, owner: str, thread_id: str, change: ItemChange) -> None:
+    """Saves an item in the place of what was loaded before, if that is still what is stored."""
+    item_id = change.before.id
+    columns = document_columns(records.dump_model(change.after), records.load_item)
+    # All that change an item hold this lock; only those that delete one do not.
+    thread = await lock_thread(transaction, owner, thread_id)
+    stored = await transaction.value(SQL["load_item"], owner, thread_id, item_id)
+    if stored is None:
+        records.no_item(thread_id, item_id)
+    records.check_unchanged(stored, records.dump_model(change.before), thread_id, item_id)
+    if await transaction.value(SQL["change_item"], thread, item_id, change.after.type, *columns) is None:
+        records.no_item(thread_id, item_id)
+
+
+async def find_turn(
+    transaction: Transaction, owner: str, name: str, *, query: str = "find_turn"
+) -> AcceptedTurn | None:
+    rows = await transaction.rows(SQL[query], owner, name)
+    if not rows:
+        return None
+    turn, thread, status, token, opened, claimed, lapsed, end, item, fingerprint, info = rows[0]
+    return AcceptedTurn(
+        turn,
+        thread,
+        TurnStatus(status),
+        token,
+        opened=opened,
+        claimed=claimed,
+        lapsed=lapsed,
+        end=end,
+        user_item_id=item,
+        fingerprint=fingerprint,
+        info=info,
+    )
+
+
+async def resolve_turn(
+    transaction: Transaction, owner: str, turn_id: str, thread_id: str
+) -> AcceptedTurn | None:
+    if await transaction.value(SQL["void_turn"], owner, turn_id, thread_id) is not None:
+        return None
+    found = await find_turn(transaction, owner, turn_id)
+    voided = found is not None and found.status is TurnStatus.ENDED
+    return None if found is None or found.claimed or voided else found
+
+
+async def _hold(transaction: Transaction, owner: str, turn_id: str, token: int) -> None:
+    if await transaction.value(SQL["is_turn_running"], owner, turn_id, token) is None:
+        raise was_taken_over(turn_id)
+
+
+async def begin_waiting_turn(
+    transaction: Transaction, owner: str, turn_id: str, token: int, *, at_once: bool
+) -> tuple[str, ...]:
+    # The turn's row, then the thread's: in the order in which the writes of turns take their locks.
+    await _hold(transaction, owner, turn_id, token)
+    rows = await transaction.rows(SQL["waiting_message"], owner, turn_id)
+    if not rows:
+        return ()
+    thread_id, item_id, text = rows[0]
+    thread = await lock_thread(transaction, owner, thread_id)
+    before = [] if at_once else await transaction.rows(SQL["turns_before"], owner, thread_id, turn_id)
+    if not before:
+        columns = document_columns(text, records.load_item)
+        if await transaction.value(SQL["add_item"], thread, item_id, "user_message", *columns) is None:
+            records.item_exists(thread_id, item_id)
+        await transaction.value(SQL["set_begun"], owner, turn_id)
+    return tuple(row[0] for row in before)
+
+
+async def open_turn(transaction: Transaction, owner: str, turn_id: str, token: int) -> None:
+    if await transaction.value(SQL["open_turn"], owner, turn_id, token) is None:
+        raise was_taken_over(turn_id)
+
+
+async def claim_turn(
+    transaction: Transaction, owner: str, turn: AcceptedTurn, lease: float
+) -> AcceptedTurn | None:
+    held: int | None = await transaction.value(SQL["token_of_turn"], owner, turn.turn_id)
+    if (held or 0) != turn.token:
+        return None
+    if await transaction.value(SQL["claim_turn"], owner, turn.turn_id, float(lease)) is None:
+        return None
+    token: int = await transaction.value(SQL["begin_turn"], owner, turn.turn_id, turn.thread_id)
+    found = await find_turn(transaction, owner, turn.turn_id)
+    return None if found is None else replace(found, token=token, lapsed=False, fresh=True)
+
+
+async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Acceptance, token: int) -> None:
+    turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
+    try:
+        await _hold(transaction, owner, turn_id, token)
+    except StaleTurnError:
+        return
+    await transaction.value(SQL["end_turn"], owner, turn_id, token)
+    await transaction.value(SQL["forget_turn"], owner, turn_id)
+    if writes.created_thread is not None:
+        await transaction.value(SQL["delete_thread"], owner, thread_id)
+        return
+    if writes.message is not None:
+        await transaction.value(SQL["delete_item"], owner, thread_id, writes.message.id)
+    if writes.change is not None:
+        back = ItemChange(writes.change.after, writes.change.before)
+        await change_item(transaction, owner, thread_id, back)
+
+
+async def begin_turn(transaction: Transaction, owner: str, thread_id: str, turn_id: str) -> int:
+    token: int = await transaction.value(SQL["begin_turn"], owner, turn_id, thread_id)
+    if await transaction.value(SQL["register_turn"], owner, turn_id, thread_id) is None:
+        raise was_taken_over(turn_id)
+    return token
+
+
+async def finish_turn(transaction: Transaction, owner: str, turn_id: str, token: int, end: str) -> None:
+    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION))
+
+
+async def lapsed_turns(transaction: Transaction, seconds: float) -> list[LapsedTurn]:
+    found: list[LapsedTurn] = []
+    for owner, turn_id in await transaction.rows(SQL["lapsed_turns"], float(seconds)):
+        turn = await find_turn(transaction, owner, turn_id)
+        if turn is not None:
+            found.append(LapsedTurn(owner, turn))
+    return found

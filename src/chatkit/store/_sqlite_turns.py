@@ -1,0 +1,340 @@
+"""The transactions of the SQLite store that accept turns and note how they end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from chatkit.store import _records as records
+from chatkit.store import _sqlite_statements as statements
+from chatkit.store._sqlite_statements import change, run
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    ItemChange,
+    LapsedTurn,
+    ThreadTakenError,
+    TurnStatus,
+    was_taken_over,
+)
+from chatkit.store.base import COMPLETION_RETENTION
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+__all__ = [
+    "Documents",
+    "accept_turn",
+    "begin_turn",
+    "begin_waiting_turn",
+    "claim_turn",
+    "find_keyed_turn",
+    "find_turn",
+    "finish_turn",
+    "has_lapsed",
+    "lapsed_turns",
+    "open_turn",
+    "resolve_turn",
+    "withdraw_turn",
+]
+
+
+class Documents(NamedTuple):
+    """What an acceptance writes, as JSON: made in the caller's thread, who may change the models afterwards.
+
+    Attributes:
+        thread: The new thread.
+        created_at: When it was created.
+        message: The message.
+        attachments: The message's attachments, with their ids.
+        before: The item that is changed, as it was loaded.
+        after: The same as it is to be.
+    """
+
+    thread: str | None
+    created_at: str
+    message: str | None
+    attachments: list[tuple[str, str]]
+    before: str | None
+    after: str | None
+
+    @classmethod
+    def of(cls, acceptance: Acceptance) -> Documents:
+        writes = acceptance.writes
+        thread, message, changed = writes.created_thread, writes.message, writes.change
+        return cls(
+            None if thread is None else records.dump_thread(thread),
+            "" if thread is None else thread.created_at.isoformat(),
+            None if message is None else records.dump_model(message),
+            [] if message is None else [(each.id, records.dump_model(each)) for each in message.attachments],
+            None if changed is None else records.dump_model(changed.before),
+            None if changed is None else records.dump_model(changed.after),
+        )
+
+
+def accept_turn(
+    connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents
+) -> AcceptedTurn:
+    now, turn_id, thread_id = time.time(), acceptance.turn_id, acceptance.thread_id
+    if acceptance.key is not None:
+        run(connection, "forget_key", owner=owner, key=acceptance.key, now=now, replaced=acceptance.replaces)
+        known = find_keyed_turn(connection, owner=owner, key=acceptance.key)
+        if known is not None:
+            return known
+    others = _turns_before(connection, owner, thread_id, turn_id)
+    if others and acceptance.policy == "reject":
+        raise ThreadTakenError(others)
+    waits = bool(others) and acceptance.policy == "enqueue"
+    added = change(
+        connection,
+        query="accept_turn",
+        owner=owner,
+        turn_id=turn_id,
+        thread_id=thread_id,
+        status=TurnStatus.WAITING if waits else TurnStatus.BEGUN,
+        opened=0,
+        lease_until=now + acceptance.lease,
+        user_item_id=acceptance.user_item_id,
+        key=acceptance.key,
+        fingerprint=acceptance.fingerprint,
+        info=acceptance.info,
+        message=documents.message if waits else None,
+    )
+    if not added:
+        raise was_taken_over(turn_id)
+    token = _new_token(connection, owner, thread_id, turn_id)
+    _write(connection, owner, acceptance, documents, waits=waits)
+    return AcceptedTurn(
+        turn_id,
+        thread_id,
+        TurnStatus.WAITING if waits else TurnStatus.BEGUN,
+        token,
+        user_item_id=acceptance.user_item_id,
+        fingerprint=acceptance.fingerprint,
+        info=acceptance.info,
+        fresh=True,
+        others=others if waits else (),
+    )
+
+
+def _write(
+    connection: Connection, owner: str, acceptance: Acceptance, documents: Documents, *, waits: bool
+) -> None:
+    writes, thread_id = acceptance.writes, acceptance.thread_id
+    if documents.thread is not None:
+        statements.save_thread(
+            connection,
+            owner=owner,
+            thread_id=thread_id,
+            data=documents.thread,
+            created_at=documents.created_at,
+        )
+    statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
+    if writes.change is not None:
+        _change(connection, owner, writes.change, thread_id, str(documents.before), str(documents.after))
+    if writes.delete_after is not None:
+        statements.delete_items_after(
+            connection, owner=owner, thread_id=thread_id, item_id=writes.delete_after
+        )
+    if writes.message is not None and not waits:
+        _add_message(connection, owner, thread_id, writes.message.id, str(documents.message))
+    for attachment_id, data in documents.attachments:
+        change(
+            connection,
+            query="save_attachment",
+            owner=owner,
+            attachment_id=attachment_id,
+            thread_id=thread_id,
+            data=data,
+            now=int(time.time()),
+        )
+
+
+def _add_message(connection: Connection, owner: str, thread_id: str, item_id: str, data: str) -> None:
+    statements.store_item(
+        connection,
+        query="add_item",
+        owner=owner,
+        thread_id=thread_id,
+        item_id=item_id,
+        type="user_message",
+        data=data,
+    )
+
+
+def _change(
+    connection: Connection, owner: str, changed: ItemChange, thread_id: str, before: str, after: str
+) -> None:
+    item = changed.after
+    statements.save_item_if_unchanged(
+        connection,
+        owner=owner,
+        thread_id=thread_id,
+        item_id=item.id,
+        type=item.type,
+        before=before,
+        after=after,
+    )
+
+
+def _turns_before(connection: Connection, owner: str, thread_id: str, turn_id: str) -> tuple[str, ...]:
+    found = run(connection, "turns_before", owner=owner, thread_id=thread_id, turn_id=turn_id)
+    return tuple(row[0] for row in found)
+
+
+def _new_token(connection: Connection, owner: str, thread_id: str, turn_id: str) -> int:
+    run(connection, "draw_token")
+    token: int = run(connection, "drawn_token").fetchone()[0]
+    run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
+    run(connection, "forget_completion", owner=owner, turn_id=turn_id)
+    return token
+
+
+def find_turn(connection: Connection, *, owner: str, turn_id: str) -> AcceptedTurn | None:
+    row = run(connection, "find_turn", owner=owner, turn_id=turn_id, now=time.time()).fetchone()
+    if row is None:
+        return None
+    turn, thread, status, token, opened, claimed, lapsed, end, item, fingerprint, info = row
+    return AcceptedTurn(
+        turn,
+        thread,
+        TurnStatus(status),
+        token,
+        opened=bool(opened),
+        claimed=bool(claimed),
+        lapsed=bool(lapsed),
+        end=end,
+        user_item_id=item,
+        fingerprint=fingerprint,
+        info=info,
+    )
+
+
+def find_keyed_turn(connection: Connection, *, owner: str, key: str) -> AcceptedTurn | None:
+    row = run(connection, "find_keyed_turn", owner=owner, key=key, now=time.time()).fetchone()
+    return None if row is None else find_turn(connection, owner=owner, turn_id=row[0])
+
+
+def _hold(connection: Connection, owner: str, turn_id: str, token: int) -> TurnStatus:
+    row = run(connection, "is_turn_held", owner=owner, turn_id=turn_id, token=token).fetchone()
+    if row is None:
+        raise was_taken_over(turn_id)
+    return TurnStatus(row[0])
+
+
+def begin_waiting_turn(
+    connection: Connection, *, owner: str, turn_id: str, token: int, at_once: bool
+) -> tuple[str, ...]:
+    if _hold(connection, owner, turn_id, token) is TurnStatus.BEGUN:
+        return ()
+    thread_id, item_id, message = run(connection, "waiting_message", owner=owner, turn_id=turn_id).fetchone()
+    others = () if at_once else _turns_before(connection, owner, thread_id, turn_id)
+    if not others:
+        _add_message(connection, owner, thread_id, item_id, message)
+        run(connection, "set_begun", owner=owner, turn_id=turn_id)
+    return others
+
+
+def open_turn(connection: Connection, *, owner: str, turn_id: str, token: int) -> None:
+    if not change(connection, query="set_opened", owner=owner, turn_id=turn_id, token=token):
+        raise was_taken_over(turn_id)
+
+
+def claim_turn(
+    connection: Connection, *, owner: str, turn: AcceptedTurn, lease: float
+) -> AcceptedTurn | None:
+    found = find_turn(connection, owner=owner, turn_id=turn.turn_id)
+    if found is None or found.token != turn.token or found.status is TurnStatus.ENDED or not found.lapsed:
+        return None
+    run(connection, "renew_turn", owner=owner, turn_id=turn.turn_id, lease_until=time.time() + lease)
+    token = _new_token(connection, owner, turn.thread_id, turn.turn_id)
+    return replace(found, token=token, claimed=True, lapsed=False, fresh=True)
+
+
+def withdraw_turn(
+    connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents, token: int
+) -> None:
+    turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
+    if run(connection, "is_turn_held", owner=owner, turn_id=turn_id, token=token).fetchone() is None:
+        return
+    run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token)
+    run(connection, "forget_turn", owner=owner, turn_id=turn_id)
+    if documents.thread is not None:
+        run(connection, "delete_thread", owner=owner, thread_id=thread_id)
+        return
+    if writes.message is not None:
+        run(connection, "delete_item", owner=owner, thread_id=thread_id, item_id=writes.message.id)
+    if writes.change is not None:
+        _change(connection, owner, writes.change, thread_id, str(documents.after), str(documents.before))
+
+
+def resolve_turn(connection: Connection, *, owner: str, turn_id: str, thread_id: str) -> AcceptedTurn | None:
+    found = find_turn(connection, owner=owner, turn_id=turn_id)
+    if found is None:
+        _register(connection, owner, thread_id, turn_id)
+        forget_at = time.time() + 3600
+        run(connection, "set_ended", owner=owner, turn_id=turn_id, end="failed", forget_at=forget_at)
+    gone = found is None or found.claimed or found.status is TurnStatus.ENDED
+    return None if gone else found
+
+
+def _register(connection: Connection, owner: str, thread_id: str, turn_id: str) -> None:
+    run(
+        connection,
+        "accept_turn",
+        owner=owner,
+        turn_id=turn_id,
+        thread_id=thread_id,
+        status=TurnStatus.BEGUN,
+        opened=1,
+        lease_until=time.time(),
+        user_item_id=None,
+        key=None,
+        fingerprint="",
+        info="",
+        message=None,
+    )
+
+
+def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: str) -> int:
+    row = run(connection, "turn_status", owner=owner, turn_id=turn_id).fetchone()
+    if row is not None and row[0] == TurnStatus.ENDED:
+        raise was_taken_over(turn_id)
+    if row is None:
+        _register(connection, owner, thread_id, turn_id)
+    run(connection, "set_claimed", owner=owner, turn_id=turn_id)
+    return _new_token(connection, owner, thread_id, turn_id)
+
+
+def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str) -> None:
+    now = round(time.time())
+    run(connection, "forget_old_completions", now=now)
+    run(connection, "forget_old_turns", now=now)
+    if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
+        return
+    forget_at = now + COMPLETION_RETENTION
+    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, forget_at=forget_at)
+    if end == "completed":
+        # For workers of the version before, which look there.
+        run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=forget_at)
+
+
+def has_lapsed(connection: Connection) -> bool:
+    now = time.time()
+    return (
+        run(connection, "lapsed_turns", now=now).fetchone() is not None
+        or run(connection, "old_turns", now=now).fetchone() is not None
+    )
+
+
+def lapsed_turns(connection: Connection, *, seconds: float) -> list[LapsedTurn]:
+    now = time.time()
+    run(connection, "forget_old_turns", now=now)
+    found: list[LapsedTurn] = []
+    for owner, turn_id in run(connection, "lapsed_turns", now=now).fetchall():
+        turn = find_turn(connection, owner=owner, turn_id=turn_id)
+        if turn is not None:
+            run(connection, "look_later", owner=owner, turn_id=turn_id, look_at=now + seconds)
+            found.append(LapsedTurn(owner, turn))
+    return found

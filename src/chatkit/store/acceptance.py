@@ -1,0 +1,357 @@
+"""Stores that accept a turn in one transaction: with its message, its idempotency key and its place in the thread."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+from chatkit.errors import StaleTurnError, ThreadBusyError
+from chatkit.store.base import Store
+from chatkit.types import ThreadItem, ThreadMetadata, UserMessageItem
+
+__all__ = [
+    "Acceptance",
+    "AcceptedTurn",
+    "AcceptingStore",
+    "ItemChange",
+    "LapsedTurn",
+    "Policy",
+    "ThreadTakenError",
+    "TurnStatus",
+    "TurnWrites",
+    "accepts_whole_turns",
+    "was_taken_over",
+]
+
+logger = logging.getLogger("chatkit.store")
+
+TContext = TypeVar("TContext")
+
+Policy: TypeAlias = Literal["allow", "reject", "enqueue"]
+"""What becomes of a turn in whose thread others wait or run: it begins, is refused, or waits."""
+
+
+class TurnStatus(StrEnum):
+    """How far a turn is in the store."""
+
+    WAITING = "waiting"
+    """Other turns of its thread come first; its message is no item yet."""
+    BEGUN = "begun"
+    """What it writes before its handler runs is stored."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """A change of a stored item that is made only if nobody else has changed it.
+
+    Attributes:
+        before: The item as it was loaded.
+        after: The item as it is to be, under the same id.
+    """
+
+    before: ThreadItem
+    after: ThreadItem
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWrites:
+    """What a turn writes before its handler runs.
+
+    Attributes:
+        created_thread: The thread, if it is new.
+        message: The user's message, if it is new: added after all other items, its attachments recorded with it.
+        delete_after: The item after which all others are deleted.
+        change: The item that the request answers.
+    """
+
+    created_thread: ThreadMetadata | None = None
+    message: UserMessageItem | None = None
+    delete_after: str | None = None
+    change: ItemChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A turn that is to be accepted.
+
+    Attributes:
+        turn_id: The turn.
+        thread_id: Its thread.
+        lease: Seconds, by the store's clock, after which a worker that has not opened the turn in the log counts as
+            dead.
+        writes: What is written with it.
+        user_item_id: The user message that it answers, new or not.
+        key: The idempotency key of its request.
+        fingerprint: What two requests with the same key have in common if they ask for the same.
+        policy: What becomes of it if others wait or run in the thread.
+        info: What is needed to begin it in another worker, as text that the store does not read.
+        replaces: The turn that was accepted with the key before, if it ended and no worker had opened it: this one is
+            accepted in its place.
+    """
+
+    turn_id: str
+    thread_id: str
+    lease: float
+    writes: TurnWrites = TurnWrites()
+    user_item_id: str | None = None
+    key: str | None = None
+    fingerprint: str = ""
+    policy: Policy = "allow"
+    info: str = ""
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedTurn:
+    """A turn as the store has it.
+
+    Attributes:
+        turn_id: The turn.
+        thread_id: Its thread.
+        status: How far it is.
+        token: Its fencing token, see :class:`chatkit.store.Fence`.
+        opened: Whether its worker has opened it in the log.
+        claimed: Whether another worker than the one that accepted it has taken it over.
+        lapsed: Whether its lease has run out; of an opened turn that says nothing, for its worker's lease is the log's.
+        end: How it ended, empty where that is not known.
+        user_item_id: As accepted.
+        fingerprint: As accepted.
+        info: As accepted.
+        fresh: Whether this very call accepted it.
+        others: Of a turn that waits, the turns that come first.
+    """
+
+    turn_id: str
+    thread_id: str
+    status: TurnStatus
+    token: int
+    opened: bool = False
+    claimed: bool = False
+    lapsed: bool = False
+    end: str = ""
+    user_item_id: str | None = None
+    fingerprint: str = ""
+    info: str = ""
+    fresh: bool = False
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LapsedTurn:
+    """A turn whose lease has run out before it ended, and its owner."""
+
+    owner: str
+    turn: AcceptedTurn
+
+
+class ThreadTakenError(ThreadBusyError):
+    """Turns run or wait in a thread in which one was to be alone; nothing was written.
+
+    Attributes:
+        turn_ids: Those turns, in the order in which they were accepted.
+    """
+
+    def __init__(self, turn_ids: Sequence[str]) -> None:
+        super().__init__()
+        self.turn_ids = tuple(turn_ids)
+
+
+class AcceptingStore(Store[TContext]):
+    """A store that accepts a turn in one transaction, and keeps it until a day after its end.
+
+    So a message, its idempotency key and its place in the queue of its thread are there together or not at all, and
+    the turn's right to write is asked for by each of its writes (:data:`chatkit.store.current_fence`).
+    """
+
+    @abstractmethod
+    async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
+        """Accepts a turn, or returns the one that was accepted with the same key.
+
+        All in one transaction: the key is looked up, then the policy is applied, then everything is written. A turn
+        that waits writes its attachments' records only.
+
+        Args:
+            acceptance: The turn.
+            context: The request's context.
+
+        Returns:
+            The turn, ``fresh`` if it was accepted by this call.
+
+        Raises:
+            NotFoundError: The thread, or an item that is named, is not there.
+            ConflictError: The item that is to be changed was changed meanwhile.
+            ThreadTakenError: Others wait or run in the thread, and the policy is ``"reject"``.
+            StaleTurnError: A turn of this id was accepted before.
+        """
+
+    @abstractmethod
+    async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
+        """Returns whether a turn was accepted by a call of ``accept_turn`` whose answer was lost.
+
+        Args:
+            turn_id: The turn.
+            thread_id: Its thread.
+            context: The request's context.
+
+        Returns:
+            The turn; None if it was not accepted, and will not be by that call, or is another worker's by now.
+        """
+
+    @abstractmethod
+    async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
+        """Returns an owner's turn.
+
+        Args:
+            turn_id: The turn.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
+        """Returns the turn that was accepted with an idempotency key of the owner.
+
+        Args:
+            key: The key.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def begin_waiting_turn(
+        self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
+    ) -> tuple[str, ...]:
+        """Moves the message of a turn that waits into the thread, if it is the turn's turn.
+
+        Doing so again, after it was done, does nothing.
+
+        Args:
+            turn_id: The turn.
+            token: Its token.
+            context: The request's context.
+            at_once: Whether it comes before the others.
+
+        Returns:
+            The turns that come first; none if it has begun.
+
+        Raises:
+            StaleTurnError: Another worker has taken the turn over, or it has ended.
+            NotFoundError: The thread was deleted.
+        """
+
+    @abstractmethod
+    async def open_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        """Notes that a worker has opened a turn in the log, so that the log knows from now on whether it lives.
+
+        Args:
+            turn_id: The turn.
+            token: Its token.
+            context: The request's context.
+
+        Raises:
+            StaleTurnError: Another worker has taken the turn over, or it has ended.
+        """
+
+    @abstractmethod
+    async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
+        """Takes a turn over whose lease has run out; of several workers that do so at once, one succeeds.
+
+        Args:
+            turn: The turn as it was found.
+            lease: Seconds until the next one may do so, unless it is opened in the log.
+            context: The request's context.
+
+        Returns:
+            The turn with its new token; None if it has ended, or another worker has taken it over.
+        """
+
+    @abstractmethod
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+        """Takes back a turn that could not be opened in the log, with all that was written with it.
+
+        What ``delete_after`` deleted does not come back. A turn that is not this worker's any more stays.
+
+        Args:
+            acceptance: The turn as it was accepted.
+            token: Its token.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+        """Notes how a turn ended, and that it writes nothing any more; nothing is done for a stale token.
+
+        Args:
+            turn_id: The turn.
+            token: Its token.
+            end: How it ended: ``"completed"``, ``"stopped"``, ``"failed"`` or ``"interrupted"``.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
+        """Returns turns of all owners that have not ended and whose lease has run out, some of them if there are many.
+
+        Forgets turns that ended more than a day ago, too.
+
+        Args:
+            seconds: Time for which a turn that is returned is not returned again, here or to another worker.
+        """
+
+    async def end_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        await self.finish_turn(turn_id, token, "interrupted", context)
+
+    async def complete_turn(self, turn_id: str, token: int, context: TContext) -> None:
+        await self.finish_turn(turn_id, token, "completed", context)
+
+
+_WRITING: Final = (
+    "add_thread_item",
+    "delete_items_after",
+    "put_thread_item",
+    "save_attachment",
+    "save_item",
+    "save_item_if_unchanged",
+    "save_thread",
+)
+"""What ``accept_turn`` does in its own way: a subclass that overrides one of them would not be asked."""
+
+
+def accepts_whole_turns(store: Store[Any]) -> bool:
+    """Returns whether a store writes all that a turn begins with in one transaction.
+
+    Not so a subclass that overrides one of the methods that write, to encrypt what is stored perhaps: it is given the
+    message by that method, after the turn was accepted without it.
+    """
+    if not isinstance(store, AcceptingStore):
+        return False
+    kind = type(store)
+    replaced = set(vars(store) if hasattr(store, "__dict__") else ()) & set(_WRITING)
+    return not replaced and not _overridden(kind)
+
+
+@cache
+def _overridden(kind: type[AcceptingStore[Any]]) -> tuple[str, ...]:
+    """Returns the methods that a class overrides of the one that accepts turns."""
+    accepting = next(base for base in kind.__mro__ if "accept_turn" in vars(base))
+    names = tuple(name for name in _WRITING if getattr(kind, name) is not getattr(accepting, name))
+    if names:
+        logger.warning(
+            "%s overrides %s: messages are stored by these methods after their turn was accepted, not together with "
+            "it. A message that is sent again while its worker is killed may be stored twice.",
+            kind.__name__,
+            ", ".join(names),
+        )
+    return names
+
+
+def was_taken_over(turn_id: str) -> StaleTurnError:
+    """Returns the error of a worker whose turn is another one's."""
+    return StaleTurnError(
+        f"Turn {turn_id} is not this worker's any more: it has ended, its thread was deleted, or another worker took "
+        "it over. Nothing was written."
+    )

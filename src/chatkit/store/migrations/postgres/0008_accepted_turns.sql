@@ -1,0 +1,134 @@
+-- Turns are accepted in one transaction with their message, their idempotency key and their place in the thread.
+-- Usable by: 7
+
+CREATE TABLE chatkit.accepted_turns (
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order of acceptance: drawn under a lock on the thread
+    owner TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    thread_id TEXT COLLATE "C" NOT NULL,
+    status TEXT NOT NULL, -- waiting, begun or ended
+    opened BOOLEAN NOT NULL DEFAULT FALSE, -- once its worker has opened it in the stream log
+    claimed BOOLEAN NOT NULL DEFAULT FALSE, -- once another worker than the first has taken it over
+    lease_until TIMESTAMPTZ NOT NULL, -- of an opened turn the lease is that of the log
+    look_at TIMESTAMPTZ NOT NULL DEFAULT '-infinity', -- no sweep looks at it before
+    user_item_id TEXT COLLATE "C",
+    key TEXT COLLATE "C", -- the idempotency key of its request
+    fingerprint TEXT NOT NULL DEFAULT '',
+    info TEXT NOT NULL DEFAULT '', -- what another worker needs to begin it
+    message TEXT, -- the message of a turn that waits, as JSON
+    ended TEXT, -- how it ended
+    forget_at TIMESTAMPTZ, -- once it has ended
+    UNIQUE (owner, id)
+);
+
+CREATE UNIQUE INDEX accepted_turns_by_key ON chatkit.accepted_turns (owner, key) WHERE key IS NOT NULL;
+CREATE INDEX accepted_turns_of_thread ON chatkit.accepted_turns (owner, thread_id, number);
+CREATE INDEX accepted_turns_running ON chatkit.accepted_turns (lease_until) WHERE status <> 'ended';
+CREATE INDEX accepted_turns_old ON chatkit.accepted_turns (forget_at) WHERE forget_at IS NOT NULL;
+
+-- Turns that run: their workers have opened them before. One that runs no more is ended by a sweep.
+INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, opened, lease_until)
+SELECT owner, id, thread_id, 'begun', TRUE, now() FROM chatkit.turns;
+
+-- Keys that the stream log in this database has bound.
+INSERT INTO chatkit.accepted_turns
+    (owner, id, thread_id, status, opened, lease_until, user_item_id, key, fingerprint, ended, forget_at)
+SELECT coalesce(k.key::json ->> 0, ''), c.claim ->> 0, c.claim ->> 1, 'ended', TRUE, now(), c.claim ->> 3,
+    k.key::json ->> 1, c.claim ->> 2, coalesce(e.ended, 'interrupted'), k.forget_at
+FROM chatkit.stream_keys AS k
+CROSS JOIN LATERAL (SELECT (k.claim::json ->> 1)::json AS claim) AS c
+LEFT JOIN chatkit.stream_ends AS e ON e.turn_id = c.claim ->> 0
+-- What JSON functions refuse stays in the log, where it is looked for too.
+WHERE position('\u' IN k.key || k.claim) = 0
+ON CONFLICT (owner, id) DO UPDATE
+SET user_item_id = excluded.user_item_id, key = excluded.key, fingerprint = excluded.fingerprint;
+
+-- Accepts a turn and returns how that went: accepted or waits, busy, known (by its key), taken (by its id), no_thread,
+-- no_item or item_exists. Only the first two have written anything. The thread's row is locked first.
+CREATE FUNCTION chatkit.accept_turn(
+    in_owner TEXT, in_turn TEXT, in_thread TEXT, in_lease FLOAT8, in_user_item TEXT, in_key TEXT, in_fingerprint TEXT,
+    in_info TEXT, in_policy TEXT, in_thread_data JSONB, in_thread_exact TEXT, in_created_at TIMESTAMPTZ,
+    in_message TEXT, in_item_data JSONB, in_item_exact TEXT, in_delete_after TEXT,
+    in_attachments TEXT[], in_attachment_data TEXT[], in_attachment_exact TEXT[], in_replaces TEXT,
+    OUT outcome TEXT, OUT token BIGINT, OUT turn TEXT, OUT others TEXT[]
+)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    thread_number BIGINT;
+    last_item BIGINT;
+    waits BOOLEAN := FALSE;
+BEGIN
+    others := '{}';
+    IF in_thread_data IS NULL THEN
+        SELECT t.number INTO thread_number FROM chatkit.threads AS t
+        WHERE t.owner = in_owner AND t.id = in_thread FOR NO KEY UPDATE;
+    END IF;
+    IF in_key IS NOT NULL THEN
+        DELETE FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key AND (
+            a.forget_at < now() OR (a.id = in_replaces AND a.status = 'ended' AND NOT a.opened)
+        );
+        SELECT a.id INTO turn FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key;
+        IF FOUND THEN
+            outcome := 'known';
+            RETURN;
+        END IF;
+    END IF;
+    IF in_thread_data IS NULL AND thread_number IS NULL THEN
+        outcome := 'no_thread';
+        RETURN;
+    END IF;
+    IF in_policy <> 'allow' AND in_thread_data IS NULL THEN
+        SELECT coalesce(array_agg(a.id ORDER BY a.number), '{}') INTO others FROM chatkit.accepted_turns AS a
+        WHERE a.owner = in_owner AND a.thread_id = in_thread AND a.status <> 'ended';
+        IF in_policy = 'reject' AND others <> '{}' THEN
+            outcome := 'busy';
+            RETURN;
+        END IF;
+        waits := others <> '{}';
+    END IF;
+    IF in_delete_after IS NOT NULL THEN
+        SELECT i.seq INTO last_item FROM chatkit.items AS i WHERE i.thread = thread_number AND i.id = in_delete_after;
+        IF NOT FOUND THEN
+            outcome := 'no_item';
+            RETURN;
+        END IF;
+    END IF;
+    -- Waits for another transaction that accepts a turn with the same key in another thread.
+    INSERT INTO chatkit.accepted_turns
+        (owner, id, thread_id, status, lease_until, user_item_id, key, fingerprint, info, message)
+    VALUES (
+        in_owner, in_turn, in_thread, CASE WHEN waits THEN 'waiting' ELSE 'begun' END,
+        now() + make_interval(secs => in_lease), in_user_item, in_key, in_fingerprint, in_info,
+        CASE WHEN waits THEN in_message END
+    )
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT a.id INTO turn FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.key = in_key;
+        outcome := CASE WHEN FOUND THEN 'known' ELSE 'taken' END;
+        RETURN;
+    END IF;
+    IF in_thread_data IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(in_owner, 1130908532));
+        INSERT INTO chatkit.threads (owner, id, data, exact, created_at, updated_at)
+        VALUES (in_owner, in_thread, in_thread_data, in_thread_exact, in_created_at, now())
+        RETURNING number INTO thread_number;
+    END IF;
+    IF last_item IS NOT NULL THEN
+        DELETE FROM chatkit.items AS i WHERE i.thread = thread_number AND i.seq > last_item;
+    END IF;
+    IF in_item_data IS NOT NULL AND NOT waits THEN
+        INSERT INTO chatkit.items (thread, id, type, data, exact)
+        VALUES (thread_number, in_user_item, 'user_message', in_item_data, in_item_exact);
+    END IF;
+    INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact)
+    SELECT in_owner, a.id, in_thread, a.data::jsonb, a.exact
+    FROM unnest(in_attachments, in_attachment_data, in_attachment_exact) AS a (id, data, exact)
+    ON CONFLICT (owner, id) DO UPDATE
+    SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
+    INSERT INTO chatkit.turns AS t (owner, id, thread_id, token)
+    VALUES (in_owner, in_turn, in_thread, nextval('chatkit.turn_tokens'))
+    RETURNING t.token INTO token;
+    turn := in_turn;
+    outcome := CASE WHEN waits THEN 'waits' ELSE 'accepted' END;
+END;
+$$;

@@ -1,0 +1,436 @@
+"""The store contract: a turn is accepted in one transaction, once, and in its thread's order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from chatkit.errors import ConflictError, NotFoundError, StaleTurnError
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    AcceptingStore,
+    ItemChange,
+    Policy,
+    ThreadTakenError,
+    TurnStatus,
+    TurnWrites,
+)
+from chatkit.store.base import Store
+from chatkit.testing._store_base import (
+    StoreContractBase,
+    all_ids,
+    all_raise,
+    raises,
+    raises_not_found,
+    writing_as,
+)
+from chatkit.testing._store_samples import attachments, message
+from chatkit.types import InferenceOptions, ThreadMetadata, UserMessageItem, UserMessageTextContent
+
+__all__ = ["AcceptanceContract"]
+
+_LONG = 600.0
+_OVER = -1.0
+"""A lease that has run out as it begins."""
+
+
+def _asked(item_id: str, thread_id: str = "thr", text: str = "Hello\x00") -> UserMessageItem:
+    return UserMessageItem(
+        id=item_id,
+        thread_id=thread_id,
+        content=[UserMessageTextContent(text=text)],
+        attachments=[each.model_copy(update={"thread_id": thread_id}) for each in attachments()],
+        inference_options=InferenceOptions(),
+    )
+
+
+class AcceptanceContract(StoreContractBase):
+    """Tests of accepting turns, for stores with ``accepts_turns``."""
+
+    def _accepting(self, store: Store[Any]) -> AcceptingStore[Any]:
+        assert isinstance(store, AcceptingStore)
+        return store
+
+    async def _accept(
+        self,
+        store: Store[Any],
+        turn_id: str,
+        thread_id: str,
+        *,
+        key: str | None = None,
+        policy: Policy = "allow",
+        lease: float = _LONG,
+    ) -> AcceptedTurn:
+        """Accepts a turn with a message ``m_`` and the turn's id."""
+        item = _asked(f"m_{turn_id}", thread_id)
+        acceptance = Acceptance(
+            turn_id,
+            thread_id,
+            lease,
+            TurnWrites(message=item),
+            user_item_id=item.id,
+            key=key,
+            fingerprint="print",
+            policy=policy,
+            info="info",
+        )
+        return await self._accepting(store).accept_turn(acceptance, self.alice)
+
+    def test_a_thread_and_its_message_are_accepted_together(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread, item = ThreadMetadata(id="thr", title="New"), _asked("m")
+            accepted = await store.accept_turn(
+                Acceptance("turn", "thr", _LONG, TurnWrites(thread, item), "m", "key", "print", info="info"),
+                self.alice,
+            )
+            assert accepted.fresh
+            assert accepted.token > 0
+            assert accepted.status is TurnStatus.BEGUN
+            assert (await store.load_thread("thr", self.alice)).title == "New"
+            assert await store.load_item("thr", "m", self.alice) == item
+            if self.stores_attachments:
+                recorded = await store.load_attachment("atc_file", self.alice)
+                assert recorded.thread_id == "thr"
+            found = await store.find_turn("turn", self.alice)
+            assert found is not None
+            assert found == await store.find_keyed_turn("key", self.alice)
+            assert (found.turn_id, found.thread_id, found.user_item_id) == ("turn", "thr", "m")
+            assert (found.token, found.fingerprint, found.info) == (accepted.token, "print", "info")
+            assert (found.status, found.end) == (TurnStatus.BEGUN, "")
+            assert (found.fresh, found.opened, found.lapsed, found.claimed) == (False, False, False, False)
+            with writing_as("turn", accepted.token):
+                await store.add_thread_item("thr", message("a"), self.alice)
+            assert await all_ids(store, "thr", self.alice) == ["m", "a"]
+
+        self.run(scenario)
+
+    def test_a_key_accepts_once(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(store: Store[Any]) -> None:
+            thread, other = await self.thread(store), await self.thread(store)
+            first = await self._accept(store, "first", thread.id, key="key")
+            again = await self._accept(store, "second", thread.id, key="key")
+            elsewhere = await self._accept(store, "third", other.id, key="key")
+            assert first.fresh
+            assert not again.fresh
+            assert again.turn_id == elsewhere.turn_id == "first"
+            assert await all_ids(store, thread.id, self.alice) == ["m_first"]
+            assert await all_ids(store, other.id, self.alice) == []
+            assert await self._accepting(store).find_turn("second", self.alice) is None
+            ended = self._accepting(store)
+            await ended.finish_turn("first", first.token, "failed", self.alice)
+            late = await self._accept(store, "late", thread.id, key="key", policy="reject")
+            assert (late.turn_id, late.status, late.end) == ("first", TurnStatus.ENDED, "failed")
+
+        self.run(scenario)
+
+    def test_a_key_accepts_once_at_the_same_time(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(store: Store[Any]) -> None:
+            threads = [await self.thread(store) for _ in range(3)]
+            sent = [
+                self._accept(store, f"t{number}", threads[number % 3].id, key="key") for number in range(9)
+            ]
+            accepted = await asyncio.gather(*sent)
+            assert sum(turn.fresh for turn in accepted) == 1
+            assert len({turn.turn_id for turn in accepted}) == 1
+            stored = [await all_ids(store, thread.id, self.alice) for thread in threads]
+            assert sum(map(len, stored)) == 1
+
+        self.run(scenario)
+
+    def test_a_key_is_its_owners(self) -> None:
+        self.need("accepts_turns")
+        self.need("isolates_owners")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            accepted = await self._accept(store, "turn", thread.id, key="key")
+            assert await store.find_keyed_turn("key", self.bob) is None
+            assert await store.find_turn("turn", self.bob) is None
+            await raises_not_found(
+                store.accept_turn(Acceptance("theirs", thread.id, _LONG, key="key"), self.bob)
+            )
+            await store.finish_turn("turn", accepted.token, "completed", self.bob)
+            await store.withdraw_turn(Acceptance("turn", thread.id, _LONG), accepted.token, self.bob)
+            found = await store.find_turn("turn", self.alice)
+            assert found is not None
+            assert found.status is TurnStatus.BEGUN
+
+        self.run(scenario)
+
+    def test_what_cannot_be_accepted_leaves_nothing(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store, [message("a"), message("b")])
+            changed = ItemChange(message("a", "not what is stored"), message("a", "new"))
+            gone = ItemChange(message("gone"), message("gone", "new"))
+            refused = [
+                (ConflictError, TurnWrites(change=changed)),
+                (NotFoundError, TurnWrites(change=gone)),
+                (NotFoundError, TurnWrites(delete_after="gone")),
+            ]
+            for error, writes in refused:
+                await raises(
+                    error,
+                    store.accept_turn(Acceptance("turn", thread.id, _LONG, writes, key="key"), self.alice),
+                )
+            no_thread = TurnWrites(message=_asked("m", "thr_gone"))
+            await raises_not_found(
+                store.accept_turn(
+                    Acceptance("turn", "thr_gone", _LONG, no_thread, "m", key="key"), self.alice
+                )
+            )
+            assert await store.find_turn("turn", self.alice) is None
+            assert await store.find_keyed_turn("key", self.alice) is None
+            assert await all_ids(store, thread.id, self.alice) == ["a", "b"]
+            if self.stores_attachments:
+                await raises_not_found(store.load_attachment("atc_file", self.alice))
+
+        self.run(scenario)
+
+    def test_a_turn_is_accepted_once_without_a_key_too(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(store: Store[Any]) -> None:
+            thread = await self.thread(store)
+            await self._accept(store, "turn", thread.id)
+            await raises(StaleTurnError, self._accept(store, "turn", thread.id))
+            assert await all_ids(store, thread.id, self.alice) == ["m_turn"]
+
+        self.run(scenario)
+
+    def test_a_retry_deletes_and_an_answer_changes_what_it_names(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store, [message("a"), message("b"), message("c")])
+            writes = TurnWrites(delete_after="a", change=ItemChange(message("a"), message("a", "new")))
+            await store.accept_turn(Acceptance("turn", thread.id, _LONG, writes), self.alice)
+            assert await all_ids(store, thread.id, self.alice) == ["a"]
+            assert await store.load_item(thread.id, "a", self.alice) == message("a", "new")
+
+        self.run(scenario)
+
+    def test_a_thread_that_is_taken_refuses(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread, other = await self.thread(store), await self.thread(store)
+            first = await self._accept(store, "first", thread.id)
+            refused = await raises(
+                ThreadTakenError, self._accept(store, "second", thread.id, key="key", policy="reject")
+            )
+            assert refused.turn_ids == ("first",)
+            await self._accept(store, "third", other.id, policy="reject")
+            await store.finish_turn("first", first.token, "completed", self.alice)
+            await self._accept(store, "second", thread.id, key="key", policy="reject")
+            assert await all_ids(store, thread.id, self.alice) == ["m_first", "m_second"]
+
+        self.run(scenario)
+
+    def test_turns_wait_in_their_order(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            first = await self._accept(store, "first", thread.id, policy="enqueue")
+            second = await self._accept(store, "second", thread.id, policy="enqueue")
+            third = await self._accept(store, "third", thread.id, policy="enqueue")
+            assert [turn.status for turn in (first, second, third)] == ["begun", "waiting", "waiting"]
+            assert third.others == ("first", "second")
+            assert await all_ids(store, thread.id, self.alice) == ["m_first"]
+            assert await store.begin_waiting_turn("second", second.token, self.alice) == ("first",)
+            with writing_as("first", first.token):
+                await store.add_thread_item(thread.id, message("a_first"), self.alice)
+            await store.finish_turn("first", first.token, "completed", self.alice)
+            assert await store.begin_waiting_turn("third", third.token, self.alice) == ("second",)
+            assert await store.begin_waiting_turn("second", second.token, self.alice) == ()
+            assert await store.begin_waiting_turn("second", second.token, self.alice) == (), "again"
+            assert await store.begin_waiting_turn("third", third.token, self.alice) == ("second",)
+            await store.finish_turn("second", second.token, "stopped", self.alice)
+            assert await store.begin_waiting_turn("third", third.token, self.alice) == ()
+            stored = await all_ids(store, thread.id, self.alice)
+            assert stored == ["m_first", "a_first", "m_second", "m_third"]
+            item = await store.load_item(thread.id, "m_third", self.alice)
+            assert item == _asked("m_third", thread.id).model_copy(update={"created_at": item.created_at})
+
+        self.run(scenario)
+
+    def test_a_waiting_turn_may_begin_at_once_or_be_withdrawn(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            await self._accept(store, "first", thread.id, policy="enqueue")
+            second = await self._accept(store, "second", thread.id, key="key", policy="enqueue")
+            third = await self._accept(store, "third", thread.id, policy="enqueue")
+            asked = Acceptance("second", thread.id, _LONG, TurnWrites(message=_asked("m_second")), key="key")
+            await store.withdraw_turn(asked, second.token, self.alice)
+            assert await store.find_keyed_turn("key", self.alice) is None
+            await raises(StaleTurnError, store.begin_waiting_turn("second", second.token, self.alice))
+            assert await store.begin_waiting_turn("third", third.token, self.alice) == ("first",)
+            assert await store.begin_waiting_turn("third", third.token, self.alice, at_once=True) == ()
+            assert await all_ids(store, thread.id, self.alice) == ["m_first", "m_third"]
+
+        self.run(scenario)
+
+    def test_what_is_withdrawn_is_gone(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store, [message("a")])
+            created = Acceptance(
+                "one", "thr", _LONG, TurnWrites(ThreadMetadata(id="thr"), _asked("m")), "m", "key"
+            )
+            answered = Acceptance(
+                "two", thread.id, _LONG, TurnWrites(change=ItemChange(message("a"), message("a", "new")))
+            )
+            asked = Acceptance("three", thread.id, _LONG, TurnWrites(message=_asked("m", thread.id)), "m")
+            for acceptance in (created, answered, asked):
+                accepted = await store.accept_turn(acceptance, self.alice)
+                await store.withdraw_turn(acceptance, accepted.token + 1, self.alice)
+                assert await store.find_turn(acceptance.turn_id, self.alice) is not None, "stale"
+                await store.withdraw_turn(acceptance, accepted.token, self.alice)
+                assert await store.find_turn(acceptance.turn_id, self.alice) is None
+                with writing_as(acceptance.turn_id, accepted.token):
+                    await raises(
+                        StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice)
+                    )
+            await raises_not_found(store.load_thread("thr", self.alice))
+            assert await store.find_keyed_turn("key", self.alice) is None
+            assert await all_ids(store, thread.id, self.alice) == ["a"]
+            assert await store.load_item(thread.id, "a", self.alice) == message("a")
+            await store.accept_turn(created, self.alice)
+
+        self.run(scenario)
+
+    def test_a_lapsed_turn_is_claimed_by_one(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            alive = await self._accept(store, "alive", thread.id)
+            assert await store.claim_turn(alive, _LONG, self.alice) is None
+            dead = await self._accept(store, "dead", thread.id, lease=_OVER)
+            found = await store.find_turn("dead", self.alice)
+            assert found is not None
+            assert found.lapsed
+            claims = await asyncio.gather(*(store.claim_turn(found, _LONG, self.alice) for _ in range(5)))
+            claimed = [claim for claim in claims if claim is not None]
+            assert len(claimed) == 1
+            assert claimed[0].token > dead.token
+            assert claimed[0].claimed
+            await raises(StaleTurnError, store.open_turn("dead", dead.token, self.alice))
+            await store.finish_turn("dead", dead.token, "completed", self.alice)
+            with writing_as("dead", dead.token):
+                await raises(StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice))
+            with writing_as("dead", claimed[0].token):
+                await store.add_thread_item(thread.id, message("a"), self.alice)
+            await store.open_turn("dead", claimed[0].token, self.alice)
+            found = await store.find_turn("dead", self.alice)
+            assert found is not None
+            assert found.opened
+            assert not found.lapsed
+            assert await store.resolve_turn("dead", thread.id, self.alice) is None, "it is another worker's"
+
+        self.run(scenario)
+
+    def test_a_lost_answer_is_resolved(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            accepted = await self._accept(store, "turn", thread.id)
+            resolved = await store.resolve_turn("turn", thread.id, self.alice)
+            assert resolved is not None
+            assert resolved.token == accepted.token
+            assert await store.resolve_turn("never", thread.id, self.alice) is None
+            await raises(StaleTurnError, self._accept(store, "never", thread.id))
+            assert await store.resolve_turn("never", thread.id, self.alice) is None
+            assert await all_ids(store, thread.id, self.alice) == ["m_turn"]
+
+        self.run(scenario)
+
+    def test_lapsed_turns_are_found_now_and_then(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            await self._accept(store, "alive", thread.id)
+            dead = await self._accept(store, "dead", thread.id, lease=_OVER)
+            ended = await self._accept(store, "ended", thread.id, lease=_OVER)
+            await store.finish_turn("ended", ended.token, "failed", self.alice)
+            found = await store.lapsed_turns(0)
+            assert [entry.turn.turn_id for entry in found] == ["dead"]
+            assert found[0].turn.token == dead.token
+            if self.isolates_owners:
+                assert found[0].owner == "alice"
+            again = await store.lapsed_turns(_LONG)
+            assert [entry.turn.turn_id for entry in again] == ["dead"]
+            assert await store.lapsed_turns(_LONG) == []
+
+        self.run(scenario)
+
+    def test_a_turn_that_ended_stays_so(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            for end in ("completed", "stopped", "failed", "interrupted"):
+                accepted = await self._accept(store, end, thread.id, lease=_OVER)
+                await store.finish_turn(end, accepted.token, end, self.alice)
+                await store.finish_turn(end, accepted.token, "other", self.alice)
+                found = await store.find_turn(end, self.alice)
+                assert found is not None
+                assert (found.status, found.end) == (TurnStatus.ENDED, end)
+                assert await store.has_completed(end, self.alice) is (end == "completed")
+                assert await store.claim_turn(found, _LONG, self.alice) is None
+                await all_raise(
+                    StaleTurnError,
+                    [
+                        store.begin_turn(thread.id, end, self.alice),
+                        store.open_turn(end, accepted.token, self.alice),
+                        store.begin_waiting_turn(end, accepted.token, self.alice),
+                    ],
+                )
+                with writing_as(end, accepted.token):
+                    await raises(
+                        StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice)
+                    )
+
+        self.run(scenario)
+
+    def test_turns_of_a_deleted_thread_are_forgotten(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread = await self.thread(store)
+            await self._accept(store, "first", thread.id, policy="enqueue")
+            waiting = await self._accept(store, "second", thread.id, key="key", policy="enqueue")
+            await store.delete_thread(thread.id, self.alice)
+            assert await store.find_turn("second", self.alice) is None
+            assert await store.find_keyed_turn("key", self.alice) is None
+            await raises(StaleTurnError, store.begin_waiting_turn("second", waiting.token, self.alice))
+            assert await store.lapsed_turns(0) == []
+
+        self.run(scenario)
