@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chatkit.store.acceptance import Acceptance, AcceptedTurn, TurnStatus, was_taken_over
 from chatkit.store.base import COMPLETION_RETENTION, Fence
@@ -99,6 +99,7 @@ class TurnTable:
             return
         self._leave(row)
         row.status, row.end, row.message = TurnStatus.ENDED, end, ""
+        row.acceptance = replace(row.acceptance, info="")
         row.forget_at = time.monotonic() + COMPLETION_RETENTION
         self._ended[turn_id] = row
         self._forget_old()

@@ -90,7 +90,7 @@ class Acceptance:
         key: The idempotency key of its request.
         fingerprint: What two requests with the same key have in common if they ask for the same.
         policy: What becomes of it if others wait or run in the thread.
-        info: What is needed to begin it in another worker, as text that the store does not read.
+        info: What is needed to begin it in another worker, as text; kept until it ends.
         replaces: The turn that was accepted with the key before, if it ended and no worker had opened it: this one is
             accepted in its place.
     """

@@ -401,7 +401,7 @@ class AcceptanceContract(StoreContractBase):
                 await store.finish_turn(end, accepted.token, "other", self.alice)
                 found = await store.find_turn(end, self.alice)
                 assert found is not None
-                assert (found.status, found.end) == (TurnStatus.ENDED, end)
+                assert (found.status, found.end, found.info) == (TurnStatus.ENDED, end, "")
                 assert await store.has_completed(end, self.alice) is (end == "completed")
                 assert await store.claim_turn(found, _LONG, self.alice) is None
                 await all_raise(

@@ -51,7 +51,9 @@ async def _accept(turns: TurnRegistry, turn: Turn, store: AcceptingStore[Any], *
     concurrency = turn.scope.application.concurrency
     policy: Policy = "allow"
     if minds_others:
-        policy = "enqueue" if concurrency == "enqueue" else "reject"
+        # A retry ends what runs in the thread: it would write after the item that everything is deleted after.
+        waits = concurrency == "enqueue" and turn.writes.delete_after is None
+        policy = "enqueue" if waits else "reject"
     # Turns of a worker that is dead are ended by a sweep, once its lease is over.
     until = time.monotonic() + 3 * turns.log.lease
     pause = _FIRST_PAUSE_SECONDS

@@ -51,6 +51,8 @@ _RERUN_LIMIT_SECONDS: Final = 60.0
 _TURNS_AT_ONCE: Final = 8
 """Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
 
+_LOOK_LEASES: Final = 3
+"""Leases after which a sweep looks again at a turn that runs: of each, the log is asked."""
 _UNKNOWN_LEASES: Final = 2
 """Leases for which a turn must be unknown to the log before it counts as a dead worker's."""
 
@@ -181,10 +183,16 @@ async def take_back(
 
 
 class Recovery:
-    """Ends turns of a log whose worker died."""
+    """Ends turns of a log whose worker died.
 
-    def __init__(self, log: StreamLog) -> None:
+    Args:
+        log: The log.
+        runs_here: Returns whether a turn runs in this process.
+    """
+
+    def __init__(self, log: StreamLog, runs_here: Callable[[str], bool]) -> None:
         self._log = log
+        self._runs_here = runs_here
         self._orphans: dict[ThreadKey, dict[str, InterruptedTurn]] = {}
         self._unknown: dict[tuple[str, str], float] = {}
 
@@ -238,11 +246,13 @@ class Recovery:
                 whether it was this worker that did so.
         """
         count = 0
-        lapsed = await store.lapsed_turns(self._log.lease)
+        lapsed = await store.lapsed_turns(_LOOK_LEASES * self._log.lease)
         now = time.monotonic()
         names = {(entry.owner, entry.turn.turn_id) for entry in lapsed}
         self._unknown = {name: since for name, since in self._unknown.items() if name in names}
         for owner, turn_id in [(entry.owner, entry.turn.turn_id) for entry in lapsed]:
+            if self._runs_here(turn_id):
+                continue
             try:
                 count += await self._end_lapsed(store, owner, turn_id, now, begin)
             except Exception as error:  # noqa: BLE001 -- it is logged

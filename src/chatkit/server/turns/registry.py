@@ -72,7 +72,7 @@ class TurnRegistry:
 
     def __init__(self, log: StreamLog) -> None:
         self.log = log
-        self.recovery = Recovery(log)
+        self.recovery = Recovery(log, lambda turn_id: turn_id in self._running)
         self.background = BackgroundWork()
         self.guard = ThreadGuard()
         self._editing = ThreadLocks()
