@@ -363,14 +363,15 @@ class ChatKitServer(Handlers[TContext]):
 
     async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
         """Ends or begins a turn that a worker accepted and had not opened before it died."""
-        scope, runs = await self._chatkit_scope_again(load_info(turn.info), owner)
+        info = load_info(turn.info) if turn.info else None
+        scope, runs = await self._chatkit_scope_again(info, owner)
         return await begin_lapsed(scope, turn, runs=runs)
 
     async def _chatkit_scope_again(
-        self, info: TurnInfo, owner: str, *, stopped: bool = False
+        self, info: TurnInfo | None, owner: str, *, stopped: bool = False
     ) -> tuple[RequestScope, bool]:
         """Returns what a turn of a dead worker is carried out with, and whether its handler may be called with that."""
-        if info.context is None or stopped:
+        if info is None or info.context is None or stopped:
             return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
         return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
 

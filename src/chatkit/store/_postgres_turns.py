@@ -241,8 +241,10 @@ async def begin_turn(transaction: Transaction, owner: str, thread_id: str, turn_
     return token
 
 
-async def finish_turn(transaction: Transaction, owner: str, turn_id: str, token: int, end: str) -> None:
-    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION))
+async def finish_turn(
+    transaction: Transaction, owner: str, turn_id: str, token: int, end: str, info: str
+) -> None:
+    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION), info)
 
 
 async def lapsed_turns(transaction: Transaction, seconds: float) -> list[LapsedTurn]:

@@ -130,7 +130,8 @@ def _write(
             data=documents.thread,
             created_at=documents.created_at,
         )
-    statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
+    if thread_id:
+        statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
     if writes.change is not None:
         _change(connection, owner, writes.change, thread_id, str(documents.before), str(documents.after))
     if writes.delete_after is not None:
@@ -274,7 +275,7 @@ def resolve_turn(connection: Connection, *, owner: str, turn_id: str, thread_id:
     if found is None:
         _register(connection, owner, thread_id, turn_id)
         forget_at = time.time() + 3600
-        run(connection, "set_ended", owner=owner, turn_id=turn_id, end="failed", forget_at=forget_at)
+        run(connection, "set_ended", owner=owner, turn_id=turn_id, end="failed", info="", forget_at=forget_at)
     gone = found is None or found.claimed or found.status is TurnStatus.ENDED
     return None if gone else found
 
@@ -307,14 +308,14 @@ def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: s
     return _new_token(connection, owner, thread_id, turn_id)
 
 
-def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str) -> None:
+def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str, info: str) -> None:
     now = round(time.time())
     run(connection, "forget_old_completions", now=now)
     run(connection, "forget_old_turns", now=now)
     if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
         return
     forget_at = now + COMPLETION_RETENTION
-    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, forget_at=forget_at)
+    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, info=info, forget_at=forget_at)
     if end == "completed":
         # For workers of the version before, which look there.
         run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=forget_at)

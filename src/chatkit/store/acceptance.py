@@ -82,7 +82,7 @@ class Acceptance:
 
     Attributes:
         turn_id: The turn.
-        thread_id: Its thread.
+        thread_id: Its thread; empty for a request that is no turn, and is accepted for the sake of its key.
         lease: Seconds, by the store's clock, after which a worker that has not opened the turn in the log counts as
             dead.
         writes: What is written with it.
@@ -282,7 +282,9 @@ class AcceptingStore(Store[TContext]):
         """
 
     @abstractmethod
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         """Notes how a turn ended, and that it writes nothing any more; nothing is done for a stale token.
 
         Args:
@@ -290,6 +292,7 @@ class AcceptingStore(Store[TContext]):
             token: Its token.
             end: How it ended: ``"completed"``, ``"stopped"``, ``"failed"`` or ``"interrupted"``.
             context: The request's context.
+            info: What is kept of it for as long as its key, such as its answer.
         """
 
     @abstractmethod

@@ -309,7 +309,7 @@ class MemoryStore(AcceptingStore[TContext]):
             # What may fail comes first: nothing undoes the rest.
             if created:
                 tenant.threads.put(thread_id, _Thread(created))
-            items = tenant.thread(thread_id).items
+            items = tenant.thread(thread_id).items if thread_id else _Sequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:
                 _change(items, thread_id, writes.change.before, writes.change.after)
@@ -398,10 +398,12 @@ class MemoryStore(AcceptingStore[TContext]):
                 if writes.change is not None:
                     _change(thread.items, thread_id, writes.change.after, writes.change.before)
 
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         owner = self.owner(context)
         with self._lock:
-            self._tenant(owner).turns.finish(turn_id, token, end)
+            self._tenant(owner).turns.finish(turn_id, token, end, info)
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
         with self._lock:

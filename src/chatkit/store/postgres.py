@@ -320,10 +320,13 @@ class PostgresStore(AcceptingStore[TContext]):
             lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token), repeatable=True
         )
 
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         owner = self.owner(context)
         await self.database.write(
-            lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end), repeatable=True
+            lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end, info),
+            repeatable=True,
         )
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:

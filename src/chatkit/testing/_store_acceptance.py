@@ -209,6 +209,26 @@ class AcceptanceContract(StoreContractBase):
 
         self.run(scenario)
 
+    def test_a_request_that_is_no_turn_is_accepted_for_its_key(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            asked = Acceptance("req_1", "", _LONG, key="key", fingerprint="print")
+            first = await store.accept_turn(asked, self.alice)
+            again = await store.accept_turn(Acceptance("req_2", "", _LONG, key="key"), self.alice)
+            assert (first.fresh, again.fresh, again.turn_id) == (True, False, "req_1")
+            await store.finish_turn("req_1", first.token, "completed", self.alice, info='{"a":"\\u0000"}')
+            found = await store.find_keyed_turn("key", self.alice)
+            assert found is not None
+            assert (found.end, found.info, found.fingerprint) == ("completed", '{"a":"\\u0000"}', "print")
+            freed = Acceptance("req_3", "", _LONG, key="other")
+            accepted = await store.accept_turn(freed, self.alice)
+            await store.withdraw_turn(freed, accepted.token, self.alice)
+            assert await store.find_keyed_turn("other", self.alice) is None
+
+        self.run(scenario)
+
     def test_a_retry_deletes_and_an_answer_changes_what_it_names(self) -> None:
         self.need("accepts_turns")
 

@@ -31,7 +31,7 @@ from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
 from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, ThreadsCustomActionReq, UserMessageItem
 
-__all__ = ["begin_once"]
+__all__ = ["OTHER_REQUEST", "begin_once", "fingerprint", "idempotency_key"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -42,7 +42,7 @@ _SAFE_SECONDS: Final = 4.0
 """How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
 _PAGE_SIZE: Final = 100
 
-_OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
+OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
 MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
 
@@ -59,17 +59,17 @@ async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResul
         Exception: Whatever making or beginning the turn raised. The key is free again then, unless something of the
             turn is stored, or may be.
     """
-    request, key = scope.request, _idempotency_key(scope.metadata)
+    request, key = scope.request, idempotency_key(scope.metadata)
     if request is None or key is None:
         # Before the turn is made, which may copy files.
         scope.turns.check_room(scope)
         return await begin(await make_turn())
     if scope.accepting is not None:
-        return await _begin_accepted(_Sending(scope, key, _fingerprint(request), make_turn))
-    return await _begin_keyed(_Sending(scope, key, _fingerprint(request), make_turn), make_turn)
+        return await _begin_accepted(_Sending(scope, key, fingerprint(request), make_turn))
+    return await _begin_keyed(_Sending(scope, key, fingerprint(request), make_turn), make_turn)
 
 
-def _idempotency_key(metadata: Mapping[str, Any]) -> str | None:
+def idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     """Returns the key under which the same request may be sent again; raises InvalidRequestError if it is none."""
     key = metadata.get("idempotency_key")
     if key is None:
@@ -81,7 +81,7 @@ def _idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     return key
 
 
-def _fingerprint(request: BaseReq) -> str:
+def fingerprint(request: BaseReq) -> str:
     """Returns what two requests have in common when they ask for the same; their metadata may differ."""
     return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
 
@@ -137,7 +137,7 @@ async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) 
             if found is None:
                 raise
     if found.fingerprint != sent.fingerprint:
-        raise InvalidRequestError(_OTHER_REQUEST)
+        raise InvalidRequestError(OTHER_REQUEST)
     return await _join(sent, store, found)
 
 
@@ -226,7 +226,7 @@ async def _begin_keyed(sent: _Sending, make_turn: MakeTurn) -> StreamingResult:
     patience = time.monotonic() + _BEGINNING_SECONDS
     while not claim.fresh:
         if claim.fingerprint != mark:
-            raise InvalidRequestError(_OTHER_REQUEST)
+            raise InvalidRequestError(OTHER_REQUEST)
         waits = time.monotonic() < patience
         earlier = await _sent_before(sent, claim, waits=waits)
         if earlier is not None:

@@ -123,7 +123,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    IF in_thread_data IS NULL AND thread_number IS NULL THEN
+    IF in_thread_data IS NULL AND thread_number IS NULL AND in_thread <> '' THEN
         outcome := 'no_thread';
         RETURN;
     END IF;
