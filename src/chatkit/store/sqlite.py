@@ -229,9 +229,9 @@ class SQLiteStore(AcceptingStore[TContext]):
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
         return await self._write_turn(turns.claim_turn, context, turn=turn, lease=lease)
 
-    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         documents = turns.Documents.of(acceptance)
-        await self._write_turn(
+        return await self._write_turn(
             turns.withdraw_turn, context, acceptance=acceptance, documents=documents, token=token
         )
 

@@ -29,7 +29,7 @@ from chatkit.sse import encode_event
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
-from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, ThreadsCustomActionReq, UserMessageItem
+from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
 
 __all__ = ["OTHER_REQUEST", "begin_once", "fingerprint", "idempotency_key"]
 
@@ -47,12 +47,15 @@ OTHER_REQUEST: Final = "This idempotency key was used for another request. Make 
 MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
 
 
-async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResult:
+async def begin_once(
+    scope: RequestScope, make_turn: MakeTurn, make_again: MakeTurn | None = None
+) -> StreamingResult:
     """Begins the turn of a request, or returns a reader of the one that the same request began before.
 
     Args:
         scope: The request, which uses its thread.
         make_turn: Makes its turn.
+        make_again: Makes it where what it writes first is stored already; by default one that answers the message.
 
     Raises:
         InvalidRequestError: The key was used for another request.
@@ -65,7 +68,7 @@ async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResul
         scope.turns.check_room(scope)
         return await begin(await make_turn())
     if scope.accepting is not None:
-        return await _begin_accepted(_Sending(scope, key, fingerprint(request), make_turn))
+        return await _begin_accepted(_Sending(scope, key, fingerprint(request), make_turn, make_again))
     return await _begin_keyed(_Sending(scope, key, fingerprint(request), make_turn), make_turn)
 
 
@@ -94,6 +97,7 @@ class _Sending:
     key: str
     fingerprint: str
     make_turn: MakeTurn
+    make_again: MakeTurn | None = None
 
     async def claim(self, claim: KeyClaim) -> KeyClaim:
         """Binds the key to a turn unless it is bound; returns what it is bound to."""
@@ -126,8 +130,7 @@ async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) 
         scope.turns.check_room(scope)
         try:
             turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
-            old_id = None if replaces is None else replaces.turn_id
-            turn.sent_key = SentKey(sent.key, sent.fingerprint, old_id)
+            turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces and replaces.turn_id)
             return await begin(turn)
         except AcceptedBeforeError as before:
             found = before.found
@@ -144,7 +147,8 @@ async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) 
 async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTurn) -> StreamingResult:
     """Returns the stream of a turn that was accepted before, from the log or from the store, or begins it."""
     scope, turns = sent.scope, sent.scope.turns
-    found = accepted
+    found, log = accepted, turns.log
+    until = time.monotonic() + (4 * log.lease if log.shared else _BEGINNING_SECONDS)
     while True:
         await turns.wait_begun(found.turn_id)
         info = await turns.log.find(found.turn_id, scope.owner)
@@ -162,22 +166,22 @@ async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTu
             if not found.opened:
                 return await _begin_accepted(sent, found)
             return await _told_from_store(sent, found)
-        if found.lapsed:
+        if found.lapsed and not found.opened:
             claimed = await store.claim_turn(found, turns.log.lease, scope.context)
             if claimed is not None:
-                return await _begin_claimed(sent, store, claimed)
-        else:
-            await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+                return await _begin_claimed(sent, claimed)
+        elif found.opened and time.monotonic() > until:
+            # It may run in a process whose log is not known here.
+            return await _told_from_store(sent, found)
+        elif found.opened:
+            # A log that has lost its data hears of it again, if its worker lives; else a sweep ends it.
+            await turns.sweep()
+        await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
 
 
-async def _begin_claimed(
-    sent: _Sending, store: AcceptingStore[Any], claimed: AcceptedTurn
-) -> StreamingResult:
-    """Begins a turn whose worker died, or tells what is stored of it if its handler was called."""
+async def _begin_claimed(sent: _Sending, claimed: AcceptedTurn) -> StreamingResult:
+    """Begins a turn whose worker died before it could."""
     scope = sent.scope
-    if claimed.opened:
-        await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
-        return await _told_from_store(sent, claimed)
     turn = await _turn_anew(sent, claimed)
     turn.info, turn.accepted = load_info(claimed.info), claimed
     return await scope.turns.start(turn)
@@ -186,15 +190,30 @@ async def _begin_claimed(
 async def _turn_anew(sent: _Sending, accepted: AcceptedTurn) -> Turn:
     """Returns a turn that does what an accepted one was to do; what that writes first is stored already."""
     scope = sent.scope
-    if isinstance(scope.request, ThreadsCustomActionReq):
-        return await sent.make_turn()
+    if sent.make_again is not None:
+        return await sent.make_again()
     info = TurnInfo(new_id("turn"), accepted.thread_id, scope.owner, user_item_id=accepted.user_item_id)
     return await turn_of_accepted(scope, accepted, info)
 
 
 async def _join_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
-    """Returns the stream of a turn that ended in the log and told nothing but errors."""
-    found = await store.find_turn(ended.info.id, sent.scope.context)
+    """Returns what to read in the place of a turn that ended in the log and told nothing but errors."""
+    if isinstance(sent.scope.request, ThreadsCreateReq):
+        return await _begin_again(sent, store, ended)
+    # The request is over, and with it its use of the thread.
+    async with sent.scope.use_thread(ended.info.thread_id):
+        return await _begin_again(sent, store, ended)
+
+
+async def _begin_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
+    scope = sent.scope
+    found = await store.find_turn(ended.info.id, scope.context)
+    until = time.monotonic() + 4 * scope.turns.log.lease
+    while found is not None and found.status is TurnStatus.WAITING and time.monotonic() < until:
+        # Its worker was to end: another one, or a sweep, goes on with it.
+        await scope.turns.sweep()
+        await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+        found = await store.find_turn(ended.info.id, scope.context)
     if found is None or (found.status is TurnStatus.ENDED and not found.opened):
         # No handler was called for it: it begins now.
         return await _begin_accepted(sent, found)

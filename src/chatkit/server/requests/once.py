@@ -28,7 +28,7 @@ __all__ = ["answered_once"]
 
 logger = logging.getLogger("chatkit.server")
 
-_LEASE_SECONDS: Final = 60.0
+_LEASE_SECONDS: Final = 3600.0
 """Time after which a request that has no answer so far counts as cut off."""
 _PATIENCE_SECONDS: Final = 10.0
 """How long a request that was sent again waits for the answer of the first sending."""
