@@ -376,11 +376,12 @@ def main() -> None:
     """Runs as many histories as the argument says, from a seed that the clock gives or a second argument names."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() // 1000 % 10**9
-    print(f"{count} histories from seed {first}")
-    found = run(range(first, first + count), tell=lambda seed, wrong: print(seed, *wrong, sep="\n  "))
+    say = sys.stdout.write
+    say(f"{count} histories from seed {first}\n")
+    found = run(range(first, first + count), tell=lambda seed, wrong: say(f"{seed}: {wrong}\n"))
     for plant in PLANTS:
-        print(f"planted {plant}: found in {len(run(range(first, first + 2000), plant))} of 2000")
-    print(f"{len(found)} wrong")
+        say(f"planted {plant}: found in {len(run(range(first, first + 2000), plant))} of 2000\n")
+    say(f"{len(found)} wrong\n")
     sys.exit(bool(found))
 
 
