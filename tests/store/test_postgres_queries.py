@@ -45,7 +45,7 @@ UPDATE chatkit.accepted_turns SET forget_at = now() + make_interval(secs => 60) 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
     "end_turn": ("alice", "turn_7", 7),
-    "finish_turn": ("alice", "turn_7", 7, "completed", 60.0),
+    "finish_turn": ("alice", "turn_7", 7, "completed", 60.0, ""),
     "find_turn": ("alice", "turn_7"),
     "find_keyed_turn": ("alice", "key_7"),
     "waiting_message": ("alice", "turn_4995"),

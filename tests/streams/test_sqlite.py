@@ -913,7 +913,7 @@ async def test_a_process_that_is_alone_and_idle_sweeps_seldom_and_reads_once(
     assert await log.claim_interrupted() == []
     often = log.sweep_seconds
     assert often <= 2, "others may be about to start"
-    monkeypatch.setattr(log_module, "_LONE_AFTER", 0.0)
+    monkeypatch.setattr(log_module, "LONE_AFTER", 0.0)
     reads = database.reads
     assert await log.claim_interrupted() == []
     assert database.reads == reads + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import time
@@ -44,6 +45,8 @@ from chatkit.types import Store as SimpleStore
 __all__ = ["ChatKitServer"]
 
 TContext = TypeVar("TContext", default=Any)
+
+logger = logging.getLogger("chatkit.server")
 
 _OPTIONS: Final[dict[str, Any]] = {
     "stream_log": StreamLog | None,
@@ -344,7 +347,7 @@ class ChatKitServer(Handlers[TContext]):
             log = self.stream_log or self._chatkit_store().stream_log() or MemoryStreamLog()
             log.limit_kept_bytes(lambda: self._chatkit_limits)
             self._chatkit_runner = TurnRegistry(log)
-            self._chatkit_runner.sweep = self.recover
+            self._chatkit_runner.recover = self.recover
         return self._chatkit_runner
 
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
@@ -352,6 +355,8 @@ class ChatKitServer(Handlers[TContext]):
         info, store = turn.info, accepting_store(self._chatkit_store())
         if store is not None and info.owner is not None:
             accepted = await store.find_turn(info.id, OwnerContext(info.owner))
+            if accepted is not None and accepted.status is TurnStatus.ENDED:
+                return False
             if accepted is not None and accepted.status is TurnStatus.WAITING:
                 scope, runs = await self._chatkit_scope_again(info, info.owner, stopped=turn.stop)
                 if not await begin_waiting(scope, turn, accepted, runs=runs):
@@ -363,16 +368,20 @@ class ChatKitServer(Handlers[TContext]):
 
     async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
         """Ends or begins a turn that a worker accepted and had not opened before it died."""
-        scope, runs = await self._chatkit_scope_again(load_info(turn.info), owner)
+        info = load_info(turn.info) if turn.info else None
+        scope, runs = await self._chatkit_scope_again(info, owner)
         return await begin_lapsed(scope, turn, runs=runs)
 
     async def _chatkit_scope_again(
-        self, info: TurnInfo, owner: str, *, stopped: bool = False
+        self, info: TurnInfo | None, owner: str, *, stopped: bool = False
     ) -> tuple[RequestScope, bool]:
         """Returns what a turn of a dead worker is carried out with, and whether its handler may be called with that."""
-        if info.context is None or stopped:
-            return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
-        return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
+        if info is not None and info.context is not None and not stopped:
+            try:
+                return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
+            except Exception:
+                logger.exception("load_context() failed; the message of turn %s is kept, unanswered", info.id)
+        return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
 
     async def _chatkit_load_context(self, saved: str) -> TContext:
         return await maybe_await(self.load_context(json.loads(saved)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chatkit.store.acceptance import Acceptance, AcceptedTurn, TurnStatus, was_taken_over
 from chatkit.store.base import COMPLETION_RETENTION, Fence
@@ -93,12 +93,13 @@ class TurnTable:
         row = self._rows.get(fence.turn_id)
         return row is not None and row.token == fence.token and row.status is not TurnStatus.ENDED
 
-    def finish(self, turn_id: str, token: int, end: str) -> None:
+    def finish(self, turn_id: str, token: int, end: str, info: str) -> None:
         row = self._rows.get(turn_id)
         if row is None or row.token != token or row.status is TurnStatus.ENDED:
             return
         self._leave(row)
         row.status, row.end, row.message = TurnStatus.ENDED, end, ""
+        row.acceptance = replace(row.acceptance, info=info)
         row.forget_at = time.monotonic() + COMPLETION_RETENTION
         self._ended[turn_id] = row
         self._forget_old()

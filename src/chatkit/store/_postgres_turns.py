@@ -103,6 +103,10 @@ async def accept_turn(
         raise ThreadTakenError(others)
     if outcome == "no_thread":
         records.no_thread(thread_id)
+    if outcome == "thread_exists":
+        records.thread_exists(thread_id)
+    if outcome == "item_exists":
+        records.item_exists(thread_id, str(acceptance.user_item_id))
     if outcome == "no_item":
         records.no_item(thread_id, str(writes.delete_after))
     if outcome == "taken":
@@ -191,9 +195,11 @@ async def begin_waiting_turn(
     thread = await lock_thread(transaction, owner, thread_id)
     before = [] if at_once else await transaction.rows(SQL["turns_before"], owner, thread_id, turn_id)
     if not before:
-        columns = document_columns(text, records.load_item)
-        if await transaction.value(SQL["add_item"], thread, item_id, "user_message", *columns) is None:
-            records.item_exists(thread_id, item_id)
+        # It may be there already: one that is begun again, after its worker died.
+        if text is not None:
+            columns = document_columns(text, records.load_item)
+            if await transaction.value(SQL["add_item"], thread, item_id, "user_message", *columns) is None:
+                records.item_exists(thread_id, item_id)
         await transaction.value(SQL["set_begun"], owner, turn_id)
     return tuple(row[0] for row in before)
 
@@ -216,22 +222,23 @@ async def claim_turn(
     return None if found is None else replace(found, token=token, lapsed=False, fresh=True)
 
 
-async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Acceptance, token: int) -> None:
+async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Acceptance, token: int) -> bool:
     turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
     try:
         await _hold(transaction, owner, turn_id, token)
     except StaleTurnError:
-        return
+        return False
     await transaction.value(SQL["end_turn"], owner, turn_id, token)
     await transaction.value(SQL["forget_turn"], owner, turn_id)
     if writes.created_thread is not None:
         await transaction.value(SQL["delete_thread"], owner, thread_id)
-        return
+        return True
     if writes.message is not None:
         await transaction.value(SQL["delete_item"], owner, thread_id, writes.message.id)
     if writes.change is not None:
         back = ItemChange(writes.change.after, writes.change.before)
         await change_item(transaction, owner, thread_id, back)
+    return True
 
 
 async def begin_turn(transaction: Transaction, owner: str, thread_id: str, turn_id: str) -> int:
@@ -241,8 +248,10 @@ async def begin_turn(transaction: Transaction, owner: str, thread_id: str, turn_
     return token
 
 
-async def finish_turn(transaction: Transaction, owner: str, turn_id: str, token: int, end: str) -> None:
-    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION))
+async def finish_turn(
+    transaction: Transaction, owner: str, turn_id: str, token: int, end: str, info: str
+) -> None:
+    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION), info)
 
 
 async def lapsed_turns(transaction: Transaction, seconds: float) -> list[LapsedTurn]:

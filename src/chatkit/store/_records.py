@@ -31,6 +31,7 @@ __all__ = [
     "no_thread",
     "page_of",
     "stale",
+    "thread_exists",
     "validate_page_request",
 ]
 
@@ -160,6 +161,11 @@ def no_thread(thread_id: str) -> NoReturn:
 def no_item(thread_id: str, item_id: str) -> NoReturn:
     """Raises the error for an item that the thread does not have."""
     raise NotFoundError(f"Thread {thread_id!r} has no item {item_id!r}.")
+
+
+def thread_exists(thread_id: str) -> NoReturn:
+    """Raises the error for creating a thread under an id that there is already."""
+    raise ConflictError(f"There is a thread {thread_id!r} already. Let generate_thread_id() return new ids.")
 
 
 def item_exists(thread_id: str, item_id: str) -> NoReturn:

@@ -123,6 +123,8 @@ def _write(
 ) -> None:
     writes, thread_id = acceptance.writes, acceptance.thread_id
     if documents.thread is not None:
+        if run(connection, "find_thread", owner=owner, thread_id=thread_id).fetchone() is not None:
+            records.thread_exists(thread_id)
         statements.save_thread(
             connection,
             owner=owner,
@@ -130,7 +132,8 @@ def _write(
             data=documents.thread,
             created_at=documents.created_at,
         )
-    statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
+    if thread_id:
+        statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
     if writes.change is not None:
         _change(connection, owner, writes.change, thread_id, str(documents.before), str(documents.after))
     if writes.delete_after is not None:
@@ -231,7 +234,9 @@ def begin_waiting_turn(
     thread_id, item_id, message = run(connection, "waiting_message", owner=owner, turn_id=turn_id).fetchone()
     others = () if at_once else _turns_before(connection, owner, thread_id, turn_id)
     if not others:
-        _add_message(connection, owner, thread_id, item_id, message)
+        # It may be there already: one that is begun again, after its worker died.
+        if message is not None:
+            _add_message(connection, owner, thread_id, item_id, message)
         run(connection, "set_begun", owner=owner, turn_id=turn_id)
     return others
 
@@ -254,19 +259,20 @@ def claim_turn(
 
 def withdraw_turn(
     connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents, token: int
-) -> None:
+) -> bool:
     turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
     if run(connection, "is_turn_held", owner=owner, turn_id=turn_id, token=token).fetchone() is None:
-        return
+        return False
     run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token)
     run(connection, "forget_turn", owner=owner, turn_id=turn_id)
     if documents.thread is not None:
         run(connection, "delete_thread", owner=owner, thread_id=thread_id)
-        return
+        return True
     if writes.message is not None:
         run(connection, "delete_item", owner=owner, thread_id=thread_id, item_id=writes.message.id)
     if writes.change is not None:
         _change(connection, owner, writes.change, thread_id, str(documents.after), str(documents.before))
+    return True
 
 
 def resolve_turn(connection: Connection, *, owner: str, turn_id: str, thread_id: str) -> AcceptedTurn | None:
@@ -274,7 +280,7 @@ def resolve_turn(connection: Connection, *, owner: str, turn_id: str, thread_id:
     if found is None:
         _register(connection, owner, thread_id, turn_id)
         forget_at = time.time() + 3600
-        run(connection, "set_ended", owner=owner, turn_id=turn_id, end="failed", forget_at=forget_at)
+        run(connection, "set_ended", owner=owner, turn_id=turn_id, end="failed", info="", forget_at=forget_at)
     gone = found is None or found.claimed or found.status is TurnStatus.ENDED
     return None if gone else found
 
@@ -307,14 +313,14 @@ def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: s
     return _new_token(connection, owner, thread_id, turn_id)
 
 
-def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str) -> None:
+def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str, info: str) -> None:
     now = round(time.time())
     run(connection, "forget_old_completions", now=now)
     run(connection, "forget_old_turns", now=now)
     if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
         return
     forget_at = now + COMPLETION_RETENTION
-    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, forget_at=forget_at)
+    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, info=info, forget_at=forget_at)
     if end == "completed":
         # For workers of the version before, which look there.
         run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=forget_at)

@@ -82,7 +82,7 @@ class Acceptance:
 
     Attributes:
         turn_id: The turn.
-        thread_id: Its thread.
+        thread_id: Its thread; empty for a request that is no turn, and is accepted for the sake of its key.
         lease: Seconds, by the store's clock, after which a worker that has not opened the turn in the log counts as
             dead.
         writes: What is written with it.
@@ -90,7 +90,7 @@ class Acceptance:
         key: The idempotency key of its request.
         fingerprint: What two requests with the same key have in common if they ask for the same.
         policy: What becomes of it if others wait or run in the thread.
-        info: What is needed to begin it in another worker, as text that the store does not read.
+        info: What is needed to begin it in another worker, as text; kept until it ends.
         replaces: The turn that was accepted with the key before, if it ended and no worker had opened it: this one is
             accepted in its place.
     """
@@ -236,7 +236,7 @@ class AcceptingStore(Store[TContext]):
             at_once: Whether it comes before the others.
 
         Returns:
-            The turns that come first; none if it has begun.
+            The turns that come first; none if it has begun, before this call perhaps.
 
         Raises:
             StaleTurnError: Another worker has taken the turn over, or it has ended.
@@ -270,7 +270,7 @@ class AcceptingStore(Store[TContext]):
         """
 
     @abstractmethod
-    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         """Takes back a turn that could not be opened in the log, with all that was written with it.
 
         What ``delete_after`` deleted does not come back. A turn that is not this worker's any more stays.
@@ -279,10 +279,15 @@ class AcceptingStore(Store[TContext]):
             acceptance: The turn as it was accepted.
             token: Its token.
             context: The request's context.
+
+        Returns:
+            Whether it was taken back.
         """
 
     @abstractmethod
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         """Notes how a turn ended, and that it writes nothing any more; nothing is done for a stale token.
 
         Args:
@@ -290,6 +295,7 @@ class AcceptingStore(Store[TContext]):
             token: Its token.
             end: How it ended: ``"completed"``, ``"stopped"``, ``"failed"`` or ``"interrupted"``.
             context: The request's context.
+            info: What is kept of it for as long as its key, such as its answer.
         """
 
     @abstractmethod
@@ -337,7 +343,13 @@ def accepts_whole_turns(store: Store[Any]) -> bool:
 @cache
 def _overridden(kind: type[AcceptingStore[Any]]) -> tuple[str, ...]:
     """Returns the methods that a class overrides of the one that accepts turns."""
-    accepting = next(base for base in kind.__mro__ if "accept_turn" in vars(base))
+    # One of ours: what a subclass overrides is not asked by it, whoever calls it.
+    accepting = next(
+        base
+        for base in kind.__mro__
+        if "accept_turn" in vars(base)
+        and (base.__module__.startswith("chatkit.") or base.__base__ is AcceptingStore)
+    )
     names = tuple(name for name in _WRITING if getattr(kind, name) is not getattr(accepting, name))
     if names:
         logger.warning(

@@ -307,9 +307,11 @@ class MemoryStore(AcceptingStore[TContext]):
             if known is not None:
                 tenant.turns.remove(known)
             # What may fail comes first: nothing undoes the rest.
+            if created and thread_id in tenant.threads:
+                records.thread_exists(thread_id)
             if created:
                 tenant.threads.put(thread_id, _Thread(created))
-            items = tenant.thread(thread_id).items
+            items = tenant.thread(thread_id).items if thread_id else _Sequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:
                 _change(items, thread_id, writes.change.before, writes.change.after)
@@ -360,10 +362,13 @@ class MemoryStore(AcceptingStore[TContext]):
         with self._lock:
             tenant = self._tenant(owner)
             row = tenant.turns.held(turn_id, token)
+            if row.status is TurnStatus.BEGUN:
+                return ()
             others = () if at_once else tenant.turns.others(row.acceptance)
-            if row.status is TurnStatus.WAITING and not others:
+            if not others:
                 items = tenant.thread(row.acceptance.thread_id).items
-                items.put(str(row.acceptance.user_item_id), row.message)
+                if row.message:
+                    items.put(str(row.acceptance.user_item_id), row.message)
                 row.status, row.message = TurnStatus.BEGUN, ""
             return others
 
@@ -382,13 +387,13 @@ class MemoryStore(AcceptingStore[TContext]):
             row.token, row.claimed, row.lease_until = self._last_token, True, time.monotonic() + lease
             return row.shown(fresh=True)
 
-    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
         with self._lock:
             tenant = self._tenant(owner)
             row = tenant.turns.get(acceptance.turn_id)
             if row is None or row.token != token or row.status is TurnStatus.ENDED:
-                return
+                return False
             tenant.turns.remove(row)
             if writes.created_thread is not None:
                 tenant.threads.remove(thread_id)
@@ -397,11 +402,14 @@ class MemoryStore(AcceptingStore[TContext]):
                     thread.items.remove(writes.message.id)
                 if writes.change is not None:
                     _change(thread.items, thread_id, writes.change.after, writes.change.before)
+            return True
 
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         owner = self.owner(context)
         with self._lock:
-            self._tenant(owner).turns.finish(turn_id, token, end)
+            self._tenant(owner).turns.finish(turn_id, token, end, info)
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
         with self._lock:

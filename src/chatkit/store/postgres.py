@@ -170,6 +170,9 @@ class PostgresStore(AcceptingStore[TContext]):
             if await transaction.value(SQL["delete_thread"], owner, thread_id) is None:
                 records.no_thread(thread_id)
             await transaction.value(SQL["delete_attachments_of_thread"], owner, thread_id)
+            # Those that were accepted while this waited for the thread.
+            await transaction.value(SQL["delete_turns_of_thread"], owner, thread_id)
+            await transaction.value(SQL["forget_turns_of_thread"], owner, thread_id)
 
         await self._write(owner, delete)
 
@@ -314,16 +317,19 @@ class PostgresStore(AcceptingStore[TContext]):
             lambda transaction: turns.claim_turn(transaction, owner, turn, lease)
         )
 
-    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         owner = self.owner(context)
-        await self.database.write(
+        return await self.database.write(
             lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token), repeatable=True
         )
 
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
         owner = self.owner(context)
         await self.database.write(
-            lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end), repeatable=True
+            lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end, info),
+            repeatable=True,
         )
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:

@@ -229,14 +229,16 @@ class SQLiteStore(AcceptingStore[TContext]):
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
         return await self._write_turn(turns.claim_turn, context, turn=turn, lease=lease)
 
-    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> None:
+    async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         documents = turns.Documents.of(acceptance)
-        await self._write_turn(
+        return await self._write_turn(
             turns.withdraw_turn, context, acceptance=acceptance, documents=documents, token=token
         )
 
-    async def finish_turn(self, turn_id: str, token: int, end: str, context: TContext) -> None:
-        await self._write_turn(turns.finish_turn, context, turn_id=turn_id, token=token, end=end)
+    async def finish_turn(
+        self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
+    ) -> None:
+        await self._write_turn(turns.finish_turn, context, turn_id=turn_id, token=token, end=end, info=info)
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
         # Only looked at first: a sweep that finds nothing writes nothing.

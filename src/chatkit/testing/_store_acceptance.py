@@ -25,8 +25,8 @@ from chatkit.testing._store_base import (
     raises_not_found,
     writing_as,
 )
-from chatkit.testing._store_samples import attachments, message
-from chatkit.types import InferenceOptions, ThreadMetadata, UserMessageItem, UserMessageTextContent
+from chatkit.testing._store_samples import message, user_message
+from chatkit.types import ThreadMetadata
 
 __all__ = ["AcceptanceContract"]
 
@@ -35,21 +35,10 @@ _OVER = -1.0
 """A lease that has run out as it begins."""
 
 
-def _asked(item_id: str, thread_id: str = "thr", text: str = "Hello\x00") -> UserMessageItem:
-    return UserMessageItem(
-        id=item_id,
-        thread_id=thread_id,
-        content=[UserMessageTextContent(text=text)],
-        attachments=[each.model_copy(update={"thread_id": thread_id}) for each in attachments()],
-        inference_options=InferenceOptions(),
-    )
-
-
 class AcceptanceContract(StoreContractBase):
     """Tests of accepting turns, for stores with ``accepts_turns``."""
 
-    def _accepting(self, store: Store[Any]) -> AcceptingStore[Any]:
-        assert isinstance(store, AcceptingStore)
+    def _accepting(self, store: Any) -> AcceptingStore[Any]:
         return store
 
     async def _accept(
@@ -63,7 +52,7 @@ class AcceptanceContract(StoreContractBase):
         lease: float = _LONG,
     ) -> AcceptedTurn:
         """Accepts a turn with a message ``m_`` and the turn's id."""
-        item = _asked(f"m_{turn_id}", thread_id)
+        item = user_message(f"m_{turn_id}", thread_id)
         acceptance = Acceptance(
             turn_id,
             thread_id,
@@ -82,7 +71,7 @@ class AcceptanceContract(StoreContractBase):
 
         async def scenario(given: Store[Any]) -> None:
             store = self._accepting(given)
-            thread, item = ThreadMetadata(id="thr", title="New"), _asked("m")
+            thread, item = ThreadMetadata(id="thr", title="New"), user_message("m")
             accepted = await store.accept_turn(
                 Acceptance("turn", "thr", _LONG, TurnWrites(thread, item), "m", "key", "print", info="info"),
                 self.alice,
@@ -184,7 +173,7 @@ class AcceptanceContract(StoreContractBase):
                     error,
                     store.accept_turn(Acceptance("turn", thread.id, _LONG, writes, key="key"), self.alice),
                 )
-            no_thread = TurnWrites(message=_asked("m", "thr_gone"))
+            no_thread = TurnWrites(message=user_message("m", "thr_gone"))
             await raises_not_found(
                 store.accept_turn(
                     Acceptance("turn", "thr_gone", _LONG, no_thread, "m", key="key"), self.alice
@@ -206,6 +195,26 @@ class AcceptanceContract(StoreContractBase):
             await self._accept(store, "turn", thread.id)
             await raises(StaleTurnError, self._accept(store, "turn", thread.id))
             assert await all_ids(store, thread.id, self.alice) == ["m_turn"]
+
+        self.run(scenario)
+
+    def test_a_request_that_is_no_turn_is_accepted_for_its_key(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            asked = Acceptance("req_1", "", _LONG, key="key", fingerprint="print")
+            first = await store.accept_turn(asked, self.alice)
+            again = await store.accept_turn(Acceptance("req_2", "", _LONG, key="key"), self.alice)
+            assert (first.fresh, again.fresh, again.turn_id) == (True, False, "req_1")
+            await store.finish_turn("req_1", first.token, "completed", self.alice, info='{"a":"\\u0000"}')
+            found = await store.find_keyed_turn("key", self.alice)
+            assert found is not None
+            assert (found.end, found.info, found.fingerprint) == ("completed", '{"a":"\\u0000"}', "print")
+            freed = Acceptance("req_3", "", _LONG, key="other")
+            accepted = await store.accept_turn(freed, self.alice)
+            assert await store.withdraw_turn(freed, accepted.token, self.alice)
+            assert await store.find_keyed_turn("other", self.alice) is None
 
         self.run(scenario)
 
@@ -265,7 +274,9 @@ class AcceptanceContract(StoreContractBase):
             stored = await all_ids(store, thread.id, self.alice)
             assert stored == ["m_first", "a_first", "m_second", "m_third"]
             item = await store.load_item(thread.id, "m_third", self.alice)
-            assert item == _asked("m_third", thread.id).model_copy(update={"created_at": item.created_at})
+            assert item == user_message("m_third", thread.id).model_copy(
+                update={"created_at": item.created_at}
+            )
 
         self.run(scenario)
 
@@ -278,7 +289,9 @@ class AcceptanceContract(StoreContractBase):
             await self._accept(store, "first", thread.id, policy="enqueue")
             second = await self._accept(store, "second", thread.id, key="key", policy="enqueue")
             third = await self._accept(store, "third", thread.id, policy="enqueue")
-            asked = Acceptance("second", thread.id, _LONG, TurnWrites(message=_asked("m_second")), key="key")
+            asked = Acceptance(
+                "second", thread.id, _LONG, TurnWrites(message=user_message("m_second")), key="key"
+            )
             await store.withdraw_turn(asked, second.token, self.alice)
             assert await store.find_keyed_turn("key", self.alice) is None
             await raises(StaleTurnError, store.begin_waiting_turn("second", second.token, self.alice))
@@ -295,12 +308,14 @@ class AcceptanceContract(StoreContractBase):
             store = self._accepting(given)
             thread = await self.thread(store, [message("a")])
             created = Acceptance(
-                "one", "thr", _LONG, TurnWrites(ThreadMetadata(id="thr"), _asked("m")), "m", "key"
+                "one", "thr", _LONG, TurnWrites(ThreadMetadata(id="thr"), user_message("m")), "m", "key"
             )
             answered = Acceptance(
                 "two", thread.id, _LONG, TurnWrites(change=ItemChange(message("a"), message("a", "new")))
             )
-            asked = Acceptance("three", thread.id, _LONG, TurnWrites(message=_asked("m", thread.id)), "m")
+            asked = Acceptance(
+                "three", thread.id, _LONG, TurnWrites(message=user_message("m", thread.id)), "m"
+            )
             for acceptance in (created, answered, asked):
                 accepted = await store.accept_turn(acceptance, self.alice)
                 await store.withdraw_turn(acceptance, accepted.token + 1, self.alice)
@@ -401,7 +416,7 @@ class AcceptanceContract(StoreContractBase):
                 await store.finish_turn(end, accepted.token, "other", self.alice)
                 found = await store.find_turn(end, self.alice)
                 assert found is not None
-                assert (found.status, found.end) == (TurnStatus.ENDED, end)
+                assert (found.status, found.end, found.info) == (TurnStatus.ENDED, end, "")
                 assert await store.has_completed(end, self.alice) is (end == "completed")
                 assert await store.claim_turn(found, _LONG, self.alice) is None
                 await all_raise(

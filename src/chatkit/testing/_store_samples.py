@@ -12,12 +12,15 @@ from chatkit.types import (
     Attachment,
     FileAttachment,
     ImageAttachment,
+    InferenceOptions,
     TextContent,
     ThreadItem,
     ThreadMetadata,
+    UserMessageItem,
+    UserMessageTextContent,
 )
 
-__all__ = ["AWKWARD_TEXT", "attachments", "detailed_thread", "item_of_every_kind", "message"]
+__all__ = ["AWKWARD_TEXT", "attachments", "detailed_thread", "item_of_every_kind", "message", "user_message"]
 
 AWKWARD_TEXT = "quote ' \" \\ % _ ; -- \x00 \x1f \n é \u2028 \ufeff 漢字 𐍈 👩\u200d👩\u200d👧"
 """Text with a NUL, other control characters, and characters outside of the basic plane."""
@@ -53,6 +56,17 @@ def attachments() -> list[Attachment]:
             thread_id="thr_of_the_image",
         ),
     ]
+
+
+def user_message(item_id: str, thread_id: str = "thr", text: str = "Hello\x00") -> UserMessageItem:
+    """Returns a user's message with attachments."""
+    return UserMessageItem(
+        id=item_id,
+        thread_id=thread_id,
+        content=[UserMessageTextContent(text=text)],
+        attachments=[each.model_copy(update={"thread_id": thread_id}) for each in attachments()],
+        inference_options=InferenceOptions(),
+    )
 
 
 def detailed_thread(thread_id: str, status: str = "locked") -> ThreadMetadata:

@@ -9,15 +9,31 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from chatkit.server.requests import actions, answers, attachments, items, messages, threads, turns
+from chatkit.server.requests.once import answered_once
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.results import StreamingResult
-from chatkit.types import BaseReq
+from chatkit.types import (
+    AttachmentsCreateReq,
+    AttachmentsDeleteReq,
+    BaseReq,
+    ItemsFeedbackReq,
+    ThreadsDeleteReq,
+    ThreadsSyncCustomActionReq,
+    ThreadsUpdateReq,
+)
 
 __all__ = ["HANDLERS", "RequestHandler"]
 
 RequestHandler: TypeAlias = Callable[[RequestScope, Any], Awaitable[bytes | StreamingResult]]
 
 _MODULES = (actions, answers, attachments, items, messages, threads, turns)
+# Those that begin a turn see to it themselves; the others read.
+_CHANGING = (
+    *(ThreadsUpdateReq, ThreadsDeleteReq, ThreadsSyncCustomActionReq),
+    *(ItemsFeedbackReq, AttachmentsCreateReq, AttachmentsDeleteReq),
+)
 HANDLERS: Final[dict[type[BaseReq], RequestHandler]] = {
-    request: handler for module in _MODULES for request, handler in module.HANDLERS.items()
+    request: answered_once(handler) if request in _CHANGING else handler
+    for module in _MODULES
+    for request, handler in module.HANDLERS.items()
 }

@@ -34,7 +34,8 @@ __all__ = ["HANDLERS", "answer", "stream"]
 async def stream(scope: RequestScope, params: ThreadCustomActionParams) -> StreamingResult:
     """Answers an action with a stream."""
     async with scope.use_thread(params.thread_id):
-        return await begin_once(scope, lambda: _turn(scope, params))
+        # It writes nothing before its handler runs.
+        return await begin_once(scope, lambda: _turn(scope, params), lambda: _turn(scope, params))
 
 
 async def answer(scope: RequestScope, params: ThreadCustomActionParams) -> bytes:

@@ -27,6 +27,7 @@ from chatkit.types import (
     StructuredInputSubmission,
     ThreadAddClientToolOutputParams,
     ThreadAddStructuredInputParams,
+    ThreadItem,
     ThreadItemDoneEvent,
     ThreadMetadata,
     ThreadsAddClientToolOutputReq,
@@ -55,7 +56,9 @@ async def add_client_tool_output(
     """Completes the pending client tool call of a thread and has it answered."""
     # Sent twice, it must not answer the call that the page is asked for next.
     async with scope.use_thread(params.thread_id, alone=True):
-        return await begin_once(scope, lambda: _turn_of_output(scope, params))
+        return await begin_once(
+            scope, lambda: _turn_of_output(scope, params), lambda: _turn_of_stored_output(scope, params)
+        )
 
 
 async def add_structured_input(
@@ -63,7 +66,11 @@ async def add_structured_input(
 ) -> StreamingResult:
     """Answers the questions of a structured input item and has that answered."""
     async with scope.use_thread(params.thread_id, alone=True):
-        return await begin_once(scope, lambda: _turn_of_structured_input(scope, params))
+        return await begin_once(
+            scope,
+            lambda: _turn_of_structured_input(scope, params),
+            lambda: _turn_of_stored_answers(scope, params),
+        )
 
 
 HANDLERS: Final = {
@@ -76,6 +83,20 @@ async def _turn_of_output(scope: RequestScope, params: ThreadAddClientToolOutput
     thread = await scope.load_thread(params.thread_id)
     call = await _pending_tool_call(scope, thread)
     completed = call.model_copy(update={"status": "completed", "output": params.result})
+    return await _turn_after_output(scope, thread, call, TurnWrites(change=ItemChange(call, completed)))
+
+
+async def _turn_of_stored_output(scope: RequestScope, params: ThreadAddClientToolOutputParams) -> Turn:
+    thread = await scope.load_thread(params.thread_id)
+    for item in await newest_items(scope.store, thread.id, _TOOL_CALL_SEARCH, scope.context):
+        if isinstance(item, ClientToolCallItem) and item.status == "completed":
+            return await _turn_after_output(scope, thread, item, TurnWrites())
+    raise _no_pending_call()
+
+
+async def _turn_after_output(
+    scope: RequestScope, thread: ThreadMetadata, call: ClientToolCallItem, writes: TurnWrites
+) -> Turn:
     # Those of the same response that wait: the model goes on when it has the outputs of all.
     recent = await scope.store.load_thread_items(thread.id, None, _QUEUE_SEARCH, "desc", scope.context)
     queued = next_call(recent.data)
@@ -90,7 +111,6 @@ async def _turn_of_output(scope: RequestScope, params: ThreadAddClientToolOutput
     def refusal(error: Exception) -> Exception:
         return _no_pending_call() if isinstance(error, ConflictError | NotFoundError) else error
 
-    writes = TurnWrites(change=ItemChange(call, completed))
     if queued is None:
         return Turn(scope, thread, writes=writes, opening=opening, refusal=refusal)
 
@@ -108,6 +128,18 @@ async def _turn_of_structured_input(scope: RequestScope, params: ThreadAddStruct
     if item.status != "pending":
         raise _answered_already()
     answered = _answered(item, params.input)
+    return await _turn_after_answers(scope, thread, answered, TurnWrites(change=ItemChange(item, answered)))
+
+
+async def _turn_of_stored_answers(scope: RequestScope, params: ThreadAddStructuredInputParams) -> Turn:
+    thread = await scope.load_thread(params.thread_id)
+    item = await scope.store.load_item(thread.id, params.item_id, scope.context)
+    return await _turn_after_answers(scope, thread, item, TurnWrites())
+
+
+async def _turn_after_answers(
+    scope: RequestScope, thread: ThreadMetadata, answered: ThreadItem, writes: TurnWrites
+) -> Turn:
     options = await stream_options(scope, thread)
 
     async def opening(pipeline: Pipeline) -> None:
@@ -118,7 +150,7 @@ async def _turn_of_structured_input(scope: RequestScope, params: ThreadAddStruct
     return Turn(
         scope,
         thread,
-        writes=TurnWrites(change=ItemChange(item, answered)),
+        writes=writes,
         opening=opening,
         refusal=lambda error: _answered_already() if isinstance(error, ConflictError) else error,
     )

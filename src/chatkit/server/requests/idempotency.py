@@ -29,9 +29,9 @@ from chatkit.sse import encode_event
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
-from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, ThreadsCustomActionReq, UserMessageItem
+from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
 
-__all__ = ["begin_once"]
+__all__ = ["OTHER_REQUEST", "begin_once", "fingerprint", "idempotency_key"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -42,34 +42,37 @@ _SAFE_SECONDS: Final = 4.0
 """How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
 _PAGE_SIZE: Final = 100
 
-_OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
+OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
 MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
 
 
-async def begin_once(scope: RequestScope, make_turn: MakeTurn) -> StreamingResult:
+async def begin_once(
+    scope: RequestScope, make_turn: MakeTurn, make_again: MakeTurn | None = None
+) -> StreamingResult:
     """Begins the turn of a request, or returns a reader of the one that the same request began before.
 
     Args:
         scope: The request, which uses its thread.
         make_turn: Makes its turn.
+        make_again: Makes it where what it writes first is stored already; by default one that answers the message.
 
     Raises:
         InvalidRequestError: The key was used for another request.
         Exception: Whatever making or beginning the turn raised. The key is free again then, unless something of the
             turn is stored, or may be.
     """
-    request, key = scope.request, _idempotency_key(scope.metadata)
+    request, key = scope.request, idempotency_key(scope.metadata)
     if request is None or key is None:
         # Before the turn is made, which may copy files.
         scope.turns.check_room(scope)
         return await begin(await make_turn())
     if scope.accepting is not None:
-        return await _begin_accepted(_Sending(scope, key, _fingerprint(request), make_turn))
-    return await _begin_keyed(_Sending(scope, key, _fingerprint(request), make_turn), make_turn)
+        return await _begin_accepted(_Sending(scope, key, fingerprint(request), make_turn, make_again))
+    return await _begin_keyed(_Sending(scope, key, fingerprint(request), make_turn), make_turn)
 
 
-def _idempotency_key(metadata: Mapping[str, Any]) -> str | None:
+def idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     """Returns the key under which the same request may be sent again; raises InvalidRequestError if it is none."""
     key = metadata.get("idempotency_key")
     if key is None:
@@ -81,7 +84,7 @@ def _idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     return key
 
 
-def _fingerprint(request: BaseReq) -> str:
+def fingerprint(request: BaseReq) -> str:
     """Returns what two requests have in common when they ask for the same; their metadata may differ."""
     return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
 
@@ -94,6 +97,7 @@ class _Sending:
     key: str
     fingerprint: str
     make_turn: MakeTurn
+    make_again: MakeTurn | None = None
 
     async def claim(self, claim: KeyClaim) -> KeyClaim:
         """Binds the key to a turn unless it is bound; returns what it is bound to."""
@@ -126,8 +130,7 @@ async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) 
         scope.turns.check_room(scope)
         try:
             turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
-            old_id = None if replaces is None else replaces.turn_id
-            turn.sent_key = SentKey(sent.key, sent.fingerprint, old_id)
+            turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces and replaces.turn_id)
             return await begin(turn)
         except AcceptedBeforeError as before:
             found = before.found
@@ -137,14 +140,15 @@ async def _begin_accepted(sent: _Sending, replaces: AcceptedTurn | None = None) 
             if found is None:
                 raise
     if found.fingerprint != sent.fingerprint:
-        raise InvalidRequestError(_OTHER_REQUEST)
+        raise InvalidRequestError(OTHER_REQUEST)
     return await _join(sent, store, found)
 
 
 async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTurn) -> StreamingResult:
     """Returns the stream of a turn that was accepted before, from the log or from the store, or begins it."""
     scope, turns = sent.scope, sent.scope.turns
-    found = accepted
+    found, log = accepted, turns.log
+    until = time.monotonic() + (4 * log.lease if log.shared else _BEGINNING_SECONDS)
     while True:
         await turns.wait_begun(found.turn_id)
         info = await turns.log.find(found.turn_id, scope.owner)
@@ -162,22 +166,22 @@ async def _join(sent: _Sending, store: AcceptingStore[Any], accepted: AcceptedTu
             if not found.opened:
                 return await _begin_accepted(sent, found)
             return await _told_from_store(sent, found)
-        if found.lapsed:
+        if found.lapsed and not found.opened:
             claimed = await store.claim_turn(found, turns.log.lease, scope.context)
             if claimed is not None:
-                return await _begin_claimed(sent, store, claimed)
-        else:
-            await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+                return await _begin_claimed(sent, claimed)
+        elif found.opened and time.monotonic() > until:
+            # It may run in a process whose log is not known here.
+            return await _told_from_store(sent, found)
+        elif found.opened:
+            # A log that has lost its data hears of it again, if its worker lives; else a sweep ends it.
+            await turns.sweep()
+        await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
 
 
-async def _begin_claimed(
-    sent: _Sending, store: AcceptingStore[Any], claimed: AcceptedTurn
-) -> StreamingResult:
-    """Begins a turn whose worker died, or tells what is stored of it if its handler was called."""
+async def _begin_claimed(sent: _Sending, claimed: AcceptedTurn) -> StreamingResult:
+    """Begins a turn whose worker died before it could."""
     scope = sent.scope
-    if claimed.opened:
-        await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
-        return await _told_from_store(sent, claimed)
     turn = await _turn_anew(sent, claimed)
     turn.info, turn.accepted = load_info(claimed.info), claimed
     return await scope.turns.start(turn)
@@ -186,15 +190,30 @@ async def _begin_claimed(
 async def _turn_anew(sent: _Sending, accepted: AcceptedTurn) -> Turn:
     """Returns a turn that does what an accepted one was to do; what that writes first is stored already."""
     scope = sent.scope
-    if isinstance(scope.request, ThreadsCustomActionReq):
-        return await sent.make_turn()
+    if sent.make_again is not None:
+        return await sent.make_again()
     info = TurnInfo(new_id("turn"), accepted.thread_id, scope.owner, user_item_id=accepted.user_item_id)
     return await turn_of_accepted(scope, accepted, info)
 
 
 async def _join_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
-    """Returns the stream of a turn that ended in the log and told nothing but errors."""
-    found = await store.find_turn(ended.info.id, sent.scope.context)
+    """Returns what to read in the place of a turn that ended in the log and told nothing but errors."""
+    if isinstance(sent.scope.request, ThreadsCreateReq):
+        return await _begin_again(sent, store, ended)
+    # The request is over, and with it its use of the thread.
+    async with sent.scope.use_thread(ended.info.thread_id):
+        return await _begin_again(sent, store, ended)
+
+
+async def _begin_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFeed) -> StreamingResult:
+    scope = sent.scope
+    found = await store.find_turn(ended.info.id, scope.context)
+    until = time.monotonic() + 4 * scope.turns.log.lease
+    while found is not None and found.status is TurnStatus.WAITING and time.monotonic() < until:
+        # Its worker was to end: another one, or a sweep, goes on with it.
+        await scope.turns.sweep()
+        await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
+        found = await store.find_turn(ended.info.id, scope.context)
     if found is None or (found.status is TurnStatus.ENDED and not found.opened):
         # No handler was called for it: it begins now.
         return await _begin_accepted(sent, found)
@@ -226,7 +245,7 @@ async def _begin_keyed(sent: _Sending, make_turn: MakeTurn) -> StreamingResult:
     patience = time.monotonic() + _BEGINNING_SECONDS
     while not claim.fresh:
         if claim.fingerprint != mark:
-            raise InvalidRequestError(_OTHER_REQUEST)
+            raise InvalidRequestError(OTHER_REQUEST)
         waits = time.monotonic() < patience
         earlier = await _sent_before(sent, claim, waits=waits)
         if earlier is not None:

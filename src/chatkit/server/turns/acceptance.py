@@ -10,8 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from chatkit._outages import log_failure
-from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError
-from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, Policy, TurnStatus
+from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError, ThreadBusyError
+from chatkit.store.acceptance import (
+    Acceptance,
+    AcceptedTurn,
+    AcceptingStore,
+    Policy,
+    ThreadTakenError,
+    TurnStatus,
+)
 from chatkit.store.base import current_fence, find_item
 from chatkit.streams.base import EndState, dump_info
 from chatkit.types import ThreadItem
@@ -101,9 +108,15 @@ async def accept(turn: Turn, store: AcceptingStore[Any], policy: Policy, lease: 
             seconds=60.0,
         )
         raise
-    except (RequestError, StaleTurnError) as error:
+    except ThreadTakenError:
+        # It may be tried again.
+        raise
+    except RequestError as error:
         await turn.release_attachments()
         raise turn.refusal(error) from error
+    except StaleTurnError:
+        await turn.release_attachments()
+        raise ThreadBusyError("This message could not be taken. Send it again.") from None
     if not accepted.fresh:
         await turn.release_attachments(accepted_before=True)
         raise AcceptedBeforeError(accepted)
@@ -139,7 +152,6 @@ async def _accepted(turn: Turn, store: AcceptingStore[Any], acceptance: Acceptan
         except Exception:  # noqa: BLE001 -- the first error says what is wrong
             raise error from None
         if resolved is None:
-            await turn.release_attachments()
             raise
         message = f"Turn {acceptance.turn_id} was accepted although the answer was lost"
         log_failure(logger, message, error, brief=True)
@@ -156,11 +168,13 @@ async def _claim_attachments(turn: Turn) -> None:
 async def _withdraw_when_accepted(
     work: asyncio.Future[AcceptedTurn], turn: Turn, store: AcceptingStore[Any], acceptance: Acceptance
 ) -> None:
+    accepted = None
     with suppress(RequestError, StaleTurnError):
         accepted = await work
-        if accepted.fresh:
-            await store.withdraw_turn(acceptance, accepted.token, turn.scope.context)
-    await turn.release_attachments()
+    if accepted is None or (
+        accepted.fresh and await store.withdraw_turn(acceptance, accepted.token, turn.scope.context)
+    ):
+        await turn.release_attachments()
 
 
 async def begin_place(turn: Turn, *, at_once: bool = False) -> tuple[str, ...]:
@@ -213,8 +227,9 @@ def _store(turn: Turn) -> AcceptingStore[Any]:
 async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:
     """Takes back a turn that was accepted and cannot begin; logs why, if that fails."""
     try:
-        await _store(turn).withdraw_turn(_acceptance(turn, "allow", 0.0), accepted.token, turn.scope.context)
-        await turn.release_attachments()
+        acceptance = _acceptance(turn, "allow", 0.0)
+        if await _store(turn).withdraw_turn(acceptance, accepted.token, turn.scope.context):
+            await turn.release_attachments()
     except Exception as error:  # noqa: BLE001 -- what keeps the turn from beginning is told
         message = f"Turn {turn.info.id}, which could not begin, stays accepted, and is ended when its lease runs out"
         log_failure(logger, message, error, brief=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from chatkit.errors import ThreadBusyError
+from chatkit.errors import StoreUnavailableError, ThreadBusyError
 from chatkit.server.threads import refuse_messages_unless_active
 from chatkit.server.turns.acceptance import accept, begin_place
 from chatkit.server.turns.pipeline import reload_thread
@@ -51,7 +52,9 @@ async def _accept(turns: TurnRegistry, turn: Turn, store: AcceptingStore[Any], *
     concurrency = turn.scope.application.concurrency
     policy: Policy = "allow"
     if minds_others:
-        policy = "enqueue" if concurrency == "enqueue" else "reject"
+        # A retry ends what runs in the thread: it would write after the item that everything is deleted after.
+        waits = concurrency == "enqueue" and turn.writes.delete_after is None
+        policy = "enqueue" if waits else "reject"
     # Turns of a worker that is dead are ended by a sweep, once its lease is over.
     until = time.monotonic() + 3 * turns.log.lease
     pause = _FIRST_PAUSE_SECONDS
@@ -99,13 +102,16 @@ async def wait_for_place(turns: TurnRegistry, turn: Turn) -> None:
     others = () if turn.accepted is None else turn.accepted.others
     pause = _FIRST_PAUSE_SECONDS
     while True:
-        for turn_id in others:
-            await turns.wait_ended(turn_id, turn.info.owner)
-        await turn.pipeline.reload_thread()
-        refuse_messages_unless_active(turn.thread)
-        before, others = others, await begin_place(turn)
-        if not others:
-            return
+        before = others
+        # While the store or the log is away, the message waits on.
+        with suppress(StoreUnavailableError):
+            for turn_id in others:
+                await turns.wait_ended(turn_id, turn.info.owner)
+            await turn.pipeline.reload_thread()
+            refuse_messages_unless_active(turn.thread)
+            others = await begin_place(turn)
+            if not others:
+                return
         if others == before:
             # They are accepted, and the log does not know them: they begin, or their worker is dead.
             await asyncio.sleep(pause)

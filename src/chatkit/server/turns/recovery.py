@@ -51,8 +51,12 @@ _RERUN_LIMIT_SECONDS: Final = 60.0
 _TURNS_AT_ONCE: Final = 8
 """Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
 
+_LOOK_LEASES: Final = 3
+"""Leases after which a sweep looks again at a turn that runs: of each, the log is asked."""
 _UNKNOWN_LEASES: Final = 2
 """Leases for which a turn must be unknown to the log before it counts as a dead worker's."""
+_UNSHARED_SECONDS: Final = 3600.0
+"""The same where workers do not share their log: the turn may run in another process."""
 
 _EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
@@ -181,10 +185,16 @@ async def take_back(
 
 
 class Recovery:
-    """Ends turns of a log whose worker died."""
+    """Ends turns of a log whose worker died.
 
-    def __init__(self, log: StreamLog) -> None:
+    Args:
+        log: The log.
+        runs_here: Returns whether a turn runs in this process.
+    """
+
+    def __init__(self, log: StreamLog, runs_here: Callable[[str], bool]) -> None:
         self._log = log
+        self._runs_here = runs_here
         self._orphans: dict[ThreadKey, dict[str, InterruptedTurn]] = {}
         self._unknown: dict[tuple[str, str], float] = {}
 
@@ -238,11 +248,14 @@ class Recovery:
                 whether it was this worker that did so.
         """
         count = 0
-        lapsed = await store.lapsed_turns(self._log.lease)
+        lapsed = await store.lapsed_turns(_LOOK_LEASES * self._log.lease)
         now = time.monotonic()
-        names = {(entry.owner, entry.turn.turn_id) for entry in lapsed}
-        self._unknown = {name: since for name, since in self._unknown.items() if name in names}
+        # What was not looked at for long has ended elsewhere.
+        kept = now - 10 * _LOOK_LEASES * self._log.lease
+        self._unknown = {name: since for name, since in self._unknown.items() if since > kept}
         for owner, turn_id in [(entry.owner, entry.turn.turn_id) for entry in lapsed]:
+            if self._runs_here(turn_id):
+                continue
             try:
                 count += await self._end_lapsed(store, owner, turn_id, now, begin)
             except Exception as error:  # noqa: BLE001 -- it is logged
@@ -268,13 +281,18 @@ class Recovery:
         found = await store.find_turn(turn_id, context)
         if found is None or found.status is TurnStatus.ENDED:
             return False
-        if not found.opened:
-            return await begin(owner, found)
+        if not found.opened or found.status is TurnStatus.WAITING:
+            async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
+                return await begin(owner, found)
         claim = KeyClaim(turn_id, found.thread_id, "", fresh=False)
         end = await self._log.ended(claim)
+        if end is None and await store.has_completed(turn_id, context):
+            end = EndState.COMPLETED
         since = self._unknown.setdefault((owner, turn_id), now)
-        if end is None and now - since < _UNKNOWN_LEASES * self._log.lease:
-            # A log that has lost its data hears of the turn again from a worker that lives.
+        # A log that has lost its data hears of the turn again from a worker that lives; the memory of another process
+        # is not known here at all.
+        patience = _UNKNOWN_LEASES * self._log.lease if self._log.shared else _UNSHARED_SECONDS
+        if end is None and now - since < patience:
             return False
         claimed = await store.claim_turn(found, self._log.lease, context)
         if claimed is None:

@@ -64,15 +64,15 @@ class TurnRegistry:
 
     Attributes:
         background: Work that may outlive the turns that began it.
-        sweep: Ends turns whose worker died; the server sets it.
+        recover: Ends turns whose worker died; the server sets it.
         shutting_down: Whether no new turns are taken.
     """
 
-    sweep: Callable[[], Awaitable[object]]
+    recover: Callable[[], Awaitable[object]]
 
     def __init__(self, log: StreamLog) -> None:
         self.log = log
-        self.recovery = Recovery(log)
+        self.recovery = Recovery(log, lambda turn_id: turn_id in self._running)
         self.background = BackgroundWork()
         self.guard = ThreadGuard()
         self._editing = ThreadLocks()
@@ -81,6 +81,7 @@ class TurnRegistry:
         self._turns_of: Counter[str | None] = Counter()
         self._calls_of: Counter[str | None] = Counter()
         self._counting = Lock()
+        self._sweeping: asyncio.Task[None] | None = None
         self.shutting_down = False
 
     async def start(self, turn: Turn) -> StreamingResult:
@@ -105,6 +106,9 @@ class TurnRegistry:
         ):
             # The one that ends for this one makes room for it.
             most += 1
+        if turn.accepted is not None:
+            # It was let in when it was accepted.
+            most = None
         with self._beginning(turn, most):
             before = await admit(self, turn)
             state = TurnState(resumable=info.resumable)
@@ -169,6 +173,8 @@ class TurnRegistry:
                 token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
                 if turn.accepted is not None:
                     turn.accepted = replace(turn.accepted, token=token)
+                if scope.accepting is not None:
+                    await scope.accepting.open_turn(info.id, token, scope.context)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
                 if not await writer.hand_over():
@@ -204,6 +210,8 @@ class TurnRegistry:
             # This worker stood still for longer than its lease: readers find the turn at another one.
             self.log.let_go(info.id)
             await writer.close(EndState.FAILED)
+            # Unless its thread was deleted meanwhile.
+            await turn.scope.store.load_thread(info.thread_id, turn.scope.context)
             raise ThreadBusyError("Another worker has taken this message over.") from None
         except BaseException:
             # The same message, sent again meanwhile, may be read from this turn.
@@ -307,6 +315,13 @@ class TurnRegistry:
     def running(self, turn_id: str) -> Turn | None:
         """Returns a turn that runs here."""
         return self._running.get(turn_id)
+
+    async def sweep(self) -> None:
+        """Ends turns whose worker died, for those that wait for them; several that wait share one sweep."""
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = self.background.run(self.recover(), name="A sweep", seconds=60.0)
+        if self._sweeping.get_loop() is asyncio.get_running_loop():
+            await asyncio.shield(self._sweeping)
 
     async def wait_ended(self, turn_id: str, owner: str | None) -> None:
         """Waits for the end of a turn, here or elsewhere; returns at once if it is known nowhere."""

@@ -372,6 +372,9 @@ class Turn:
 
     async def _not_opened(self, error: BaseException, *, reader_waits: bool) -> EndState:
         self._uncancel()
+        if self.waits and self.stop_reason == "shutdown" and await self._hand_over():
+            self.opened.cancel()
+            return EndState.INTERRUPTED
         if isinstance(error, StaleTurnError):
             error = await self.pipeline.why_stale(error)
             if isinstance(error, NotFoundError):
@@ -408,11 +411,7 @@ class Turn:
                 StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
             )
         if self.stop_reason == "shutdown":
-            try:
-                self.moved = self.may_move and await self.writer.hand_over()
-            except Exception as failure:  # noqa: BLE001 -- it is logged
-                log_failure(logger, f"Turn {self.info.id} could not be left to another worker", failure)
-            if self.moved:
+            if self.may_move and await self._hand_over():
                 return EndState.INTERRUPTED
             return await self._failed(Interrupted("The server is shutting down."))
         if self.stop_reason is None and isinstance(error, asyncio.CancelledError):
@@ -420,6 +419,14 @@ class Turn:
             self.cancelled = error
         await close_pending(self, None)
         return EndState.STOPPED
+
+    async def _hand_over(self) -> bool:
+        """Leaves the turn to another worker; returns whether that could be done."""
+        try:
+            self.moved = await self.writer.hand_over()
+        except Exception as failure:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {self.info.id} could not be left to another worker", failure)
+        return self.moved
 
     async def _failed(self, error: Exception) -> EndState:
         self._uncancel()

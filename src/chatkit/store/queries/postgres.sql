@@ -121,7 +121,7 @@ WITH old AS (
     DELETE FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 RETURNING owner, id
 ), ended AS (
     UPDATE chatkit.accepted_turns a
-    SET status = 'ended', message = NULL, ended = $4, forget_at = now() + make_interval(secs => $5)
+    SET status = 'ended', message = NULL, info = $6, ended = $4, forget_at = now() + make_interval(secs => $5)
     FROM gone WHERE a.owner = gone.owner AND a.id = gone.id
 )
 INSERT INTO chatkit.completed_turns (owner, id, forget_at)

@@ -164,7 +164,7 @@ UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = 
 UPDATE accepted_turns SET claimed = 1 WHERE owner = :owner AND id = :turn_id;
 
 -- name: set_ended
-UPDATE accepted_turns SET status = 'ended', message = NULL, ended = :end, forget_at = :forget_at
+UPDATE accepted_turns SET status = 'ended', message = NULL, info = :info, ended = :end, forget_at = :forget_at
 WHERE owner = :owner AND id = :turn_id AND status <> 'ended';
 
 -- name: forget_turn

@@ -30,21 +30,10 @@ CREATE INDEX accepted_turns_old ON chatkit.accepted_turns (forget_at) WHERE forg
 INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, opened, lease_until)
 SELECT owner, id, thread_id, 'begun', TRUE, now() FROM chatkit.turns;
 
--- Keys that the stream log in this database has bound.
-INSERT INTO chatkit.accepted_turns
-    (owner, id, thread_id, status, opened, lease_until, user_item_id, key, fingerprint, ended, forget_at)
-SELECT coalesce(k.key::json ->> 0, ''), c.claim ->> 0, c.claim ->> 1, 'ended', TRUE, now(), c.claim ->> 3,
-    k.key::json ->> 1, c.claim ->> 2, coalesce(e.ended, 'interrupted'), k.forget_at
-FROM chatkit.stream_keys AS k
-CROSS JOIN LATERAL (SELECT (k.claim::json ->> 1)::json AS claim) AS c
-LEFT JOIN chatkit.stream_ends AS e ON e.turn_id = c.claim ->> 0
--- What JSON functions refuse stays in the log, where it is looked for too.
-WHERE position('\u' IN k.key || k.claim) = 0
-ON CONFLICT (owner, id) DO UPDATE
-SET user_item_id = excluded.user_item_id, key = excluded.key, fingerprint = excluded.fingerprint;
+-- Keys that workers of the version before have bound stay in the stream log, where they are looked for too.
 
 -- Accepts a turn and returns how that went: accepted or waits, busy, known (by its key), taken (by its id), no_thread,
--- no_item or item_exists. Only the first two have written anything. The thread's row is locked first.
+-- thread_exists, no_item or item_exists. Only the first two have written anything. The thread's row is locked first.
 CREATE FUNCTION chatkit.accept_turn(
     in_owner TEXT, in_turn TEXT, in_thread TEXT, in_lease FLOAT8, in_user_item TEXT, in_key TEXT, in_fingerprint TEXT,
     in_info TEXT, in_policy TEXT, in_thread_data JSONB, in_thread_exact TEXT, in_created_at TIMESTAMPTZ,
@@ -73,7 +62,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    IF in_thread_data IS NULL AND thread_number IS NULL THEN
+    IF in_thread_data IS NULL AND thread_number IS NULL AND in_thread <> '' THEN
         outcome := 'no_thread';
         RETURN;
     END IF;
@@ -85,6 +74,22 @@ BEGIN
             RETURN;
         END IF;
         waits := others <> '{}';
+    END IF;
+    IF EXISTS (SELECT FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.id = in_turn) THEN
+        outcome := 'taken';
+        RETURN;
+    END IF;
+    IF in_thread_data IS NOT NULL AND EXISTS (
+        SELECT FROM chatkit.threads AS t WHERE t.owner = in_owner AND t.id = in_thread
+    ) THEN
+        outcome := 'thread_exists';
+        RETURN;
+    END IF;
+    IF in_item_data IS NOT NULL AND EXISTS (
+        SELECT FROM chatkit.items AS i WHERE i.thread = thread_number AND i.id = in_user_item
+    ) THEN
+        outcome := 'item_exists';
+        RETURN;
     END IF;
     IF in_delete_after IS NOT NULL THEN
         SELECT i.seq INTO last_item FROM chatkit.items AS i WHERE i.thread = thread_number AND i.id = in_delete_after;

@@ -94,7 +94,7 @@ CREATE INDEX accepted_turns_running ON chatkit.accepted_turns (lease_until) WHER
 CREATE INDEX accepted_turns_old ON chatkit.accepted_turns (forget_at) WHERE forget_at IS NOT NULL;
 
 -- Accepts a turn and returns how that went: accepted or waits, busy, known (by its key), taken (by its id), no_thread,
--- no_item or item_exists. Only the first two have written anything. The thread's row is locked first.
+-- thread_exists, no_item or item_exists. Only the first two have written anything. The thread's row is locked first.
 CREATE FUNCTION chatkit.accept_turn(
     in_owner TEXT, in_turn TEXT, in_thread TEXT, in_lease FLOAT8, in_user_item TEXT, in_key TEXT, in_fingerprint TEXT,
     in_info TEXT, in_policy TEXT, in_thread_data JSONB, in_thread_exact TEXT, in_created_at TIMESTAMPTZ,
@@ -123,7 +123,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    IF in_thread_data IS NULL AND thread_number IS NULL THEN
+    IF in_thread_data IS NULL AND thread_number IS NULL AND in_thread <> '' THEN
         outcome := 'no_thread';
         RETURN;
     END IF;
@@ -135,6 +135,22 @@ BEGIN
             RETURN;
         END IF;
         waits := others <> '{}';
+    END IF;
+    IF EXISTS (SELECT FROM chatkit.accepted_turns AS a WHERE a.owner = in_owner AND a.id = in_turn) THEN
+        outcome := 'taken';
+        RETURN;
+    END IF;
+    IF in_thread_data IS NOT NULL AND EXISTS (
+        SELECT FROM chatkit.threads AS t WHERE t.owner = in_owner AND t.id = in_thread
+    ) THEN
+        outcome := 'thread_exists';
+        RETURN;
+    END IF;
+    IF in_item_data IS NOT NULL AND EXISTS (
+        SELECT FROM chatkit.items AS i WHERE i.thread = thread_number AND i.id = in_user_item
+    ) THEN
+        outcome := 'item_exists';
+        RETURN;
     END IF;
     IF in_delete_after IS NOT NULL THEN
         SELECT i.seq INTO last_item FROM chatkit.items AS i WHERE i.thread = thread_number AND i.id = in_delete_after;

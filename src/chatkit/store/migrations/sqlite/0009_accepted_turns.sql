@@ -29,15 +29,4 @@ CREATE INDEX accepted_turns_old ON accepted_turns (forget_at) WHERE forget_at IS
 INSERT INTO accepted_turns (owner, id, thread_id, status, opened, lease_until)
 SELECT owner, id, thread_id, 'begun', 1, CAST(strftime('%s', 'now') AS REAL) FROM turns;
 
--- Keys that the stream log in this file has bound.
-INSERT OR IGNORE INTO accepted_turns
-    (owner, id, thread_id, status, opened, lease_until, user_item_id, key, fingerprint, ended, forget_at)
-SELECT owner, turn_id, thread_id, 'ended', 1, created_at, user_item_id, key, fingerprint,
-    coalesce((SELECT ended FROM stream_ends WHERE stream_ends.turn_id = stream_keys.turn_id), 'interrupted'),
-    created_at + 86400
-FROM stream_keys;
-UPDATE accepted_turns SET (user_item_id, key, fingerprint) = (
-    SELECT user_item_id, key, fingerprint FROM stream_keys
-    WHERE stream_keys.turn_id = accepted_turns.id AND stream_keys.owner = accepted_turns.owner
-)
-WHERE status = 'begun' AND id IN (SELECT turn_id FROM stream_keys);
+-- Keys that workers of the version before have bound stay in the stream log, where they are looked for too.
