@@ -51,7 +51,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "waiting_message": ("alice", "turn_4995"),
     "turns_before": ("alice", "thr_499", "turn_4999"),
     "open_turn": ("alice", "turn_7", 7),
-    "claim_turn": ("alice", "turn_7", 10.0),
+    "claim_turn": ("alice", "turn_7", 10.0, False),
     "forget_turn": ("alice", "turn_7"),
     "forget_turns_of_thread": ("alice", "thr_7"),
     "has_lapsed": (),

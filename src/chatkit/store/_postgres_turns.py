@@ -215,7 +215,7 @@ async def claim_turn(
     held: int | None = await transaction.value(SQL["token_of_turn"], owner, turn.turn_id)
     if (held or 0) != turn.token:
         return None
-    if await transaction.value(SQL["claim_turn"], owner, turn.turn_id, float(lease)) is None:
+    if await transaction.value(SQL["claim_turn"], owner, turn.turn_id, float(lease), turn.opened) is None:
         return None
     token: int = await transaction.value(SQL["begin_turn"], owner, turn.turn_id, turn.thread_id)
     found = await find_turn(transaction, owner, turn.turn_id)

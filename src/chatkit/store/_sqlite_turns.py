@@ -250,7 +250,9 @@ def claim_turn(
     connection: Connection, *, owner: str, turn: AcceptedTurn, lease: float
 ) -> AcceptedTurn | None:
     found = find_turn(connection, owner=owner, turn_id=turn.turn_id)
-    if found is None or found.token != turn.token or found.status is TurnStatus.ENDED or not found.lapsed:
+    if found is None or found.status is TurnStatus.ENDED or not found.lapsed:
+        return None
+    if (found.token, found.opened) != (turn.token, turn.opened):
         return None
     run(connection, "renew_turn", owner=owner, turn_id=turn.turn_id, lease_until=time.time() + lease)
     token = _new_token(connection, owner, turn.thread_id, turn.turn_id)

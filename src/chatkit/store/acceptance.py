@@ -266,7 +266,8 @@ class AcceptingStore(Store[TContext]):
             context: The request's context.
 
         Returns:
-            The turn with its new token; None if it has ended, or another worker has taken it over.
+            The turn with its new token; None if it is not as it was found any more: it was opened, has ended, or is
+            another worker's.
         """
 
     @abstractmethod

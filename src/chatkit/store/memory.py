@@ -381,7 +381,9 @@ class MemoryStore(AcceptingStore[TContext]):
         owner = self.owner(context)
         with self._lock:
             row = self._tenant(owner).turns.get(turn.turn_id)
-            if row is None or not row.shown().lapsed or row.token != turn.token or row.end:
+            if row is None or not row.shown().lapsed or row.end:
+                return None
+            if (row.token, row.opened) != (turn.token, turn.opened):
                 return None
             self._last_token += 1
             row.token, row.claimed, row.lease_until = self._last_token, True, time.monotonic() + lease

@@ -111,8 +111,7 @@ class AcceptanceContract(StoreContractBase):
             assert await all_ids(store, thread.id, self.alice) == ["m_first"]
             assert await all_ids(store, other.id, self.alice) == []
             assert await self._accepting(store).find_turn("second", self.alice) is None
-            ended = self._accepting(store)
-            await ended.finish_turn("first", first.token, "failed", self.alice)
+            await self._accepting(store).finish_turn("first", first.token, "failed", self.alice)
             late = await self._accept(store, "late", thread.id, key="key", policy="reject")
             assert (late.turn_id, late.status, late.end) == ("first", TurnStatus.ENDED, "failed")
 
@@ -163,16 +162,13 @@ class AcceptanceContract(StoreContractBase):
             thread = await self.thread(store, [message("a"), message("b")])
             changed = ItemChange(message("a", "not what is stored"), message("a", "new"))
             gone = ItemChange(message("gone"), message("gone", "new"))
-            refused = [
+            for error, writes in (
                 (ConflictError, TurnWrites(change=changed)),
                 (NotFoundError, TurnWrites(change=gone)),
                 (NotFoundError, TurnWrites(delete_after="gone")),
-            ]
-            for error, writes in refused:
-                await raises(
-                    error,
-                    store.accept_turn(Acceptance("turn", thread.id, _LONG, writes, key="key"), self.alice),
-                )
+            ):
+                asked = Acceptance("turn", thread.id, _LONG, writes, key="key")
+                await raises(error, store.accept_turn(asked, self.alice))
             no_thread = TurnWrites(message=user_message("m", "thr_gone"))
             await raises_not_found(
                 store.accept_turn(
@@ -346,6 +342,9 @@ class AcceptanceContract(StoreContractBase):
             found = await store.find_turn("dead", self.alice)
             assert found is not None
             assert found.lapsed
+            late = await self._accept(store, "late", thread.id, lease=_OVER)
+            await store.open_turn("late", late.token, self.alice)
+            assert await store.claim_turn(late, _LONG, self.alice) is None, "it was opened since"
             claims = await asyncio.gather(*(store.claim_turn(found, _LONG, self.alice) for _ in range(5)))
             claimed = [claim for claim in claims if claim is not None]
             assert len(claimed) == 1

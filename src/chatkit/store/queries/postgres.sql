@@ -71,7 +71,7 @@ RETURNING a.number;
 
 -- name: claim_turn
 UPDATE chatkit.accepted_turns SET lease_until = now() + make_interval(secs => $3), claimed = TRUE
-WHERE owner = $1 AND id = $2 AND status <> 'ended' AND lease_until < now()
+WHERE owner = $1 AND id = $2 AND status <> 'ended' AND lease_until < now() AND opened = $4
 RETURNING number;
 
 -- name: token_of_turn
