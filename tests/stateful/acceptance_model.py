@@ -286,11 +286,7 @@ class History:
             except StaleTurnError:
                 continue
             yield
-            if found.status is TurnStatus.WAITING:
-                yield from self._keep(turn_id, token)
-            at_once(store.finish_turn(turn_id, token, "interrupted", ADA))
-            yield
-            self._end(worker, turn_id, "interrupted", None)
+            worker.running.append((self._interrupted(found, token), "interrupted"))
         for entry in at_once(store.lapsed_turns(2 * LEASE)):
             found = entry.turn
             turn = self.log.get(found.turn_id)
@@ -300,15 +296,19 @@ class History:
             yield
             if claimed is None:
                 continue
-            if claimed.status is TurnStatus.WAITING:
-                yield from self._keep(claimed.turn_id, claimed.token)
-            at_once(store.finish_turn(claimed.turn_id, claimed.token, "interrupted", ADA))
+            worker.running.append((self._interrupted(claimed, claimed.token), "interrupted"))
 
-    def _keep(self, turn_id: str, token: int) -> Steps:
-        """Moves the message of a turn that waits into its place."""
+    def _interrupted(self, found: AcceptedTurn, token: int) -> Steps:
+        """Ends a turn of a worker that died; the message of one that waits is moved into its place first."""
+        worker, turn_id = self.mine, found.turn_id
         with suppress(StaleTurnError):
-            while at_once(self.store.begin_waiting_turn(turn_id, token, ADA)):
+            while found.status is TurnStatus.WAITING and at_once(
+                self.store.begin_waiting_turn(turn_id, token, ADA)
+            ):
                 yield
+        at_once(self.store.finish_turn(turn_id, token, "interrupted", ADA))
+        yield
+        self._end(worker, turn_id, "interrupted", None)
 
     def _lives(self, holder: int) -> bool:
         return any(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit._outages import log_failure
@@ -40,6 +41,7 @@ def answered_once(
 ) -> Callable[[RequestScope, Any], Awaitable[Any]]:
     """Returns a function that carries a request out, or gives the answer that it had when it was sent before."""
 
+    @wraps(handler)
     async def answer(scope: RequestScope, params: Any) -> Any:
         store, request, key = scope.accepting, scope.request, idempotency_key(scope.metadata)
         if store is None or request is None or key is None:
