@@ -286,8 +286,6 @@ class MemoryStore(AcceptingStore[TContext]):
             kept = self._tenant(owner).attachments
             return list(dict.fromkeys([*named, *(key for key in kept if kept[key].thread_id == thread_id)]))
 
-    # Turns.
-
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
         owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
         message = "" if writes.message is None else records.dump_model(writes.message)
@@ -307,9 +305,9 @@ class MemoryStore(AcceptingStore[TContext]):
             if known is not None:
                 tenant.turns.remove(known)
             # What may fail comes first: nothing undoes the rest.
-            if created and thread_id in tenant.threads:
-                records.thread_exists(thread_id)
             if created:
+                if thread_id in tenant.threads:
+                    records.thread_exists(thread_id)
                 tenant.threads.put(thread_id, _Thread(created))
             items = tenant.thread(thread_id).items if thread_id else _Sequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
@@ -383,7 +381,7 @@ class MemoryStore(AcceptingStore[TContext]):
             row = self._tenant(owner).turns.get(turn.turn_id)
             if row is None or not row.shown().lapsed or row.end:
                 return None
-            if (row.token, row.opened) != (turn.token, turn.opened):
+            if row.token != turn.token or row.opened != turn.opened:
                 return None
             self._last_token += 1
             row.token, row.claimed, row.lease_until = self._last_token, True, time.monotonic() + lease
