@@ -37,15 +37,15 @@ async def admit(turns: TurnRegistry, turn: Turn) -> Callable[[], Awaitable[None]
         AcceptedBeforeError: A turn was accepted with the same key before.
         Exception: Whatever else accepting the turn raised.
     """
-    concurrency = turn.scope.application.concurrency
-    minds_others = concurrency != "allow" and turn.message is not None and turn.writes.created_thread is None
-    if turn.accepted is not None:
-        return (lambda: wait_for_place(turns, turn)) if turn.waits else None
-    store = turn.scope.accepting
-    if store is not None:
+    if turn.accepted is None:
+        concurrency, store = turn.scope.application.concurrency, turn.scope.accepting
+        minds_others = (
+            concurrency != "allow" and turn.message is not None and turn.writes.created_thread is None
+        )
+        if store is None:
+            return await _look_around(turns, turn) if minds_others else None
         await _accept(turns, turn, store, minds_others=minds_others)
-        return (lambda: wait_for_place(turns, turn)) if turn.waits else None
-    return await _look_around(turns, turn) if minds_others else None
+    return (lambda: wait_for_place(turns, turn)) if turn.waits else None
 
 
 async def _accept(turns: TurnRegistry, turn: Turn, store: AcceptingStore[Any], *, minds_others: bool) -> None:

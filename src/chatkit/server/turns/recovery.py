@@ -30,6 +30,7 @@ from chatkit.streams.base import (
     StreamLog,
     ThreadKey,
     TurnInfo,
+    load_end,
 )
 from chatkit.types import (
     ThreadItem,
@@ -418,10 +419,7 @@ async def _end_in_store(store: Store[Any], info: TurnInfo, context: object) -> E
 
 def known_end(turn: AcceptedTurn) -> EndState:
     """Returns how an accepted turn ended."""
-    try:
-        return EndState(turn.end)
-    except ValueError:
-        return EndState.INTERRUPTED
+    return load_end(turn.end) or EndState.INTERRUPTED
 
 
 def _context_of(turn: InterruptedTurn, context_of: Callable[[str | None, str], Any]) -> Any:

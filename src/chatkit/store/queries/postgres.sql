@@ -1,7 +1,7 @@
 -- The statements of chatkit.store.postgres. Each names the owner, or a thread that another one found by its owner.
 --
--- Pages are found by keyset and must never skip an entry, so numbers have to become visible in their order: whoever
--- adds an item holds a lock on the thread's row from before the number is drawn until the commit, and whoever adds a
+-- Pages are found by keyset and must never skip an entry, so numbers have to become visible in their order: what
+-- adds an item holds a lock on the thread's row from before the number is drawn until the commit, and what adds a
 -- thread one on its owner. Readers take no locks.
 
 -- name: is_turn_running
