@@ -58,11 +58,20 @@ def load_thread(connection: Connection, *, owner: str, thread_id: str) -> Thread
     return records.no_thread(thread_id) if row is None else records.load_thread(row[0])
 
 
-def save_thread(connection: Connection, *, owner: str, thread_id: str, data: str, created_at: str) -> None:
+def save_thread(
+    connection: Connection,
+    *,
+    owner: str,
+    thread_id: str,
+    data: str,
+    created_at: str,
+    query: str = "save_thread",
+) -> int:
+    """Returns how many threads were saved: none where ``add_thread`` finds one."""
     now = utc_now().isoformat()
-    run(
+    return change(
         connection,
-        "save_thread",
+        query=query,
         owner=owner,
         thread_id=thread_id,
         data=data,

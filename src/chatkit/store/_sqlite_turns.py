@@ -76,33 +76,26 @@ class Documents(NamedTuple):
 def accept_turn(
     connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents
 ) -> AcceptedTurn:
-    now, turn_id, thread_id = time.time(), acceptance.turn_id, acceptance.thread_id
-    if acceptance.key is not None:
-        run(connection, "forget_key", owner=owner, key=acceptance.key, now=now, replaced=acceptance.replaces)
-        known = find_keyed_turn(connection, owner=owner, key=acceptance.key)
-        if known is not None:
+    turn_id, thread_id, key = acceptance.turn_id, acceptance.thread_id, acceptance.key
+    others: tuple[str, ...] = ()
+    if acceptance.policy != "allow":
+        others = _turns_before(connection, owner, thread_id, turn_id)
+        if others and acceptance.policy == "reject":
+            # One of them may be this very request, sent before.
+            known = None if key is None else find_keyed_turn(connection, owner=owner, key=key)
+            if known is None or known.turn_id == acceptance.replaces:
+                raise ThreadTakenError(others)
             return known
-    others = _turns_before(connection, owner, thread_id, turn_id)
-    if others and acceptance.policy == "reject":
-        raise ThreadTakenError(others)
-    waits = bool(others) and acceptance.policy == "enqueue"
-    added = change(
-        connection,
-        query="accept_turn",
-        owner=owner,
-        turn_id=turn_id,
-        thread_id=thread_id,
-        status=TurnStatus.WAITING if waits else TurnStatus.BEGUN,
-        opened=0,
-        lease_until=now + acceptance.lease,
-        user_item_id=acceptance.user_item_id,
-        key=acceptance.key,
-        fingerprint=acceptance.fingerprint,
-        info=acceptance.info,
-        message=documents.message if waits else None,
-    )
-    if not added:
-        raise was_taken_over(turn_id)
+    waits = bool(others)
+    if not _insert(connection, owner, acceptance, documents.message if waits else None, waits=waits):
+        if key is not None:
+            now = time.time()
+            run(connection, "forget_key", owner=owner, key=key, now=now, replaced=acceptance.replaces)
+            known = find_keyed_turn(connection, owner=owner, key=key)
+            if known is not None:
+                return known
+        if not _insert(connection, owner, acceptance, documents.message if waits else None, waits=waits):
+            raise was_taken_over(turn_id)
     token = _new_token(connection, owner, thread_id, turn_id)
     _write(connection, owner, acceptance, documents, waits=waits)
     return AcceptedTurn(
@@ -114,7 +107,26 @@ def accept_turn(
         fingerprint=acceptance.fingerprint,
         info=acceptance.info,
         fresh=True,
-        others=others if waits else (),
+        others=others,
+    )
+
+
+def _insert(
+    connection: Connection, owner: str, acceptance: Acceptance, message: str | None, *, waits: bool
+) -> int:
+    return change(
+        connection,
+        query="accept_turn",
+        owner=owner,
+        turn_id=acceptance.turn_id,
+        thread_id=acceptance.thread_id,
+        status=TurnStatus.WAITING if waits else TurnStatus.BEGUN,
+        lease_until=time.time() + acceptance.lease,
+        user_item_id=acceptance.user_item_id,
+        key=acceptance.key,
+        fingerprint=acceptance.fingerprint,
+        info=acceptance.info,
+        message=message,
     )
 
 
@@ -123,16 +135,18 @@ def _write(
 ) -> None:
     writes, thread_id = acceptance.writes, acceptance.thread_id
     if documents.thread is not None:
-        if run(connection, "find_thread", owner=owner, thread_id=thread_id).fetchone() is not None:
-            records.thread_exists(thread_id)
-        statements.save_thread(
+        added = statements.save_thread(
             connection,
+            query="add_thread",
             owner=owner,
             thread_id=thread_id,
             data=documents.thread,
             created_at=documents.created_at,
         )
-    if thread_id:
+        if not added:
+            records.thread_exists(thread_id)
+    elif thread_id and (waits or writes.message is None):
+        # What adds a message finds out by itself whether its thread is there.
         statements.find_item(connection, owner=owner, thread_id=thread_id, item_id=None)
     if writes.change is not None:
         _change(connection, owner, writes.change, thread_id, str(documents.before), str(documents.after))
@@ -190,7 +204,6 @@ def _new_token(connection: Connection, owner: str, thread_id: str, turn_id: str)
     run(connection, "draw_token")
     token: int = run(connection, "drawn_token").fetchone()[0]
     run(connection, "begin_turn", owner=owner, thread_id=thread_id, turn_id=turn_id, token=token)
-    run(connection, "forget_completion", owner=owner, turn_id=turn_id)
     return token
 
 
@@ -287,38 +300,27 @@ def resolve_turn(connection: Connection, *, owner: str, turn_id: str, thread_id:
     return None if gone else found
 
 
-def _register(connection: Connection, owner: str, thread_id: str, turn_id: str) -> None:
-    run(
+def _register(connection: Connection, owner: str, thread_id: str, turn_id: str) -> int:
+    return change(
         connection,
-        "accept_turn",
+        query="register_turn",
         owner=owner,
         turn_id=turn_id,
         thread_id=thread_id,
-        status=TurnStatus.BEGUN,
-        opened=1,
-        lease_until=time.time(),
-        user_item_id=None,
-        key=None,
-        fingerprint="",
-        info="",
-        message=None,
+        now=time.time(),
     )
 
 
 def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: str) -> int:
-    row = run(connection, "turn_status", owner=owner, turn_id=turn_id).fetchone()
-    if row is not None and row[0] == TurnStatus.ENDED:
+    if not _register(connection, owner, thread_id, turn_id):
         raise was_taken_over(turn_id)
-    if row is None:
-        _register(connection, owner, thread_id, turn_id)
-    run(connection, "set_claimed", owner=owner, turn_id=turn_id)
+    run(connection, "forget_completion", owner=owner, turn_id=turn_id)
     return _new_token(connection, owner, thread_id, turn_id)
 
 
 def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str, info: str) -> None:
     now = round(time.time())
     run(connection, "forget_old_completions", now=now)
-    run(connection, "forget_old_turns", now=now)
     if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
         return
     forget_at = now + COMPLETION_RETENTION

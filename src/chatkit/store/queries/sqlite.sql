@@ -44,6 +44,11 @@ VALUES (:owner, :thread_id, :data, :created_at, :updated_at)
 ON CONFLICT (owner, id) DO UPDATE
 SET data = excluded.data, created_at = excluded.created_at, updated_at = excluded.updated_at;
 
+-- name: add_thread
+INSERT INTO threads (owner, id, data, created_at, updated_at)
+VALUES (:owner, :thread_id, :data, :created_at, :updated_at)
+ON CONFLICT (owner, id) DO NOTHING;
+
 -- name: load_threads_asc
 SELECT data FROM threads WHERE owner = :owner AND seq > :after ORDER BY seq LIMIT :count;
 
@@ -132,19 +137,23 @@ WHERE owner = :owner AND thread_id = :thread_id AND status <> 'ended' AND number
 ORDER BY number;
 
 -- name: accept_turn
+-- Nothing where the turn, or one with its key, is there.
 INSERT INTO accepted_turns
-    (owner, id, thread_id, status, opened, lease_until, user_item_id, key, fingerprint, info, message)
+    (owner, id, thread_id, status, lease_until, user_item_id, key, fingerprint, info, message)
 VALUES (
-    :owner, :turn_id, :thread_id, :status, :opened, :lease_until, :user_item_id, :key, :fingerprint, :info, :message
+    :owner, :turn_id, :thread_id, :status, :lease_until, :user_item_id, :key, :fingerprint, :info, :message
 )
-ON CONFLICT (owner, id) DO NOTHING;
+ON CONFLICT DO NOTHING;
+
+-- name: register_turn
+-- Nothing for a turn that has ended.
+INSERT INTO accepted_turns (owner, id, thread_id, status, opened, claimed, lease_until)
+VALUES (:owner, :turn_id, :thread_id, 'begun', 1, 1, :now)
+ON CONFLICT (owner, id) DO UPDATE SET claimed = 1 WHERE status <> 'ended';
 
 -- name: is_turn_held
 SELECT status FROM accepted_turns JOIN turns ON turns.owner = accepted_turns.owner AND turns.id = accepted_turns.id
 WHERE accepted_turns.owner = :owner AND accepted_turns.id = :turn_id AND status <> 'ended' AND token = :token;
-
--- name: turn_status
-SELECT status FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
 
 -- name: waiting_message
 SELECT thread_id, user_item_id, message FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
@@ -159,9 +168,6 @@ UPDATE accepted_turns SET opened = 1 WHERE owner = :owner AND id = :turn_id AND 
 
 -- name: renew_turn
 UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = :owner AND id = :turn_id;
-
--- name: set_claimed
-UPDATE accepted_turns SET claimed = 1 WHERE owner = :owner AND id = :turn_id;
 
 -- name: set_ended
 UPDATE accepted_turns SET status = 'ended', message = NULL, info = :info, ended = :end, forget_at = :forget_at

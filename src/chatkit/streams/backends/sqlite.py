@@ -60,8 +60,6 @@ SILENCE: Final = 600.0
 POLL_SECONDS: Final = 0.05
 """Time between two looks for what other processes did."""
 
-_ANOTHER_TURN: Final = "SELECT 1 FROM stream_turns WHERE holder <> :holder LIMIT 1"
-
 
 class SQLiteStreamLog(StreamLog):
     """Keeps turns in memory for the readers of this process, and in a file for the other workers of this machine.
@@ -240,12 +238,16 @@ class SQLiteBackend(Backend):
         return released
 
     async def held(self, worker: str) -> list[str]:
-        if self._watch is not None and self._watch.has_row(SQL["load_held"], {"holder": worker}) is False:
+        if self._lacks("load_held", holder=worker):
             return []
         rows = await self._rows("load_held", holder=worker)
         return [turn_id for (turn_id,) in rows]
 
     # The turns of all workers.
+
+    def _lacks(self, query: str, **parameters: object) -> bool:
+        """Returns whether a query is known to have no result, without a transaction."""
+        return self._watch is not None and self._watch.has_row(SQL[query], parameters) is False
 
     async def _rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         return await self._database.read(
@@ -262,10 +264,7 @@ class SQLiteBackend(Backend):
 
     async def turns(self, thread: ThreadKey) -> list[TurnRecord]:
         await self._workers.be_registered()
-        if (
-            self._watch is not None
-            and self._watch.has_row(_ANOTHER_TURN, {"holder": self._holder()}) is False
-        ):
+        if self._lacks("find_turn_elsewhere", holder=self._holder()):
             return []
         rows = await self._rows(
             "load_turns_of_thread", thread_id=thread.thread_id, owner=thread.owner, now=time.time()
@@ -433,6 +432,8 @@ class SQLiteBackend(Backend):
         return await self._database.write(lambda connection: bind_key(connection, owner, key, claim))
 
     async def find_key(self, owner: str, key: str) -> KeyClaim | None:
+        if self._lacks("load_key", owner=owner, key=key):
+            return None
         return await self._database.read(lambda connection: load_key(connection, owner, key))
 
     async def release_key(self, owner: str, key: str, claim: KeyClaim | None) -> None:

@@ -86,6 +86,9 @@ LIMIT :limit;
 -- name: load_snapshot
 SELECT snapshot_seq, snapshot FROM stream_turns WHERE turn_id = :turn_id AND snapshot_seq IS NOT NULL;
 
+-- name: find_turn_elsewhere
+SELECT 1 FROM stream_turns WHERE holder <> :holder LIMIT 1;
+
 -- name: stop_turn
 UPDATE stream_turns SET stop = 1 WHERE turn_id = :turn_id AND ended IS NULL;
 
