@@ -61,9 +61,11 @@ class ScriptedServer(ChatKitServer[Any]):
     async def create(self, text: str = "Hi", context: Any = None, /, metadata: Any = None) -> StreamingResult:
         return await self.send("threads.create", context, metadata, input=user_input(text))
 
-    async def say(self, thread_id: str, text: str = "Hi", metadata: Any = None) -> StreamingResult:
+    async def say(
+        self, thread_id: str, text: str = "Hi", metadata: Any = None, context: Any = None
+    ) -> StreamingResult:
         return await self.send(
-            "threads.add_user_message", ADA, metadata, thread_id=thread_id, input=user_input(text)
+            "threads.add_user_message", context, metadata, thread_id=thread_id, input=user_input(text)
         )
 
     async def new_thread(self) -> str:
@@ -159,3 +161,9 @@ def kinds(found: list[Any]) -> list[str]:
 def texts(items: list[Any]) -> list[str]:
     """Returns the texts of the assistant messages among stored items."""
     return ["".join(part.text for part in item.content) for item in items if item.type == "assistant_message"]
+
+
+def all_texts(items: list[Any]) -> list[str]:
+    """Returns the texts of all messages, the user's too, among stored items."""
+    kinds = {"assistant_message", "user_message"}
+    return ["".join(part.text for part in item.content) for item in items if item.type in kinds]

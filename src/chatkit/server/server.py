@@ -30,7 +30,7 @@ from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
 from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import upload
-from chatkit.server.requests.turns import run_again
+from chatkit.server.requests.turns import run_again, run_lost
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
@@ -367,9 +367,11 @@ class ChatKitServer(Handlers[TContext]):
         return await run_again(self._chatkit_scope(await self._chatkit_load_context(info.context)), turn)
 
     async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
-        """Ends or begins a turn that a worker accepted and had not opened before it died."""
+        """Ends or begins a turn that a worker accepted and had not opened, or runs one again that its log has lost."""
         info = load_info(turn.info) if turn.info else None
         scope, runs = await self._chatkit_scope_again(info, owner)
+        if turn.status is TurnStatus.BEGUN and turn.opened:
+            return runs and self.rerun_on_crash > 0 and scope.turns.log.shared and await run_lost(scope, turn)
         return await begin_lapsed(scope, turn, runs=runs)
 
     async def _chatkit_scope_again(

@@ -201,17 +201,20 @@ class StreamLog:
         loaded = await load_turn(session.backend, turn_id, owner)
         return loaded.record.info if loaded is not None and loaded.record.is_kept else None
 
-    async def _records(self, thread: ThreadKey) -> list[TurnRecord]:
+    async def of_thread(self, thread: ThreadKey) -> list[TurnRecord]:
+        """Returns the turns of a thread that run or are still known, oldest first."""
+        if not self._in_use:
+            return [TurnRecord(info, None) for info in await self.active(thread)]
         self._local.forget_old()
         return await load_records(await self._session(), thread, self._local.of_thread)
 
     async def active(self, thread: ThreadKey) -> list[TurnInfo]:
         """Returns the running turns of a thread, oldest first."""
-        return [record.info for record in await self._records(thread) if record.end is None]
+        return [record.info for record in await self.of_thread(thread) if record.end is None]
 
     async def latest(self, thread: ThreadKey) -> TurnInfo | None:
         """Returns the resumable turn of a thread that began last, running or still kept."""
-        found = [record.info for record in await self._records(thread) if record.info.resumable]
+        found = [record.info for record in await self.of_thread(thread) if record.info.resumable]
         return found[-1] if found else None
 
     async def stop(self, turn_id: str, owner: str | None) -> bool:
@@ -290,11 +293,9 @@ class StreamLog:
             key: The key.
         """
         session = await self._session()
-        return (
-            self._keys.get(owner, key)
-            if session is None
-            else await session.backend.find_key(owner or "", key)
-        )
+        if session is None:
+            return self._keys.get(owner, key)
+        return await session.backend.find_key(owner or "", key)
 
     async def release_key(self, owner: str | None, key: str, claim: KeyClaim | None = None) -> None:
         """Frees a key whose turn never began; with ``claim``, only while the key is bound to that.

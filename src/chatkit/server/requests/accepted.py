@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
+from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.errors import NotFoundError
 from chatkit.server.requests.turns import stream_options
 from chatkit.server.turns.ending import Interrupted
@@ -87,7 +88,7 @@ async def begin_waiting(
         runs: Whether its handler may be called here.
     """
     again = await turn_of_accepted(scope, accepted, turn.info, runs=runs)
-    return await scope.turns.begin_again(turn, again, alone=False)
+    return await scope.turns.begin_again(turn, again, others=None)
 
 
 async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool) -> bool:
@@ -101,7 +102,8 @@ async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool)
     Returns:
         Whether it was this worker that did so.
     """
-    store = cast("AcceptingStore[Any]", scope.accepting)
+    # A store that does not accept whole turns, any more perhaps, may have some that were accepted before.
+    store = cast("AcceptingStore[Any]", accepting_store(scope.store, whole=False))
     claimed = await store.claim_turn(lapsed, scope.turns.log.lease, scope.context)
     if claimed is None:
         return False

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from chatkit.dialects.openai_chatkit.store import walk_newest_first
+from chatkit.dialects.openai_chatkit.store import accepting_store, walk_newest_first
 from chatkit.errors import (
     NotFoundError,
     TurnNotFoundError,
@@ -18,10 +18,12 @@ from chatkit.ids import utc_now
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.pipeline import Pipeline
+from chatkit.server.turns.recovery import find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import stopped_json
-from chatkit.streams.base import EventId, InterruptedTurn, TurnInfo
+from chatkit.store.acceptance import AcceptedTurn
+from chatkit.streams.base import EventId, InterruptedTurn, TurnInfo, load_info
 from chatkit.types import (
     StreamOptionsEvent,
     ThreadMetadata,
@@ -37,6 +39,7 @@ __all__ = [
     "begin",
     "resume",
     "run_again",
+    "run_lost",
     "stop",
     "stream_options",
     "turn_again",
@@ -115,11 +118,57 @@ def _saved_context(scope: RequestScope) -> str | None:
 
 async def run_again(scope: RequestScope, turn: InterruptedTurn) -> bool:
     """Begins a turn of a worker that died again; returns whether it did."""
-    log, thread = scope.turns.log, turn.info.thread
-    known = (*await log.active(thread), await log.latest(thread))
-    alone = {info.id for info in known if info is not None} <= {turn.info.id}
     again = await turn_again(scope, turn.info)
-    return again is not None and await scope.turns.begin_again(turn, again, alone=alone)
+    if again is None:
+        return False
+    return await scope.turns.begin_again(turn, again, others=await _told_by_others(scope, turn.info))
+
+
+async def run_lost(scope: RequestScope, lost: AcceptedTurn) -> bool:
+    """Begins a turn of a worker that died again, which the store has and the log does not know; returns whether it did.
+
+    Its worker was alone with the log, and died before it had saved anything there.
+    """
+    info = load_info(lost.info)
+    again = await turn_again(scope, info)
+    others = await _told_by_others(scope, info)
+    store = accepting_store(scope.store)
+    if again is None or store is None:
+        return False
+    claimed = await store.claim_turn(lost, scope.turns.log.lease, scope.context)
+    if claimed is None:
+        return False
+    begin = again.opening
+
+    async def opening(pipeline: Pipeline) -> None:
+        announce = await find_opening(pipeline.state, info, scope.store, scope.context)
+        announce(pipeline)
+        await begin(pipeline)
+        await take_back(pipeline, info, scope.store, scope.context, others=others)
+
+    again.opening, again.accepted, again.info = opening, claimed, replace(info, attempt=info.attempt + 1)
+    await scope.turns.begin_accepted(again)
+    return True
+
+
+async def _told_by_others(scope: RequestScope, info: TurnInfo) -> set[str] | None:
+    """Returns the ids of the items that other turns of the thread have told.
+
+    Returns:
+        None where one of them may have stored items that it did not tell, or its events are not known.
+    """
+    log, told = scope.turns.log, set[str]()
+    latest, records = await log.latest(info.thread), await log.of_thread(info.thread)
+    if latest is not None and latest.id not in {info.id, *(record.info.id for record in records)}:
+        return None
+    for record in records:
+        if record.info.id == info.id:
+            continue
+        reader = None if record.end is None else await log.read(record.info.id, info.owner, None)
+        if reader is None:
+            return None
+        told.update(fold_log([entry async for entries in reader for entry in entries]).records)
+    return told
 
 
 async def turn_again(scope: RequestScope, info: TurnInfo) -> Turn | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from chatkit._outages import log_failure
+from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError, ThreadBusyError
 from chatkit.store.acceptance import (
     Acceptance,
@@ -221,7 +222,8 @@ async def withdraw_unopened(turn: Turn) -> None:
 
 
 def _store(turn: Turn) -> AcceptingStore[Any]:
-    return cast("AcceptingStore[Any]", turn.scope.accepting)
+    # Not only one that accepts whole turns: this one may have been accepted before the store's class was changed.
+    return cast("AcceptingStore[Any]", accepting_store(turn.scope.store, whole=False))
 
 
 async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:

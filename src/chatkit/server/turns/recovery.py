@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from contextvars import Token
 from dataclasses import replace
@@ -132,14 +132,16 @@ async def unseen_items(
     state: TurnState, info: TurnInfo, store: Store[Any], context: object
 ) -> list[ThreadItem]:
     """Returns what a turn had stored, oldest first, and had not sent when its worker died."""
-    unseen: list[ThreadItem] = []
+    unseen, message_id = list[ThreadItem](), info.user_item_id
+    if message_id is not None and await find_item(store, info.thread_id, message_id, context) is None:
+        return unseen
     for item in await newest_items(store, info.thread_id, _RECENT_ITEMS, context):
-        if item.id == info.user_item_id:
+        if item.id == message_id:
             break
-        if (record := state.records.get(item.id)) is not None and record.shown:
+        record = state.records.get(item.id)
+        # An older one is of another turn, which may have stored it later.
+        if (record is not None and record.shown) or item.created_at < info.started_at:
             continue
-        if item.created_at < info.started_at:
-            break
         if isinstance(item, UserMessageItem):
             # What came after a later message answers that one.
             unseen.clear()
@@ -150,7 +152,7 @@ async def unseen_items(
 
 
 async def take_back(
-    pipeline: Pipeline, info: TurnInfo, store: Store[Any], context: object, *, alone: bool
+    pipeline: Pipeline, info: TurnInfo, store: Store[Any], context: object, *, others: Collection[str] | None
 ) -> None:
     """Removes what earlier attempts at a turn have stored and shown.
 
@@ -159,7 +161,7 @@ async def take_back(
         info: The turn.
         store: The full store.
         context: The request's context.
-        alone: Whether what is stored and was not told can only be the turn's own; otherwise it stays, and is told.
+        others: Ids of items that other turns have told, which stay; None where all that was not told may be theirs.
     """
     state, keep = pipeline.state, info.user_item_id
     stored = [record for record in state.records.values() if record.stored and record.id not in state.pending]
@@ -175,11 +177,10 @@ async def take_back(
             await store.delete_thread_item(info.thread_id, record.id, context)
         state.forget(record)
         record.shown = False
-    if not alone:
-        for item in unseen:
-            pipeline.announce_stored(item)
-        return
     for item in unseen:
+        if others is None or item.id in others:
+            pipeline.announce_stored(item)
+            continue
         await store.delete_thread_item(info.thread_id, item.id, context)
         # The readers of the worker that died may have heard of it.
         pipeline.announce_removal(state.record(item.id))
@@ -245,8 +246,7 @@ class Recovery:
 
         Args:
             store: The store.
-            begin: Ends or begins a turn of an owner that its worker accepted and had not opened in the log; returns
-                whether it was this worker that did so.
+            begin: Begins, ends or runs again a turn of an owner that the log does not know; returns whether it did so.
         """
         count = 0
         lapsed = await store.lapsed_turns(_LOOK_LEASES * self._log.lease)
@@ -254,7 +254,9 @@ class Recovery:
         # What was not looked at for long has ended elsewhere.
         kept = now - 10 * _LOOK_LEASES * self._log.lease
         self._unknown = {name: since for name, since in self._unknown.items() if since > kept}
-        for owner, turn_id in [(entry.owner, entry.turn.turn_id) for entry in lapsed]:
+        names = [(entry.owner, entry.turn.turn_id) for entry in lapsed]
+        names += [name for name, since in self._unknown.items() if now - since >= self._patience]
+        for owner, turn_id in dict.fromkeys(names):
             if self._runs_here(turn_id):
                 continue
             try:
@@ -262,6 +264,12 @@ class Recovery:
             except Exception as error:  # noqa: BLE001 -- it is logged
                 log_failure(logger, f"Turn {turn_id} of a worker that died could not be ended", error)
         return count
+
+    @property
+    def _patience(self) -> float:
+        # A log that has lost its data hears of the turn again from a worker that lives; the memory of another process
+        # is not known here at all.
+        return _UNKNOWN_LEASES * self._log.lease if self._log.shared else _UNSHARED_SECONDS
 
     async def _end_lapsed(
         self,
@@ -290,11 +298,10 @@ class Recovery:
         if end is None and await store.has_completed(turn_id, context):
             end = EndState.COMPLETED
         since = self._unknown.setdefault((owner, turn_id), now)
-        # A log that has lost its data hears of the turn again from a worker that lives; the memory of another process
-        # is not known here at all.
-        patience = _UNKNOWN_LEASES * self._log.lease if self._log.shared else _UNSHARED_SECONDS
-        if end is None and now - since < patience:
+        if end is None and now - since < self._patience:
             return False
+        if end is None and not found.claimed and await begin(owner, found):
+            return True
         claimed = await store.claim_turn(found, self._log.lease, context)
         if claimed is None:
             return False

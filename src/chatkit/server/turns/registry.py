@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
@@ -134,13 +134,15 @@ class TurnRegistry:
         feed.expect_reader()
         return result
 
-    async def begin_again(self, interrupted: InterruptedTurn, turn: Turn, *, alone: bool) -> bool:
+    async def begin_again(
+        self, interrupted: InterruptedTurn, turn: Turn, *, others: Collection[str] | None
+    ) -> bool:
         """Runs a claimed turn again, for the readers that it has, and returns once it has begun.
 
         Args:
             interrupted: The turn of the worker that died.
             turn: The turn that continues it.
-            alone: Whether no other turn is known that may have stored items after the message.
+            others: Ids of the items that other turns of the thread have told; None where one may have stored more.
 
         Returns:
             Whether it did: not every log lets a turn continue in another process.
@@ -157,7 +159,7 @@ class TurnRegistry:
                 announce_opening = await find_opening(state, info, scope.store, scope.context)
                 announce_opening(pipeline)
                 await begin(pipeline)
-            await take_back(pipeline, info, scope.store, scope.context, alone=alone)
+            await take_back(pipeline, info, scope.store, scope.context, others=others)
 
         turn.opening = opening
         writer = await self.log.take_over(
