@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from chatkit._outages import log_failure
+from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError, ThreadBusyError
 from chatkit.store.acceptance import (
     Acceptance,
@@ -202,8 +203,10 @@ async def note_opened(turn: Turn) -> int:
 async def finish(turn: Turn, token: int, end: EndState) -> None:
     """Says to the store how a turn ended."""
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
-    if turn.scope.accepting is not None:
-        await turn.scope.accepting.finish_turn(turn_id, token, end.value, context)
+    # One that wrote one by one, too.
+    accepting = accepting_store(store, whole=False)
+    if accepting is not None:
+        await accepting.finish_turn(turn_id, token, end.value, context)
     elif end is EndState.COMPLETED:
         await store.complete_turn(turn_id, token, context)
     else:
