@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chatkit.errors import ConfigurationError
+from chatkit.errors import ConfigurationError, TooManyTurnsError
 
-__all__ = ["DEFAULT_LIMITS", "Bound", "Id", "Limits", "UsualNumber"]
+__all__ = ["DEFAULT_LIMITS", "Bound", "Id", "Limits", "UsualNumber", "check_room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +104,21 @@ _PER_OWNER: Final[dict[str, int]] = {
 }
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+def check_room(running: int, owner: str | None, most: int | None) -> None:
+    """Raises TooManyTurnsError if an owner has as many turns under way as it may.
+
+    Args:
+        running: How many it has.
+        owner: The owner.
+        most: How many it may have; None for any number.
+    """
+    if owner is None and isinstance(most, UsualNumber):
+        # The application never said that all who have no owner are one.
+        return
+    if most is not None and running >= most:
+        raise TooManyTurnsError(
+            f"{running} answers are being written at once, which is as many as may. "
+            "Wait until one has ended, or stop one first."
+        )

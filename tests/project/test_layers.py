@@ -73,6 +73,7 @@ MODULES = [
     "server/server",
     "server/turns/turn",
     "sse",
+    "store/_memory_entries",
     "store/_memory_turns",
     "store/_postgres_documents",
     "store/_postgres_turns",

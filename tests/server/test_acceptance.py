@@ -250,10 +250,9 @@ async def test_a_waiting_message_of_a_worker_that_died_is_kept_in_its_order() ->
     store.gate = asyncio.Event()
     asleep = asyncio.create_task(dead.say(thread_id, "Second"))
     async with asyncio.timeout(LIMIT):
-        while len(turns := await store.lapsed_turns(0)) < 2:
+        while TurnStatus.WAITING not in {entry.turn.status for entry in await store.lapsed_turns(0)}:
             await asyncio.sleep(0.01)
     store.gate, sleeping = None, store.gate
-    assert {entry.turn.status for entry in turns} == {TurnStatus.BEGUN, TurnStatus.WAITING}
     assert await alive.recover() == 1
     gate.set()
     await drain(running)
@@ -369,8 +368,34 @@ async def test_a_store_that_overrides_how_items_are_written_is_asked(
     assert said[0].startswith("EncryptingStore overrides add_thread_item")
 
 
-async def test_a_handler_that_runs_is_not_taken_for_dead_by_a_sweep() -> None:
+async def test_a_store_that_writes_one_by_one_is_told_how_its_turns_ended() -> None:
+    store = EncryptingStore()
+    server = worker(store, slow)
+    thread_id = await server.new_thread()
+    say = {"thread_id": thread_id, "input": user_input()}
+    context = {"user_id": "ada", "gate": asyncio.Event()}
+    running = await server.send("threads.add_user_message", context, **say)
+    await read(running.json_events, 3)
+    await server.ask("turns.stop", thread_id=thread_id)
+    await drain(running)
+    found = await store.find_turn(running.turn_id, ADA)
+    assert found is not None
+    assert (found.status, found.end) == (TurnStatus.ENDED, "stopped")
+    server.script = silent
+    silence = await server.say(thread_id)
+    await drain(silence)
+    found = await store.find_turn(silence.turn_id, ADA)
+    assert found is not None
+    assert found.end == "completed"
+
+
+async def test_a_handler_that_runs_is_not_taken_for_dead_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore[Any]()
+
+    async def away(held: Any, lease: float) -> None:
+        raise StoreUnavailableError("Leases cannot be renewed.")
+
+    monkeypatch.setattr(store, "renew_turns", away)
     server = worker(store, slow)
     thread_id = await server.new_thread()
     gate = asyncio.Event()

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import NotFoundError, StoreUnavailableError
+from chatkit.errors import InvalidRequestError, NotFoundError, StoreUnavailableError
 from chatkit.ids import new_id
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from chatkit.streams import MemoryStreamLog, ThreadKey
 from chatkit.streams.redis import RedisStreamLog
-from tests.server.support import ADA, LIMIT, ScriptedServer, added, delta, done, drain, read
+from tests.server.support import ADA, LIMIT, ScriptedServer, added, delta, done, drain, read, writes_apart
 from tests.support.redis import redis_server
 
 RESUMABLE = {"resumable": True}
@@ -122,6 +122,66 @@ async def test_a_log_that_is_away_keeps_no_thread_from_being_deleted(
             await server.store.load_thread(ended.thread_id, ADA)
         await asyncio.to_thread(redis.start)
         await server.close()
+
+
+KEY = {"idempotency_key": "k1"}
+
+
+async def test_a_message_that_is_sent_again_does_not_bring_its_thread_back(make: Make) -> None:
+    """A client that was offline sends what began a thread, which its user has deleted on another device since."""
+    first, second = make(), make()
+    result = await first.create(metadata=KEY | RESUMABLE)
+    thread_id = result.thread_id
+    await drain(result)
+    said = await first.say(thread_id, metadata={"idempotency_key": "k2"})
+    await drain(said)
+    assert await second.ask("threads.delete", thread_id=thread_id) == {}
+    for server in (first, second):
+        with pytest.raises(NotFoundError):
+            await server.create(metadata=KEY | RESUMABLE)
+        with pytest.raises(NotFoundError):
+            await server.say(thread_id, metadata={"idempotency_key": "k2"})
+        with pytest.raises(InvalidRequestError):
+            await server.create("Another", metadata=KEY)
+    assert (await second.ask("threads.list"))["data"] == []
+    # A message with a key of its own is a new one.
+    await drain(await second.create(metadata={"idempotency_key": "k3"}))
+    assert len((await second.ask("threads.list"))["data"]) == 1
+    for server in {first, second}:
+        await server.close()
+
+
+async def test_one_that_was_never_begun_does_not_either() -> None:
+    store = MemoryStore[Any]()
+    server = ScriptedServer(hello, store)
+
+    async def dies(*_: Any, **__: Any) -> Any:
+        raise asyncio.CancelledError
+
+    # A worker accepts it and dies; a sweep ends what it accepted, which stays in the thread.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryStreamLog, "open", dies)
+        patch.setattr(MemoryStore, "withdraw_turn", dies)
+        with pytest.raises(asyncio.CancelledError):
+            await server.create(metadata=KEY)
+    (thread,) = (await server.ask("threads.list"))["data"]
+    accepted = await store.find_keyed_turn("k1", ADA)
+    assert accepted is not None
+    await store.finish_turn(accepted.turn_id, accepted.token, "interrupted", ADA)
+    assert await server.ask("threads.delete", thread_id=thread["id"]) == {}
+    with pytest.raises(NotFoundError):
+        await server.create(metadata=KEY)
+    assert (await server.ask("threads.list"))["data"] == []
+
+
+async def test_a_store_whose_keys_are_in_the_log_brings_no_thread_back_either() -> None:
+    server = ScriptedServer(hello, writes_apart(MemoryStore()), stream_log=MemoryStreamLog())
+    result = await server.create(metadata=KEY)
+    await drain(result)
+    assert await server.ask("threads.delete", thread_id=result.thread_id) == {}
+    with pytest.raises(NotFoundError):
+        await server.create(metadata=KEY)
+    assert (await server.ask("threads.list"))["data"] == []
 
 
 async def test_a_store_that_is_away_keeps_the_thread_and_its_streams() -> None:

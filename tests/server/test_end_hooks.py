@@ -223,5 +223,5 @@ async def test_a_recovery_context_that_cannot_be_made_holds_up_nothing(
     async def no_rerun(turn: Any) -> bool:
         return False
 
-    assert await Recovery(Interrupting(), lambda _: False).recover(store, context_of, no_rerun) == 1
+    assert await Recovery(Interrupting()).recover(store, context_of, no_rerun) == 1
     assert "recovery_context() failed; turn bad" in caplog.text

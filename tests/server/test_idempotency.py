@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chatkit.errors import ConflictError, InvalidRequestError, ThreadLockedError
-from chatkit.server.requests import idempotency
+from chatkit.server.requests import keys_in_log
 from chatkit.sse import SSEDecoder
 from chatkit.streams import MemoryStreamLog
 from chatkit.types import (
@@ -453,8 +453,8 @@ async def test_a_worker_that_takes_long_to_begin_asks_whether_the_key_is_still_i
     store_apart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one gives up waiting for it, and takes the message itself: it is stored once."""
-    monkeypatch.setattr(idempotency, "_BEGINNING_SECONDS", 0.0)
-    monkeypatch.setattr(idempotency, "_SAFE_SECONDS", -1.0)
+    monkeypatch.setattr(keys_in_log, "_BEGINNING_SECONDS", 0.0)
+    monkeypatch.setattr(keys_in_log, "_SAFE_SECONDS", -1.0)
     first, second = workers(store_apart)
     log: Any = first.stream_log
     opened, waiting, go_on = log.open, asyncio.Event(), asyncio.Event()

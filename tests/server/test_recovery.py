@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -21,7 +22,19 @@ from chatkit.streams.memory import MemoryStreamLog
 from chatkit.streams.worker import Worker
 from chatkit.types import CustomTask, HiddenContextItem, Workflow, WorkflowItem, to_wire
 from tests.server.recorded.plain_store import PlainStore
-from tests.server.support import ADA, BOB, ScriptedServer, decode, delta, done, drain, message, silent, texts
+from tests.server.support import (
+    ADA,
+    BOB,
+    LIMIT,
+    ScriptedServer,
+    decode,
+    delta,
+    done,
+    drain,
+    message,
+    silent,
+    texts,
+)
 
 DEAD = KeyClaim("turn_dead", "", "", fresh=False)
 
@@ -163,6 +176,33 @@ async def test_a_thread_with_a_turn_that_waits_for_its_owner_can_be_deleted(tmp_
     assert await server.recover() == 0
     assert await server.ask("threads.delete", thread_id=thread_id) == {}
     assert await server._chatkit_turns().log.active(ThreadKey("ada", thread_id)) == []
+    await server.close()
+
+
+async def test_what_waits_for_an_owner_is_not_kept_for_longer_than_it_is_claimed(tmp_path: Path) -> None:
+    path, here = tmp_path / "chat.db", Worker.current()
+    log = SQLiteStreamLog(Database(path), lease=0.3)
+    server = ScriptedServer(silent, OwnedStore(), stream_log=log)
+    thread_id = await server.new_thread()
+    dead = SQLiteStreamLog(
+        Database(path), lease=0.3, worker=lambda: Worker(here.place, 2**22 + 1, here.started)
+    )
+    info = TurnInfo("turn_dead", thread_id, owner="ada", resumable=True)
+    await dead.open(info, snapshot=lambda _: [], on_stop=lambda: None)
+    await dead.close()
+    recovery = server._chatkit_turns().recovery
+    async with asyncio.timeout(LIMIT):
+        while not recovery._orphans:
+            await server.recover()
+            await asyncio.sleep(0.01)
+    # Another worker deletes the thread.
+    other = SQLiteStreamLog(Database(path), lease=0.3)
+    await other.forget_thread(ThreadKey("ada", thread_id))
+    async with asyncio.timeout(LIMIT):
+        while recovery._orphans:
+            await server.recover()
+            await asyncio.sleep(0.01)
+    await other.close()
     await server.close()
 
 

@@ -53,7 +53,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "open_turn": ("alice", "turn_7", 7),
     "claim_turn": ("alice", "turn_7", 10.0, False),
     "forget_turn": ("alice", "turn_7"),
-    "forget_turns_of_thread": ("alice", "thr_7"),
+    "end_turns_of_thread": ("alice", "thr_7", "deleted", 60.0),
+    "renew_turns": (["alice"] * 3, ["turn_7", "turn_8", "turn_9"], [7, 8, 9], 60.0),
     "has_lapsed": (),
     "lapsed_turns": (10.0,),
     "has_completed": ("alice", "turn_7"),
@@ -75,6 +76,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "attachments_of_thread": ("alice", "thr"),
     "delete_attachment": ("alice", "atc_7"),
     "sweep_attachments": (86400.0,),
+    "unclaimed_attachments": (86400.0,),
 }
 
 

@@ -29,7 +29,7 @@ from chatkit.server.handlers import Handlers
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
 from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
-from chatkit.server.requests.attachments import upload
+from chatkit.server.requests.attachments import sweep, upload
 from chatkit.server.requests.turns import run_again, run_lost
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
@@ -189,7 +189,7 @@ class ChatKitServer(Handlers[TContext]):
         with watch_loop():
             count = await files.sweep_orphans()
             if files.orphan_age is not None:
-                await self._chatkit_store().sweep_attachments(files.orphan_age + _SWEEP_DELAY_SECONDS)
+                await sweep(self._chatkit_store(), files, files.orphan_age + _SWEEP_DELAY_SECONDS)
         return count
 
     @property
@@ -215,7 +215,7 @@ class ChatKitServer(Handlers[TContext]):
             count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
             accepting = accepting_store(store, whole=False)
             if accepting is not None:
-                count += await turns.recovery.sweep(accepting, self._chatkit_begin_lapsed)
+                count += await turns.store_sweep.run(accepting, self._chatkit_begin_lapsed)
         return count
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from chatkit.store.acceptance import Acceptance, AcceptedTurn, TurnStatus, was_taken_over
+from chatkit.store.acceptance import DELETED, Acceptance, AcceptedTurn, TurnStatus, was_taken_over
 from chatkit.store.base import COMPLETION_RETENTION, Fence
 
 __all__ = ["TurnRow", "TurnTable"]
@@ -97,12 +97,15 @@ class TurnTable:
         row = self._rows.get(turn_id)
         if row is None or row.token != token or row.status is TurnStatus.ENDED:
             return
+        self._end(row, end, info)
+        self._forget_old()
+
+    def _end(self, row: TurnRow, end: str, info: str) -> None:
         self._leave(row)
         row.status, row.end, row.message = TurnStatus.ENDED, end, ""
         row.acceptance = replace(row.acceptance, info=info)
-        row.forget_at = time.monotonic() + COMPLETION_RETENTION
-        self._ended[turn_id] = row
-        self._forget_old()
+        if self._ended.setdefault(row.acceptance.turn_id, row).forget_at == 0:
+            row.forget_at = time.monotonic() + COMPLETION_RETENTION
 
     def remove(self, row: TurnRow) -> None:
         accepted = row.acceptance
@@ -112,9 +115,18 @@ class TurnTable:
         if accepted.key is not None:
             self._keyed.pop(accepted.key, None)
 
-    def remove_thread(self, thread_id: str) -> None:
+    def end_thread(self, thread_id: str) -> None:
         for row in [row for row in self._rows.values() if row.acceptance.thread_id == thread_id]:
-            self.remove(row)
+            if row.acceptance.key is None:
+                self.remove(row)
+            else:
+                self._end(row, DELETED, "")
+                # No other turn is accepted in its place.
+                row.opened = True
+
+    def renew(self, fence: Fence, lease: float) -> None:
+        if self.is_held(fence):
+            self._rows[fence.turn_id].lease_until = time.monotonic() + lease
 
     def lapsed(self, seconds: float) -> list[TurnRow]:
         self._forget_old()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from chatkit.errors import StaleTurnError
 from chatkit.store import _records as records
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from chatkit._postgres import Transaction
 
 __all__ = [
-    "Documents",
     "accept_turn",
     "begin_turn",
     "begin_waiting_turn",
@@ -37,44 +36,15 @@ __all__ = [
     "withdraw_turn",
 ]
 
-_Columns = tuple[str, str | None]
 _NONE: Final = (None, None)
 
 
-class Documents(NamedTuple):
-    """What an acceptance writes, as columns.
-
-    Attributes:
-        thread: The new thread.
-        message: The message.
-        text: The message as JSON, for a turn that waits.
-        attachments: The message's attachments: ids, data, exact texts.
-    """
-
-    thread: _Columns | tuple[None, None]
-    message: _Columns | tuple[None, None]
-    text: str | None
-    attachments: tuple[list[str], list[str], list[str | None]]
-
-    @classmethod
-    def of(cls, acceptance: Acceptance) -> Documents:
-        thread, message = acceptance.writes.created_thread, acceptance.writes.message
-        text = None if message is None else records.dump_model(message)
-        named = [] if message is None else message.attachments
-        entries = [document_columns(records.dump_model(each), records.load_attachment) for each in named]
-        return cls(
-            _NONE if thread is None else document_columns(records.dump_thread(thread), records.load_thread),
-            _NONE if text is None else document_columns(text, records.load_item),
-            text,
-            ([each.id for each in named], [data for data, _ in entries], [exact for _, exact in entries]),
-        )
-
-
 async def accept_turn(
-    transaction: Transaction, owner: str, acceptance: Acceptance, documents: Documents
+    transaction: Transaction, owner: str, acceptance: Acceptance, documents: records.Documents
 ) -> AcceptedTurn:
     writes, thread_id = acceptance.writes, acceptance.thread_id
-    change = writes.change
+    change, thread, message = writes.change, documents.thread, documents.message
+    attachments = [document_columns(data, records.load_attachment) for _, data in documents.attachments]
     rows = await transaction.rows(
         SQL["accept_turn"],
         owner,
@@ -86,12 +56,14 @@ async def accept_turn(
         acceptance.fingerprint,
         acceptance.info,
         acceptance.policy,
-        *documents.thread,
+        *(_NONE if thread is None else document_columns(thread, records.load_thread)),
         None if writes.created_thread is None else writes.created_thread.created_at,
-        documents.text,
-        *documents.message,
+        message,
+        *(_NONE if message is None else document_columns(message, records.load_item)),
         writes.delete_after,
-        *documents.attachments,
+        [attachment_id for attachment_id, _ in documents.attachments],
+        [data for data, _ in attachments],
+        [exact for _, exact in attachments],
         acceptance.replaces,
     )
     outcome, token, turn_id, others = rows[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -16,10 +16,15 @@ from chatkit.ids import utc_now
 from chatkit.store.base import Fence, current_fence
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
+if TYPE_CHECKING:
+    from chatkit.store.acceptance import Acceptance
+
 __all__ = [
+    "Documents",
     "active_fence",
     "changed_thread",
     "check_unchanged",
+    "documents_of",
     "dump_model",
     "dump_thread",
     "item_exists",
@@ -206,3 +211,34 @@ def page_of(entries: Sequence[Any], limit: int, after: str | None) -> Page[Any]:
     following = data[-1].id if data else after
     # The entries were validated when they were read: validating the page would do it again.
     return Page[Any].model_construct(data=data, has_more=has_more, after=following if has_more else None)
+
+
+class Documents(NamedTuple):
+    """What an acceptance writes, as JSON: made before anything is awaited, for the models may be changed then.
+
+    Attributes:
+        thread: The new thread.
+        message: The message.
+        attachments: The message's attachments, with their ids.
+        before: The item that is changed, as it was loaded.
+        after: The same as it is to be.
+    """
+
+    thread: str | None
+    message: str | None
+    attachments: list[tuple[str, str]]
+    before: str | None
+    after: str | None
+
+
+def documents_of(acceptance: Acceptance) -> Documents:
+    """Returns what an acceptance writes, as JSON."""
+    writes = acceptance.writes
+    thread, message, changed = writes.created_thread, writes.message, writes.change
+    return Documents(
+        None if thread is None else dump_thread(thread),
+        None if message is None else dump_model(message),
+        [] if message is None else [(each.id, dump_model(each)) for each in message.attachments],
+        None if changed is None else dump_model(changed.before),
+        None if changed is None else dump_model(changed.after),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit._sql import load_queries
 from chatkit.ids import utc_now
 from chatkit.store import _records as records
+from chatkit.store.acceptance import DELETED
+from chatkit.store.base import COMPLETION_RETENTION
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SQL",
+    "all_rows",
     "change",
     "delete_item",
     "delete_items_after",
@@ -51,6 +55,10 @@ def change(connection: Connection, *, query: str, **parameters: str | float | No
 
 def first_values(connection: Connection, *, query: str, **parameters: str | int | None) -> list[Any]:
     return [row[0] for row in run(connection, query, **parameters)]
+
+
+def all_rows(connection: Connection, *, query: str, **parameters: str | float | None) -> list[Any]:
+    return run(connection, query, **parameters).fetchall()
 
 
 def load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
@@ -110,6 +118,8 @@ def delete_thread(connection: Connection, *, owner: str, thread_id: str) -> None
     run(connection, "delete_attachments_of_thread", owner=owner, thread_id=thread_id)
     # A turn that still runs must not bring the thread back.
     run(connection, "delete_turns_of_thread", owner=owner, thread_id=thread_id)
+    forget_at = round(time.time()) + COMPLETION_RETENTION
+    run(connection, "end_turns_of_thread", owner=owner, thread_id=thread_id, end=DELETED, forget_at=forget_at)
     run(connection, "forget_turns_of_thread", owner=owner, thread_id=thread_id)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 __all__ = [
-    "Documents",
     "accept_turn",
     "begin_turn",
     "begin_waiting_turn",
@@ -35,46 +35,14 @@ __all__ = [
     "has_lapsed",
     "lapsed_turns",
     "open_turn",
+    "renew_turns",
     "resolve_turn",
     "withdraw_turn",
 ]
 
 
-class Documents(NamedTuple):
-    """What an acceptance writes, as JSON: made in the caller's thread, who may change the models afterwards.
-
-    Attributes:
-        thread: The new thread.
-        created_at: When it was created.
-        message: The message.
-        attachments: The message's attachments, with their ids.
-        before: The item that is changed, as it was loaded.
-        after: The same as it is to be.
-    """
-
-    thread: str | None
-    created_at: str
-    message: str | None
-    attachments: list[tuple[str, str]]
-    before: str | None
-    after: str | None
-
-    @classmethod
-    def of(cls, acceptance: Acceptance) -> Documents:
-        writes = acceptance.writes
-        thread, message, changed = writes.created_thread, writes.message, writes.change
-        return cls(
-            None if thread is None else records.dump_thread(thread),
-            "" if thread is None else thread.created_at.isoformat(),
-            None if message is None else records.dump_model(message),
-            [] if message is None else [(each.id, records.dump_model(each)) for each in message.attachments],
-            None if changed is None else records.dump_model(changed.before),
-            None if changed is None else records.dump_model(changed.after),
-        )
-
-
 def accept_turn(
-    connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents
+    connection: Connection, *, owner: str, acceptance: Acceptance, documents: records.Documents
 ) -> AcceptedTurn:
     turn_id, thread_id, key = acceptance.turn_id, acceptance.thread_id, acceptance.key
     others: tuple[str, ...] = ()
@@ -131,17 +99,17 @@ def _insert(
 
 
 def _write(
-    connection: Connection, owner: str, acceptance: Acceptance, documents: Documents, *, waits: bool
+    connection: Connection, owner: str, acceptance: Acceptance, documents: records.Documents, *, waits: bool
 ) -> None:
     writes, thread_id = acceptance.writes, acceptance.thread_id
-    if documents.thread is not None:
+    if writes.created_thread is not None:
         added = statements.save_thread(
             connection,
             query="add_thread",
             owner=owner,
             thread_id=thread_id,
-            data=documents.thread,
-            created_at=documents.created_at,
+            data=str(documents.thread),
+            created_at=writes.created_thread.created_at.isoformat(),
         )
         if not added:
             records.thread_exists(thread_id)
@@ -259,6 +227,19 @@ def open_turn(connection: Connection, *, owner: str, turn_id: str, token: int) -
         raise was_taken_over(turn_id)
 
 
+def renew_turns(connection: Connection, *, rows: Sequence[tuple[str, str, int]], lease: float) -> None:
+    lease_until = time.time() + lease
+    for owner, turn_id, token in rows:
+        run(
+            connection,
+            "renew_held_turn",
+            owner=owner,
+            turn_id=turn_id,
+            token=token,
+            lease_until=lease_until,
+        )
+
+
 def claim_turn(
     connection: Connection, *, owner: str, turn: AcceptedTurn, lease: float
 ) -> AcceptedTurn | None:
@@ -273,14 +254,14 @@ def claim_turn(
 
 
 def withdraw_turn(
-    connection: Connection, *, owner: str, acceptance: Acceptance, documents: Documents, token: int
+    connection: Connection, *, owner: str, acceptance: Acceptance, documents: records.Documents, token: int
 ) -> bool:
     turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
     if run(connection, "is_turn_held", owner=owner, turn_id=turn_id, token=token).fetchone() is None:
         return False
     run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token)
     run(connection, "forget_turn", owner=owner, turn_id=turn_id)
-    if documents.thread is not None:
+    if writes.created_thread is not None:
         run(connection, "delete_thread", owner=owner, thread_id=thread_id)
         return True
     if writes.message is not None:

@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from chatkit.errors import StaleTurnError, ThreadBusyError
-from chatkit.store.base import Store
+from chatkit.store.base import Fence, Store
 from chatkit.types import ThreadItem, ThreadMetadata, UserMessageItem
 
 __all__ = [
+    "DELETED",
     "Acceptance",
     "AcceptedTurn",
     "AcceptingStore",
@@ -34,6 +35,10 @@ TContext = TypeVar("TContext")
 
 Policy: TypeAlias = Literal["allow", "reject", "enqueue"]
 """What becomes of a turn in whose thread others wait or run: it begins, is refused, or waits."""
+
+
+DELETED: Final = "deleted"
+"""How a turn ended whose thread was deleted: its key is kept, so that its request, sent again, is not carried out."""
 
 
 class TurnStatus(StrEnum):
@@ -118,8 +123,9 @@ class AcceptedTurn:
         token: Its fencing token, see :class:`chatkit.store.Fence`.
         opened: Whether its worker has opened it in the log.
         claimed: Whether another worker than the one that accepted it has taken it over.
-        lapsed: Whether its lease has run out; of an opened turn that says nothing, for its worker's lease is the log's.
-        end: How it ended, empty where that is not known.
+        lapsed: Whether its lease has run out. Where workers share a log, it is the log that says whether the worker of
+            an opened turn lives.
+        end: How it ended, empty where that is not known; :data:`DELETED` if its thread was deleted since.
         user_item_id: As accepted.
         fingerprint: As accepted.
         info: As accepted.
@@ -164,6 +170,8 @@ class ThreadTakenError(ThreadBusyError):
 
 class AcceptingStore(Store[TContext]):
     """A store that accepts a turn in one transaction, and keeps it until a day after its end.
+
+    With its thread a turn is deleted too, but one that has a key only ends, see :data:`DELETED`.
 
     So a message, its idempotency key and its place in the queue of its thread are there together or not at all, and
     the turn's right to write is asked for by each of its writes (:data:`chatkit.store.current_fence`).
@@ -257,6 +265,15 @@ class AcceptingStore(Store[TContext]):
         """
 
     @abstractmethod
+    async def renew_turns(self, held: Sequence[tuple[str, Fence]], lease: float) -> None:
+        """Renews the leases of turns that run: a worker does so for its own, and sweeps look at those of the others.
+
+        Args:
+            held: Their owners and fences; one that is stale, or has ended, is left as it is.
+            lease: Seconds, by the store's clock.
+        """
+
+    @abstractmethod
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
         """Takes a turn over whose lease has run out; of several workers that do so at once, one succeeds.
 
@@ -301,9 +318,10 @@ class AcceptingStore(Store[TContext]):
 
     @abstractmethod
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
-        """Returns turns of all owners that have not ended and whose lease has run out, some of them if there are many.
+        """Returns turns of all owners that have not ended and whose lease has run out.
 
-        Forgets turns that ended more than a day ago, too.
+        If there are many, some of them: the next calls return the others. Forgets turns that ended more than a day ago,
+        too.
 
         Args:
             seconds: Time for which a turn that is returned is not returned again, here or to another worker.

@@ -12,9 +12,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from chatkit.errors import ConflictError, NotFoundError
+from chatkit.errors import ConflictError
 from chatkit.ids import new_id
-from chatkit.store.lookups import WALK_PAGE, MissingMethodError, find_item, plain_metadata, walk_items
+from chatkit.store.lookups import (
+    WALK_PAGE,
+    MissingMethodError,
+    find_item,
+    newer_ids,
+    plain_metadata,
+    walk_items,
+)
 from chatkit.store.owners import OwnerContext, OwnerOf, owner_from_context, usual_owner
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
@@ -61,10 +68,6 @@ class Fence:
 
     turn_id: str
     token: int
-
-    def lift(self) -> None:
-        """Lets what the handler left running, such as the making of a title, write on: the turn ended in order."""
-        self.token = 0
 
 
 current_fence: ContextVar[Fence | None] = ContextVar("chatkit_fence", default=None)
@@ -301,15 +304,8 @@ class Store(ABC, Generic[TContext]):
         Raises:
             NotFoundError: The thread has no such item.
         """
-        doomed: list[str] = []
-        async for item in walk_items(self, thread_id, "desc", context):
-            if item.id == item_id:
-                break
-            doomed.append(item.id)
-        else:
-            raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
-        for doomed_id in doomed:
-            await self.delete_thread_item(thread_id, doomed_id, context)
+        for newer_id in await newer_ids(walk_items(self, thread_id, "desc", context), thread_id, item_id):
+            await self.delete_thread_item(thread_id, newer_id, context)
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         """Returns the ids of the attachments that are the thread's, each once; for deleting their files with it.
@@ -339,6 +335,16 @@ class Store(ABC, Generic[TContext]):
             How many there were.
         """
         return 0
+
+    async def unclaimed_attachments(self, seconds: float) -> list[tuple[str, str]]:
+        """Returns the attachments whose records ``sweep_attachments`` would delete, as owners and ids.
+
+        What a message that failed has left of them is taken back before. The default returns none.
+
+        Args:
+            seconds: How old they are at least.
+        """
+        return []
 
     @property
     def deletes_files(self) -> bool:

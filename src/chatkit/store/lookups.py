@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -13,7 +13,7 @@ from chatkit.types import Page, Thread, ThreadItem, ThreadItemBase, ThreadMetada
 if TYPE_CHECKING:
     from chatkit.store.base import Store
 
-__all__ = ["WALK_PAGE", "MissingMethodError", "find_item", "plain_metadata", "walk_items"]
+__all__ = ["WALK_PAGE", "MissingMethodError", "find_item", "newer_ids", "plain_metadata", "walk_items"]
 
 logger = logging.getLogger("chatkit.store")
 
@@ -89,6 +89,25 @@ async def walk_items(
             return
         after = page.after if page.after is not None else fresh[-1].id
         page = await store.load_thread_items(thread_id, after, WALK_PAGE, order, context)
+
+
+async def newer_ids(newest_first: AsyncIterable[ThreadItem], thread_id: str, item_id: str) -> list[str]:
+    """Returns the ids of the items after the given one, newest first.
+
+    Args:
+        newest_first: The items of the thread.
+        thread_id: The thread.
+        item_id: The item.
+
+    Raises:
+        NotFoundError: It is not among them.
+    """
+    newer: list[str] = []
+    async for item in newest_first:
+        if item.id == item_id:
+            return newer
+        newer.append(item.id)
+    raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
 
 
 class MissingMethodError(UnsupportedOperationError):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
+from chatkit.store._memory_entries import EntrySequence
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store.acceptance import (
     Acceptance,
@@ -24,7 +24,7 @@ from chatkit.store.acceptance import (
     TurnWrites,
     was_taken_over,
 )
-from chatkit.store.base import owner_from_context
+from chatkit.store.base import Fence, owner_from_context
 
 if TYPE_CHECKING:
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -32,59 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 TContext = TypeVar("TContext", default=Any)
-T = TypeVar("T")
-
-
-class _Sequence(Generic[T]):
-    """Entries by id in the order in which they were added; pages are found by bisection."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._numbers: list[int] = []
-        self._entries: dict[int, tuple[str, T]] = {}
-        self._number_of: dict[str, int] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._number_of
-
-    def get(self, key: str) -> T | None:
-        number = self._number_of.get(key)
-        return None if number is None else self._entries[number][1]
-
-    def put(self, key: str, entry: T) -> None:
-        number = self._number_of.get(key)
-        if number is None:
-            self._last += 1
-            number = self._number_of[key] = self._last
-            self._numbers.append(number)
-        self._entries[number] = (key, entry)
-
-    def remove(self, key: str) -> None:
-        number = self._number_of.pop(key, None)
-        if number is not None:
-            del self._numbers[bisect_left(self._numbers, number)]
-            del self._entries[number]
-
-    def truncate_after(self, key: str) -> None:
-        later = bisect_right(self._numbers, self._number_of[key])
-        for number in self._numbers[later:]:
-            del self._number_of[self._entries.pop(number)[0]]
-        del self._numbers[later:]
-
-    def page(self, after: str | None, count: int, *, ascending: bool) -> list[T]:
-        if ascending:
-            start = 0 if after is None else bisect_right(self._numbers, self._number_of[after])
-            numbers = self._numbers[start : start + count]
-        else:
-            end = len(self._numbers) if after is None else bisect_left(self._numbers, self._number_of[after])
-            numbers = self._numbers[max(0, end - count) : end][::-1]
-        return [self._entries[number][1] for number in numbers]
 
 
 @dataclass(slots=True)
 class _Thread:
     data: str
-    items: _Sequence[str] = field(default_factory=_Sequence[str])
+    items: EntrySequence[str] = field(default_factory=EntrySequence[str])
 
 
 @dataclass(slots=True)
@@ -96,7 +49,7 @@ class _Attachment:
 
 @dataclass(slots=True)
 class _Tenant:
-    threads: _Sequence[_Thread] = field(default_factory=_Sequence[_Thread])
+    threads: EntrySequence[_Thread] = field(default_factory=EntrySequence[_Thread])
     attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
     turns: TurnTable = field(default_factory=TurnTable)
 
@@ -186,7 +139,7 @@ class MemoryStore(AcceptingStore[TContext]):
                 key: kept for key, kept in tenant.attachments.items() if kept.thread_id != thread_id
             }
             # A turn that still runs must not bring the thread back.
-            tenant.turns.remove_thread(thread_id)
+            tenant.turns.end_thread(thread_id)
 
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
@@ -266,17 +219,24 @@ class MemoryStore(AcceptingStore[TContext]):
             self._fenced(owner).attachments.pop(attachment_id, None)
 
     async def sweep_attachments(self, seconds: float) -> int:
-        before, count = time.time() - seconds, 0
         with self._lock:
-            for tenant in self._tenants.values():
-                kept = {
-                    key: entry
-                    for key, entry in tenant.attachments.items()
-                    if entry.thread_id is not None or entry.created_at > before
-                }
-                count += len(tenant.attachments) - len(kept)
-                tenant.attachments = kept
-        return count
+            doomed = self._unclaimed(seconds)
+            for owner, attachment_id in doomed:
+                del self._tenants[owner].attachments[attachment_id]
+        return len(doomed)
+
+    async def unclaimed_attachments(self, seconds: float) -> list[tuple[str, str]]:
+        with self._lock:
+            return self._unclaimed(seconds)
+
+    def _unclaimed(self, seconds: float) -> list[tuple[str, str]]:
+        before = time.time() - seconds
+        return [
+            (owner, key)
+            for owner, tenant in self._tenants.items()
+            for key, kept in tenant.attachments.items()
+            if kept.thread_id is None and kept.created_at <= before
+        ]
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         owner = self.owner(context)
@@ -288,10 +248,7 @@ class MemoryStore(AcceptingStore[TContext]):
 
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
         owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
-        message = "" if writes.message is None else records.dump_model(writes.message)
-        attachments = [] if writes.message is None else writes.message.attachments
-        recorded = [(entry.id, records.dump_model(entry)) for entry in attachments]
-        created = "" if writes.created_thread is None else records.dump_thread(writes.created_thread)
+        documents = records.documents_of(acceptance)
         with self._lock:
             tenant = self._tenants.setdefault(owner, _Tenant())
             known = tenant.turns.keyed(acceptance.key)
@@ -305,11 +262,11 @@ class MemoryStore(AcceptingStore[TContext]):
             if known is not None:
                 tenant.turns.remove(known)
             # What may fail comes first: nothing undoes the rest.
-            if created:
+            if documents.thread is not None:
                 if thread_id in tenant.threads:
                     records.thread_exists(thread_id)
-                tenant.threads.put(thread_id, _Thread(created))
-            items = tenant.thread(thread_id).items if thread_id else _Sequence[str]()
+                tenant.threads.put(thread_id, _Thread(documents.thread))
+            items = tenant.thread(thread_id).items if thread_id else EntrySequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:
                 _change(items, thread_id, writes.change.before, writes.change.after)
@@ -320,8 +277,8 @@ class MemoryStore(AcceptingStore[TContext]):
             if writes.message is not None and not waits:
                 if writes.message.id in items:
                     records.item_exists(thread_id, writes.message.id)
-                items.put(writes.message.id, message)
-            for attachment_id, data in recorded:
+                items.put(writes.message.id, str(documents.message))
+            for attachment_id, data in documents.attachments:
                 tenant.attachments[attachment_id] = _Attachment(data, thread_id, time.time())
             self._last_token += 1
             row = TurnRow(
@@ -329,7 +286,7 @@ class MemoryStore(AcceptingStore[TContext]):
                 TurnStatus.WAITING if waits else TurnStatus.BEGUN,
                 self._last_token,
                 time.monotonic() + acceptance.lease,
-                message=message if waits else "",
+                message=documents.message or "" if waits else "",
             )
             tenant.turns.add(row)
             return row.shown(fresh=True, others=others if waits else ())
@@ -374,6 +331,11 @@ class MemoryStore(AcceptingStore[TContext]):
         owner = self.owner(context)
         with self._lock:
             self._tenant(owner).turns.held(turn_id, token).opened = True
+
+    async def renew_turns(self, held: Sequence[tuple[str, Fence]], lease: float) -> None:
+        with self._lock:
+            for owner, fence in held:
+                self._tenant(owner).turns.renew(fence, lease)
 
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
         owner = self.owner(context)
@@ -441,7 +403,7 @@ class MemoryStore(AcceptingStore[TContext]):
             return row is not None and row.end == "completed"
 
 
-def _change(items: _Sequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
+def _change(items: EntrySequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
     stored = items.get(before.id)
     if stored is None:
         records.no_item(thread_id, before.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
@@ -14,8 +14,8 @@ from chatkit.ids import utc_now
 from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
-from chatkit.store.acceptance import AcceptingStore, ItemChange
-from chatkit.store.base import owner_from_context
+from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
+from chatkit.store.base import COMPLETION_RETENTION, owner_from_context
 
 try:
     from chatkit._postgres import Database, Settings, Transaction
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
+    from chatkit.store.base import Fence
     from chatkit.streams.postgres import PostgresStreamLog
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
@@ -161,18 +162,19 @@ class PostgresStore(AcceptingStore[TContext]):
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         owner = self.owner(context)
+        ended = (owner, thread_id, DELETED, float(COMPLETION_RETENTION))
 
         async def delete(transaction: Transaction) -> None:
             # A turn that still runs must not bring the thread back. Before the thread, in the order in which the
             # writes of turns take their locks.
             await transaction.value(SQL["delete_turns_of_thread"], owner, thread_id)
-            await transaction.value(SQL["forget_turns_of_thread"], owner, thread_id)
+            await transaction.value(SQL["end_turns_of_thread"], *ended)
             if await transaction.value(SQL["delete_thread"], owner, thread_id) is None:
                 records.no_thread(thread_id)
             await transaction.value(SQL["delete_attachments_of_thread"], owner, thread_id)
             # Those that were accepted while this waited for the thread.
             await transaction.value(SQL["delete_turns_of_thread"], owner, thread_id)
-            await transaction.value(SQL["forget_turns_of_thread"], owner, thread_id)
+            await transaction.value(SQL["end_turns_of_thread"], *ended)
 
         await self._write(owner, delete)
 
@@ -266,6 +268,12 @@ class PostgresStore(AcceptingStore[TContext]):
         )
         return len(rows)
 
+    async def unclaimed_attachments(self, seconds: float) -> list[tuple[str, str]]:
+        return [
+            (owner, attachment_id)
+            for owner, attachment_id in await self._rows("unclaimed_attachments", seconds)
+        ]
+
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         # A message that was deleted, to answer another one again, leaves the record.
         named = await super().attachment_ids(thread_id, context)
@@ -275,7 +283,7 @@ class PostgresStore(AcceptingStore[TContext]):
     # Turns, whose rights are what the fence is about, are written without it.
 
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
-        owner, documents = self.owner(context), turns.Documents.of(acceptance)
+        owner, documents = self.owner(context), records.documents_of(acceptance)
         return await self.database.write(
             lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents)
         )
@@ -309,6 +317,14 @@ class PostgresStore(AcceptingStore[TContext]):
         owner = self.owner(context)
         await self.database.write(
             lambda transaction: turns.open_turn(transaction, owner, turn_id, token), repeatable=True
+        )
+
+    async def renew_turns(self, held: Sequence[tuple[str, Fence]], lease: float) -> None:
+        owners = [owner for owner, _ in held]
+        ids, tokens = [fence.turn_id for _, fence in held], [fence.token for _, fence in held]
+        await self.database.write(
+            lambda transaction: transaction.value(SQL["renew_turns"], owners, ids, tokens, float(lease)),
+            repeatable=True,
         )
 
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:

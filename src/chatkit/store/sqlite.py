@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
+    from chatkit.store.base import Fence
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 __all__ = ["SQLiteStore"]
@@ -190,6 +191,12 @@ class SQLiteStore(AcceptingStore[TContext]):
         before = int(time.time() - seconds)
         return await self.database.write(partial(statements.change, query="sweep_attachments", before=before))
 
+    async def unclaimed_attachments(self, seconds: float) -> list[tuple[str, str]]:
+        before = int(time.time() - seconds)
+        return await self.database.read(
+            partial(statements.all_rows, query="unclaimed_attachments", before=before)
+        )
+
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         # A message that was deleted, to answer another one again, leaves the record.
         named = await super().attachment_ids(thread_id, context)
@@ -204,7 +211,7 @@ class SQLiteStore(AcceptingStore[TContext]):
         return await self.database.write(partial(work, owner=self.owner(context), **parameters))
 
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
-        documents = turns.Documents.of(acceptance)
+        documents = records.documents_of(acceptance)
         return await self._write_turn(turns.accept_turn, context, acceptance=acceptance, documents=documents)
 
     async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
@@ -226,11 +233,15 @@ class SQLiteStore(AcceptingStore[TContext]):
     async def open_turn(self, turn_id: str, token: int, context: TContext) -> None:
         await self._write_turn(turns.open_turn, context, turn_id=turn_id, token=token)
 
+    async def renew_turns(self, held: Sequence[tuple[str, Fence]], lease: float) -> None:
+        rows = [(owner, fence.turn_id, fence.token) for owner, fence in held]
+        await self.database.write(partial(turns.renew_turns, rows=rows, lease=lease))
+
     async def claim_turn(self, turn: AcceptedTurn, lease: float, context: TContext) -> AcceptedTurn | None:
         return await self._write_turn(turns.claim_turn, context, turn=turn, lease=lease)
 
     async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
-        documents = turns.Documents.of(acceptance)
+        documents = records.documents_of(acceptance)
         return await self._write_turn(
             turns.withdraw_turn, context, acceptance=acceptance, documents=documents, token=token
         )

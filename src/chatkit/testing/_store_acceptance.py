@@ -20,7 +20,6 @@ from chatkit.store.base import Store
 from chatkit.testing._store_base import (
     StoreContractBase,
     all_ids,
-    all_raise,
     raises,
     raises_not_found,
     writing_as,
@@ -28,15 +27,13 @@ from chatkit.testing._store_base import (
 from chatkit.testing._store_samples import message, user_message
 from chatkit.types import ThreadMetadata
 
-__all__ = ["AcceptanceContract"]
+__all__ = ["LONG", "AcceptanceBase", "AcceptanceContract"]
 
-_LONG = 600.0
-_OVER = -1.0
-"""A lease that has run out as it begins."""
+LONG = 600.0
 
 
-class AcceptanceContract(StoreContractBase):
-    """Tests of accepting turns, for stores with ``accepts_turns``."""
+class AcceptanceBase(StoreContractBase):
+    """What tests of accepting turns have in common."""
 
     def _accepting(self, store: Any) -> AcceptingStore[Any]:
         return store
@@ -49,7 +46,7 @@ class AcceptanceContract(StoreContractBase):
         *,
         key: str | None = None,
         policy: Policy = "allow",
-        lease: float = _LONG,
+        lease: float = LONG,
     ) -> AcceptedTurn:
         """Accepts a turn with a message ``m_`` and the turn's id."""
         item = user_message(f"m_{turn_id}", thread_id)
@@ -66,6 +63,10 @@ class AcceptanceContract(StoreContractBase):
         )
         return await self._accepting(store).accept_turn(acceptance, self.alice)
 
+
+class AcceptanceContract(AcceptanceBase):
+    """Tests of accepting turns, for stores with ``accepts_turns``."""
+
     def test_a_thread_and_its_message_are_accepted_together(self) -> None:
         self.need("accepts_turns")
 
@@ -73,7 +74,7 @@ class AcceptanceContract(StoreContractBase):
             store = self._accepting(given)
             thread, item = ThreadMetadata(id="thr", title="New"), user_message("m")
             accepted = await store.accept_turn(
-                Acceptance("turn", "thr", _LONG, TurnWrites(thread, item), "m", "key", "print", info="info"),
+                Acceptance("turn", "thr", LONG, TurnWrites(thread, item), "m", "key", "print", info="info"),
                 self.alice,
             )
             assert accepted.fresh
@@ -144,10 +145,10 @@ class AcceptanceContract(StoreContractBase):
             assert await store.find_keyed_turn("key", self.bob) is None
             assert await store.find_turn("turn", self.bob) is None
             await raises_not_found(
-                store.accept_turn(Acceptance("theirs", thread.id, _LONG, key="key"), self.bob)
+                store.accept_turn(Acceptance("theirs", thread.id, LONG, key="key"), self.bob)
             )
             await store.finish_turn("turn", accepted.token, "completed", self.bob)
-            await store.withdraw_turn(Acceptance("turn", thread.id, _LONG), accepted.token, self.bob)
+            await store.withdraw_turn(Acceptance("turn", thread.id, LONG), accepted.token, self.bob)
             found = await store.find_turn("turn", self.alice)
             assert found is not None
             assert found.status is TurnStatus.BEGUN
@@ -167,13 +168,11 @@ class AcceptanceContract(StoreContractBase):
                 (NotFoundError, TurnWrites(change=gone)),
                 (NotFoundError, TurnWrites(delete_after="gone")),
             ):
-                asked = Acceptance("turn", thread.id, _LONG, writes, key="key")
+                asked = Acceptance("turn", thread.id, LONG, writes, key="key")
                 await raises(error, store.accept_turn(asked, self.alice))
             no_thread = TurnWrites(message=user_message("m", "thr_gone"))
             await raises_not_found(
-                store.accept_turn(
-                    Acceptance("turn", "thr_gone", _LONG, no_thread, "m", key="key"), self.alice
-                )
+                store.accept_turn(Acceptance("turn", "thr_gone", LONG, no_thread, "m", key="key"), self.alice)
             )
             assert await store.find_turn("turn", self.alice) is None
             assert await store.find_keyed_turn("key", self.alice) is None
@@ -199,15 +198,15 @@ class AcceptanceContract(StoreContractBase):
 
         async def scenario(given: Store[Any]) -> None:
             store = self._accepting(given)
-            asked = Acceptance("req_1", "", _LONG, key="key", fingerprint="print")
+            asked = Acceptance("req_1", "", LONG, key="key", fingerprint="print")
             first = await store.accept_turn(asked, self.alice)
-            again = await store.accept_turn(Acceptance("req_2", "", _LONG, key="key"), self.alice)
+            again = await store.accept_turn(Acceptance("req_2", "", LONG, key="key"), self.alice)
             assert (first.fresh, again.fresh, again.turn_id) == (True, False, "req_1")
             await store.finish_turn("req_1", first.token, "completed", self.alice, info='{"a":"\\u0000"}')
             found = await store.find_keyed_turn("key", self.alice)
             assert found is not None
             assert (found.end, found.info, found.fingerprint) == ("completed", '{"a":"\\u0000"}', "print")
-            freed = Acceptance("req_3", "", _LONG, key="other")
+            freed = Acceptance("req_3", "", LONG, key="other")
             accepted = await store.accept_turn(freed, self.alice)
             assert await store.withdraw_turn(freed, accepted.token, self.alice)
             assert await store.find_keyed_turn("other", self.alice) is None
@@ -221,7 +220,7 @@ class AcceptanceContract(StoreContractBase):
             store = self._accepting(given)
             thread = await self.thread(store, [message("a"), message("b"), message("c")])
             writes = TurnWrites(delete_after="a", change=ItemChange(message("a"), message("a", "new")))
-            await store.accept_turn(Acceptance("turn", thread.id, _LONG, writes), self.alice)
+            await store.accept_turn(Acceptance("turn", thread.id, LONG, writes), self.alice)
             assert await all_ids(store, thread.id, self.alice) == ["a"]
             assert await store.load_item(thread.id, "a", self.alice) == message("a", "new")
 
@@ -286,7 +285,7 @@ class AcceptanceContract(StoreContractBase):
             second = await self._accept(store, "second", thread.id, key="key", policy="enqueue")
             third = await self._accept(store, "third", thread.id, policy="enqueue")
             asked = Acceptance(
-                "second", thread.id, _LONG, TurnWrites(message=user_message("m_second")), key="key"
+                "second", thread.id, LONG, TurnWrites(message=user_message("m_second")), key="key"
             )
             await store.withdraw_turn(asked, second.token, self.alice)
             assert await store.find_keyed_turn("key", self.alice) is None
@@ -304,13 +303,13 @@ class AcceptanceContract(StoreContractBase):
             store = self._accepting(given)
             thread = await self.thread(store, [message("a")])
             created = Acceptance(
-                "one", "thr", _LONG, TurnWrites(ThreadMetadata(id="thr"), user_message("m")), "m", "key"
+                "one", "thr", LONG, TurnWrites(ThreadMetadata(id="thr"), user_message("m")), "m", "key"
             )
             answered = Acceptance(
-                "two", thread.id, _LONG, TurnWrites(change=ItemChange(message("a"), message("a", "new")))
+                "two", thread.id, LONG, TurnWrites(change=ItemChange(message("a"), message("a", "new")))
             )
             asked = Acceptance(
-                "three", thread.id, _LONG, TurnWrites(message=user_message("m", thread.id)), "m"
+                "three", thread.id, LONG, TurnWrites(message=user_message("m", thread.id)), "m"
             )
             for acceptance in (created, answered, asked):
                 accepted = await store.accept_turn(acceptance, self.alice)
@@ -327,124 +326,5 @@ class AcceptanceContract(StoreContractBase):
             assert await all_ids(store, thread.id, self.alice) == ["a"]
             assert await store.load_item(thread.id, "a", self.alice) == message("a")
             await store.accept_turn(created, self.alice)
-
-        self.run(scenario)
-
-    def test_a_lapsed_turn_is_claimed_by_one(self) -> None:
-        self.need("accepts_turns")
-
-        async def scenario(given: Store[Any]) -> None:
-            store = self._accepting(given)
-            thread = await self.thread(store)
-            alive = await self._accept(store, "alive", thread.id)
-            assert await store.claim_turn(alive, _LONG, self.alice) is None
-            dead = await self._accept(store, "dead", thread.id, lease=_OVER)
-            found = await store.find_turn("dead", self.alice)
-            assert found is not None
-            assert found.lapsed
-            late = await self._accept(store, "late", thread.id, lease=_OVER)
-            await store.open_turn("late", late.token, self.alice)
-            assert await store.claim_turn(late, _LONG, self.alice) is None, "it was opened since"
-            claims = await asyncio.gather(*(store.claim_turn(found, _LONG, self.alice) for _ in range(5)))
-            claimed = [claim for claim in claims if claim is not None]
-            assert len(claimed) == 1
-            assert claimed[0].token > dead.token
-            assert claimed[0].claimed
-            await raises(StaleTurnError, store.open_turn("dead", dead.token, self.alice))
-            await store.finish_turn("dead", dead.token, "completed", self.alice)
-            with writing_as("dead", dead.token):
-                await raises(StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice))
-            with writing_as("dead", claimed[0].token):
-                await store.add_thread_item(thread.id, message("a"), self.alice)
-            await store.open_turn("dead", claimed[0].token, self.alice)
-            found = await store.find_turn("dead", self.alice)
-            assert found is not None
-            assert found.opened
-            assert not found.lapsed
-            assert await store.resolve_turn("dead", thread.id, self.alice) is None, "it is another worker's"
-
-        self.run(scenario)
-
-    def test_a_lost_answer_is_resolved(self) -> None:
-        self.need("accepts_turns")
-
-        async def scenario(given: Store[Any]) -> None:
-            store = self._accepting(given)
-            thread = await self.thread(store)
-            accepted = await self._accept(store, "turn", thread.id)
-            resolved = await store.resolve_turn("turn", thread.id, self.alice)
-            assert resolved is not None
-            assert resolved.token == accepted.token
-            assert await store.resolve_turn("never", thread.id, self.alice) is None
-            await raises(StaleTurnError, self._accept(store, "never", thread.id))
-            assert await store.resolve_turn("never", thread.id, self.alice) is None
-            assert await all_ids(store, thread.id, self.alice) == ["m_turn"]
-
-        self.run(scenario)
-
-    def test_lapsed_turns_are_found_now_and_then(self) -> None:
-        self.need("accepts_turns")
-
-        async def scenario(given: Store[Any]) -> None:
-            store = self._accepting(given)
-            thread = await self.thread(store)
-            await self._accept(store, "alive", thread.id)
-            dead = await self._accept(store, "dead", thread.id, lease=_OVER)
-            ended = await self._accept(store, "ended", thread.id, lease=_OVER)
-            await store.finish_turn("ended", ended.token, "failed", self.alice)
-            found = await store.lapsed_turns(0)
-            assert [entry.turn.turn_id for entry in found] == ["dead"]
-            assert found[0].turn.token == dead.token
-            if self.isolates_owners:
-                assert found[0].owner == "alice"
-            again = await store.lapsed_turns(_LONG)
-            assert [entry.turn.turn_id for entry in again] == ["dead"]
-            assert await store.lapsed_turns(_LONG) == []
-
-        self.run(scenario)
-
-    def test_a_turn_that_ended_stays_so(self) -> None:
-        self.need("accepts_turns")
-
-        async def scenario(given: Store[Any]) -> None:
-            store = self._accepting(given)
-            thread = await self.thread(store)
-            for end in ("completed", "stopped", "failed", "interrupted"):
-                accepted = await self._accept(store, end, thread.id, lease=_OVER)
-                await store.finish_turn(end, accepted.token, end, self.alice)
-                await store.finish_turn(end, accepted.token, "other", self.alice)
-                found = await store.find_turn(end, self.alice)
-                assert found is not None
-                assert (found.status, found.end, found.info) == (TurnStatus.ENDED, end, "")
-                assert await store.has_completed(end, self.alice) is (end == "completed")
-                assert await store.claim_turn(found, _LONG, self.alice) is None
-                await all_raise(
-                    StaleTurnError,
-                    [
-                        store.begin_turn(thread.id, end, self.alice),
-                        store.open_turn(end, accepted.token, self.alice),
-                        store.begin_waiting_turn(end, accepted.token, self.alice),
-                    ],
-                )
-                with writing_as(end, accepted.token):
-                    await raises(
-                        StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice)
-                    )
-
-        self.run(scenario)
-
-    def test_turns_of_a_deleted_thread_are_forgotten(self) -> None:
-        self.need("accepts_turns")
-
-        async def scenario(given: Store[Any]) -> None:
-            store = self._accepting(given)
-            thread = await self.thread(store)
-            await self._accept(store, "first", thread.id, policy="enqueue")
-            waiting = await self._accept(store, "second", thread.id, key="key", policy="enqueue")
-            await store.delete_thread(thread.id, self.alice)
-            assert await store.find_turn("second", self.alice) is None
-            assert await store.find_keyed_turn("key", self.alice) is None
-            await raises(StaleTurnError, store.begin_waiting_turn("second", waiting.token, self.alice))
-            assert await store.lapsed_turns(0) == []
 
         self.run(scenario)

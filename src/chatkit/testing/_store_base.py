@@ -76,7 +76,7 @@ class StoreContractBase:
     Attributes:
         isolates_owners: Keeps the data of owners apart, and refuses a context without an owner.
         stores_attachments: Keeps records of attachments.
-        sweeps_attachments: Implements ``sweep_attachments``.
+        sweeps_attachments: Implements ``sweep_attachments`` and ``unclaimed_attachments``.
         fences_turns: Implements ``begin_turn``, ``end_turn``, ``complete_turn`` and ``has_completed``, and
             refuses the writes of a stale turn.
         accepts_turns: Is an :class:`chatkit.store.AcceptingStore`; False by default.

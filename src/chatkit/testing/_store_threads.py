@@ -240,12 +240,17 @@ class ThreadContract(StoreContractBase):
                     used = thread.id if number == 0 and context == self.alice else None
                     update = {"id": f"atc_{number}", "thread_id": used}
                     await store.save_attachment(entry.model_copy(update=update), context)
+            assert await store.unclaimed_attachments(3600) == []
             assert await store.sweep_attachments(3600) == 0
+            unclaimed = await store.unclaimed_attachments(0)
+            assert ("alice", "atc_0") not in unclaimed
+            assert not self.isolates_owners or {("alice", "atc_1"), ("bob", "atc_0")} <= set(unclaimed)
             swept = await store.sweep_attachments(0)
             assert swept == 2 * len(attachments()) - 1 or not self.isolates_owners
             assert (await store.load_attachment("atc_0", self.alice)).thread_id == thread.id
             await raises_not_found(store.load_attachment("atc_1", self.alice))
             assert await store.sweep_attachments(0) == 0
+            assert await store.unclaimed_attachments(0) == []
 
         self.run(scenario)
 

@@ -31,13 +31,20 @@ from chatkit.testing._store_edits import EditContract
 from chatkit.testing._store_items import ItemContract
 from chatkit.testing._store_owners import OwnerContract
 from chatkit.testing._store_threads import ThreadContract
+from chatkit.testing._store_turn_ends import TurnEndsContract
 from chatkit.testing._store_turns import TurnContract
 
 __all__ = ["StoreContract", "StoreContractBase"]
 
 
 class StoreContract(
-    ThreadContract, ItemContract, EditContract, OwnerContract, TurnContract, AcceptanceContract
+    ThreadContract,
+    ItemContract,
+    EditContract,
+    OwnerContract,
+    TurnContract,
+    AcceptanceContract,
+    TurnEndsContract,
 ):
     """Tests of a store: subclass it under a name that begins with ``Test`` and override ``make_store``.
 

@@ -29,6 +29,7 @@ from chatkit.store.base import (
     usual_owner,
     walk_items,
 )
+from chatkit.store.lookups import newer_ids
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ _OPTIONAL: Final[Mapping[str, CallForm]] = {
     "delete_items_after": call_form("thread_id item_id context", 3),
     "attachment_ids": call_form("thread_id context", 2),
     "sweep_attachments": call_form("seconds", 1),
+    "unclaimed_attachments": call_form("seconds", 1),
     "admit": call_form("context", 1),
     "owner": call_form("context", 1),
     "begin_turn": call_form("thread_id turn_id context", 3),
@@ -346,15 +348,8 @@ class OpenAIStoreAdapter(Store[TContext], Generic[TContext]):
             )
             return
         wanted = self.stored_id(thread_id, item_id, context)
-        doomed: list[str] = []
-        async for item in self.newest_first(thread_id, context):
-            if item.id == wanted:
-                break
-            doomed.append(item.id)
-        else:
-            raise NotFoundError(f"Thread {thread_id} has no item {item_id}.")
-        for doomed_id in doomed:
-            await self.delete_thread_item(thread_id, doomed_id, context)
+        for newer_id in await newer_ids(self.newest_first(thread_id, context), thread_id, wanted):
+            await self.delete_thread_item(thread_id, newer_id, context)
 
     async def attachment_ids(self, thread_id: str, context: TContext) -> list[str]:
         if "attachment_ids" in self._overridden:
@@ -363,6 +358,9 @@ class OpenAIStoreAdapter(Store[TContext], Generic[TContext]):
 
     async def sweep_attachments(self, seconds: float) -> int:
         return await self._ask_optional("sweep_attachments", 0, seconds)
+
+    async def unclaimed_attachments(self, seconds: float) -> list[tuple[str, str]]:
+        return await self._ask_optional("unclaimed_attachments", [], seconds)
 
     async def admit(self, context: TContext) -> None:
         await self._ask_optional("admit", None, context)

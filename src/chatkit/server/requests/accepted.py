@@ -14,60 +14,59 @@ from chatkit.server.turns.recovery import find_opening
 from chatkit.server.turns.turn import Turn
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
-from chatkit.streams.base import EndState, InterruptedTurn, KeyClaim, TurnInfo, load_info
-from chatkit.types import ThreadStreamEvent, UserMessageItem
+from chatkit.streams.base import EndState, InterruptedTurn, TurnInfo, load_info
+from chatkit.types import ThreadsCreateReq, ThreadStreamEvent, UserMessageItem
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
 
-__all__ = ["begin_lapsed", "begin_waiting", "claim_of", "turn_of_accepted"]
+__all__ = ["begin_lapsed", "begin_waiting", "turn_of_stored"]
 
 
-def claim_of(turn: AcceptedTurn) -> KeyClaim:
-    """Returns an accepted turn as the log names the turn of a key."""
-    return KeyClaim(
-        turn.turn_id, turn.thread_id, turn.fingerprint, fresh=False, user_item_id=turn.user_item_id
-    )
-
-
-async def turn_of_accepted(
-    scope: RequestScope, accepted: AcceptedTurn, info: TurnInfo, *, runs: bool = True
+async def turn_of_stored(
+    scope: RequestScope,
+    thread_id: str,
+    item_id: str | None,
+    *,
+    info: TurnInfo | None = None,
+    accepted: AcceptedTurn | None = None,
+    runs: bool = True,
 ) -> Turn:
-    """Returns a turn that goes on with one that was accepted, and whose handler was not called.
+    """Returns a turn that goes on with one whose handler was not called; what that writes first is stored already.
 
     Args:
         scope: The request, or what is known of it.
-        accepted: The turn, claimed by this worker.
-        info: The turn as the log is to know it.
+        thread_id: The thread.
+        item_id: The user message that is answered, which may wait for its place in the thread.
+        info: The turn as the log is to know it; by default a new one.
+        accepted: The turn in the store, if this worker has claimed it there.
         runs: Whether the handler may be called here; if not, the message is kept, and the turn ends as interrupted.
 
     Raises:
         NotFoundError: The thread was deleted.
     """
-    thread = await scope.load_thread(accepted.thread_id)
-    message = None
-    if accepted.user_item_id is not None and accepted.status is not TurnStatus.WAITING:
-        message = await _message(scope, accepted)
+    thread = await scope.load_thread(thread_id)
+    message = await _message(scope, thread_id, item_id)
     options = await stream_options(scope, thread) if runs else None
 
     async def opening(pipeline: Pipeline) -> None:
-        if accepted.user_item_id is not None and turn.message is None:
-            turn.message = await _message(scope, accepted)
-        announce = await find_opening(pipeline.state, info, scope.store, scope.context)
+        # One that waited is in the thread by now.
+        turn.message = turn.message or await _message(scope, thread_id, item_id)
+        if isinstance(scope.request, ThreadsCreateReq):
+            pipeline.announce_thread(created=True)
+        announce = await find_opening(pipeline.state, turn.info, scope.store, scope.context)
         announce(pipeline)
         if options is not None:
             pipeline.accept(options)
 
     handler = None if runs else _interrupted
     turn = Turn(scope, thread, opening=opening, message=message, handler=handler)
-    turn.info, turn.runs = info, runs
-    if accepted.status is not TurnStatus.ENDED:
-        turn.accepted = accepted
+    turn.info, turn.accepted, turn.runs = info or turn.info, accepted, runs
     return turn
 
 
-async def _message(scope: RequestScope, accepted: AcceptedTurn) -> UserMessageItem | None:
-    item = await find_item(scope.store, accepted.thread_id, str(accepted.user_item_id), scope.context)
+async def _message(scope: RequestScope, thread_id: str, item_id: str | None) -> UserMessageItem | None:
+    item = None if item_id is None else await find_item(scope.store, thread_id, item_id, scope.context)
     return item if isinstance(item, UserMessageItem) else None
 
 
@@ -87,7 +86,10 @@ async def begin_waiting(
         accepted: The turn in the store.
         runs: Whether its handler may be called here.
     """
-    again = await turn_of_accepted(scope, accepted, turn.info, runs=runs)
+    info = turn.info
+    again = await turn_of_stored(
+        scope, info.thread_id, info.user_item_id, info=info, accepted=accepted, runs=runs
+    )
     return await scope.turns.begin_again(turn, again, others=None)
 
 
@@ -111,7 +113,14 @@ async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool)
         await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
         return True
     try:
-        turn = await turn_of_accepted(scope, claimed, load_info(claimed.info), runs=runs)
+        turn = await turn_of_stored(
+            scope,
+            claimed.thread_id,
+            claimed.user_item_id,
+            info=load_info(claimed.info),
+            accepted=claimed,
+            runs=runs,
+        )
     except NotFoundError:
         await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
         return True

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.calls import call, call_form
 from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
 from chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
@@ -24,6 +27,7 @@ from chatkit.files.thumbnails import previews_for
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
 from chatkit.server.scope import RequestScope
 from chatkit.server.wire import attachment_json
+from chatkit.store.base import OwnerContext
 from chatkit.types import (
     Attachment,
     AttachmentCreateParams,
@@ -38,8 +42,11 @@ from chatkit.types import (
 
 if TYPE_CHECKING:
     from chatkit.files.base import AttachmentStore
+    from chatkit.store.base import Store
 
-__all__ = ["HANDLERS", "attach", "create", "delete", "detach", "transcribe", "upload"]
+__all__ = ["HANDLERS", "attach", "create", "delete", "detach", "sweep", "transcribe", "upload"]
+
+logger = logging.getLogger("chatkit.server")
 
 _SLICE_CHARS: Final = 4 * 256 * 1024
 # How openai-chatkit calls what its applications override.
@@ -172,7 +179,11 @@ async def _attach(scope: RequestScope, attachment_id: str, thread_id: str) -> At
     await files.check_attachment(attachment, context)
     if attachment.thread_id not in {None, thread_id}:
         # Files go with their thread, so each thread has its own.
-        attachment = await files.copy_attachment(attachment, context)
+        copied = await files.copy_attachment(attachment, context)
+        if copied.id != attachment.id:
+            # Should the message not be stored, it is swept.
+            await scope.store.save_attachment(copied, context)
+        attachment = copied
     return await files.refresh_attachment(attachment, context)
 
 
@@ -188,13 +199,21 @@ async def detach(
         thread_id: The thread of the message.
     """
     for attachment in attachments:
-        if attachment.id in attachment_ids:
-            await _release(scope, attachment, thread_id)
-            continue
-        if scope.files is not None:
-            await scope.files.delete_attachment(attachment.id, scope.context)
-        with suppress(NotFoundError):
-            await scope.store.delete_attachment(attachment.id, scope.context)
+        try:
+            if attachment.id in attachment_ids:
+                await _release(scope, attachment, thread_id)
+            else:
+                await _delete_copy(scope, attachment)
+        except Exception as error:  # noqa: BLE001 -- a sweep does what is left, and the others can be done
+            what = f"Attachment {attachment.id}, whose message is not stored, could not be made free again"
+            log_failure(logger, what, error, brief=True)
+
+
+async def _delete_copy(scope: RequestScope, attachment: Attachment) -> None:
+    if scope.files is not None:
+        await scope.files.delete_attachment(attachment.id, scope.context)
+    with suppress(NotFoundError):
+        await scope.store.delete_attachment(attachment.id, scope.context)
 
 
 async def _release(scope: RequestScope, attachment: Attachment, thread_id: str) -> None:
@@ -213,3 +232,23 @@ async def _release(scope: RequestScope, attachment: Attachment, thread_id: str) 
     await store.save_attachment(attachment, context)
     if files is not None and attachment.thread_id is None and not store.deletes_files:
         await files.release_attachment(attachment, context)
+
+
+async def sweep(store: Store[Any], files: AttachmentStore[Any], seconds: float) -> None:
+    """Deletes the records of attachments that no message came for, once their files are orphans.
+
+    A worker that died, or could not reach the file store, may have left a file claimed for a message that is not
+    stored.
+
+    Args:
+        store: Has the records.
+        files: Has the files.
+        seconds: How old the records are at least.
+    """
+    begun = time.monotonic()
+    for owner, attachment_id in await store.unclaimed_attachments(seconds):
+        context = OwnerContext(owner)
+        with suppress(NotFoundError):
+            await files.release_attachment(await store.load_attachment(attachment_id, context), context)
+    # None that became as old meanwhile.
+    await store.sweep_attachments(seconds + time.monotonic() - begun + 1)

@@ -18,7 +18,7 @@ from chatkit.errors import (
     StaleTurnError,
 )
 from chatkit.ids import new_id
-from chatkit.server.requests.idempotency import OTHER_REQUEST, fingerprint, idempotency_key
+from chatkit.server.requests.sendings import OTHER_REQUEST, fingerprint, idempotency_key
 from chatkit.store.acceptance import Acceptance, AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.streams.base import EndState
 

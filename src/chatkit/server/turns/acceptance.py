@@ -203,8 +203,10 @@ async def note_opened(turn: Turn) -> int:
 async def finish(turn: Turn, token: int, end: EndState) -> None:
     """Says to the store how a turn ended."""
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
-    if turn.scope.accepting is not None:
-        await turn.scope.accepting.finish_turn(turn_id, token, end.value, context)
+    # One that wrote one by one, too.
+    accepting = accepting_store(store, whole=False)
+    if accepting is not None:
+        await accepting.finish_turn(turn_id, token, end.value, context)
     elif end is EndState.COMPLETED:
         await store.complete_turn(turn_id, token, context)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from contextvars import Token
@@ -20,12 +19,11 @@ from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
 from chatkit.server.wire import INTERRUPTED, interrupted_event, is_hidden
-from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus
 from chatkit.store.base import Fence, OwnerContext, Store, current_fence, find_item, plain_metadata
 from chatkit.streams.base import (
     EndState,
     InterruptedTurn,
-    KeyClaim,
     LogEntry,
     StreamLog,
     ThreadKey,
@@ -51,13 +49,6 @@ _RERUN_LIMIT_SECONDS: Final = 60.0
 """Time in which a turn must have begun again: what ``load_context()`` waits for must not hold up other turns."""
 _TURNS_AT_ONCE: Final = 8
 """Turns that are ended side by side: a worker may have had hundreds, and their readers wait."""
-
-_LOOK_LEASES: Final = 3
-"""Leases after which a sweep looks again at a turn that runs: of each, the log is asked."""
-_UNKNOWN_LEASES: Final = 2
-"""Leases for which a turn must be unknown to the log before it counts as a dead worker's."""
-_UNSHARED_SECONDS: Final = 3600.0
-"""The same where workers do not share their log: the turn may run in another process."""
 
 _EVENTS: TypeAdapter[ThreadStreamEvent] = TypeAdapter(ThreadStreamEvent, config={"defer_build": True})
 
@@ -114,12 +105,12 @@ async def find_opening(
     if state.knows_options or info.user_item_id is None:
         return lambda pipeline: None
     message = await find_item(store, info.thread_id, info.user_item_id, context)
+    if message is None:
+        return lambda pipeline: None
     oldest = await store.load_thread_items(info.thread_id, None, 1, "asc", context)
-    began_thread = [item.id for item in oldest.data[:1]] == [info.user_item_id]
+    began_thread = [item.id for item in oldest.data[:1]] == [message.id]
 
     def announce(pipeline: Pipeline) -> None:
-        if message is None:
-            return
         if began_thread and not state.knows_thread:
             pipeline.announce_thread(created=True)
         if not state.record(message.id).shown:
@@ -191,14 +182,11 @@ class Recovery:
 
     Args:
         log: The log.
-        runs_here: Returns whether a turn runs in this process.
     """
 
-    def __init__(self, log: StreamLog, runs_here: Callable[[str], bool]) -> None:
+    def __init__(self, log: StreamLog) -> None:
         self._log = log
-        self._runs_here = runs_here
         self._orphans: dict[ThreadKey, dict[str, InterruptedTurn]] = {}
-        self._unknown: dict[tuple[str, str], float] = {}
 
     async def recover(
         self,
@@ -229,85 +217,22 @@ class Recovery:
                     OwnerContext(str(turn.info.owner)) if takes_owners else _context_of(turn, context_of)
                 )
                 if context is None:
-                    # A log hands out again what was not settled in time.
-                    self._orphans.setdefault(turn.info.thread, {})[turn.info.id] = turn
+                    self._wait_for_owner(turn)
                     return False
                 return await self._finalise(turn, store, context)
 
         claimed = await self._log.claim_interrupted()
+        # What another worker may have ended by now, or was deleted with its thread, is not kept: a log hands out again
+        # what was not settled in time.
+        waiting = [turn for turns in self._orphans.values() for turn in turns.values()]
+        self._orphans = {}
+        for turn in waiting:
+            self._wait_for_owner(turn)
         return sum(await asyncio.gather(*(end(turn) for turn in claimed)))
 
-    async def sweep(
-        self, store: AcceptingStore[Any], begin: Callable[[str, AcceptedTurn], Awaitable[bool]]
-    ) -> int:
-        """Ends turns that the store takes for running and whose worker died; returns how many.
-
-        Turns that the log takes for running are the log's to judge: see ``recover``.
-
-        Args:
-            store: The store.
-            begin: Begins, ends or runs again a turn of an owner that the log does not know; returns whether it did so.
-        """
-        count = 0
-        lapsed = await store.lapsed_turns(_LOOK_LEASES * self._log.lease)
-        now = time.monotonic()
-        # What was not looked at for long has ended elsewhere.
-        kept = now - 10 * _LOOK_LEASES * self._log.lease
-        self._unknown = {name: since for name, since in self._unknown.items() if since > kept}
-        names = [(entry.owner, entry.turn.turn_id) for entry in lapsed]
-        names += [name for name, since in self._unknown.items() if now - since >= self._patience]
-        for owner, turn_id in dict.fromkeys(names):
-            if self._runs_here(turn_id):
-                continue
-            try:
-                count += await self._end_lapsed(store, owner, turn_id, now, begin)
-            except Exception as error:  # noqa: BLE001 -- it is logged
-                log_failure(logger, f"Turn {turn_id} of a worker that died could not be ended", error)
-        return count
-
-    @property
-    def _patience(self) -> float:
-        # A log that has lost its data hears of the turn again from a worker that lives; the memory of another process
-        # is not known here at all.
-        return _UNKNOWN_LEASES * self._log.lease if self._log.shared else _UNSHARED_SECONDS
-
-    async def _end_lapsed(
-        self,
-        store: AcceptingStore[Any],
-        owner: str,
-        turn_id: str,
-        now: float,
-        begin: Callable[[str, AcceptedTurn], Awaitable[bool]],
-    ) -> bool:
-        context = OwnerContext(owner)
-        found = await store.find_turn(turn_id, context)
-        if found is None:
-            return False
-        thread = ThreadKey(owner, found.thread_id)
-        if any(info.id == turn_id for info in await self._log.active(thread)):
-            return False
-        # Asked again: it may have been opened, or have ended, since.
-        found = await store.find_turn(turn_id, context)
-        if found is None or found.status is TurnStatus.ENDED:
-            return False
-        if not found.opened or found.status is TurnStatus.WAITING:
-            async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
-                return await begin(owner, found)
-        claim = KeyClaim(turn_id, found.thread_id, "", fresh=False)
-        end = await self._log.ended(claim)
-        if end is None and await store.has_completed(turn_id, context):
-            end = EndState.COMPLETED
-        since = self._unknown.setdefault((owner, turn_id), now)
-        if end is None and now - since < self._patience:
-            return False
-        if end is None and not found.claimed and await begin(owner, found):
-            return True
-        claimed = await store.claim_turn(found, self._log.lease, context)
-        if claimed is None:
-            return False
-        end = end or EndState.INTERRUPTED
-        await store.finish_turn(turn_id, claimed.token, end.value, context)
-        return True
+    def _wait_for_owner(self, turn: InterruptedTurn) -> None:
+        if self._log.holds_claim(turn.info.id):
+            self._orphans.setdefault(turn.info.thread, {})[turn.info.id] = turn
 
     async def finalise_orphans(self, thread: ThreadKey, store: Store[Any], context: object) -> None:
         """Finalises turns of a thread that waited for a request of its owner, now that there is one.

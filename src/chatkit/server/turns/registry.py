@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from weakref import WeakSet
 
 from chatkit._outages import log_failure
 from chatkit.errors import (
@@ -17,10 +18,9 @@ from chatkit.errors import (
     StaleTurnError,
     StoreError,
     ThreadBusyError,
-    TooManyTurnsError,
     TurnNotFoundError,
 )
-from chatkit.limits import UsualNumber
+from chatkit.limits import check_room
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
 from chatkit.server.turns.acceptance import finish, note_opened, withdraw_unopened
@@ -30,6 +30,7 @@ from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_pla
 from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
+from chatkit.server.turns.sweep import StoreSweep, keep_leases
 from chatkit.server.turns.turn import StopReason, Turn
 from chatkit.server.wire import FAILED
 from chatkit.store.base import Fence, Store, current_fence
@@ -65,6 +66,7 @@ class TurnRegistry:
     Attributes:
         background: Work that may outlive the turns that began it.
         recover: Ends turns whose worker died; the server sets it.
+        renewing: The event loops in which the leases of turns are renewed.
         shutting_down: Whether no new turns are taken.
     """
 
@@ -72,7 +74,8 @@ class TurnRegistry:
 
     def __init__(self, log: StreamLog) -> None:
         self.log = log
-        self.recovery = Recovery(log, lambda turn_id: turn_id in self._running)
+        self.recovery = Recovery(log)
+        self.store_sweep = StoreSweep(log, lambda turn_id: turn_id in self._running)
         self.background = BackgroundWork()
         self.guard = ThreadGuard()
         self._editing = ThreadLocks()
@@ -82,6 +85,7 @@ class TurnRegistry:
         self._calls_of: Counter[str | None] = Counter()
         self._counting = Lock()
         self._sweeping: asyncio.Task[None] | None = None
+        self.renewing: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self.shutting_down = False
 
     async def start(self, turn: Turn) -> StreamingResult:
@@ -278,7 +282,7 @@ class TurnRegistry:
         # A message that ends another turn makes room for its own.
         if scope.application.concurrency != "interrupt":
             owner = scope.owner
-            _check_room(self._turns_of[owner], owner, scope.limits.running_turns_per_owner)
+            check_room(self._turns_of[owner], owner, scope.limits.running_turns_per_owner)
 
     @contextmanager
     def count_call(self, scope: RequestScope) -> Generator[None, None, None]:
@@ -296,7 +300,7 @@ class TurnRegistry:
     def _enter(self, running: Counter[str | None], owner: str | None, most: int | None) -> None:
         # The server may be used in several event loops at once.
         with self._counting:
-            _check_room(running[owner], owner, most)
+            check_room(running[owner], owner, most)
             running[owner] += 1
 
     def _leave(self, running: Counter[str | None], owner: str | None) -> None:
@@ -312,7 +316,11 @@ class TurnRegistry:
 
     def in_thread(self, thread: ThreadKey) -> list[Turn]:
         """Returns the turns of a thread that run here."""
-        return [turn for turn in self._running.values() if turn.info.thread == thread]
+        return [turn for turn in self.running_turns() if turn.info.thread == thread]
+
+    def running_turns(self) -> list[Turn]:
+        """Returns the turns that run here."""
+        return list(self._running.values())
 
     def running(self, turn_id: str) -> Turn | None:
         """Returns a turn that runs here."""
@@ -342,8 +350,9 @@ class TurnRegistry:
 
     async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
         end = EndState.FAILED
-        fence = Fence(turn.info.id, token)
+        fence = turn.fence = Fence(turn.info.id, token)
         current_fence.set(fence)
+        keep_leases(self)
         try:
             with watch_loop():
                 end = await turn.run(before)
@@ -353,7 +362,8 @@ class TurnRegistry:
                 # Before its log, in which another worker may find it without an end.
                 await finish(turn, fence.token, end)
             if not turn.lost_lease:
-                fence.lift()
+                # What the handler left running, such as the making of a title, may write on.
+                fence.token = 0
         except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(logger, f"Turn {turn.info.id} ended badly", error)
         finally:
@@ -436,14 +446,3 @@ class TurnRegistry:
         if reader is None:
             raise TurnNotFoundError
         return TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0)
-
-
-def _check_room(running: int, owner: str | None, most: int | None) -> None:
-    if owner is None and isinstance(most, UsualNumber):
-        # The application never said that all who have no owner are one.
-        return
-    if most is not None and running >= most:
-        raise TooManyTurnsError(
-            f"{running} answers are being written at once, which is as many as may. "
-            "Wait until one has ended, or stop one first."
-        )

@@ -20,7 +20,7 @@ from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.server.user_agent import override_user_agent
 from chatkit.store.acceptance import AcceptedTurn, TurnStatus, TurnWrites
-from chatkit.store.base import current_fence
+from chatkit.store.base import Fence, current_fence
 from chatkit.streams.base import EndState, TurnInfo, TurnWriter
 from chatkit.streams.window import Waiters, wait_unless, wake
 from chatkit.types import ThreadMetadata, ThreadStreamEvent, UserMessageItem
@@ -64,6 +64,7 @@ class Turn:
         sent_key: The idempotency key of its request, where the store keeps it.
         key: The idempotency key that is bound to the turn, where the log keeps it.
         accepted: The turn as the store accepted it, where the store does that.
+        fence: Its right to write, while it runs.
         runs: Whether code of the application runs in it.
         begun: Whether the log knows the turn, or will not.
         finished: Whether the turn is over in this process.
@@ -79,6 +80,7 @@ class Turn:
     pipeline: Pipeline
     writer: TurnWriter
     task: asyncio.Task[None]
+    fence: Fence | None = None
     runs: bool = True
 
     def __init__(

@@ -69,6 +69,19 @@ FROM (SELECT owner, id FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token
 WHERE a.owner = t.owner AND a.id = t.id AND a.status <> 'ended'
 RETURNING a.number;
 
+-- name: renew_turns
+-- Rows that are written just now are left for the next time: nothing waits here for a lock.
+WITH held AS (
+    SELECT a.number
+    FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS h (owner, id, token)
+    JOIN chatkit.turns AS t ON t.owner = h.owner AND t.id = h.id AND t.token = h.token
+    JOIN chatkit.accepted_turns AS a ON a.owner = h.owner AND a.id = h.id
+    WHERE a.status <> 'ended'
+    FOR NO KEY UPDATE OF a SKIP LOCKED
+)
+UPDATE chatkit.accepted_turns AS a SET lease_until = now() + make_interval(secs => $4)
+FROM held WHERE a.number = held.number;
+
 -- name: claim_turn
 UPDATE chatkit.accepted_turns SET lease_until = now() + make_interval(secs => $3), claimed = TRUE
 WHERE owner = $1 AND id = $2 AND status <> 'ended' AND lease_until < now() AND opened = $4
@@ -80,8 +93,15 @@ SELECT token FROM chatkit.turns WHERE owner = $1 AND id = $2 FOR UPDATE;
 -- name: forget_turn
 DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND id = $2;
 
--- name: forget_turns_of_thread
-DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND thread_id = $2;
+-- name: end_turns_of_thread
+-- Those with a key, which outlives the thread, end; the others go. None is accepted in the place of one that is opened.
+WITH ended AS (
+    UPDATE chatkit.accepted_turns
+    SET status = 'ended', opened = TRUE, message = NULL, info = '', ended = $3,
+        forget_at = coalesce(forget_at, now() + make_interval(secs => $4))
+    WHERE owner = $1 AND thread_id = $2 AND key IS NOT NULL
+)
+DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND thread_id = $2 AND key IS NULL;
 
 -- name: has_lapsed
 SELECT EXISTS (
@@ -242,6 +262,10 @@ SELECT id FROM chatkit.attachments WHERE owner = $1 AND thread_id = $2;
 INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
+
+-- name: unclaimed_attachments
+SELECT owner, id FROM chatkit.attachments
+WHERE thread_id IS NULL AND created_at <= now() - make_interval(secs => $1::float8);
 
 -- name: sweep_attachments
 DELETE FROM chatkit.attachments

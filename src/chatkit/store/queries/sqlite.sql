@@ -108,6 +108,9 @@ INSERT INTO attachments (owner, id, thread_id, data, created_at)
 VALUES (:owner, :attachment_id, :thread_id, :data, :now)
 ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
 
+-- name: unclaimed_attachments
+SELECT owner, id FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
+
 -- name: sweep_attachments
 DELETE FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
 
@@ -166,6 +169,12 @@ UPDATE accepted_turns SET opened = 1 WHERE owner = :owner AND id = :turn_id AND 
     SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token
 );
 
+-- name: renew_held_turn
+UPDATE accepted_turns SET lease_until = :lease_until
+WHERE owner = :owner AND id = :turn_id AND status <> 'ended' AND EXISTS (
+    SELECT 1 FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token
+);
+
 -- name: renew_turn
 UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = :owner AND id = :turn_id;
 
@@ -182,8 +191,14 @@ DELETE FROM accepted_turns WHERE forget_at < :now;
 -- name: old_turns
 SELECT 1 FROM accepted_turns WHERE forget_at < :now LIMIT 1;
 
+-- name: end_turns_of_thread
+-- Those with a key: it outlives the thread. No other turn is accepted in the place of one that counts as opened.
+UPDATE accepted_turns
+SET status = 'ended', opened = 1, message = NULL, info = '', ended = :end, forget_at = coalesce(forget_at, :forget_at)
+WHERE owner = :owner AND thread_id = :thread_id AND key IS NOT NULL;
+
 -- name: forget_turns_of_thread
-DELETE FROM accepted_turns WHERE owner = :owner AND thread_id = :thread_id;
+DELETE FROM accepted_turns WHERE owner = :owner AND thread_id = :thread_id AND key IS NULL;
 
 -- name: lapsed_turns
 SELECT owner, id FROM accepted_turns
