@@ -415,6 +415,14 @@ def _allowed(case: Case, worker: Worker) -> list[tuple[str, list[str]]]:
         return allowed
     if opened not in certain or case.reruns:
         allowed.append(("completed", [SECOND]))
+    if (
+        case.policy == "enqueue"
+        and case.resent == "later"
+        and "store.accept_turn" in possible
+        and not case.reruns
+    ):
+        # A sweep has put the message in its place, for all to see.
+        allowed.append(("interrupted", []))
     if case.reruns and put in possible and case.policy == "allow" and case.scene in {"busy", "elsewhere"}:
         # The other turn may have stored it, and not have told it so far.
         allowed.append(("completed", [FIRST, SECOND]))
