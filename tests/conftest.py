@@ -24,7 +24,10 @@ from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
-STATEFUL = ROOT / "tests" / "stateful"
+UNMEASURED = tuple(
+    ROOT / "tests" / name
+    for name in ("stateful", "client/test_hostile_servers.py", "web/test_bad_input.py", "web/test_fuzz.py")
+)
 NOT_FAST = {
     ROOT / "tests" / name
     for name in (
@@ -144,12 +147,12 @@ def small_collections() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def measured(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leaves out of the measurement of coverage, which makes Python half as fast, what draws many conversations.
+    """Leaves out of the measurement of coverage, which makes Python half as fast, what draws or lists many inputs.
 
     Each line that these reach is to be reached by a test that says what it does.
     """
     measuring = coverage.Coverage.current()
-    if measuring is None or not request.path.is_relative_to(STATEFUL):
+    if measuring is None or not any(map(request.path.is_relative_to, UNMEASURED)):
         yield
         return
     measuring.stop()

@@ -269,7 +269,9 @@ def test_arguments_are_passed_on(checkout: Checkout) -> None:
 
 
 def test_a_fast_run_starts_no_server(checkout: Checkout) -> None:
-    answer = checkout.start("test", "--fast", "-k", "one or two", CHATKIT_TEST_NGINX="", CI="1")
+    answer = checkout.start(
+        *("test", "--fast", "-k", "one or two"), CHATKIT_TEST_NGINX="", CHATKIT_TEST_PROCESSES="2", CI="1"
+    )
     assert answer.stdout.startswith("-m|pytest|-n|2|--dist|loadfile|"), answer.stderr
     assert answer.stdout.endswith("|-k|one or two|")
 
