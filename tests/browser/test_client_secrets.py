@@ -282,6 +282,29 @@ def test_too_many_messages(plain: StockPage, place: HostedPlace) -> None:
     forgive(plain, 429)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_other_options_in_mid_answer(open_page: OpenPage, place: HostedPlace, name: str) -> None:
+    page = opened(open_page(f"{place.pages}/{name}"))
+    chat = page.chat
+    hold(place.chat)
+    chat.send("long 30")
+    chat.input.fill("a draft")
+    expect(chat.answers.last).to_contain_text("Line 11 of 30")
+    look(page, "{ theme: 'dark' }")
+    page.chat.page.wait_for_function(
+        "getComputedStyle(document.querySelector('openai-chatkit')).colorScheme === 'dark'"
+    )
+    release(place.chat)
+    page.until("response.end")
+    assert chat.text().count("of 30") == 30
+    expect(chat.input).to_have_value("a draft")
+    chat.input.press("Enter")
+    page.until("response.end", times=2)
+    expect(chat.bubbles).to_have_text(["long 30", "a draft"])
+    # The packages of React give the element another function when any option changes.
+    assert place.sessions.asked == ([None] if name.startswith("plain") else [None, None])
+
+
 def test_another_user_by_other_options(plain: StockPage, place: HostedPlace) -> None:
     chat = plain.chat
     chat.send("hello")

@@ -43,12 +43,11 @@ const KEYS: Record<string, string> = {
   server: "failure.server",
 };
 
-/** Returns what is said of a failure: its words, or else our own, and when there is a way on. */
+/** Returns what is said of a failure: when there is a way on, or its words, or else our own. */
 export function textOfFailure({ message, code, retryAt }: Failure, { translate, locale }: { translate: Translate; locale: string }, otherwise = "failure.generic"): string {
-  const text = message ?? translate(Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise);
-  if (retryAt === undefined || retryAt <= Date.now()) return text;
+  if (retryAt === undefined || retryAt <= Date.now()) return message ?? translate(Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise);
   // A time, for how long it takes is out of date while it is read.
   const isToday = new Date(retryAt).toDateString() === new Date().toDateString();
   const time = new Intl.DateTimeFormat(locale, { timeStyle: "medium", ...(isToday ? {} : { dateStyle: "short" }) }).format(retryAt);
-  return `${text} ${translate("failure.retryAt", { time })}`;
+  return translate("failure.retryAt", { time });
 }

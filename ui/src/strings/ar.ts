@@ -58,7 +58,7 @@ export const ar: Record<StringKey, string> = {
   "failure.unauthorized": "لقد سُجّل خروجك أو أن هذا غير مسموح. سجّل الدخول وحاول مرة أخرى.",
   "failure.clientSecret": "تعذّر على الصفحة الوصول إلى المحادثة. حاول مرة أخرى أو أعد تحميل الصفحة.",
   "failure.rateLimited": "طلبات كثيرة جدًا. انتظر قليلًا ثم حاول مرة أخرى.",
-  "failure.retryAt": "يمكنك المتابعة في {time}.",
+  "failure.retryAt": "طلبات كثيرة جدًا. يمكنك المتابعة في {time}.",
   "failure.tooLarge": "هذا أكثر مما يقبله الخادم في رسالة واحدة.",
   "failure.server": "يواجه الخادم مشكلة. حاول مرة أخرى بعد قليل.",
   "failure.offline": "تعذّر الوصول إلى الخادم. تحقّق من الاتصال.",

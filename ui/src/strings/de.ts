@@ -58,7 +58,7 @@ export const de: Record<StringKey, string> = {
   "failure.unauthorized": "Sie sind abgemeldet, oder das ist nicht erlaubt. Bitte anmelden und erneut versuchen.",
   "failure.clientSecret": "Die Seite hat keinen Zugang zum Chat bekommen. Bitte erneut versuchen oder die Seite neu laden.",
   "failure.rateLimited": "Zu viele Anfragen. Bitte kurz warten und erneut versuchen.",
-  "failure.retryAt": "Weiter geht es um {time}.",
+  "failure.retryAt": "Zu viele Anfragen. Weiter geht es um {time}.",
   "failure.tooLarge": "Das ist mehr, als der Server in einer Nachricht annimmt.",
   "failure.server": "Der Server hat ein Problem. Bitte gleich noch einmal versuchen.",
   "failure.offline": "Der Server ist nicht erreichbar. Bitte die Verbindung prüfen.",

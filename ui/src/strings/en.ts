@@ -58,7 +58,7 @@ export const en = {
   "failure.unauthorized": "You are signed out, or this is not allowed. Sign in and try again.",
   "failure.clientSecret": "The page could not get access to the chat. Try again, or reload the page.",
   "failure.rateLimited": "Too many requests. Wait a moment and try again.",
-  "failure.retryAt": "You can go on at {time}.",
+  "failure.retryAt": "Too many requests. You can go on at {time}.",
   "failure.tooLarge": "This is more than the server takes in one message.",
   "failure.server": "The server has a problem. Try again in a moment.",
   "failure.offline": "The server cannot be reached. Check the connection.",
