@@ -131,6 +131,7 @@ def test_from_start_over_a_renewed_secret_to_a_reload_in_mid_answer(
     release(place.chat)
     page.until("response.end")
     chat.until_idle()
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     assert [one is None for one in sessions.asked] == [True, False, False, True, False]
     assert error_names(page) == []
@@ -208,6 +209,7 @@ def test_an_answer_that_is_lost_for_want_of_a_secret_is_found_again(
     expect(chat.stop_button).to_be_visible()
     release(place.chat)
     chat.until_idle()
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     expect(chat.bubbles).to_have_text(["long 30"])
     expect(chat.answers).to_have_count(1)
@@ -296,6 +298,8 @@ def test_other_options_in_mid_answer(open_page: OpenPage, place: HostedPlace, na
     )
     release(place.chat)
     page.until("response.end")
+    # Drawn in the frame after the event.
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     expect(chat.input).to_have_value("a draft")
     chat.input.press("Enter")

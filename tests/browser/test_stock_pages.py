@@ -59,6 +59,8 @@ def test_an_answer_streams_and_events_come_once(open_page: OpenPage, url: str, n
     assert page.names == ["ready", "response.start", "thread.change"]
     release(url)
     page.until("response.end")
+    # Drawn in the frame after the event.
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     names = page.names
     assert names == ["ready", "response.start", "thread.change", "response.end"]
@@ -87,6 +89,8 @@ def test_new_options_leave_thread_draft_and_stream_alone(page: StockPage, url: s
     expect(chat.input).to_have_value("a draft")
     release(url)
     page.until("response.end")
+    # Drawn in the frame after the event.
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     assert page.names == ["ready", "response.start", "thread.change", "response.end"]
     # Options are replaced, not merged: what is left out is gone.
