@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_there_are_blocks() -> None:
-    assert (len(blocks("html")), len(blocks("tsx"))) == (2, 1)
+    assert (len(blocks("html")), len(blocks("tsx"))) == (2, 2)
 
 
 @pytest.mark.parametrize("number", [0, 1])

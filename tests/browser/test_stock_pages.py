@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from chatkit.store import MemoryStore
 from chatkit.web import create_app, single_user, ui_routes
-from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.browser.stock.build import FOLDER, VERSIONS, build_page, check_types
+from tests.browser.stock.pages import StockPage, opened, page_routes
 from tests.browser.stock.server import HeldServer, hold, release
 from tests.support.live_server import live_server
-
-STOCK = "https://cdn.platform.openai.com/deployments/chatkit/chatkit.js"
-SCRIPT = re.compile(rf'<script src="{re.escape(STOCK)}" async></script>')
-
-
-def page_routes(name: str, folder: Path) -> list[BaseRoute]:
-    """Serves a page with our script in the place of the stock one; with ``?late`` it has none yet."""
-    html = (folder / "index.html").read_text(encoding="utf-8")
-    assert len(SCRIPT.findall(html)) == html.count(STOCK) == 1
-
-    async def page(request: Request) -> Response:
-        if "late" in request.query_params:
-            return HTMLResponse(SCRIPT.sub("", html))
-        return HTMLResponse(html.replace(STOCK, "/chatkit.js"))
-
-    routes: list[BaseRoute] = [Route(f"/{name}/", page)]
-    if (folder / "assets").is_dir():
-        routes.append(Mount(f"/{name}/assets", StaticFiles(directory=folder / "assets")))
-    return routes
 
 
 @pytest.fixture(scope="module")
@@ -63,32 +36,6 @@ def _released(url: str) -> Iterator[None]:
     release(url)
 
 
-@dataclass
-class StockPage:
-    """A page with the element and the hooks that its application offers to tests."""
-
-    chat: ChatPage
-
-    def run(self, script: str, argument: Any = None) -> Any:
-        return self.chat.page.evaluate(script, argument)
-
-    @property
-    def events(self) -> list[tuple[str, Any]]:
-        return [(name, detail) for name, detail in self.run("seen")]
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.events]
-
-    def until(self, name: str, times: int = 1) -> None:
-        self.chat.page.wait_for_function(
-            "([name, times]) => seen.filter(event => event[0] === name).length >= times", arg=[name, times]
-        )
-
-    def forget(self) -> None:
-        self.run("seen.length = 0")
-
-
 PAGES = ["plain/", "react18/?strict", "react19/?strict"]
 OTHER_ORDERS = ["plain/?order=options", "react18/", "react19/"]
 
@@ -96,13 +43,6 @@ OTHER_ORDERS = ["plain/?order=options", "react18/", "react19/"]
 @pytest.fixture(params=PAGES)
 def page(request: pytest.FixtureRequest, open_page: OpenPage, url: str) -> StockPage:
     return opened(open_page(f"{url}/{request.param}"))
-
-
-def opened(chat: ChatPage) -> StockPage:
-    found = StockPage(chat)
-    found.chat.page.wait_for_function("window.chat")
-    found.until("ready")
-    return found
 
 
 @pytest.mark.parametrize("name", [*PAGES, *OTHER_ORDERS])
@@ -119,6 +59,8 @@ def test_an_answer_streams_and_events_come_once(open_page: OpenPage, url: str, n
     assert page.names == ["ready", "response.start", "thread.change"]
     release(url)
     page.until("response.end")
+    # Drawn in the frame after the event.
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     names = page.names
     assert names == ["ready", "response.start", "thread.change", "response.end"]
@@ -147,6 +89,8 @@ def test_new_options_leave_thread_draft_and_stream_alone(page: StockPage, url: s
     expect(chat.input).to_have_value("a draft")
     release(url)
     page.until("response.end")
+    # Drawn in the frame after the event.
+    expect(chat.answers.last).to_contain_text("Line 30 of 30")
     assert chat.text().count("of 30") == 30
     assert page.names == ["ready", "response.start", "thread.change", "response.end"]
     # Options are replaced, not merged: what is left out is gone.

@@ -20,10 +20,20 @@ const note = (name: string) => (detail?: unknown) => {
   hooks.seen.push([name, detail ?? null]);
 };
 
+const asked = new URLSearchParams(location.search);
+
+/** As pages of hosted ChatKit have it: a server of the application's own makes the session. */
+async function getClientSecret(current: string | null): Promise<string> {
+  const response = await fetch("/session", { method: "POST", body: JSON.stringify({ current }) });
+  if (!response.ok) throw new Error(`There is no session: HTTP ${response.status}`);
+  const { client_secret } = (await response.json()) as { client_secret: string };
+  return client_secret;
+}
+
 function Chat({ className }: { className: string }) {
   const [more, setMore] = useState<Partial<UseChatKitOptions>>({});
   const chat = useChatKit({
-    api: { url: "/chatkit", domainKey: "domain_pk_test" },
+    api: asked.has("hosted") ? { getClientSecret } : { url: "/chatkit", domainKey: "domain_pk_test" },
     composer: { placeholder: "Ask the shop" },
     startScreen: { greeting: "Welcome", prompts: [{ label: "Say hello", prompt: "hello", icon: "sparkle" }] },
     onClientTool: async (call) => {
@@ -55,5 +65,4 @@ function App() {
   return <main>{isShown && <Chat className={className} />}</main>;
 }
 
-const isStrict = new URLSearchParams(location.search).has("strict");
-createRoot(document.getElementById("root") as HTMLElement).render(isStrict ? <StrictMode><App /></StrictMode> : <App />);
+createRoot(document.getElementById("root") as HTMLElement).render(asked.has("strict") ? <StrictMode><App /></StrictMode> : <App />);

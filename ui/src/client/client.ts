@@ -3,13 +3,9 @@
 import type { Limits } from "../follow/connection";
 import { follow, type Heard, type Part, type Source } from "../follow/follow";
 import { Position } from "../follow/position";
-import { asConnectionError, errorOfAnswer, isAbort, unexpectedAnswer } from "../protocol/errors";
+import { authorised, type Endpoint } from "./endpoint";
+import { asConnectionError, ClientSecretError, errorOfAnswer, isAbort, unexpectedAnswer } from "../protocol/errors";
 import type { Answers, Capabilities, RequestParams, StreamingType, ThreadEvent } from "../protocol/wire";
-
-export interface Endpoint {
-  url: string;
-  fetch?: typeof fetch | undefined;
-}
 
 /** What a stream yields: an event, how the turn ended, or that the connection broke or is back. */
 export type StreamPart = Exclude<Part, Heard> | (Heard & { event: ThreadEvent });
@@ -95,19 +91,20 @@ export class ProtocolClient {
     accept: string,
     signal?: AbortSignal,
   ): Promise<Response> {
-    const { url, fetch: override } = this.endpoint();
+    const endpoint = this.endpoint();
+    const { url, fetch: send = globalThis.fetch.bind(globalThis) } = endpoint;
     const body = JSON.stringify(Object.keys(metadata).length > 0 ? { type, params, metadata } : { type, params });
-    const init: RequestInit = {
+    const init = (headers: Record<string, string>): RequestInit => ({
       method: "POST",
-      headers: { "Content-Type": "application/json", Accept: accept },
+      headers: { "Content-Type": "application/json", Accept: accept, ...headers },
       body,
       ...(signal ? { signal } : {}),
-    };
+    });
     let response: Response;
     try {
-      response = await (override ?? globalThis.fetch.bind(globalThis))(url, init);
+      response = await authorised(endpoint, (headers) => send(url, init(headers)), signal);
     } catch (error) {
-      if (signal?.aborted || isAbort(error)) throw error;
+      if (signal?.aborted || isAbort(error) || error instanceof ClientSecretError) throw error;
       throw asConnectionError(error);
     }
     if (!response.ok) throw await errorOfAnswer(response);

@@ -8,8 +8,9 @@ import { History } from "./history";
 import type { OutgoingMessage } from "./outgoing";
 import { Tabs } from "./tabs";
 import { forgetStops } from "./tools";
-import { ConnectionError } from "../protocol/errors";
-import { type Endpoint, ProtocolClient } from "../client/client";
+import { ConnectionError, isUnauthorised } from "../protocol/errors";
+import { ProtocolClient } from "../client/client";
+import { type ApiOption, type Endpoint, endpointOf } from "../client/endpoint";
 import { lastUserMessage } from "../state/thread";
 import { english, format, isRightToLeft, loadTable, type Table, validLocale } from "../strings";
 import { schemeOf } from "../theme/theme";
@@ -41,6 +42,7 @@ const UNSET: ChatKitOptions = { api: { url: "", domainKey: "" } };
 export class App implements ConversationHost {
   options: ChatKitOptions = UNSET;
   isConfigured = false;
+  endpoint: Endpoint = { url: "" };
   view: "thread" | "history" = "thread";
   conversation: Conversation;
   announcement = "";
@@ -58,8 +60,8 @@ export class App implements ConversationHost {
   #table: Table = english();
   #tableOf = "en";
   #kept = new Map<string, Conversation>();
-  /** The server that was asked what it can do. */
-  #asked: string | null = null;
+  /** The endpoint that was asked what the server can do. */
+  #asked: Pick<Endpoint, "url" | "secrets"> | null = null;
 
   constructor(
     readonly emit: Emit,
@@ -70,11 +72,6 @@ export class App implements ConversationHost {
     this.history = new History(this.client, redraw, (error) => this.onError(error));
     this.composer = new Composer(composerHost(this));
     this.content = contentHost(this);
-  }
-
-  get endpoint(): Endpoint {
-    const { api } = this.options;
-    return "url" in api ? { url: api.url, fetch: api.fetch } : { url: "" };
   }
 
   get locale(): string {
@@ -107,7 +104,7 @@ export class App implements ConversationHost {
     const { conversation } = this;
     const { pages } = conversation;
     if (pages.olderError) void pages.loadOlder();
-    if (pages.loadError instanceof ConnectionError) void this.reload();
+    if (pages.loadError instanceof ConnectionError || isUnauthorised(pages.loadError)) void this.reload();
     else if (pages.loaded && conversation.id !== null) this.#refresh(conversation);
   };
 
@@ -123,7 +120,9 @@ export class App implements ConversationHost {
   /** Takes options in place of those before. Thread, draft and running streams stay as they are. */
   configure(options: ChatKitOptions): void {
     const isFirst = !this.isConfigured;
+    const { secrets } = this.endpoint;
     this.options = options;
+    this.endpoint = endpointOf(options.api as ApiOption, this.endpoint);
     this.isConfigured = true;
     if (this.composer.toolId !== null && this.composer.tool === null) this.composer.selectTool(null);
     this.content = contentHost(this);
@@ -142,18 +141,21 @@ export class App implements ConversationHost {
       );
     }
     if (isFirst && options.initialThread) void this.show(options.initialThread);
+    else if (secrets !== this.endpoint.secrets && isUnauthorised(this.conversation.pages.loadError)) void this.reload();
     this.redraw();
   }
 
   /** Where options show what a server may lack, asks for the capabilities that come with the list of threads. */
   #askWhatServerCan(): void {
-    const { url } = this.endpoint;
+    const { url, secrets } = this.endpoint;
     const { attachments, dictation } = this.options.composer ?? {};
-    if (this.#asked === url || !(attachments?.enabled || dictation?.enabled)) return;
-    this.#asked = url;
+    const isAsked = this.#asked?.url === url && this.#asked.secrets === secrets;
+    if (isAsked || !(attachments?.enabled || dictation?.enabled)) return;
+    const asked = { url, secrets };
+    this.#asked = asked;
     this.client.call("threads.list", { limit: 1, order: "desc", capabilities: true }).then(this.redraw, (error: unknown) => {
-      // Asked again when the browser is back; another failure leaves what the options say.
-      if (error instanceof ConnectionError) this.#asked = null;
+      // Asked again when the user or the network is back; another failure leaves what the options say.
+      if (this.#asked === asked && (error instanceof ConnectionError || isUnauthorised(error))) this.#asked = null;
       this.onLog("capabilities.failed", { message: String(error) });
     });
   }
@@ -319,6 +321,8 @@ export class App implements ConversationHost {
   clear(): void {
     for (const conversation of [this.conversation, ...this.#kept.values()]) conversation.detach();
     this.#kept.clear();
+    // Secrets of the one who leaves are not the next one's.
+    if (this.isConfigured) this.endpoint = endpointOf(this.options.api as ApiOption);
     this.composer.clear();
     this.history.clear();
     forgetStops();
@@ -358,6 +362,9 @@ function composerHost(app: App): ConstructorParameters<typeof Composer>[0] {
     },
     get threadId() {
       return app.conversation.id;
+    },
+    get locale() {
+      return app.locale;
     },
     translate: app.translate,
     formatBytes: (bytes) => app.formatBytes(bytes),

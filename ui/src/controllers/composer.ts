@@ -2,19 +2,25 @@
 
 import type { Attachment, ChatKitOptions, Entity, ModelOption, ToolOption } from "@openai/chatkit";
 import { DEFAULT_MAX_COUNT, isAccepted, maxSizeOf, mediaTypeOf } from "./files";
-import type { Endpoint, ProtocolClient } from "../client/client";
+import type { ProtocolClient } from "../client/client";
+import type { ApiOption, Endpoint } from "../client/endpoint";
 import { asError, isAbort, ServerError } from "../protocol/errors";
 import { upload } from "../client/uploads";
 import type { InferenceOptions, TagContent, UserContent, UserMessageItem, WireAttachment } from "../protocol/wire";
 import type { OutgoingMessage } from "./outgoing";
+import { failureOf, textOfFailure } from "./failures";
 import { before, type Draft, type DraftAttachment, Drafts, entryOf, identity, NOTHING, uploaded, withPreview } from "./drafts";
 import { contentOf, textOf, tokenOf } from "./mentions";
+
+/** Codes of failures that have nothing to do with the file. */
+const ADMISSION: ReadonlySet<string> = new Set(["client_secret", "unauthorized", "rate_limited"]);
 
 export interface ComposerHost {
   readonly client: ProtocolClient;
   readonly options: ChatKitOptions;
   readonly endpoint: Endpoint;
   readonly threadId: string | null;
+  readonly locale: string;
   translate(key: string, args?: Record<string, string | number>): string;
   formatBytes(bytes: number): string;
   onChange(): void;
@@ -65,7 +71,7 @@ export class Composer {
   get takesFiles(): boolean {
     const { api, composer } = this.host.options;
     // Direct uploads go to a server of the page's own.
-    const isDirect = "url" in api && api.uploadStrategy?.type === "direct";
+    const isDirect = (api as ApiOption).uploadStrategy?.type === "direct";
     return (composer?.attachments?.enabled ?? false) && (isDirect || this.host.client.can("uploads"));
   }
 
@@ -238,7 +244,7 @@ export class Composer {
       const attachment = await upload(entry.file, {
         client: this.host.client,
         endpoint: this.host.endpoint,
-        strategy: "url" in this.host.options.api ? this.host.options.api.uploadStrategy : undefined,
+        strategy: (this.host.options.api as ApiOption).uploadStrategy,
         signal: abort.signal,
         onProgress: (progress) => this.#change(key, { progress }),
         onCreated: (told) => {
@@ -253,7 +259,9 @@ export class Composer {
       const told = asError(error);
       this.host.onError(told);
       const failed = this.host.translate("attachment.failed", { name: entry.name });
-      this.#change(key, { state: "failed", error: (told instanceof ServerError ? told.words : null) ?? failed });
+      const failure = failureOf(told);
+      const reason = ADMISSION.has(failure.code) ? textOfFailure(failure, this.host) : told instanceof ServerError ? told.words : null;
+      this.#change(key, { state: "failed", error: reason ?? failed });
       this.host.announce(failed);
     } finally {
       this.#uploads.delete(key);

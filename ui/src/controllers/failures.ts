@@ -1,21 +1,27 @@
 /** What the user is told of an error. */
 
-import { ConnectionError, ServerError, StreamInterrupted } from "../protocol/errors";
+import type { Translate } from "../contracts";
+import { ClientSecretError, ConnectionError, ServerError, StreamInterrupted } from "../protocol/errors";
 import type { Failure } from "../state/thread";
 
 /** Returns how an error is shown: the server's words where users can do something with them, a text of ours otherwise. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof StreamInterrupted) return interrupted("interrupted");
   if (error instanceof ConnectionError) return { message: null, code: "offline", allowRetry: true };
+  if (error instanceof ClientSecretError) return { message: null, code: "client_secret", allowRetry: true };
   if (!(error instanceof ServerError)) return { message: null, code: "unexpected", allowRetry: true };
   switch (error.status) {
     case 401:
     case 403:
+      // What the server says of a secret is for the application, whose user knows of none.
+      if (error.code.endsWith("_client_secret")) return { message: null, code: "client_secret", allowRetry: true };
       return { message: error.words, code: "unauthorized", allowRetry: true };
     case 404:
       return { message: null, code: "not_found", allowRetry: false };
     case 413:
       return { message: null, code: "too_large", allowRetry: false };
+    case 429:
+      return { message: error.words, code: "rate_limited", allowRetry: true, ...(error.retryAt === null ? {} : { retryAt: error.retryAt }) };
     default:
       return { message: error.words, code: error.isTemporary ? "server" : error.code, allowRetry: true };
   }
@@ -30,12 +36,18 @@ const KEYS: Record<string, string> = {
   failed: "failure.interrupted",
   offline: "failure.offline",
   unauthorized: "failure.unauthorized",
+  client_secret: "failure.clientSecret",
+  rate_limited: "failure.rateLimited",
   not_found: "thread.notFound",
   too_large: "failure.tooLarge",
   server: "failure.server",
 };
 
-/** The key of the text for a failure that has no words of its own. */
-export function failureKey(code: string, otherwise = "failure.generic"): string {
-  return Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise;
+/** Returns what is said of a failure: when there is a way on, or its words, or else our own. */
+export function textOfFailure({ message, code, retryAt }: Failure, { translate, locale }: { translate: Translate; locale: string }, otherwise = "failure.generic"): string {
+  if (retryAt === undefined || retryAt <= Date.now()) return message ?? translate(Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise);
+  // A time, for how long it takes is out of date while it is read.
+  const isToday = new Date(retryAt).toDateString() === new Date().toDateString();
+  const time = new Intl.DateTimeFormat(locale, { timeStyle: "medium", ...(isToday ? {} : { dateStyle: "short" }) }).format(retryAt);
+  return translate("failure.retryAt", { time });
 }

@@ -1,7 +1,7 @@
 /** The turns of a thread that this page follows: their streams, the tools of the page that they call, and stopping them. */
 
 import type { ProtocolClient } from "../client/client";
-import { asError, isAbort, ServerError } from "../protocol/errors";
+import { asError, isAbort, isUnauthorised, ServerError } from "../protocol/errors";
 import { idempotencyKey } from "../protocol/keys";
 import type { ClientToolCallItem, RequestParams, StreamingType, ThreadEvent } from "../protocol/wire";
 import { type Failure, hasGrown, isSignOfWork, noteUnconfirmed, pendingCall, settled, without } from "../state/thread";
@@ -107,6 +107,7 @@ export class Turns {
     let ended: string | null = null;
     let cameBack = false;
     let failure: Failure | null = null;
+    let isLockedOut = false;
     try {
       const more = { signal: abort.signal, threadId: model.id, ...(key ? { idempotencyKey: key } : {}) };
       for await (const part of this.host.client.stream(type, params, more)) {
@@ -125,6 +126,7 @@ export class Turns {
       }
       failure = this.#failureOfEnd(ended);
     } catch (error) {
+      isLockedOut = isUnauthorised(error) && (arrived || type === "turns.resume");
       if (!isAbort(error) && !abort.signal.aborted) failure = await this.#failureOf(error);
     }
     this.#streams.delete(abort);
@@ -132,8 +134,10 @@ export class Turns {
     if (cameBack && ended !== null) model.state = without(model.state, unconfirmed);
     if (failure && !model.state.failure) model.set({ failure });
     const stopped = this.#stopWanted || ended === "stopped";
+    // What runs there goes on, and must not be begun a second time.
+    if (isLockedOut && failure) this.resend = () => this.#lookAgain();
     // Another answer would take away the widget that acted.
-    if (canResend && model.state.failure && (!arrived || type === "threads.custom_action")) {
+    else if (canResend && model.state.failure && (!arrived || type === "threads.custom_action")) {
       const isKnown = arrived || ended !== null;
       this.resend = () => this.run(type, params, { ...options, ...(isKnown ? { key: idempotencyKey() } : {}) });
     }
@@ -146,6 +150,23 @@ export class Turns {
     else model.changed();
     if (arrived) this.#touched(type);
     return arrived;
+  }
+
+  /** Reads the thread anew, and follows what runs in it. */
+  async #lookAgain(): Promise<void> {
+    const { id } = this.model;
+    if (id === null) return;
+    this.model.set({ failure: null });
+    this.model.changed();
+    try {
+      this.model.state = await this.pages.newest(id);
+    } catch (error) {
+      this.host.onError(asError(error));
+      this.resend = () => this.#lookAgain();
+      this.model.set({ failure: failureOf(error) });
+    }
+    this.model.changed();
+    if (this.model.state.failure === null) this.attach();
   }
 
   /** Has the page carry out a tool, in one of the tabs that show the thread, and sends what came of it. */

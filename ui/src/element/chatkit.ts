@@ -5,7 +5,7 @@ import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { state } from "lit/decorators.js";
 import { StyledElement } from "../content/styledElement";
 import { App, type AppEvents } from "../controllers/app";
-import { failureKey, failureOf } from "../controllers/failures";
+import { failureOf, textOfFailure } from "../controllers/failures";
 import { headerIcon, icon } from "../icons/icons";
 import type { UserContent, WireAttachment } from "../protocol/wire";
 import { isOpen } from "../state/thread";
@@ -245,7 +245,7 @@ export class ChatKitElement extends StyledElement {
         : conversation.pages.loading && conversation.isEmpty
           ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
           : conversation.pages.loadError && conversation.isEmpty
-            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${app.translate(failureKey(failureOf(conversation.pages.loadError).code, "thread.loadFailed"))}</div>
+            ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${textOfFailure({ ...failureOf(conversation.pages.loadError), message: null }, app, "thread.loadFailed")}</div>
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
             : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.pages.loadingOlder} ${conversation.pages.olderError !== null} ${conversation.pages.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}

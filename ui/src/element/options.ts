@@ -1,6 +1,7 @@
 /** Checks what a page passes to `setOptions`, and fills in what it leaves out. */
 
 import type { ChatKitOptions } from "@openai/chatkit";
+import type { ApiOption } from "../client/endpoint";
 
 const KNOWN: Record<string, readonly string[] | null> = {
   api: ["url", "fetch", "domainKey", "uploadStrategy", "getClientSecret"],
@@ -36,15 +37,18 @@ export function unknownKeys(options: object): string[] {
   return found;
 }
 
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null;
+}
+
 /** Throws a TypeError that says what is wrong where options cannot work at all. */
 export function checkOptions(options: unknown): asserts options is ChatKitOptions {
   if (typeof options !== "object" || options === null) throw new TypeError("setOptions needs an object of options.");
   const api = (options as { api?: unknown }).api;
-  if (typeof api !== "object" || api === null) throw new TypeError("The option api is missing: api: { url: '/chatkit' }.");
-  if ("getClientSecret" in api && !("url" in api)) {
-    throw new TypeError("This element talks to a server of yours: give api.url in place of api.getClientSecret.");
-  }
-  if (typeof (api as { url?: unknown }).url !== "string") throw new TypeError("The option api.url must be the address of the server.");
+  if (typeof api !== "object" || api === null) throw new TypeError("The option api is missing: api: { url: '/chatkit' }, or api: { getClientSecret }.");
+  const { url, getClientSecret } = api as { [Field in keyof ApiOption]: unknown };
+  if (!isNothing(getClientSecret) && typeof getClientSecret !== "function") throw new TypeError("The option api.getClientSecret must be a function.");
+  if (isNothing(url) ? isNothing(getClientSecret) : typeof url !== "string") throw new TypeError("The option api.url must be the address of the server.");
 }
 
 /** Returns options in which null, with which pages say that there is nothing, is left out; at any depth of plain objects. */

@@ -15,6 +15,9 @@ export interface Limits {
   offlinePause: number;
 }
 
+/** The longest pause that a server is granted, in milliseconds. */
+const LONGEST_WANTED = 120_000;
+
 /** Sends a request that may be sent again; gives it up where no answer comes within the limit, or the browser comes online. */
 export async function openWithin(limit: number, signal: AbortSignal, open: (signal: AbortSignal) => Promise<Response>): Promise<Response> {
   const attempt = new AbortController();
@@ -77,11 +80,16 @@ export function isOffline(): boolean {
   return globalThis.navigator?.onLine === false;
 }
 
-/** Waits before another attempt, the longer the more have failed; ends early when the browser comes online. */
-export function pause(attempt: number, limits: Limits, signal: AbortSignal, waitsForNetwork = isOffline()): Promise<void> {
+/**
+ * Waits before another attempt, the longer the more have failed; ends early when the browser comes online.
+ *
+ * @param until When the server wants to be asked again, in milliseconds since 1970.
+ */
+export function pause(attempt: number, limits: Limits, signal: AbortSignal, waitsForNetwork = isOffline(), until: number | null = null): Promise<void> {
   if (waitsForNetwork) return wait(limits.offlinePause, signal);
   const longest = Math.min(400 * 2 ** attempt, limits.longestPause);
-  return wait(longest * (0.5 + Math.random() / 2), signal);
+  const wanted = Math.min((until ?? 0) - Date.now(), LONGEST_WANTED);
+  return wait(Math.max(longest * (0.5 + Math.random() / 2), wanted), signal);
 }
 
 function wait(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 /** Follows a turn to its end, over as many connections as it takes. */
 
-import { asConnectionError, ServerError, StreamInterrupted } from "../protocol/errors";
+import { asConnectionError, ClientSecretError, isUnauthorised, ServerError, StreamInterrupted } from "../protocol/errors";
 import type { ThreadEvent, TurnStatus } from "../protocol/wire";
 import { framesOf, isOffline, type Limits, openWithin, pause } from "./connection";
 import type { Position } from "./position";
@@ -30,7 +30,8 @@ export interface Source {
  * Yields each event of a turn once, its end, and when connections break and are back.
  *
  * Ends after `end`, or, with servers that do not number their events, when the stream closes. Throws the `ServerError` of a
- * server that refuses, `ConnectionError` where nothing ever arrived, `StreamInterrupted` where nothing more does.
+ * server that refuses, `ConnectionError` where nothing ever arrived, `StreamInterrupted` where nothing more does. Where the page
+ * is not let in any more, in the middle of an answer too, that error is thrown as it is: 401, 403, or a `ClientSecretError`.
  *
  * @param first The answer to the request that begins the turn, where that has been sent.
  */
@@ -71,9 +72,10 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
       if (!position.isNumbered) return;
     } catch (error) {
       if (signal.aborted) throw error;
-      if (error instanceof ServerError) {
+      if (error instanceof ServerError || error instanceof ClientSecretError) {
         const isRefusal = !isAnswered && !isBroken && !position.isNumbered;
-        if (isRefusal || !error.isTemporary) throw isBroken && error.code !== "turn_not_found" ? new StreamInterrupted(error.message, { cause: error }) : error;
+        const isItself = !isBroken || isUnauthorised(error) || (error instanceof ServerError && error.code === "turn_not_found");
+        if (isRefusal || !error.isTemporary) throw isItself ? error : new StreamInterrupted(error.message, { cause: error });
       }
       failure = error;
     }
@@ -82,12 +84,13 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
     offlineSince = isAnswered && isOffline() ? (offlineSince ?? Date.now()) : null;
     const isTooLong = offlineSince !== null && Date.now() - offlineSince >= limits.offlineLimit;
     if (!canContinue || isTooLong || failures >= limits.attempts) {
+      if (isUnauthorised(failure)) throw failure;
       if (!isHeard && failure !== null) throw failure instanceof ServerError ? failure : asConnectionError(failure);
       throw new StreamInterrupted("The answer broke off before its end.", { cause: failure });
     }
     isBroken = true;
     yield { reconnecting: true };
-    await pause(failures, limits, signal, offlineSince !== null);
+    await pause(failures, limits, signal, offlineSince !== null, failure instanceof ServerError ? failure.retryAt : null);
     if (offlineSince === null) failures += 1;
   }
 }

@@ -12,6 +12,8 @@ export class ServerError extends Error {
     readonly code: string,
     /** What the server itself says of it; null where it gave no words, or a proxy answered. */
     readonly words: string | null = null,
+    /** When the server wants to be asked again at the earliest, in milliseconds since 1970; null where it does not say. */
+    readonly retryAt: number | null = null,
   ) {
     super(message);
   }
@@ -19,6 +21,16 @@ export class ServerError extends Error {
   /** Whether the same request may succeed later without any change. */
   get isTemporary(): boolean {
     return [408, 425, 429].includes(this.status) || this.status >= 500 || this.code === "unexpected_answer";
+  }
+}
+
+/** The page's `getClientSecret` gave no secret. */
+export class ClientSecretError extends Error {
+  override readonly name = "ClientSecretError";
+
+  /** Whether it may succeed soon without any change: a page's `fetch` that finds no connection throws a TypeError. */
+  get isTemporary(): boolean {
+    return this.cause instanceof TypeError;
   }
 }
 
@@ -52,13 +64,25 @@ export async function errorOfAnswer(response: Response): Promise<ServerError> {
   } catch {
     // The body is no JSON: a proxy's page, say. The status has to do.
   }
-  return new ServerError(message || `HTTP ${response.status}`, response.status, code, message || null);
+  const retryAt = response.status === 429 ? timeOf(response.headers.get("retry-after")) : null;
+  return new ServerError(message || `HTTP ${response.status}`, response.status, code, message || null, retryAt);
+}
+
+/** Reads a header `Retry-After`: seconds, or a date. */
+function timeOf(text: string | null): number | null {
+  const time = text !== null && /^\d+$/.test(text) ? Date.now() + Number(text) * 1000 : Date.parse(text ?? "");
+  return Number.isNaN(time) ? null : time;
 }
 
 /** The error of an answer that is of success and still none: a proxy's page, a sign-in form. */
 export function unexpectedAnswer(response: Response): ServerError {
   const type = response.headers.get("content-type") ?? "no content type";
   return new ServerError(`The server answered with something else than the protocol's (${type}).`, response.status, "unexpected_answer");
+}
+
+/** Whether an error says that the page is not let in: nothing is wrong with the thread, or with the answer that runs there. */
+export function isUnauthorised(error: unknown): boolean {
+  return error instanceof ClientSecretError || (error instanceof ServerError && [401, 403].includes(error.status));
 }
 
 export function isAbort(error: unknown): boolean {

@@ -1,5 +1,6 @@
 /** The answer that the page reads: an ordinary `Response` around a turn. */
 
+import { unlessAborted } from "../protocol/aborting";
 import type { Departure } from "./departure";
 import type { Turn } from "./turn";
 
@@ -59,16 +60,4 @@ export async function answerOf(turn: Turn, signal: AbortSignal | undefined, depa
   // One that is made by hand has none.
   Object.defineProperty(answer, "url", { value: url });
   return answer;
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, onAbort: () => void): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      onAbort();
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }

@@ -15,6 +15,8 @@ export interface Failure {
   message: string | null;
   code: string;
   allowRetry: boolean;
+  /** When the server takes requests again, in milliseconds since 1970, where it says so. */
+  retryAt?: number;
 }
 
 export interface ThreadState {
@@ -141,9 +143,12 @@ export function without(state: ThreadState, ids: ReadonlySet<string>): ThreadSta
   return { ...state, items: state.items.filter((item) => !goes(item.id)), pending };
 }
 
+/** Codes of failures that say nothing of the answer itself: it could not be followed from here. */
+const CUT_OFF: readonly (string | undefined)[] = ["interrupted", "offline", "client_secret", "unauthorized"];
+
 /** The state as the server has it; that a connection was lost is over where more has come through after all. */
 export function caughtUp(before: ThreadState, fresh: ThreadState): ThreadState {
-  const wasCutOff = fresh.failure?.code === "interrupted" || fresh.failure?.code === "offline";
+  const wasCutOff = CUT_OFF.includes(fresh.failure?.code);
   return wasCutOff && hasGrown(before, fresh) ? { ...fresh, failure: null } : fresh;
 }
 

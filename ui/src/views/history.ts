@@ -2,6 +2,7 @@
 
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property } from "lit/decorators.js";
+import { failureOf, textOfFailure } from "../controllers/failures";
 import type { History } from "../controllers/history";
 import { icon } from "../icons/icons";
 import type { Thread } from "../protocol/wire";
@@ -49,7 +50,7 @@ export class HistoryView extends ShellView {
     const { showDelete, showRename } = app.options.history ?? {};
     return html`<section class="history" part="history" aria-label=${this.t("history.title")} aria-busy=${history.loading}>
       ${history.error
-        ? html`<div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${this.t("history.failed")}</div>
+        ? html`<div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${this.t("history.failed")} ${textOfFailure({ ...failureOf(history.error), message: null }, app)}</div>
             <button type="button" class="button small" @click=${() => history.load()}>${this.t("failure.retry")}</button></div>`
         : nothing}
       ${history.loaded && this.threads.length === 0 && !history.error ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}

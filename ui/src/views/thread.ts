@@ -4,7 +4,7 @@ import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Conversation } from "../controllers/conversation";
-import { failureKey } from "../controllers/failures";
+import { textOfFailure } from "../controllers/failures";
 import { icon, namedIcon } from "../icons/icons";
 import { isOpen, type Notice, type ThreadState } from "../state/thread";
 import { TurnGrouping } from "../state/turns";
@@ -143,7 +143,7 @@ export class ThreadView extends ShellView {
     const { failure } = this.threadState;
     if (!failure || this.conversation.isBusy) return nothing;
     return html`<div class="notice danger" part="error" role="alert">${icon("alert")}
-      <div class="notice-text" dir="auto">${failure.message ?? this.t(failureKey(failure.code))}</div>
+      <div class="notice-text" dir="auto">${textOfFailure(failure, this.app)}</div>
       ${failure.allowRetry ? html`<button type="button" class="button small" @click=${() => this.conversation.retry()}>${icon("reload")}${this.t("failure.retry")}</button>` : nothing}
       <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => this.conversation.dismissFailure()}>${icon("close")}</button>
     </div>`;

@@ -45,8 +45,11 @@ describe("options", () => {
   test("unknown keys are found, one level deep", () => {
     expect(unknownKeys({ api: { url: "", domainKey: "", secret: 1 }, colour: 1, header: { enabled: true } })).toEqual(["api.secret", "colour"]);
   });
-  test.each([undefined, {}, { api: {} }, { api: { getClientSecret: () => "" } }])("%o cannot work", (options) => {
+  test.each([undefined, {}, { api: {} }, { api: { url: 1 } }, { api: { getClientSecret: "s" } }, { api: { getClientSecret: null } }, { api: { url: 1, getClientSecret: () => "" } }])("%o cannot work", (options) => {
     expect(() => checkOptions(options)).toThrow(TypeError);
+  });
+  test.each([{ url: "/chatkit" }, { getClientSecret: () => "" }, { getClientSecret: () => "", url: "/chatkit" }, { getClientSecret: () => "", url: null }, { getClientSecret: null, url: "/chatkit" }])("api %o can", (api) => {
+    expect(() => checkOptions({ api })).not.toThrow();
   });
   test("null is as good as nothing", () => {
     const onClick = () => undefined;

@@ -2,6 +2,7 @@
 
 import type { ChatKitEvents, ChatKitOptions, OpenAIChatKit } from "@openai/chatkit";
 import { expectTypeOf, test } from "vitest";
+import type { ApiOption } from "../../src/client/endpoint";
 import type { AppEvents } from "../../src/controllers/app";
 import type { ChatKitElement } from "../../src/element/chatkit";
 
@@ -18,6 +19,12 @@ test("every method takes and returns what the stock one does", () => {
 
 test("every option is taken", () => {
   expectTypeOf<Parameters<ChatKitElement["setOptions"]>[0]>().toEqualTypeOf<ChatKitOptions>();
+});
+
+test("api may hold fields of both kinds", () => {
+  const api = { getClientSecret: async (current: string | null) => current ?? "s", url: "/chatkit", fetch };
+  expectTypeOf(api).toExtend<ChatKitOptions["api"]>();
+  expectTypeOf<ChatKitOptions["api"]>().toExtend<ApiOption>();
 });
 
 test("every event is one of the stock element's, with its detail", () => {
