@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import jwt
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,7 +25,7 @@ from tests.support.live_server import live_server
 
 __all__ = ["HostedPlace", "Sessions", "hosted_place"]
 
-_KEY = b"a key of this test alone"
+_KEY = b"a key of this test alone, of 32 bytes and more"
 
 
 class _ExpiredSecretError(AuthenticationError):
@@ -76,17 +74,20 @@ class Sessions:
         """Returns a secret for a user."""
         self._made += 1
         told = {"user": user, "number": self._made, "exp": int(time.time()) + self.lifetime}
-        payload = base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
-        return f"ck_secret_{payload}.{_signature(payload)}"
+        return jwt.encode(told, _KEY, "HS256")
 
     def check(self, secret: str) -> dict[str, str]:
         """Returns the context of a request with a secret."""
         self.used.append(secret)
-        payload, _, signature = secret.removeprefix("ck_secret_").partition(".")
-        if self.refuses or not hmac.compare_digest(signature, _signature(payload)):
+        try:
+            told = jwt.decode(secret, _KEY, ["HS256"])
+        except jwt.ExpiredSignatureError:
+            raise _ExpiredSecretError from None
+        except jwt.InvalidTokenError:
+            raise _InvalidSecretError from None
+        if self.refuses:
             raise _InvalidSecretError
-        told = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        if told["exp"] <= time.time() or told["number"] <= self._ended:
+        if told["number"] <= self._ended:
             raise _ExpiredSecretError
         if self.wait is not None:
             raise RateLimitedError(retry_after=self.wait)
@@ -99,10 +100,6 @@ class Sessions:
             return Response(status_code=503)
         name = "bob" if "other" in request.query_params else "ada"
         return JSONResponse({"client_secret": self.make(f"{name}_{self._tests}")})
-
-
-def _signature(payload: str) -> str:
-    return hmac.new(_KEY, payload.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass

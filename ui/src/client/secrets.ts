@@ -17,11 +17,11 @@ interface Secret {
   expiresAt: number;
 }
 
-/** Returns when a secret expires, in milliseconds since 1970; null for one that does not say so in a form of ours. */
+/** Returns when a secret expires, in milliseconds since 1970; null for one that is neither of ours nor a JWT that says so. */
 export function expiryOf(secret: string): number | null {
   const seconds = /^ckcs-\w+\.(\d{1,12})\.[\w-]+$/.exec(secret)?.[1];
   if (seconds !== undefined) return Number(seconds) * 1000;
-  const payload = /^ck_secret_([\w-]+)\.[\w-]+$/.exec(secret)?.[1];
+  const payload = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(secret)?.[1];
   if (payload === undefined) return null;
   try {
     const { exp } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as { exp?: unknown };

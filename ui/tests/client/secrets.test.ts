@@ -19,7 +19,7 @@ afterEach(() => {
 /** A secret of the server's form, which is good for so many seconds. */
 function secret(name: string, seconds = 600): string {
   const payload = btoa(JSON.stringify({ name, exp: Math.floor(Date.now() / 1000) + seconds }));
-  return `ck_secret_${payload.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}.c2lnbmF0dXJl`;
+  return `eyJhbGciOiJIUzI1NiJ9.${payload.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}.c2lnbmF0dXJl`;
 }
 
 const refused = (code = "expired_client_secret"): Response => json({ error: { type: "invalid_request_error", code, message: "No." } }, 401);
@@ -46,9 +46,9 @@ describe("when a secret expires", () => {
     expect(expiryOf(secret("a", 600))).toBe(1_600_000);
     expect(expiryOf("ckcs-cksess_1a.1767225600.c2lnbmF0dXJl-_")).toBe(1_767_225_600_000);
     const umlauts = btoa(String.fromCharCode(...new TextEncoder().encode('{"user":"Zoë ÿÿÿ>>>???","exp":7}')));
-    expect(expiryOf(`ck_secret_${umlauts.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}.x`)).toBe(7000);
+    expect(expiryOf(`eyJhbGciOiJIUzI1NiJ9.${umlauts.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}.x`)).toBe(7000);
   });
-  test.each(["", "abc", "ck_secret_", "ck_secret_abc", "ckcs-a.b.c", "ckcs-a.7", "ck_secret_!!.x", `ck_secret_${btoa("null")}.x`, `ck_secret_${btoa('{"exp":"7"}')}.x`, `ek_${btoa('{"exp":7}')}.x`])("is not known of %j", (text) => {
+  test.each(["", "abc", "eyJhbGciOiJIUzI1NiJ9.", "eyJhbGciOiJIUzI1NiJ9.abc", "ckcs-a.b.c", "ckcs-a.7", "eyJhbGciOiJIUzI1NiJ9.!!.x", `eyJhbGciOiJIUzI1NiJ9.${btoa("null")}.x`, `eyJhbGciOiJIUzI1NiJ9.${btoa('{"exp":"7"}')}.x`, `ek_${btoa('{"exp":7}')}.x`])("is not known of %j", (text) => {
     expect(expiryOf(text)).toBeNull();
   });
 });
