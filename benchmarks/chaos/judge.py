@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from benchmarks.chaos.client import Ask, Reader, ask_json, short
+from benchmarks.chaos.asks import Ask
+from benchmarks.chaos.client import Reader, short
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.sessions import Session
-from benchmarks.chaos.wire import Refused
+from benchmarks.chaos.wire import Refused, ask_json
 from tests.support.postgres import on_server
 
-__all__ = ["FAULTS", "Rows", "Verdict", "judge", "judge_session", "load_rows"]
+__all__ = ["FAULTS", "Rows", "Verdict", "judge", "judge_session", "load_rows", "load_running"]
 
 FAULTS: Final = ("lost", "doubled", "unordered", "differing", "empty", "unended", "wrong")
 """What must not be: a message or an answer that is not there, or more than once, or in another place than its own;
@@ -36,6 +37,7 @@ class Verdict:
 
     Attributes:
         counts: Turns by how they ended, and faults by their kind.
+        injected: What was done to workers, servers and networks, by its kind.
         lines: A line for each fault.
         reconnects: How often readers came back.
         snapshots: How often they came back to a snapshot.
@@ -43,6 +45,7 @@ class Verdict:
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
+    injected: Counter[str] = field(default_factory=Counter[str])
     lines: list[str] = field(default_factory=list[str])
     reconnects: int = 0
     snapshots: int = 0
@@ -60,34 +63,50 @@ class Verdict:
     def merge(self, other: Verdict) -> None:
         """Adds what came of another run."""
         self.counts.update(other.counts)
+        self.injected.update(other.injected)
         self.lines += other.lines
         self.reconnects += other.reconnects
         self.snapshots += other.snapshots
         self.shrunk = max(self.shrunk, other.shrunk)
 
 
+# These two are the only places that know the tables.
+
+
 def load_rows(file: Path | None, postgres: str | None) -> Rows:
     """Returns what the database has, read without the package."""
-    # The only place that knows the tables.
     query = (
         "SELECT threads.owner, threads.id, {data} FROM {schema}threads AS threads "
         "LEFT JOIN {schema}items AS items ON items.thread = threads.{number} ORDER BY items.seq"
     )
-    found: list[Any]
     if file is not None:
-        with closing(sqlite3.connect(file, timeout=30)) as connection:
-            found = connection.execute(query.format(data="items.data", schema="", number="seq")).fetchall()
+        text = query.format(data="items.data", schema="", number="seq")
     else:
-        assert postgres is not None
         data = "coalesce(items.exact, items.data::text)"
         text = query.format(data=data, schema="chatkit.", number="number")
-        found = on_server(postgres, lambda connection: connection.fetch(text))
     rows: Rows = defaultdict(list)
-    for owner, thread_id, item in found:
+    for owner, thread_id, item in _fetch(file, postgres, text):
         kept = rows[owner, thread_id]
         if item is not None and not is_hidden(item := json.loads(item)):
             kept.append(item)
     return rows
+
+
+def load_running(file: Path | None, postgres: str | None) -> list[tuple[str, str, str]]:
+    """Returns turns that have not ended for the database, or may still write: owner, id, and how far they are."""
+    query = (
+        "SELECT owner, id, status FROM {schema}accepted_turns WHERE status <> 'ended' "
+        "UNION ALL SELECT owner, id, 'may write' FROM {schema}turns"
+    )
+    return _fetch(file, postgres, query.format(schema="" if file is not None else "chatkit."))
+
+
+def _fetch(file: Path | None, postgres: str | None, query: str) -> list[Any]:
+    if file is not None:
+        with closing(sqlite3.connect(file, timeout=30)) as connection:
+            return connection.execute(query).fetchall()
+    assert postgres is not None
+    return on_server(postgres, lambda connection: connection.fetch(query))
 
 
 def is_hidden(item: Any) -> bool:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Broken", "Refused", "Response", "open_request"]
+__all__ = ["AWAY", "PATIENCE", "PAUSE", "Broken", "Refused", "Response", "ask_json", "frames", "open_request"]
+
+PATIENCE: Final = 5.0
+"""Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
+PAUSE: Final = 0.25
+"""Seconds, about, after which it comes again."""
+AWAY: Final = {429, 502, 503, 504}
+"""Statuses that ask it to."""
 
 
 class Broken(Exception):  # noqa: N818 -- what happens to connections here, not a mistake
@@ -128,3 +135,58 @@ async def open_request(port: int, user: str, body: dict[str, Any]) -> Response:
         response.cut()
         raise
     return response
+
+
+async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 120.0) -> Any:
+    """Returns the answer to a request that is not streamed; comes again where nobody can answer it.
+
+    Raises:
+        Refused: It is refused.
+        TimeoutError: Nobody answers.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    response = await open_request(port, user, body)
+                    try:
+                        return json.loads(await response.body() or b"null")
+                    finally:
+                        response.cut()
+            except Refused as error:
+                if error.status not in AWAY:
+                    raise
+            except (Broken, TimeoutError):
+                pass
+            await asyncio.sleep(PAUSE)
+
+
+async def frames(response: Response) -> AsyncIterator[tuple[str | None, str, bytes]]:
+    """Yields id, event name and data of each frame.
+
+    Raises:
+        Broken: The connection broke, or nothing came for so long that a page would try anew.
+    """
+    rest = b""
+    chunks = aiter(response.chunks())
+    while True:
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                chunk = await anext(chunks)
+        except TimeoutError as error:
+            raise Broken from error
+        except StopAsyncIteration:
+            return
+        *frames, rest = (rest + chunk).split(b"\n\n")
+        for frame in frames:
+            event_id, name, data = None, "", b""
+            for line in frame.split(b"\n"):
+                field_name, _, value = line.partition(b": ")
+                if field_name == b"id":
+                    event_id = value.decode()
+                elif field_name == b"event":
+                    name = value.decode()
+                elif field_name == b"data":
+                    data = value
+            if data:
+                yield event_id, name, data

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos.client import Ask, Plan, Reader
+from benchmarks.chaos.asks import Ask, Plan
+from benchmarks.chaos.client import Reader
 from benchmarks.chaos.judge import Rows, judge_session
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.sessions import Habits, Session
