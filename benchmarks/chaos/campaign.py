@@ -76,15 +76,11 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
     FOLDER.mkdir(parents=True, exist_ok=True)
     runs: list[dict[str, Any]] = []
     total = Verdict()
-    judged = judge_the_judge(list(_PLANTED), carry_out)
+    judged = options.unjudged or judge_the_judge(list(_PLANTED), carry_out)
     path = FOLDER / f"{at}.json"
     given = [
-        "--clients",
-        str(options.clients),
-        "--deltas",
-        str(options.deltas),
-        "--lease",
-        str(options.lease),
+        *("--clients", str(options.clients), "--deltas", str(options.deltas)),
+        *("--pause", str(options.pause), "--lease", str(options.lease)),
     ]
     for kind in _kinds():
         minutes = (time.monotonic() - began) / 60
@@ -111,7 +107,7 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
             "at": at,
             "commit": _commit(),
             "clean": total.clean and judged,
-            "judge_found_planted_faults": judged,
+            "judge_found_planted_faults": None if options.unjudged else judged,
             "seconds": round(time.monotonic() - began, 1),
             "counts": dict(total.counts),
             "injected": dict(total.injected),

@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--campaign", type=int, metavar="TURNS", help="runs until so many turns are judged")
     parser.add_argument("--minutes", type=float, help="begins no further run of a campaign after that long")
+    parser.add_argument(
+        "--unjudged",
+        action="store_true",
+        help="has no planted faults found first: where that was done just now",
+    )
     parser.add_argument("--judge", action="store_true", help="runs with planted faults, all if none is named")
     parser.add_argument("--plant", default="", choices=["", *PLANTS], help="a fault of the workers' code")
     parser.add_argument("--scenario", default="chaos", choices=list(SCENARIOS))
