@@ -10,7 +10,17 @@ from typing import Any
 
 from benchmarks.chaos.asks import Ask, Plan
 from benchmarks.chaos.script import Telling
-from benchmarks.chaos.wire import AWAY, PATIENCE, PAUSE, Broken, Refused, Response, frames, open_request
+from benchmarks.chaos.wire import (
+    AWAY,
+    LONGEST_PATIENCE,
+    PATIENCE,
+    PAUSE,
+    Broken,
+    Refused,
+    Response,
+    frames,
+    open_request,
+)
 
 __all__ = ["Reader", "short"]
 
@@ -73,6 +83,7 @@ class Reader:
     _received: int = 0
     _replays: bool = False
     _failed: str = ""
+    _patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         if not self.plan.resumes:
@@ -113,8 +124,8 @@ class Reader:
 
     def _begin_anew_if_unheard(self) -> None:
         unheard = self.end in {"failed", "interrupted"} and not self.heard and not self.plan.resumes
-        if unheard and self.retryable and self.ask.kind in {"create", "message"}:
-            # Nothing was stored: sent again under its key, it is the same message.
+        if unheard and self.retryable:
+            # Nothing came of it: sent again under its key, it is the same request.
             self.refusals.append("failed before it began")
             self.end, self._failed = None, ""
             self._forget()
@@ -141,9 +152,10 @@ class Reader:
         port, self.first_port = self.first_port or self.port, None
         self._sent_at = _now()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 response = await open_request(port, self.ask.user, request)
         except TimeoutError as error:
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             raise Broken from error
         if not self.worker and not self._replays:
             # Sent again, the message may be answered by any worker, whoever has the turn.
@@ -170,7 +182,7 @@ class Reader:
     async def _read(self, response: Response) -> None:
         snapshot: list[bytes] = []
         try:
-            async for event_id, name, data in frames(response):
+            async for event_id, name, data in frames(response, 2 * self._patience):
                 if name == "turn.end":
                     for event in snapshot:
                         self._take(json.loads(event))
@@ -203,6 +215,7 @@ class Reader:
             self._take(json.loads(data))
         self.turn_id, self._seq = turn_id, seq
         self._received += 1
+        self._patience = PATIENCE
 
     def _end_without_mark(self) -> None:
         """Ends as a client does that knows nothing of turns: with the response."""

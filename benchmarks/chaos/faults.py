@@ -15,7 +15,8 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.chaos.client import Reader
-from benchmarks.chaos.judge import Verdict, judge, load_rows, load_running
+from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.rows import load_rows, load_running
 from benchmarks.chaos.sessions import Habits, Session
 from benchmarks.chaos.topology import Topology, Worker
 from tests.support.network import Link
@@ -42,6 +43,7 @@ class Run:
         # Nobody's turns are interrupted, unless a scenario says otherwise.
         self.untouched: Collection[str] = {str(worker.port) for worker in servers.workers}
         self.may_fail = False
+        self.broken_until = 0.0
         # What a worker that stood still had left to write, and what nobody has ended so far, is stored by then.
         self.rest = options.lease + 2
 
@@ -70,6 +72,7 @@ class Run:
             policy=self.options.policy,
             untouched=self.untouched,
             may_fail=self.may_fail,
+            broken_until=self.broken_until,
         )
         for owner, turn_id, status in running:
             verdict.add(
@@ -218,6 +221,7 @@ class Run:
             # It ends where it cannot write what it needs to go on, and whoever looks after it starts it again.
             await asyncio.to_thread(postgres.restart)
             self.inject("restart of PostgreSQL", "started PostgreSQL again")
+        self.broken_until = asyncio.get_running_loop().time() + self.options.lease
         await asyncio.gather(*reading)
 
     async def rolling(self) -> None:
@@ -264,7 +268,8 @@ class Run:
             )
 
     async def partition(self) -> None:
-        """The network fails, the processes live on."""
+        """The network fails, the processes live on. Turns fail that cannot be stored for long, and say so."""
+        self.may_fail = True
         self.rest = self.options.lease * 2 + 2
         reading = self.begin()
         cut, swallowed, untouched = self.servers.workers

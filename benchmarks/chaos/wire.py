@@ -7,10 +7,26 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-__all__ = ["AWAY", "PATIENCE", "PAUSE", "Broken", "Refused", "Response", "ask_json", "frames", "open_request"]
+__all__ = [
+    "AWAY",
+    "LONGEST_PATIENCE",
+    "PATIENCE",
+    "PAUSE",
+    "Broken",
+    "Refused",
+    "Response",
+    "ask_json",
+    "frames",
+    "open_request",
+]
 
 PATIENCE: Final = 5.0
-"""Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
+"""Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice.
+
+Each time in a row that nothing came it waits twice as long: servers that are slow, since their machine does other
+things too, get no slower for all who come again.
+"""
+LONGEST_PATIENCE: Final = 40.0
 PAUSE: Final = 0.25
 """Seconds, about, after which it comes again."""
 AWAY: Final = {429, 502, 503, 504}
@@ -137,17 +153,18 @@ async def open_request(port: int, user: str, body: dict[str, Any]) -> Response:
     return response
 
 
-async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 120.0) -> Any:
+async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 180.0) -> Any:
     """Returns the answer to a request that is not streamed; comes again where nobody can answer it.
 
     Raises:
         Refused: It is refused.
         TimeoutError: Nobody answers.
     """
+    patience = PATIENCE
     async with asyncio.timeout(seconds):
         while True:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(patience):
                     response = await open_request(port, user, body)
                     try:
                         return json.loads(await response.body() or b"null")
@@ -157,12 +174,16 @@ async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float
                 if error.status not in AWAY:
                     raise
             except (Broken, TimeoutError):
-                pass
+                patience = min(2 * patience, LONGEST_PATIENCE)
             await asyncio.sleep(PAUSE)
 
 
-async def frames(response: Response) -> AsyncIterator[tuple[str | None, str, bytes]]:
+async def frames(response: Response, patience: float) -> AsyncIterator[tuple[str | None, str, bytes]]:
     """Yields id, event name and data of each frame.
+
+    Args:
+        response: The stream.
+        patience: Seconds in which something has to come.
 
     Raises:
         Broken: The connection broke, or nothing came for so long that a page would try anew.
@@ -171,7 +192,7 @@ async def frames(response: Response) -> AsyncIterator[tuple[str | None, str, byt
     chunks = aiter(response.chunks())
     while True:
         try:
-            async with asyncio.timeout(2 * PATIENCE):
+            async with asyncio.timeout(patience):
                 chunk = await anext(chunks)
         except TimeoutError as error:
             raise Broken from error
