@@ -6,16 +6,16 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, cast
 
 from chatkit._outages import log_failure
-from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
 from chatkit.ids import new_id
 from chatkit.server.requests.accepted import claim_of, turn_of_accepted
+from chatkit.server.requests.stored import stored_frames
 from chatkit.server.requests.turns import begin, stream_options
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.acceptance import AcceptedBeforeError, KeyHold, SentKey
@@ -24,12 +24,11 @@ from chatkit.server.turns.recovery import known_end
 from chatkit.server.turns.registry import KeyPassedOnError
 from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
-from chatkit.server.wire import done_event, end_frame, is_hidden, item_json, thread_event, thread_json
-from chatkit.sse import encode_event
+from chatkit.server.wire import FAILED, INTERRUPTED
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
 from chatkit.streams.base import EndState, KeyClaim, TurnInfo, load_info
-from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
+from chatkit.types import BaseReq, ThreadsCreateReq, UserMessageItem
 
 __all__ = ["OTHER_REQUEST", "begin_once", "fingerprint", "idempotency_key"]
 
@@ -40,7 +39,6 @@ _BEGINNING_SECONDS: Final = 5.0
 _BEGINNING_PAUSE_SECONDS: Final = 0.1
 _SAFE_SECONDS: Final = 4.0
 """How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
-_PAGE_SIZE: Final = 100
 
 OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
@@ -221,8 +219,10 @@ async def _begin_again(sent: _Sending, store: AcceptingStore[Any], ended: TurnFe
 
 
 async def _told_from_store(sent: _Sending, found: AcceptedTurn) -> StreamingResult:
-    end = known_end(found) if sent.scope.resumable else None
-    return StreamingResult(await _stored_frames(sent.scope, claim_of(found), end))
+    end = known_end(found)
+    error = {EndState.INTERRUPTED: INTERRUPTED, EndState.FAILED: FAILED}.get(end)
+    shown = end if sent.scope.resumable else None
+    return StreamingResult(await stored_frames(sent.scope, claim_of(found), shown, error))
 
 
 # Keys that the log keeps, for stores that do not accept whole turns.
@@ -341,7 +341,7 @@ async def _go_on(sent: _Sending, claim: KeyClaim, ended: TurnFeed) -> StreamingR
         # It could not begin, for it was not known whether the message is stored: it is, and is answered now.
         await sent.release(claim)
         return await _begin_keyed(sent, lambda: _turn_of_stored(scope, claim.thread_id, item_id))
-    stored = await _stored_frames(scope, claim, None)
+    stored = await stored_frames(scope, claim, None)
 
     async def frames() -> AsyncGenerator[bytes, None]:
         async for frame in stored:
@@ -376,60 +376,9 @@ async def _replayed(sent: _Sending, claim: KeyClaim, *, waits: bool) -> Streamin
     # A turn of which nothing is known may have been cut off with its process.
     end = end or EndState.INTERRUPTED
     try:
-        return StreamingResult(await _stored_frames(scope, claim, end if scope.resumable else None))
+        return StreamingResult(await stored_frames(scope, claim, end if scope.resumable else None))
     except NotFoundError:
         return None
-
-
-async def _stored_frames(
-    scope: RequestScope, claim: KeyClaim, end: EndState | None
-) -> AsyncGenerator[bytes, None]:
-    """Returns frames that show a message and what followed it, up to the next message, from the store.
-
-    Args:
-        scope: The request.
-        claim: The turn that the message began.
-        end: How the turn ended, for a stream that ends with ``turn.end``, as that of a resumable turn does.
-
-    Raises:
-        NotFoundError: The thread or the message was deleted meanwhile.
-    """
-    store, context, message_id = scope.store, scope.context, claim.user_item_id
-    thread = await store.load_thread(claim.thread_id, context)
-    message = None if message_id is None else await store.load_item(claim.thread_id, message_id, context)
-
-    async def frames() -> AsyncGenerator[bytes, None]:
-        created = isinstance(scope.request, ThreadsCreateReq)
-        yield encode_event(thread_event(thread_json(thread), created=created))
-        if message is not None:
-            yield encode_event(done_event(item_json(message)))
-            async for item in _items_after(scope, claim.thread_id, message.id):
-                yield encode_event(done_event(item_json(item)))
-        if end is not None:
-            yield end_frame(claim.turn_id, end)
-
-    return frames()
-
-
-async def _items_after(scope: RequestScope, thread_id: str, message_id: str) -> AsyncIterator[ThreadItem]:
-    store, context = scope.store, scope.context
-    if isinstance(store, OpenAIStoreAdapter):
-        message_id = store.stored_id(thread_id, message_id, context)
-    after: str | None = message_id
-    seen = {message_id}
-    while after is not None:
-        page = await store.load_thread_items(thread_id, after, _PAGE_SIZE, "asc", context)
-        # A store that ignores the cursor begins with the oldest item.
-        ids = [item.id for item in page.data]
-        fresh = page.data[ids.index(message_id) + 1 :] if message_id in ids else page.data
-        fresh = [item for item in fresh if item.id not in seen]
-        for item in fresh:
-            if isinstance(item, UserMessageItem):
-                return
-            if not is_hidden(item):
-                yield item
-        seen.update(item.id for item in fresh)
-        after = page.after if page.has_more and fresh else None
 
 
 _releases: set[asyncio.Future[None]] = set()
