@@ -76,14 +76,11 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
     FOLDER.mkdir(parents=True, exist_ok=True)
     runs: list[dict[str, Any]] = []
     total = Verdict()
-    judged = judge_the_judge(list(_PLANTED), carry_out)
+    judged = options.unjudged or judge_the_judge(list(_PLANTED), carry_out)
+    path = FOLDER / f"{at}.json"
     given = [
-        "--clients",
-        str(options.clients),
-        "--deltas",
-        str(options.deltas),
-        "--lease",
-        str(options.lease),
+        *("--clients", str(options.clients), "--deltas", str(options.deltas)),
+        *("--pause", str(options.pause), "--lease", str(options.lease)),
     ]
     for kind in _kinds():
         minutes = (time.monotonic() - began) / 60
@@ -101,29 +98,35 @@ def campaign(options: argparse.Namespace, carry_out: CarryOut) -> bool:
                 "command": command,
                 "seconds": round(time.monotonic() - run_began, 1),
                 "counts": dict(verdict.counts),
+                "injected": dict(verdict.injected),
+                "reconnects": verdict.reconnects,
                 "faults": verdict.lines,
             }
         )
-    seconds = time.monotonic() - began
-    _print_table(runs, total, seconds)
-    clean = total.clean and judged
-    report = {
-        "at": at,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "clean": clean,
-        "judge_found_planted_faults": judged,
-        "seconds": round(seconds, 1),
-        "counts": dict(total.counts),
-        "runs": runs,
-    }
-    path = FOLDER / f"{at}.json"
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False))
+        report = {
+            "at": at,
+            "commit": _commit(),
+            "clean": total.clean and judged,
+            "judge_found_planted_faults": None if options.unjudged else judged,
+            "seconds": round(time.monotonic() - began, 1),
+            "counts": dict(total.counts),
+            "injected": dict(total.injected),
+            "reconnects": total.reconnects,
+            "runs": runs,
+        }
+        # After each run: a campaign may be cut off.
+        path.write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    _print_table(runs, total, time.monotonic() - began)
+    print(f"injected {dict(total.injected)}, and readers came back {total.reconnects} times")
     print(f"{path}")
     if not judged:
         print("the judge does not find what is planted: its word does not count")
-    return clean
+    return total.clean and judged
+
+
+def _commit() -> str:
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def _carried_out(carry_out: CarryOut, arguments: list[str]) -> Verdict:
@@ -138,17 +141,23 @@ def _carried_out(carry_out: CarryOut, arguments: list[str]) -> Verdict:
 
 
 def _kinds() -> Iterator[list[str]]:
-    """Yields the options of one run after the other: each scenario over each log, and all policies in turn."""
+    """Yields the options of one run after the other.
+
+    Each round has every scenario over every log, in an order of its own, and after four rounds each of them has had
+    every policy.
+    """
     source = random.Random(time.time_ns())
-    numbers = itertools.count()
-    while True:
-        for scenario in _SCENARIOS:
-            for log in LOGS:
-                if (scenario, log) == ("partition", "sqlite") or (scenario == "disk" and os.geteuid() != 0):
-                    continue
-                policy = _POLICIES[next(numbers) % len(_POLICIES)]
-                rerun = ["--rerun", "1"] if source.random() < 0.3 else []
-                yield ["--scenario", scenario, "--log", log, "--policy", policy, *rerun]
+    kinds = [
+        (scenario, log)
+        for scenario in _SCENARIOS
+        for log in LOGS
+        if (scenario, log) != ("partition", "sqlite") and (scenario != "disk" or os.geteuid() == 0)
+    ]
+    for turn in itertools.count(source.randrange(len(_POLICIES))):
+        for number, (scenario, log) in source.sample(list(enumerate(kinds)), len(kinds)):
+            policy = _POLICIES[(number + turn) % len(_POLICIES)]
+            rerun = ["--rerun", "1"] if source.random() < 0.3 else []
+            yield ["--scenario", scenario, "--log", log, "--policy", policy, *rerun]
 
 
 def _print_table(runs: list[dict[str, Any]], total: Verdict, seconds: float) -> None:

@@ -5,113 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
-from uuid import UUID
+from typing import Any
 
+from benchmarks.chaos.asks import Ask, Plan
 from benchmarks.chaos.script import Telling
-from benchmarks.chaos.wire import Broken, Refused, Response, open_request
+from benchmarks.chaos.wire import (
+    AWAY,
+    LONGEST_PATIENCE,
+    PATIENCE,
+    PAUSE,
+    Broken,
+    Refused,
+    Response,
+    frames,
+    open_request,
+)
 
-__all__ = ["Ask", "Kind", "Plan", "Reader", "ask_json"]
+__all__ = ["Reader", "short"]
 
-Kind: TypeAlias = Literal["create", "message", "output", "action", "retry"]
-
-_PATIENCE = 5.0
-"""Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice."""
-_PAUSE = 0.25
-_AWAY = {429, 502, 503, 504}
-"""Statuses that ask a client to come again."""
 _JUMP = 1 << 20
 """How far the numbers jump where a turn went on in another worker: by that much the log keeps clear of what the dead
 one may have shown to its own readers in its last moment."""
-
-
-@dataclass
-class Ask:
-    """A request that has something answered, however often it is sent: all sendings have one idempotency key.
-
-    Attributes:
-        number: Of this request; decides its key.
-        user: Who asks.
-        kind: Which request it is.
-        telling: The answer that it asks for.
-        thread_id: The thread, once it is known.
-        item_id: The message to answer again, of a retry.
-        readers: All that read its answer.
-        sent_at: Loop time of the first sending.
-        taken: Set with the first head of an answer that was not refused.
-        taken_at: Its loop time.
-        ended_at: Loop time of the first end that a reader got.
-        busy: Times between which a sending was refused because a turn runs in the thread.
-    """
-
-    number: int
-    user: str
-    kind: Kind
-    telling: Telling
-    thread_id: str = ""
-    item_id: str = ""
-    readers: list[Reader] = field(default_factory=list["Reader"])
-    sent_at: float = float("inf")
-    taken: asyncio.Event = field(default_factory=asyncio.Event)
-    taken_at: float = float("inf")
-    ended_at: float = float("inf")
-    busy: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
-
-    @property
-    def key(self) -> str:
-        return str(UUID(int=(self.telling.seed << 32) + self.number))
-
-    @property
-    def heard(self) -> bool:
-        """Whether a reader was shown that it is stored."""
-        return any(reader.heard for reader in self.readers)
-
-    def body(self, *, resumable: bool = True, other: bool = False) -> dict[str, Any]:
-        """Returns the request; ``other`` makes it another one with the same key."""
-        telling = self.telling if not other else Telling(self.telling.seed, deltas=1)
-        text = telling.request()
-        message: dict[str, Any] = {
-            "content": [{"type": "input_text", "text": text}],
-            "attachments": [],
-            "inference_options": {},
-        }
-        names: dict[Kind, tuple[str, dict[str, Any]]] = {
-            "create": ("threads.create", {"input": message}),
-            "message": ("threads.add_user_message", {"input": message}),
-            "output": ("threads.add_client_tool_output", {"result": {"telling": text}}),
-            "action": ("threads.custom_action", {"action": {"type": "tell", "payload": {"telling": text}}}),
-            "retry": ("threads.retry_after_item", {"item_id": f"{self.item_id}{'x' if other else ''}"}),
-        }
-        name, params = names[self.kind]
-        if self.kind != "create":
-            params["thread_id"] = self.thread_id
-        metadata: dict[str, Any] = {"idempotency_key": self.key}
-        if resumable:
-            metadata["resumable"] = True
-        return {"type": name, "params": params, "metadata": metadata}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a reader will do.
-
-    Attributes:
-        think: Seconds before it sends its request.
-        cuts: Numbers of received events at which it loses its connection.
-        stop_after: Number of received events at which it asks for a stop; None if it does not.
-        deadline: Seconds after which an answer without an end is an endless one.
-        stock: Whether it knows nothing of turns: it sends the request again where it was cut off.
-        resumes: Whether it sends nothing and asks for the thread's last turn, as a page does that was loaded again.
-    """
-
-    think: float = 0.0
-    cuts: tuple[int, ...] = ()
-    stop_after: int | None = None
-    deadline: float = 90.0
-    stock: bool = False
-    resumes: bool = False
 
 
 @dataclass
@@ -168,6 +83,7 @@ class Reader:
     _received: int = 0
     _replays: bool = False
     _failed: str = ""
+    _patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         if not self.plan.resumes:
@@ -197,10 +113,10 @@ class Reader:
                         self._begin_anew_if_unheard()
                     except Broken:
                         self.reconnects += 1
-                        await asyncio.sleep(_PAUSE * random.random())
+                        await asyncio.sleep(PAUSE * random.random())
                     except Refused as error:
                         self._note_refusal(error)
-                        await asyncio.sleep(_PAUSE * (0.5 + random.random()))
+                        await asyncio.sleep(PAUSE * (0.5 + random.random()))
         except TimeoutError:
             self.faults.append("the stream did not end")
         if self.end is not None and not self.plan.resumes:
@@ -208,8 +124,8 @@ class Reader:
 
     def _begin_anew_if_unheard(self) -> None:
         unheard = self.end in {"failed", "interrupted"} and not self.heard and not self.plan.resumes
-        if unheard and self.retryable and self.ask.kind in {"create", "message"}:
-            # Nothing was stored: sent again under its key, it is the same message.
+        if unheard and self.retryable:
+            # Nothing came of it: sent again under its key, it is the same request.
             self.refusals.append("failed before it began")
             self.end, self._failed = None, ""
             self._forget()
@@ -227,7 +143,7 @@ class Reader:
             self._forget()
         elif error.status == 409 and b"thread_busy" in error.body:
             self.ask.busy.append((self._sent_at, _now()))
-        elif error.status not in _AWAY:
+        elif error.status not in AWAY:
             self.faults.append(f"refused: {error}")
             self.gone = error.status < 500
 
@@ -236,9 +152,10 @@ class Reader:
         port, self.first_port = self.first_port or self.port, None
         self._sent_at = _now()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 response = await open_request(port, self.ask.user, request)
         except TimeoutError as error:
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             raise Broken from error
         if not self.worker and not self._replays:
             # Sent again, the message may be answered by any worker, whoever has the turn.
@@ -265,7 +182,7 @@ class Reader:
     async def _read(self, response: Response) -> None:
         snapshot: list[bytes] = []
         try:
-            async for event_id, name, data in _frames(response):
+            async for event_id, name, data in frames(response, 2 * self._patience):
                 if name == "turn.end":
                     for event in snapshot:
                         self._take(json.loads(event))
@@ -298,6 +215,7 @@ class Reader:
             self._take(json.loads(data))
         self.turn_id, self._seq = turn_id, seq
         self._received += 1
+        self._patience = PATIENCE
 
     def _end_without_mark(self) -> None:
         """Ends as a client does that knows nothing of turns: with the response."""
@@ -334,7 +252,7 @@ class Reader:
                     response = await open_request(self.port, self.ask.user, body)
                     await response.body()
             except (Broken, Refused, TimeoutError):
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(PAUSE)
             else:
                 return
 
@@ -418,64 +336,9 @@ def short(texts: dict[str, str]) -> str:
     return str({item_id: f"{len(text)} characters, ...{text[-20:]!r}" for item_id, text in texts.items()})
 
 
-async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 60.0) -> Any:
-    """Returns the answer to a request that is not streamed; comes again where nobody can answer it.
-
-    Raises:
-        Refused: It is refused.
-        TimeoutError: Nobody answers.
-    """
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    response = await open_request(port, user, body)
-                    try:
-                        return json.loads(await response.body() or b"null")
-                    finally:
-                        response.cut()
-            except Refused as error:
-                if error.status not in _AWAY:
-                    raise
-            except (Broken, TimeoutError):
-                pass
-            await asyncio.sleep(_PAUSE)
-
-
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
 def _text(item: Any) -> str:
     return "".join(part["text"] for part in item["content"])
-
-
-async def _frames(response: Response) -> AsyncIterator[tuple[str | None, str, bytes]]:
-    """Yields id, event name and data of each frame.
-
-    Raises:
-        Broken: The connection broke, or nothing came for so long that a page would try anew.
-    """
-    rest = b""
-    chunks = aiter(response.chunks())
-    while True:
-        try:
-            async with asyncio.timeout(2 * _PATIENCE):
-                chunk = await anext(chunks)
-        except TimeoutError as error:
-            raise Broken from error
-        except StopAsyncIteration:
-            return
-        *frames, rest = (rest + chunk).split(b"\n\n")
-        for frame in frames:
-            event_id, name, data = None, "", b""
-            for line in frame.split(b"\n"):
-                field_name, _, value = line.partition(b": ")
-                if field_name == b"id":
-                    event_id = value.decode()
-                elif field_name == b"event":
-                    name = value.decode()
-                elif field_name == b"data":
-                    data = value
-            if data:
-                yield event_id, name, data

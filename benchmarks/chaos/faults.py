@@ -9,12 +9,14 @@ import signal
 import sqlite3
 import statistics
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
 from benchmarks.chaos.client import Reader
-from benchmarks.chaos.judge import Verdict, judge, load_rows
+from benchmarks.chaos.judge import Verdict, judge
+from benchmarks.chaos.rows import load_rows, load_running
 from benchmarks.chaos.sessions import Habits, Session
 from benchmarks.chaos.topology import Topology, Worker
 from tests.support.network import Link
@@ -37,29 +39,47 @@ class Run:
         self.seed = seed
         self.random = random.Random(seed)
         self.sessions: list[Session] = []
+        self.injected: Counter[str] = Counter()
         # Nobody's turns are interrupted, unless a scenario says otherwise.
         self.untouched: Collection[str] = {str(worker.port) for worker in servers.workers}
         self.may_fail = False
+        self.broken_until = 0.0
         # What a worker that stood still had left to write, and what nobody has ended so far, is stored by then.
         self.rest = options.lease + 2
 
     def say(self, text: str) -> None:
         print(f"  {text}", flush=True)
 
+    def inject(self, kind: str, text: str) -> None:
+        """Says that something was done to workers, servers or networks, and counts it."""
+        self.injected[kind] += 1
+        self.say(text)
+
     async def run(self) -> Verdict:
         """Carries the scenario out and judges what came of it."""
         await SCENARIOS[self.options.scenario](self)
         await asyncio.sleep(self.rest)
-        rows = await asyncio.to_thread(
-            load_rows, self.servers.file, None if self.servers.postgres is None else self.servers.postgres.url
-        )
-        return await judge(
+        database = (self.servers.file, None if self.servers.postgres is None else self.servers.postgres.url)
+        running = await asyncio.to_thread(load_running, *database)
+        # Sweeps end what nobody waits for, some of it not at once.
+        until = time.monotonic() + 12 * self.options.lease + 30
+        while running and time.monotonic() < until:
+            await asyncio.sleep(0.5)
+            running = await asyncio.to_thread(load_running, *database)
+        verdict = await judge(
             self.sessions,
-            rows,
+            await asyncio.to_thread(load_rows, *database),
             policy=self.options.policy,
             untouched=self.untouched,
             may_fail=self.may_fail,
+            broken_until=self.broken_until,
         )
+        for owner, turn_id, status in running:
+            verdict.add(
+                "unended", f"{owner}: turn {turn_id} is {status} for the database, though all is over"
+            )
+        verdict.injected = self.injected
+        return verdict
 
     def begin(
         self,
@@ -81,7 +101,7 @@ class Run:
             stops=stops,
             stock=options.stock,
             again=again,
-            patience=options.patience or options.deltas * options.pause * 4 + 3 * options.lease + 60,
+            patience=options.patience,
         )
         workers = [worker.port for worker in self.servers.workers]
         first = len(self.sessions)
@@ -95,7 +115,7 @@ class Run:
     async def wait_for(self, share: float, what: Callable[[Reader], bool]) -> None:
         """Waits until the first readers of so many of the sessions that began last are so far."""
         sessions = self.sessions[-self.options.clients :]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(self.options.patience):
             # Readers tell nobody.
             while sum(any(map(what, session.readers)) for session in sessions) < share * len(sessions):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -121,10 +141,10 @@ class Run:
         )
         await self.wait_for(self.options.begun, _has_text)
         killed.send(signal.SIGKILL)
-        self.say("killed a worker")
+        self.inject("kill", "killed a worker")
         await asyncio.sleep(1)
         await asyncio.to_thread(_freeze, frozen, self.servers.file)
-        self.say("froze a worker")
+        self.inject("freeze", "froze a worker")
         await asyncio.sleep(1)
         await self._restart_servers(signal.SIGKILL, signal.SIGINT)
         await asyncio.sleep(self.options.lease + 3)
@@ -141,7 +161,7 @@ class Run:
         self.touch(frozen)
         await self.wait_for(self.options.begun, _has_text)
         await asyncio.to_thread(_freeze, frozen, self.servers.file)
-        self.say("froze a worker")
+        self.inject("freeze", "froze a worker")
         await asyncio.sleep(self.options.lease * 2 + 2)
         frozen.send(signal.SIGCONT)
         self.say("thawed it")
@@ -155,7 +175,7 @@ class Run:
         while any(not task.done() for task in reading):
             worker = self.random.choice(self.servers.workers)
             worker.send(signal.SIGKILL)
-            self.say(f"killed worker {worker.port}")
+            self.inject("kill", f"killed worker {worker.port}")
             await asyncio.to_thread(worker.wait_gone)
             worker.start()
             await asyncio.to_thread(worker.wait_ready)
@@ -175,14 +195,14 @@ class Run:
         servers = self.servers
         if servers.redis is not None:
             await asyncio.to_thread(servers.redis.restart, redis)
-            self.say(f"restarted Redis ({redis.name})")
+            self.inject("restart of Redis", f"restarted Redis ({redis.name})")
             await asyncio.sleep(1)
         if servers.postgres is not None:
             await asyncio.to_thread(servers.postgres.restart, postgres)
-            self.say(f"restarted PostgreSQL ({postgres.name})")
+            self.inject("restart of PostgreSQL", f"restarted PostgreSQL ({postgres.name})")
         if servers.file is not None:
             await asyncio.to_thread(_lock, servers.file, 3.0)
-            self.say("locked the file for 3 s")
+            self.inject("lock of the file", "locked the file for 3 s")
 
     async def disk(self) -> None:
         """The disk of the database is full for a while: what cannot be stored fails, and says so."""
@@ -193,14 +213,15 @@ class Run:
         reading = self.begin(spread=self.options.spread * 2)
         await self.wait_for(self.options.begun / 2, _has_text)
         await asyncio.to_thread(disk.fill)
-        self.say("filled the disk")
+        self.inject("full disk", "filled the disk")
         await asyncio.sleep(self.options.lease + self.random.uniform(1, 3))
         disk.free()
         self.say("the disk has room again")
         if postgres is not None and "PANIC" in postgres.log:
             # It ends where it cannot write what it needs to go on, and whoever looks after it starts it again.
             await asyncio.to_thread(postgres.restart)
-            self.say("started PostgreSQL again")
+            self.inject("restart of PostgreSQL", "started PostgreSQL again")
+        self.broken_until = asyncio.get_running_loop().time() + self.options.lease
         await asyncio.gather(*reading)
 
     async def rolling(self) -> None:
@@ -212,7 +233,7 @@ class Run:
             await asyncio.to_thread(worker.wait_gone)
             worker.start()
             await asyncio.to_thread(worker.wait_ready)
-            self.say(f"replaced the worker on port {worker.port}")
+            self.inject("replaced worker", f"replaced the worker on port {worker.port}")
         await asyncio.gather(*reading)
 
     async def kills(self) -> None:
@@ -232,7 +253,10 @@ class Run:
             times = [reader.ended_at - killed_at for reader in hit if reader.end == "interrupted"]
             heard += times
             worst = f"{max(times):.2f} s" if times else "nobody"
-            self.say(f"kill {round_number + 1}: {len(hit)} turns of its own, heard by the last after {worst}")
+            self.inject(
+                "kill",
+                f"kill {round_number + 1}: {len(hit)} turns of its own, heard by the last after {worst}",
+            )
             worker.start()
             await asyncio.to_thread(worker.wait_ready)
         if heard:
@@ -244,7 +268,8 @@ class Run:
             )
 
     async def partition(self) -> None:
-        """The network fails, the processes live on."""
+        """The network fails, the processes live on. Turns fail that cannot be stored for long, and say so."""
+        self.may_fail = True
         self.rest = self.options.lease * 2 + 2
         reading = self.begin()
         cut, swallowed, untouched = self.servers.workers
@@ -275,7 +300,7 @@ class Run:
 
     async def _cut(self, link: Link, seconds: float, what: str, worker: Worker) -> None:
         link.cut()
-        self.say(f"cut worker {worker.port} off from {what} for {seconds:.1f} s")
+        self.inject("cut link", f"cut worker {worker.port} off from {what} for {seconds:.1f} s")
         await asyncio.sleep(seconds)
         link.heal()
         self.say(f"worker {worker.port} has {what} again")
@@ -284,7 +309,7 @@ class Run:
         await asyncio.sleep(0.5)
         deliver = self.random.random() < 0.5
         link.black_hole()
-        self.say(f"what worker {worker.port} and its log send each other is swallowed")
+        self.inject("black hole", f"what worker {worker.port} and its log send each other is swallowed")
         await asyncio.sleep(self._beyond_lease())
         link.heal(deliver=deliver)
         self.say(
@@ -297,6 +322,7 @@ class Run:
         while True:
             await asyncio.sleep(source.uniform(0.2, 2 * self.options.flicker))
             source.choice(links).reset()
+            self.injected["reset of a link"] += 1
 
 
 SCENARIOS: dict[str, Callable[[Run], Awaitable[None]]] = {

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from benchmarks.chaos.client import Ask, Reader, ask_json, short
+from benchmarks.chaos.asks import Ask
+from benchmarks.chaos.client import Reader, short
+from benchmarks.chaos.rows import Rows
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.sessions import Session
-from benchmarks.chaos.wire import Refused
-from tests.support.postgres import on_server
+from benchmarks.chaos.wire import Refused, ask_json
 
-__all__ = ["FAULTS", "Rows", "Verdict", "judge", "judge_session", "load_rows"]
+__all__ = ["FAULTS", "Verdict", "judge", "judge_session"]
 
 FAULTS: Final = ("lost", "doubled", "unordered", "differing", "empty", "unended", "wrong")
 """What must not be: a message or an answer that is not there, or more than once, or in another place than its own;
 rows that are not what was seen, or not what a view shows; a thread without items; a reader without an end; and
 everything else, such as a refusal or a text that nobody wrote."""
 _ENDS: Final = {"complete": "completed"}
-
-Rows: TypeAlias = dict[tuple[str, str], list[Any]]
-"""The items of each thread as the database has them, in order, by owner and thread."""
 
 
 @dataclass
@@ -36,6 +31,7 @@ class Verdict:
 
     Attributes:
         counts: Turns by how they ended, and faults by their kind.
+        injected: What was done to workers, servers and networks, by its kind.
         lines: A line for each fault.
         reconnects: How often readers came back.
         snapshots: How often they came back to a snapshot.
@@ -43,6 +39,7 @@ class Verdict:
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
+    injected: Counter[str] = field(default_factory=Counter[str])
     lines: list[str] = field(default_factory=list[str])
     reconnects: int = 0
     snapshots: int = 0
@@ -60,39 +57,11 @@ class Verdict:
     def merge(self, other: Verdict) -> None:
         """Adds what came of another run."""
         self.counts.update(other.counts)
+        self.injected.update(other.injected)
         self.lines += other.lines
         self.reconnects += other.reconnects
         self.snapshots += other.snapshots
         self.shrunk = max(self.shrunk, other.shrunk)
-
-
-def load_rows(file: Path | None, postgres: str | None) -> Rows:
-    """Returns what the database has, read without the package."""
-    # The only place that knows the tables.
-    query = (
-        "SELECT threads.owner, threads.id, {data} FROM {schema}threads AS threads "
-        "LEFT JOIN {schema}items AS items ON items.thread = threads.{number} ORDER BY items.seq"
-    )
-    found: list[Any]
-    if file is not None:
-        with closing(sqlite3.connect(file, timeout=30)) as connection:
-            found = connection.execute(query.format(data="items.data", schema="", number="seq")).fetchall()
-    else:
-        assert postgres is not None
-        data = "coalesce(items.exact, items.data::text)"
-        text = query.format(data=data, schema="chatkit.", number="number")
-        found = on_server(postgres, lambda connection: connection.fetch(text))
-    rows: Rows = defaultdict(list)
-    for owner, thread_id, item in found:
-        kept = rows[owner, thread_id]
-        if item is not None and not is_hidden(item := json.loads(item)):
-            kept.append(item)
-    return rows
-
-
-def is_hidden(item: Any) -> bool:
-    """Returns whether an item is for the model alone: no view shows it."""
-    return item["type"] in {"hidden_context_item", "sdk_hidden_context"}
 
 
 async def judge(
@@ -102,6 +71,7 @@ async def judge(
     policy: str,
     untouched: Collection[str] = (),
     may_fail: bool = False,
+    broken_until: float = 0.0,
 ) -> Verdict:
     """Judges what sessions saw.
 
@@ -111,6 +81,8 @@ async def judge(
         policy: What a message does in a thread in which a turn runs.
         untouched: Ports of workers whose turns must not be interrupted, for nobody touched them.
         may_fail: Whether turns may fail: the disk was full.
+        broken_until: Loop time until which the database may not know of a turn's end: the disk was full, or was just
+            before.
     """
     verdict = Verdict()
     owners = {session.user for session in sessions}
@@ -118,7 +90,15 @@ async def judge(
         if owner not in owners:
             verdict.add("wrong", f"thread {thread_id} of {owner}, who asked nothing")
     for session in sessions:
-        verdict.merge(judge_session(session, rows, policy=policy, untouched=untouched, may_fail=may_fail))
+        judged = judge_session(
+            session,
+            rows,
+            policy=policy,
+            untouched=untouched,
+            may_fail=may_fail,
+            broken_until=broken_until,
+        )
+        verdict.merge(judged)
     gate = asyncio.Semaphore(8)
 
     async def compare(session: Session) -> None:
@@ -136,11 +116,13 @@ def judge_session(
     policy: str,
     untouched: Collection[str] = (),
     may_fail: bool = False,
+    broken_until: float = 0.0,
 ) -> Verdict:
     """Judges one session by the rows alone; the parameters are those of :func:`judge`."""
     verdict = Verdict()
     judging = _SessionJudge(verdict, session, _rows_of(session, rows), policy)
     judging.judge(untouched, may_fail=may_fail)
+    judging.judge_refusals(broken_until)
     return verdict
 
 
@@ -175,7 +157,6 @@ class _SessionJudge:
         self._judge_messages()
         self._judge_answers()
         self._judge_order()
-        self._judge_refusals()
 
     # What readers saw.
 
@@ -313,6 +294,9 @@ class _SessionJudge:
             if ask is not None:
                 order.append((item["type"], ask))
         shown = ", ".join(f"{'m' if kind == 'user_message' else 'a'}{ask.number % 10}" for kind, ask in order)
+        # A message that is stopped while it waits is stored at once.
+        answered = {ask.number for kind, ask in order if kind != "user_message"}
+        order = [(kind, ask) for kind, ask in order if ask.number in answered or not _is_stopped(ask)]
         asking: Ask | None = None
         for kind, ask in order:
             if kind == "user_message":
@@ -327,12 +311,14 @@ class _SessionJudge:
                 self.add("unordered", f"the messages were taken in another order than {shown}", ask)
                 return
 
-    def _judge_refusals(self) -> None:
+    def judge_refusals(self, broken_until: float) -> None:
         """A message is refused for another turn only while one may run."""
         for ask in self.session.asks:
             others = [other for other in self.session.asks if other is not ask]
             for sent_at, refused_at in ask.busy:
-                if not any(other.sent_at <= refused_at and other.ended_at >= sent_at for other in others):
+                if sent_at > broken_until and not any(
+                    other.sent_at <= refused_at and other.ended_at >= sent_at for other in others
+                ):
                     self.add("wrong", "refused as busy although everything had ended", ask)
                     return
 
@@ -388,6 +374,10 @@ def _compare_replay(verdict: Verdict, session: Session, differs: Any) -> None:
                     f"{short(reader.answer)}"
                 )
             return
+
+
+def _is_stopped(ask: Ask) -> bool:
+    return any(reader.end == "stopped" for reader in ask.readers)
 
 
 def _seed_of_message(item: Any) -> int:

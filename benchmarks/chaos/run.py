@@ -72,7 +72,7 @@ def run_once(options: argparse.Namespace) -> Verdict:
 def _print(verdict: Verdict) -> None:
     ends = {kind: count for kind, count in verdict.counts.items() if kind not in FAULTS}
     faults = {kind: verdict.counts[kind] for kind in FAULTS}
-    print(f"  {ends}")
+    print(f"  {ends}, injected {dict(verdict.injected)}")
     print(f"  faults {faults}")
     print(
         f"  reconnects {verdict.reconnects}, snapshots {verdict.snapshots}, shown text taken back at most "
@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--campaign", type=int, metavar="TURNS", help="runs until so many turns are judged")
     parser.add_argument("--minutes", type=float, help="begins no further run of a campaign after that long")
+    parser.add_argument(
+        "--unjudged",
+        action="store_true",
+        help="has no planted faults found first: where that was done just now",
+    )
     parser.add_argument("--judge", action="store_true", help="runs with planted faults, all if none is named")
     parser.add_argument("--plant", default="", choices=["", *PLANTS], help="a fault of the workers' code")
     parser.add_argument("--scenario", default="chaos", choices=list(SCENARIOS))
@@ -126,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flicker", type=float, default=1.0, help="seconds between resets, in the scenario partition"
     )
-    parser.add_argument("--patience", type=float, help="seconds after which an answer is an endless one")
+    parser.add_argument(
+        "--patience", type=float, help="seconds after which an answer is an endless one (by default minutes)"
+    )
     parser.add_argument("--seed", type=int, help="decides what users do; taken from the clock if not given")
     return parser
 
@@ -148,6 +155,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("only root can make a small disk")
     if options.clients is None:
         options.clients = 60 if options.campaign is None else 150
+    if options.patience is None:
+        # Long enough for a machine that does other things too: what has no end has none then either.
+        options.patience = options.deltas * options.pause * 10 + 10 * options.lease + 120
     if options.seed is None:
         options.seed = time.time_ns() // 1_000_000 % 1_000_000_000
     return options

@@ -7,9 +7,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.chaos.client import Ask, Kind, Plan, Reader, ask_json
+from benchmarks.chaos.asks import Ask, Kind, Plan
+from benchmarks.chaos.client import Reader
 from benchmarks.chaos.script import Telling
-from benchmarks.chaos.wire import Refused
+from benchmarks.chaos.wire import Refused, ask_json
 
 __all__ = ["SHAPES", "Habits", "Session"]
 

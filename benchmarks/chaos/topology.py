@@ -27,7 +27,7 @@ LOGS: Final = ("sqlite", "redis", "postgres")
 """Where the stream log can be."""
 
 ROOT = Path(__file__).resolve().parents[2]
-_UP = 30.0
+_UP = 90.0
 _SQLITE_DISK = 64
 _POSTGRES_DISK = 512
 """Mebibytes of the disks that get full: a database, and the programs of a server that has to be copied there."""
@@ -84,7 +84,7 @@ class Worker:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait_gone(self, timeout: float = 60.0) -> None:
+    def wait_gone(self, timeout: float = 120.0) -> None:
         assert self._process is not None
         self._process.wait(timeout)
 

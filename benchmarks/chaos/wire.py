@@ -5,9 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Broken", "Refused", "Response", "open_request"]
+__all__ = [
+    "AWAY",
+    "LONGEST_PATIENCE",
+    "PATIENCE",
+    "PAUSE",
+    "Broken",
+    "Refused",
+    "Response",
+    "ask_json",
+    "frames",
+    "open_request",
+]
+
+PATIENCE: Final = 5.0
+"""Seconds that a client waits for the head of an answer, and for the next sign of life of a stream twice.
+
+Each time in a row that nothing came it waits twice as long: servers that are slow, since their machine does other
+things too, get no slower for all who come again.
+"""
+LONGEST_PATIENCE: Final = 40.0
+PAUSE: Final = 0.25
+"""Seconds, about, after which it comes again."""
+AWAY: Final = {429, 502, 503, 504}
+"""Statuses that ask it to."""
 
 
 class Broken(Exception):  # noqa: N818 -- what happens to connections here, not a mistake
@@ -128,3 +151,63 @@ async def open_request(port: int, user: str, body: dict[str, Any]) -> Response:
         response.cut()
         raise
     return response
+
+
+async def ask_json(port: int, user: str, body: dict[str, Any], *, seconds: float = 180.0) -> Any:
+    """Returns the answer to a request that is not streamed; comes again where nobody can answer it.
+
+    Raises:
+        Refused: It is refused.
+        TimeoutError: Nobody answers.
+    """
+    patience = PATIENCE
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    response = await open_request(port, user, body)
+                    try:
+                        return json.loads(await response.body() or b"null")
+                    finally:
+                        response.cut()
+            except Refused as error:
+                if error.status not in AWAY:
+                    raise
+            except (Broken, TimeoutError):
+                patience = min(2 * patience, LONGEST_PATIENCE)
+            await asyncio.sleep(PAUSE)
+
+
+async def frames(response: Response, patience: float) -> AsyncIterator[tuple[str | None, str, bytes]]:
+    """Yields id, event name and data of each frame.
+
+    Args:
+        response: The stream.
+        patience: Seconds in which something has to come.
+
+    Raises:
+        Broken: The connection broke, or nothing came for so long that a page would try anew.
+    """
+    rest = b""
+    chunks = aiter(response.chunks())
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await anext(chunks)
+        except TimeoutError as error:
+            raise Broken from error
+        except StopAsyncIteration:
+            return
+        *frames, rest = (rest + chunk).split(b"\n\n")
+        for frame in frames:
+            event_id, name, data = None, "", b""
+            for line in frame.split(b"\n"):
+                field_name, _, value = line.partition(b": ")
+                if field_name == b"id":
+                    event_id = value.decode()
+                elif field_name == b"event":
+                    name = value.decode()
+                elif field_name == b"data":
+                    data = value
+            if data:
+                yield event_id, name, data

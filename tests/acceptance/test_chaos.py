@@ -1,4 +1,4 @@
-"""A small run of the fault generator, with each log: workers and servers die, and every byte is checked."""
+"""Small runs of the fault generator, with each log and policy: workers and servers die, every byte is checked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from tests.support.nginx import nginx_program
 from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of what the judge asks, the present code does not keep all yet: messages that wait in a thread, and retries with a
-# key, are left out, and a worker that is killed as it creates a thread may leave it empty.
-SHAPES = "single,twice,output,action"
-FORGIVEN = {"empty"}
+RUNS = (("redis", "enqueue"), ("postgres", "interrupt"), ("sqlite", "reject"), ("sqlite", "allow"))
+"""The log, and what a message does in a thread in which a turn runs."""
 
 
 async def _run(*options: str) -> tuple[int | None, str]:
@@ -44,26 +42,14 @@ def found_in(said: str) -> set[str]:
 
 async def test_nothing_is_lost_when_workers_and_servers_die() -> None:
     nginx_program()
-    options = (
-        "--scenario",
-        "chaos",
-        "--clients",
-        "12",
-        "--deltas",
-        "20",
-        "--spread",
-        "1",
-        "--shapes",
-        SHAPES,
-    )
+    options = ("--scenario", "chaos", "--clients", "12", "--deltas", "20", "--spread", "1", "--seed", "1")
     # All wait for leases most of the time.
     async with asyncio.timeout(scaled(110)):
         outcomes = await asyncio.gather(
-            *(_run(*options, "--log", log, "--seed", "1") for log in ("redis", "postgres", "sqlite"))
+            *(_run(*options, "--log", log, "--policy", policy) for log, policy in RUNS)
         )
     for code, said in outcomes:
-        assert code in {0, 1}, said
-        assert found_in(said) <= FORGIVEN, said
+        assert code == 0, said
         assert "killed a worker" in said
 
 

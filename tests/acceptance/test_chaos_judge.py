@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos.client import Ask, Plan, Reader
-from benchmarks.chaos.judge import Rows, judge_session
+from benchmarks.chaos.asks import Ask, Plan
+from benchmarks.chaos.client import Reader
+from benchmarks.chaos.judge import judge_session
+from benchmarks.chaos.rows import Rows
 from benchmarks.chaos.script import Telling
 from benchmarks.chaos.sessions import Habits, Session
 
@@ -121,6 +123,18 @@ def test_what_was_seen_and_is_stored_is_clean() -> None:
     verdict = judge_session(session, rows, policy="enqueue")
     assert verdict.clean, verdict.lines
     assert verdict.counts == {"turns": 3, "completed": 3}
+
+
+def test_a_message_that_is_stopped_while_it_waits_is_stored_at_once() -> None:
+    session, rows = answered()
+    del rows[THREAD][5]
+    rows[THREAD].insert(3, rows[THREAD].pop())
+    assert [item["id"] for item in rows[THREAD]][2:4] == ["user_message-1", "user_message-2"]
+    reader = session.asks[2].readers[0]
+    reader.end, reader.done, reader.texts, reader.plan = "stopped", {}, {}, Plan(stop_after=1)
+    assert judge_session(session, rows, policy="enqueue").clean
+    reader.end, reader.retryable = "interrupted", True
+    assert judge_session(session, rows, policy="enqueue").counts["unordered"] == 1
 
 
 @pytest.mark.parametrize(("fault", "kind"), FAULTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -301,6 +302,50 @@ async def test_two_messages_at_two_workers_at_once_are_not_both_begun() -> None:
     gate.set()
     await drain(begun[0])
     assert len(await servers[0].items(thread_id)) == 3
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+async def test_an_answer_that_was_cut_off_says_so_when_only_the_store_knows_of_it(resumable: bool) -> None:
+    store = MemoryStore[Any]()
+    ended, alive = worker(store, slow), worker(store)
+    thread_id = await alive.new_thread()
+    metadata = {"idempotency_key": "k1", "resumable": resumable}
+    say = {"thread_id": thread_id, "input": user_input()}
+    context = {"user_id": "ada", "gate": asyncio.Event()}
+    running = await ended.send("threads.add_user_message", context, metadata, **say)
+    await read(running.json_events, 3)
+    await ended.shutdown()
+    told = await events_of(await alive.send("threads.add_user_message", ADA, metadata, **say))
+    assert told[-1]["type"] == "error"
+    assert told[-1]["allow_retry"]
+
+
+async def test_an_end_that_cannot_be_stored_is_stored_when_the_store_is_back() -> None:
+    class Store(MemoryStore[Any]):
+        away = False
+
+        async def finish_turn(self, *arguments: Any, **options: Any) -> None:
+            if self.away:
+                raise StoreUnavailableError("The disk is full.")
+            await super().finish_turn(*arguments, **options)
+
+    store = Store()
+    server = worker(store, concurrency="reject")
+    thread_id = await server.new_thread()
+    store.away = True
+    first = await drain(await server.say(thread_id, "First"))
+    assert b"Hello!" in b"".join(first)
+    with pytest.raises(ThreadBusyError):
+        await server.say(thread_id, "Second")
+    store.away = False
+    second = None
+    # Nobody sweeps.
+    async with asyncio.timeout(LIMIT):
+        while second is None:
+            with suppress(ThreadBusyError):
+                second = await server.say(thread_id, "Second")
+            await asyncio.sleep(0.01)
+    assert b"Hello!" in b"".join(await drain(second))
 
 
 async def test_a_turn_that_nobody_opened_is_ended_by_a_sweep() -> None:

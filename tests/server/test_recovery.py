@@ -15,6 +15,7 @@ from chatkit._sqlite import Database
 from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import utc_now
 from chatkit.server.wire import added_event, done_event, item_json, thread_json
+from chatkit.store import MemoryStore
 from chatkit.store.base import Fence, current_fence
 from chatkit.streams import SQLiteStreamLog
 from chatkit.streams.base import EndState, InterruptedTurn, KeyClaim, LogEntry, ThreadKey, TurnInfo
@@ -130,6 +131,22 @@ async def test_a_store_that_takes_owners_needs_no_request(store: Any) -> None:
     assert await server.recover() == 1
     await assert_finalised(server, log, thread_id)
     assert await server.recover() == 0
+
+
+async def test_a_turn_has_ended_for_the_store_before_its_readers_hear_of_it() -> None:
+    ends: list[EndState | None] = []
+
+    class Store(MemoryStore[Any]):
+        async def finish_turn(self, turn_id: str, *rest: Any, **more: Any) -> None:
+            if turn_id == DEAD.turn_id:
+                ends.append(await log.ended(DEAD))
+            await super().finish_turn(turn_id, *rest, **more)
+
+    server, log, _ = await crashed(Store(), shared=True)
+    assert await server.recover() == 1
+    # A message that is sent then is refused as long as a turn runs in the thread, or waits for it.
+    assert ends == [None]
+    assert await log.ended(DEAD) is EndState.INTERRUPTED
 
 
 async def test_the_application_makes_a_context() -> None:

@@ -217,6 +217,46 @@ async def test_what_may_be_done_twice_survives_a_connection_lost_during_the_comm
     assert await store.database.read(lambda t: t.value("SELECT count(*) FROM fatal")) == 1
 
 
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_an_item_is_added_once_although_its_commit_was_not_answered(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, carried_out: bool
+) -> None:
+    await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+    execute, lost = asyncpg.Connection.execute, False
+
+    async def lose_the_first_answer(self: Any, query: str, *rest: Any, **more: Any) -> Any:
+        nonlocal lost
+        if query != "COMMIT" or lost:
+            return await execute(self, query, *rest, **more)
+        lost = True
+        if carried_out:
+            await execute(self, query)
+        self.terminate()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", lose_the_first_answer)
+    await store.add_thread_item("thr", message("a"), CONTEXT)
+    assert lost
+    assert await ids_of(store) == ["a"]
+    with pytest.raises(ConflictError):
+        await store.add_thread_item("thr", message("a"), CONTEXT)
+
+
+async def test_a_network_that_resets_connections_again_and_again_is_waited_for(store: PostgresStore) -> None:
+    await store.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+    attempts = 0
+
+    async def work(transaction: Any) -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 4:
+            transaction._connection.terminate()
+        return await transaction.value("SELECT 'done'")
+
+    assert await store.database.write(work) == "done"
+    assert attempts == 4
+
+
 async def test_a_statement_takes_no_longer_than_allowed(postgres_database: str) -> None:
     for cache in (100, 0):
         store = PostgresStore(postgres_database, statement_timeout=0.2, statement_cache_size=cache)
@@ -230,6 +270,31 @@ async def test_a_statement_takes_no_longer_than_allowed(postgres_database: str) 
         await blocker.close()
         await store.add_thread_item("thr", message(f"a{cache}"), CONTEXT)
         await store.close()
+
+
+async def test_a_process_that_stands_still_in_a_transaction_soon_loses_its_locks(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatkit._postgres.pools._FROZEN_SECONDS", scaled(1.0), raising=False)
+    frozen, alive = PostgresStore(postgres_database), PostgresStore(postgres_database)
+    await frozen.save_thread(ThreadMetadata(id="thr"), CONTEXT)
+    locked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stand_still(transaction: Any) -> int:
+        await transaction.value("SELECT 1 FROM chatkit.threads FOR UPDATE")
+        locked.set()
+        await goes_on.wait()
+        return await transaction.value("SELECT 2")
+
+    async with asyncio.timeout(scaled(10)):
+        standing = asyncio.create_task(frozen.database.write(stand_still))
+        await locked.wait()
+        await alive.add_thread_item("thr", message("a"), CONTEXT)
+        goes_on.set()
+        # Nothing was written, and it is done again over another connection.
+        assert await standing == 2
+    await frozen.close()
+    await alive.close()
 
 
 async def test_a_server_that_falls_silent_is_given_up(

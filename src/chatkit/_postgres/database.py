@@ -231,7 +231,9 @@ class Database:
                     # What has forgotten this connection on the way has forgotten the others too.
                     await (await self.pools.current()).expire()
                 doubtful = attempt.committing and not repeatable
-                if not retried and not doubtful and await self._mended(error):
+                # A network that resets connections may do so again.
+                again = not retried or (attempt.connected and errors.is_lost(error) and clock() < deadline)
+                if again and not doubtful and await self._mended(error):
                     retried = True
                     continue
                 failure = errors.translated(

@@ -58,10 +58,11 @@ def is_lost(error: BaseException) -> bool:
     """Returns whether the connection is of no use any more."""
     if isinstance(error, (TimeoutError, *_BAD_CONFIGURATION)) or _is_pooled(error) or _is_not_storable(error):
         return False
-    # An InterfaceError is the driver's own: of a connection that was closed while it was used.
+    # An InterfaceError is the driver's own: of a connection that was closed while it was used. A RuntimeError that says
+    # so is that of uvloop's transport.
     return isinstance(
         error, (OSError, driver.InterfaceError, driver.ReadOnlySQLTransactionError, *_SERVER_GONE)
-    )
+    ) or (isinstance(error, RuntimeError) and "the handler is closed" in str(error))
 
 
 def is_absent(error: BaseException) -> bool:

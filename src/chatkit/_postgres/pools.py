@@ -25,6 +25,10 @@ _GIVEN_UP_SECONDS: Final = 1.0
 """How long what is closed waits for connections that are being made for callers that were cancelled."""
 _given_up: set[asyncio.Task[Connection]] = set()
 
+_FROZEN_SECONDS: Final = 5.0
+"""How long a process that stands still in the middle of a transaction keeps its locks, which others wait for. They
+renew the leases of their turns, which last 10 s, before and after that."""
+
 _NETWORK_SECONDS: Final = 5.0
 """How much later than the server the client itself gives up, for a server that is not heard of any more."""
 
@@ -52,9 +56,9 @@ class Settings:
         """The server's time limits by name, in milliseconds."""
         if self.statement_timeout is None:
             return {}
-        limit = str(max(1, round(self.statement_timeout * 1000)))
-        # The second one frees the locks of a process that was frozen in mid-transaction.
-        return {"statement_timeout": limit, "idle_in_transaction_session_timeout": limit}
+        idle = min(self.statement_timeout, _FROZEN_SECONDS)
+        limits = {"statement_timeout": self.statement_timeout, "idle_in_transaction_session_timeout": idle}
+        return {name: str(max(1, round(seconds * 1000))) for name, seconds in limits.items()}
 
 
 async def connect(*arguments: Any, **options: Any) -> Connection:

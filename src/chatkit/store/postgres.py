@@ -202,14 +202,23 @@ class PostgresStore(AcceptingStore[TContext]):
     async def _store_item(self, query: str, thread_id: str, item: ThreadItem, context: TContext) -> None:
         owner = self.owner(context)
         item_id, kind = item.id, item.type
-        columns = document_columns(records.dump_model(item), records.load_item)
+        data = records.dump_model(item)
+        columns = document_columns(data, records.load_item)
+        attempts = 0
 
         async def store(transaction: Transaction) -> None:
+            nonlocal attempts
+            attempts += 1
             thread = await lock_thread(transaction, owner, thread_id)
             if await transaction.value(SQL[query], thread, item_id, kind, *columns) is None:
+                if attempts > 1:
+                    # The attempt whose commit was not answered may have been carried out.
+                    stored = await transaction.value(SQL["load_item"], owner, thread_id, item_id)
+                    if records.load_item(stored) == records.load_item(data):
+                        return
                 records.item_exists(thread_id, item_id)
 
-        await self._write(owner, store, repeatable=query == "save_item")
+        await self._write(owner, store, repeatable=True)
 
     async def save_item_if_unchanged(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext

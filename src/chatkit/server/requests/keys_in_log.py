@@ -181,10 +181,16 @@ async def _replayed(sent: Sending, claim: KeyClaim, *, waits: bool) -> Streaming
     if end is None and claim.user_item_id is None and waits:
         # Nothing in the store shows whether it began.
         return None
-    # A turn of which nothing is known may have been cut off with its process.
-    told = (end or EndState.INTERRUPTED) if scope.resumable else None
     try:
-        frames = await stored_frames(scope, claim.turn_id, claim.thread_id, claim.user_item_id, told)
+        frames = await stored_frames(
+            scope,
+            claim.turn_id,
+            claim.thread_id,
+            claim.user_item_id,
+            # A turn of which nothing is known may have been cut off with its process, or may be whole.
+            end or EndState.INTERRUPTED,
+            tells_why=end is not None,
+        )
     except NotFoundError:
         if end in {EndState.COMPLETED, EndState.STOPPED}:
             # It was stored, for else its key were free: what was deleted since is not to come back.

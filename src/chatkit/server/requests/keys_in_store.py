@@ -141,7 +141,6 @@ async def _begin_again(sent: Sending, store: AcceptingStore[Any], ended: TurnFee
 
 
 async def _told_from_store(sent: Sending, found: AcceptedTurn) -> StreamingResult:
-    end = known_end(found) if sent.scope.resumable else None
     return StreamingResult(
-        await stored_frames(sent.scope, found.turn_id, found.thread_id, found.user_item_id, end)
+        await stored_frames(sent.scope, found.turn_id, found.thread_id, found.user_item_id, known_end(found))
     )

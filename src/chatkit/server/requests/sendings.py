@@ -11,7 +11,16 @@ from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import InvalidRequestError
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.turn import Turn
-from chatkit.server.wire import done_event, end_frame, is_hidden, item_json, thread_event, thread_json
+from chatkit.server.wire import (
+    FAILED,
+    INTERRUPTED,
+    done_event,
+    end_frame,
+    is_hidden,
+    item_json,
+    thread_event,
+    thread_json,
+)
 from chatkit.sse import encode_event
 from chatkit.streams.base import EndState
 from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
@@ -19,6 +28,7 @@ from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
 __all__ = ["OTHER_REQUEST", "MakeTurn", "Sending", "fingerprint", "idempotency_key", "stored_frames"]
 
 _PAGE_SIZE: Final = 100
+_ERRORS: Final[Mapping[EndState | None, bytes]] = {EndState.INTERRUPTED: INTERRUPTED, EndState.FAILED: FAILED}
 
 OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
@@ -62,7 +72,13 @@ def fingerprint(request: BaseReq) -> str:
 
 
 async def stored_frames(
-    scope: RequestScope, turn_id: str, thread_id: str, message_id: str | None, end: EndState | None
+    scope: RequestScope,
+    turn_id: str,
+    thread_id: str,
+    message_id: str | None,
+    end: EndState | None,
+    *,
+    tells_why: bool = True,
 ) -> AsyncGenerator[bytes, None]:
     """Returns frames that show a message and what followed it, up to the next message, from the store.
 
@@ -71,7 +87,8 @@ async def stored_frames(
         turn_id: The turn that the message began.
         thread_id: Its thread.
         message_id: The message; None for a turn that answers none.
-        end: How the turn ended, for a stream that ends with ``turn.end``, as that of a resumable turn does.
+        end: How the turn ended, which the stream of a resumable turn says at its end; None for a stream that goes on.
+        tells_why: Whether the event goes before that, which says why an answer is not whole.
 
     Raises:
         NotFoundError: The thread or the message was deleted meanwhile.
@@ -87,7 +104,10 @@ async def stored_frames(
             yield encode_event(done_event(item_json(message)))
             async for item in _items_after(scope, thread_id, message.id):
                 yield encode_event(done_event(item_json(item)))
-        if end is not None:
+        error = _ERRORS.get(end) if tells_why else None
+        if error is not None:
+            yield encode_event(error)
+        if end is not None and scope.resumable:
             yield end_frame(turn_id, end)
 
     return frames()

@@ -7,11 +7,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store
-from chatkit.errors import ConfigurationError, NotFoundError, RequestError, StaleTurnError, ThreadBusyError
+from chatkit.errors import (
+    ConfigurationError,
+    NotFoundError,
+    RequestError,
+    StaleTurnError,
+    StoreUnavailableError,
+    ThreadBusyError,
+)
 from chatkit.store.acceptance import (
     Acceptance,
     AcceptedTurn,
@@ -42,6 +49,11 @@ __all__ = [
 ]
 
 logger = logging.getLogger("chatkit.server")
+
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_LATER_SECONDS: Final = 3600.0
+"""How long it is tried to store the end of a turn. A sweep, here or elsewhere, does so too."""
 
 
 class AcceptedBeforeError(Exception):
@@ -201,7 +213,31 @@ async def note_opened(turn: Turn) -> int:
 
 
 async def finish(turn: Turn, token: int, end: EndState) -> None:
-    """Says to the store how a turn ended."""
+    """Says to the store how a turn ended; where the store is away, says so when it is back."""
+    try:
+        await _finish(turn, token, end)
+    except StoreUnavailableError as error:
+        log_failure(
+            logger,
+            f"The end of turn {turn.info.id} cannot be stored, which is tried again",
+            error,
+            brief=True,
+        )
+        name = f"Storing the end of turn {turn.info.id}"
+        turn.scope.turns.background.run(_finish_later(turn, token, end), name=name, seconds=_LATER_SECONDS)
+
+
+async def _finish_later(turn: Turn, token: int, end: EndState) -> None:
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        with suppress(StoreUnavailableError):
+            await _finish(turn, token, end)
+            return
+
+
+async def _finish(turn: Turn, token: int, end: EndState) -> None:
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
     # One that wrote one by one, too.
     accepting = accepting_store(store, whole=False)

@@ -287,28 +287,32 @@ class Recovery:
             # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
             taken = replace(turn, info=replace(info, attempt=info.attempt + 1))
             writer = await self._log.take_over(taken, snapshot=state, on_stop=lambda: None)
-            if writer is None:
-                await self._log.settle(info.id)
-            else:
-                pipeline = Pipeline(
-                    thread=thread,
-                    store=store,
-                    context=context,
-                    state=state,
-                    writer=writer,
-                    save_fields=lambda changed: store.save_thread_fields(info.thread_id, changed, context),
-                )
-                try:
+            try:
+                if writer is not None:
+                    pipeline = Pipeline(
+                        thread=thread,
+                        store=store,
+                        context=context,
+                        state=state,
+                        writer=writer,
+                        save_fields=lambda changed: store.save_thread_fields(
+                            info.thread_id, changed, context
+                        ),
+                    )
                     announce_opening(pipeline)
                     for item in unseen:
                         pipeline.announce_stored(item)
                     await pipeline.announce_closed(stored)
                     if ended not in {EndState.COMPLETED, EndState.STOPPED}:
                         pipeline.accept(interrupted_event())
-                finally:
+                if not completed:
+                    # Before its log: who reads the end may send the next message at once.
+                    await store.end_turn(info.id, token, context)
+            finally:
+                if writer is not None:
                     await writer.close(ended or EndState.INTERRUPTED)
-            if not completed:
-                await store.end_turn(info.id, token, context)
+            if writer is None:
+                await self._log.settle(info.id)
         except StoreError as error:
             log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
             return False

@@ -75,6 +75,16 @@ def _scripts() -> dict[str, tuple[str, bytes]]:
 
 
 _SCRIPTS: Final = _scripts()
+_FAILURES: Final = (driver.RedisError, OSError, TimeoutError, RuntimeError)
+"""What a call raises. A connection that is reset while it is made is a RuntimeError of uvloop's transport."""
+_AWAY: Final = (
+    driver.ConnectionError,
+    driver.TimeoutError,
+    driver.BusyLoadingError,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+)
 _BAD_CONFIGURATION: Final = (
     driver.AuthenticationError,
     driver.AuthorizationError,
@@ -201,7 +211,7 @@ class RedisBackend(Backend):
                 answer = await execute("EVALSHA", digest, 0, self._prefix, *arguments)
             except driver.NoScriptError:
                 answer = await execute("EVAL", text, 0, self._prefix, *arguments)
-        except (driver.RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             await self._doubt_others(error)
             raise self._failure(error) from error
         self._source.works()
@@ -298,7 +308,7 @@ class RedisBackend(Backend):
                 raise
             finally:
                 await self._blocking_pool.release(connection)
-        except (driver.RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise self._failure(error) from error
 
     async def wake(self) -> None:
@@ -362,13 +372,13 @@ class RedisBackend(Backend):
     async def _plain(self, *command: object) -> Any:
         try:
             return await cast("Any", self._client).execute_command(*command)
-        except (driver.RedisError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             await self._doubt_others(error)
             raise self._failure(error) from error
 
     async def close(self) -> None:
         for pool in (self._pool, self._blocking_pool):
-            with suppress(driver.RedisError, OSError):
+            with suppress(driver.RedisError, OSError, RuntimeError):
                 await pool.aclose()
 
 
@@ -411,9 +421,7 @@ def translated(error: Exception, place: str) -> ChatKitError:
         return StoreUnavailableError(f"{name} has no memory left: raise its maxmemory ({error}).")
     if isinstance(error, driver.ReadOnlyError):
         return StoreUnavailableError(f"{name} is read-only: connect to the primary ({error}).")
-    if isinstance(
-        error, (driver.ConnectionError, driver.TimeoutError, driver.BusyLoadingError, OSError, TimeoutError)
-    ):
+    if isinstance(error, _AWAY):
         return StoreUnavailableError(
             f"{name} cannot be reached: check that it runs, and the URL ({error!r})."
         )
