@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from chatkit.errors import ConflictError, NotFoundError
+from chatkit.errors import ConflictError, NotFoundError, UnsupportedOperationError
 from chatkit.ids import new_id
 from chatkit.store.lookups import WALK_PAGE, MissingMethodError, find_item, plain_metadata, walk_items
-from chatkit.store.owners import OwnerContext, OwnerOf, owner_from_context, usual_owner
+from chatkit.store.owners import OwnedThread, OwnerContext, OwnerOf, owner_from_context, usual_owner
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "WALK_PAGE",
     "Fence",
     "MissingMethodError",
+    "OwnedThread",
     "OwnerContext",
     "OwnerOf",
     "Store",
@@ -339,6 +340,25 @@ class Store(ABC, Generic[TContext]):
             How many there were.
         """
         return 0
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        """Returns threads of all owners whose names begin with a text, by the time they were made and their ids.
+
+        It is for an operator's work, no request of a user: it takes no context. Optional, and absent by default.
+
+        Args:
+            prefix: The text, which ends with an ASCII character.
+            limit: How many at most.
+            after: The thread after which they begin, in the asked order; None begins at the end.
+            order: ``"asc"`` (oldest first) or ``"desc"``.
+            thread_id: Only those with this id; None for all.
+
+        Raises:
+            UnsupportedOperationError: The store cannot do so.
+        """
+        raise UnsupportedOperationError(f"{type(self).__name__} cannot list the threads of all owners.")
 
     @property
     def deletes_files(self) -> bool:

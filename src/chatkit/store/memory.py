@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
+from chatkit.store._memory_sequence import Sequence
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store.acceptance import (
     Acceptance,
@@ -24,7 +25,7 @@ from chatkit.store.acceptance import (
     TurnWrites,
     was_taken_over,
 )
-from chatkit.store.base import owner_from_context
+from chatkit.store.base import OwnedThread, owner_from_context
 
 if TYPE_CHECKING:
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -32,59 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 TContext = TypeVar("TContext", default=Any)
-T = TypeVar("T")
-
-
-class _Sequence(Generic[T]):
-    """Entries by id in the order in which they were added; pages are found by bisection."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._numbers: list[int] = []
-        self._entries: dict[int, tuple[str, T]] = {}
-        self._number_of: dict[str, int] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._number_of
-
-    def get(self, key: str) -> T | None:
-        number = self._number_of.get(key)
-        return None if number is None else self._entries[number][1]
-
-    def put(self, key: str, entry: T) -> None:
-        number = self._number_of.get(key)
-        if number is None:
-            self._last += 1
-            number = self._number_of[key] = self._last
-            self._numbers.append(number)
-        self._entries[number] = (key, entry)
-
-    def remove(self, key: str) -> None:
-        number = self._number_of.pop(key, None)
-        if number is not None:
-            del self._numbers[bisect_left(self._numbers, number)]
-            del self._entries[number]
-
-    def truncate_after(self, key: str) -> None:
-        later = bisect_right(self._numbers, self._number_of[key])
-        for number in self._numbers[later:]:
-            del self._number_of[self._entries.pop(number)[0]]
-        del self._numbers[later:]
-
-    def page(self, after: str | None, count: int, *, ascending: bool) -> list[T]:
-        if ascending:
-            start = 0 if after is None else bisect_right(self._numbers, self._number_of[after])
-            numbers = self._numbers[start : start + count]
-        else:
-            end = len(self._numbers) if after is None else bisect_left(self._numbers, self._number_of[after])
-            numbers = self._numbers[max(0, end - count) : end][::-1]
-        return [self._entries[number][1] for number in numbers]
 
 
 @dataclass(slots=True)
 class _Thread:
     data: str
-    items: _Sequence[str] = field(default_factory=_Sequence[str])
+    items: Sequence[str] = field(default_factory=Sequence[str])
 
 
 @dataclass(slots=True)
@@ -96,7 +50,7 @@ class _Attachment:
 
 @dataclass(slots=True)
 class _Tenant:
-    threads: _Sequence[_Thread] = field(default_factory=_Sequence[_Thread])
+    threads: Sequence[_Thread] = field(default_factory=Sequence[_Thread])
     attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
     turns: TurnTable = field(default_factory=TurnTable)
 
@@ -175,6 +129,28 @@ class MemoryStore(AcceptingStore[TContext]):
                 records.no_thread(after)
             found = [thread.data for thread in threads.page(after, limit + 1, ascending=ascending)]
         return records.page_of([records.load_thread(data) for data in found], limit, after)
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        descending = records.validate_page_request(limit, order) == "desc"
+        with self._lock:
+            rows = [
+                (owner, row.data)
+                for owner, tenant in self._tenants.items()
+                if owner.startswith(prefix)
+                for row in tenant.threads.page(None, len(tenant.threads), ascending=True)
+            ]
+        found = [OwnedThread(owner, records.load_thread(data)) for owner, data in rows]
+        found = [entry for entry in found if thread_id in {None, entry.thread.id}]
+        found.sort(key=_place, reverse=descending)
+        if after is not None:
+            found = [
+                entry
+                for entry in found
+                if (_place(entry) < _place(after) if descending else _place(entry) > _place(after))
+            ]
+        return found[:limit]
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         owner = self.owner(context)
@@ -309,7 +285,7 @@ class MemoryStore(AcceptingStore[TContext]):
                 if thread_id in tenant.threads:
                     records.thread_exists(thread_id)
                 tenant.threads.put(thread_id, _Thread(created))
-            items = tenant.thread(thread_id).items if thread_id else _Sequence[str]()
+            items = tenant.thread(thread_id).items if thread_id else Sequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:
                 _change(items, thread_id, writes.change.before, writes.change.after)
@@ -441,9 +417,13 @@ class MemoryStore(AcceptingStore[TContext]):
             return row is not None and row.end == "completed"
 
 
-def _change(items: _Sequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
+def _change(items: Sequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
     stored = items.get(before.id)
     if stored is None:
         records.no_item(thread_id, before.id)
     records.check_unchanged(stored, records.dump_model(before), thread_id, before.id)
     items.put(before.id, records.dump_model(after))
+
+
+def _place(entry: OwnedThread) -> tuple[datetime, str]:
+    return entry.thread.created_at, entry.thread.id

@@ -1,0 +1,59 @@
+"""Entries in the order in which they were added, for the store in memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Generic, TypeVar
+
+__all__ = ["Sequence"]
+
+T = TypeVar("T")
+
+
+class Sequence(Generic[T]):
+    """Entries by id in the order in which they were added; pages are found by bisection."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._numbers: list[int] = []
+        self._entries: dict[int, tuple[str, T]] = {}
+        self._number_of: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._number_of
+
+    def get(self, key: str) -> T | None:
+        number = self._number_of.get(key)
+        return None if number is None else self._entries[number][1]
+
+    def put(self, key: str, entry: T) -> None:
+        number = self._number_of.get(key)
+        if number is None:
+            self._last += 1
+            number = self._number_of[key] = self._last
+            self._numbers.append(number)
+        self._entries[number] = (key, entry)
+
+    def remove(self, key: str) -> None:
+        number = self._number_of.pop(key, None)
+        if number is not None:
+            del self._numbers[bisect_left(self._numbers, number)]
+            del self._entries[number]
+
+    def truncate_after(self, key: str) -> None:
+        later = bisect_right(self._numbers, self._number_of[key])
+        for number in self._numbers[later:]:
+            del self._number_of[self._entries.pop(number)[0]]
+        del self._numbers[later:]
+
+    def page(self, after: str | None, count: int, *, ascending: bool) -> list[T]:
+        if ascending:
+            start = 0 if after is None else bisect_right(self._numbers, self._number_of[after])
+            numbers = self._numbers[start : start + count]
+        else:
+            end = len(self._numbers) if after is None else bisect_left(self._numbers, self._number_of[after])
+            numbers = self._numbers[max(0, end - count) : end][::-1]
+        return [self._entries[number][1] for number in numbers]
