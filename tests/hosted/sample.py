@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 from openai.pagination import AsyncConversationCursorPage, SyncConversationCursorPage
 from starlette.applications import Starlette
 
@@ -44,6 +44,9 @@ from chatkit.types import (
 )
 from chatkit.widgets import Card, Text
 from tests.support.live_server import live_server
+
+# Clients without the certificates of authorities, which take a tenth of a second to load.
+HTTP = httpx2.Client(verify=False, timeout=60)
 
 ACME, OTHER = "ck-acme-0123456789abcdef", "ck-other-0123456789abcdef"
 KEYS = {ACME: "acme", OTHER: "other"}
@@ -136,10 +139,10 @@ class Hosted:
     url: str
     clock: Clock
     servers: Mapping[str, EchoServer]
-    secrets: dict[str, str] = field(default_factory=dict[str, str])
 
     def openai(self, key: str = ACME) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+        http = DefaultHttpxClient(verify=False)
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=http)
 
     def session(self, user: str = "ada", workflow: str = "wf_a", key: str = ACME, **options: Any) -> Any:
         """Opens a session with the real client."""
@@ -158,11 +161,11 @@ class Page:
     url: str
     secret: str
 
-    def post(self, kind: str, **params: Any) -> httpx2.Response:
+    def post(self, kind: str, /, **params: Any) -> httpx2.Response:
         metadata = params.pop("metadata", None)
         body = {"type": kind, "params": params} | ({} if metadata is None else {"metadata": metadata})
         headers = {"Authorization": f"Bearer {self.secret}"}
-        return httpx2.post(f"{self.url}/chatkit", json=body, headers=headers, timeout=60)
+        return HTTP.post(f"{self.url}/chatkit", json=body, headers=headers)
 
     def say(self, text: str, thread_id: str | None = None, **more: Any) -> str:
         """Sends a message and returns the thread's id, once the answer has ended."""
@@ -220,7 +223,7 @@ class Caller:
     def __call__(self, name: str, *arguments: Any, pages: bool = True, **options: Any) -> Any:
         if self._kind == "async":
             return asyncio.run(self._async(name, arguments, options, pages))
-        with OpenAI(**self._options) as client:
+        with OpenAI(http_client=DefaultHttpxClient(verify=False), **self._options) as client:
             found = _named(client.beta.chatkit, name)(*arguments, **options)
             paged = isinstance(found, SyncConversationCursorPage)
             return list(found) if paged and pages else found
@@ -228,7 +231,8 @@ class Caller:
     async def _async(
         self, name: str, arguments: tuple[Any, ...], options: dict[str, Any], pages: bool
     ) -> Any:
-        async with AsyncOpenAI(**self._options) as client:
+        http = DefaultAsyncHttpxClient(verify=False)
+        async with AsyncOpenAI(http_client=http, **self._options) as client:
             found = await _named(client.beta.chatkit, name)(*arguments, **options)
             if isinstance(found, AsyncConversationCursorPage) and pages:
                 return [entry async for entry in found]

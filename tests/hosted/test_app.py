@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from starlette.applications import Starlette
@@ -21,7 +20,7 @@ from chatkit.hosted import HostedRoutes, MemorySessions, SQLiteSessions, create_
 from chatkit.store import MemoryStore, SQLiteStore
 from chatkit.web import ui_is_built
 from tests.dialects.reference.test_store import PlainStore
-from tests.hosted.sample import ACME, KEYS, Caller, EchoServer, Page, hosted
+from tests.hosted.sample import ACME, HTTP, KEYS, Caller, EchoServer, Page, hosted
 from tests.support.live_server import live_server
 
 
@@ -156,11 +155,11 @@ def test_the_application_has_probes_the_element_and_its_own_routes(tmp_path: Pat
     )
     with live_server(app) as running:
         for path in ("/health", "/readyz", "/hello"):
-            assert httpx2.get(f"{running.url}{path}").status_code == 200
-        assert httpx2.get(f"{running.url}/chatkit.js").status_code == (200 if ui_is_built() else 404)
-        described = httpx2.get(f"{running.url}/chatkit", headers={"Accept": "text/html"})
+            assert HTTP.get(f"{running.url}{path}").status_code == 200
+        assert HTTP.get(f"{running.url}/chatkit.js").status_code == (200 if ui_is_built() else 404)
+        described = HTTP.get(f"{running.url}/chatkit", headers={"Accept": "text/html"})
         assert described.status_code == 200
-        asked = httpx2.options(
+        asked = HTTP.options(
             f"{running.url}/chatkit",
             headers={
                 "Origin": "https://app.example.com",
@@ -169,7 +168,7 @@ def test_the_application_has_probes_the_element_and_its_own_routes(tmp_path: Pat
             },
         )
         assert asked.headers["access-control-allow-origin"] == "https://app.example.com"
-        refused = httpx2.post(f"{running.url}/chatkit", headers={"Origin": "https://app.example.com"})
+        refused = HTTP.post(f"{running.url}/chatkit", headers={"Origin": "https://app.example.com"})
         assert refused.status_code == 401
         # The page has to read it.
         assert refused.headers["access-control-allow-origin"] == "https://app.example.com"
@@ -191,9 +190,9 @@ def test_it_is_ready_when_sessions_can_be_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hosted_app, "_CHECK_HOLDS_SECONDS", 0.0)
     sessions = AwaySessions()
     with live_server(create_hosted_app({"wf_a": server()}, KEYS, sessions=sessions)) as running:
-        assert httpx2.get(f"{running.url}/readyz").status_code == 200
+        assert HTTP.get(f"{running.url}/readyz").status_code == 200
         sessions.away = True
-        assert httpx2.get(f"{running.url}/readyz").status_code == 503
+        assert HTTP.get(f"{running.url}/readyz").status_code == 503
 
 
 def test_routes_in_an_application_of_ones_own(tmp_path: Path) -> None:
@@ -210,7 +209,7 @@ def test_routes_in_an_application_of_ones_own(tmp_path: Path) -> None:
     with live_server(app) as running:
         session = Caller("sync", running.url)("sessions.create", user="ada", workflow={"id": "wf_a"})
         assert Page(running.url, session.client_secret).say("hello")
-        assert httpx2.get(f"{running.url}/hello").json() == "hello"
+        assert HTTP.get(f"{running.url}/hello").json() == "hello"
 
 
 def test_a_store_that_cannot_list_all_threads_says_so_and_chats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from chatkit.files import LocalFileStore
 from chatkit.store import SQLiteStore
-from tests.hosted.sample import ACME, Caller, Hosted, hosted
+from tests.hosted.sample import ACME, HTTP, Caller, Hosted, hosted
 
 CALLS = {
     "sessions.create",
@@ -227,9 +227,7 @@ PNG = (
 
 
 def _attach(page: Any, name: str, kind: str, data: bytes) -> str:
-    import httpx2
-
-    answer = httpx2.post(
+    answer = HTTP.post(
         f"{page.url}/chatkit/files",
         files={"file": (name, data, kind)},
         headers={"Authorization": f"Bearer {page.secret}"},
@@ -257,9 +255,7 @@ def check_contents(items: list[Any]) -> None:
     assert [(entry["type"], entry["name"]) for entry in said["attachments"]] == [
         ("file", "a.txt"), ("image", "a.png"),
     ]  # fmt: skip
-    import httpx2
-
-    assert httpx2.get(said["attachments"][1]["preview_url"]).status_code == 200
+    assert HTTP.get(said["attachments"][1]["preview_url"]).status_code == 200
     assert cited["content"][0]["annotations"] == [
         {"type": "file", "source": {"type": "file", "filename": "a.pdf"}},
         {"type": "url", "source": {"type": "url", "url": "https://example.com/a"}},

@@ -10,7 +10,7 @@ import pytest
 
 from chatkit.files import LocalFileStore
 from chatkit.store import MemoryStore
-from tests.hosted.sample import Caller, Hosted, Page, hosted
+from tests.hosted.sample import HTTP, Caller, Hosted, Page, hosted
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_workflow_is_told_what_the_session_says(running: Hosted) -> None:
 
 
 def post_file(page: Page, data: bytes = b"a") -> httpx2.Response:
-    return httpx2.post(
+    return HTTP.post(
         f"{page.url}/chatkit/files",
         files={"file": ("a.txt", data, "text/plain")},
         headers={"Authorization": f"Bearer {page.secret}"},
@@ -88,7 +88,7 @@ def test_files_are_taken_in_both_ways(running: Hosted, workflow: str) -> None:
     assert direct.status_code == 200, direct.text
     announced = announce(page, 3).json()
     upload = announced["upload_descriptor"]
-    put = httpx2.request(upload["method"], upload["url"], content=b"abc", headers=upload["headers"])
+    put = HTTP.request(upload["method"], upload["url"], content=b"abc", headers=upload["headers"])
     assert put.status_code == 200, put.text
     thread_id = page.say("look", attachments=[direct.json()["id"], announced["id"]])
     items = Caller("sync", running.url)("threads.list_items", thread_id, order="asc")

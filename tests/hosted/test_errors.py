@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -14,7 +13,7 @@ from chatkit.counters import MemoryCounter
 from chatkit.errors import StoreUnavailableError
 from chatkit.hosted import MemorySessions
 from chatkit.store import MemoryStore, SQLiteStore
-from tests.hosted.sample import ACME, Caller, Hosted, hosted
+from tests.hosted.sample import ACME, HTTP, Caller, Hosted, hosted
 
 OPENAI_KEY = "sk-proj-0123456789abcdefghijklmnop"
 
@@ -172,7 +171,7 @@ def test_bodies_that_are_none() -> None:
         url = f"{running.url}/v1/chatkit/sessions"
         headers = {"Authorization": f"Bearer {ACME}", "OpenAI-Beta": "chatkit_beta=v1"}
         for content, status in ((b"", 400), (b"{", 400), (b"[]", 400), (b"\xff", 400), (b"1" * 600_000, 413)):
-            answer = httpx2.post(url, content=content, headers=headers)
+            answer = HTTP.post(url, content=content, headers=headers)
             assert answer.status_code == status, answer.text
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
@@ -180,9 +179,9 @@ def test_bodies_that_are_none() -> None:
 def test_the_beta_header_is_asked_for(running: Hosted) -> None:
     headers = {"Authorization": f"Bearer {ACME}"}
     url = f"{running.url}/v1/chatkit/threads"
-    answer = httpx2.get(url, headers=headers)
+    answer = HTTP.get(url, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_beta")
-    good = httpx2.get(url, headers={**headers, "OpenAI-Beta": "assistants=v2, chatkit_beta=v1"})
+    good = HTTP.get(url, headers={**headers, "OpenAI-Beta": "assistants=v2, chatkit_beta=v1"})
     assert good.status_code == 200
 
 

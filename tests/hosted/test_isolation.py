@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
-import httpx2
 import openai
 import pytest
 
@@ -17,7 +16,7 @@ from chatkit.ids import new_id
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.streams import RedisStreamLog
 from chatkit.types import ChatKitReq
-from tests.hosted.sample import ACME, OTHER, Caller, Hosted, Page, hosted
+from tests.hosted.sample import ACME, HTTP, OTHER, Caller, Hosted, Page, hosted
 
 MESSAGE = {"content": [{"type": "input_text", "text": "b"}], "attachments": [], "inference_options": {}}
 UPLOADS = {"file_upload": {"enabled": True}}
@@ -48,7 +47,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Hosted]:
 
 
 def upload(page: Page) -> str:
-    answer = httpx2.post(
+    answer = HTTP.post(
         f"{page.url}/chatkit/files",
         files={"file": ("a.txt", b"a", "text/plain")},
         headers={"Authorization": f"Bearer {page.secret}"},
@@ -69,7 +68,7 @@ def running_turn(page: Page, thread_id: str, key: str) -> Iterator[str]:
         "metadata": {"resumable": True, "idempotency_key": key},
     }
     headers = {"Authorization": f"Bearer {page.secret}"}
-    with httpx2.stream("POST", f"{page.url}/chatkit", json=body, headers=headers, timeout=60) as response:
+    with HTTP.stream("POST", f"{page.url}/chatkit", json=body, headers=headers, timeout=60) as response:
         assert response.status_code == 200
         next(response.iter_lines())
     active = page.post("threads.get_by_id", thread_id=thread_id).json()["active_turn"]

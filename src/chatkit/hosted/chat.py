@@ -221,7 +221,8 @@ class HostedChat:
         else:
             most = history.recent_threads or 1
             page = await _list(server, context, {**asked, "limit": most, "order": "desc", "after": None})
-            page |= _slice(page["data"] if history.enabled else [], params)
+            page = {**page, **_slice(page["data"] if history.enabled else [], params)}
+            page = {name: value for name, value in page.items() if value is not None}
         capabilities = page.get("capabilities")
         if capabilities is not None and not session.configuration.file_upload.enabled:
             page["capabilities"] = {**capabilities, "uploads": False}
