@@ -49,7 +49,7 @@ SECRET_KEY = "sk-proj-0123456789abcdefghij"
         ({"a-long-key-of-another-prefix": "acme"}, "begins with 'ck-'"),
         ({"ck-short": "acme"}, "at least 20"),
         ({f"sha256:{'g' * 64}": "acme"}, "nor the hash"),
-        ({ACME: ""}, "no name|a tenant's name"),
+        ({ACME: ""}, "a tenant's name"),
         ({ACME: "a/b"}, "a tenant's name"),
         ({ACME: "a" * 101}, "a tenant's name"),
     ],

@@ -78,6 +78,7 @@ MODULES = [
     "server/server",
     "server/turns/turn",
     "sse",
+    "store/_memory_sequence",
     "store/_memory_turns",
     "store/_postgres_documents",
     "store/_postgres_turns",

@@ -71,9 +71,9 @@ class ApiKeys:
             raise ConfigurationError("api_keys: there is no key, so that no server could open a session.")
         for key, tenant in keys.items():
             # A key is a secret: it is in no message.
-            if not isinstance(cast("object", tenant), str) or not tenant or "\0" in tenant:
+            if not isinstance(cast("object", tenant), str) or not NAME.fullmatch(tenant):
                 raise ConfigurationError(
-                    f"api_keys: one key has the tenant {shown(tenant)}, which is no name."
+                    f"api_keys: one key has the tenant {shown(tenant)}; a tenant's name is 1 to 100 of 0-9A-Za-z_.-."
                 )
             if not isinstance(cast("object", key), str) or is_of_openai(key):
                 raise ConfigurationError(
