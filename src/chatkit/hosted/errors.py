@@ -74,7 +74,7 @@ def answering(
 
 def _in_form(response: Response, param: str | None) -> Response:
     status = response.status_code
-    said: dict[str, Any] = json.loads(response.body)["error"]
+    said: dict[str, Any] = json.loads(bytes(response.body))["error"]
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     error = {"message": said["message"], "type": kind, "param": param, "code": said["code"]}
     headers = {

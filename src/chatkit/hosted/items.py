@@ -9,10 +9,12 @@ from chatkit.store import OwnedThread
 from chatkit.types import (
     AssistantMessageItem,
     ClientToolCallItem,
+    CustomTask,
     FileSource,
     Source,
     Task,
     TaskItem,
+    ThoughtTask,
     ThreadItem,
     URLSource,
     UserMessageItem,
@@ -129,5 +131,5 @@ def _task(task: Task) -> dict[str, Any]:
     return {
         "type": "thought" if task.type == "thought" else "custom",
         "heading": task.title,
-        "summary": task.content if task.type in {"custom", "thought"} else None,
+        "summary": task.content if isinstance(task, CustomTask | ThoughtTask) else None,
     }

@@ -147,10 +147,12 @@ async def _survey(
     workflows: Workflows,
 ) -> list[OwnedThread]:
     """Returns threads of the workflows that the server is named by, as many as are asked for if there are."""
-    store: object = server.store
-    if not isinstance(store, Store):
-        raise UnsupportedOperationError(f"{type(store).__name__} cannot list the threads of all owners.")
-    survey = cast("Store[Any]", store).survey_threads
+    store = _full_store(server)
+    if store is None:
+        raise UnsupportedOperationError(
+            f"{type(server.store).__name__} cannot list the threads of all owners."
+        )
+    survey = store.survey_threads
     found: list[OwnedThread] = []
     while True:
         page = await survey(prefix, limit, after, order, thread_id=thread_id)
@@ -169,6 +171,12 @@ async def _items(
     params = {"thread_id": thread_id, "limit": _ITEMS_AT_ONCE, "order": order, "after": after}
     result = await server.process(json.dumps({"type": "items.list", "params": params}), context)
     return _ITEMS.validate_json(cast("Any", result).json)
+
+
+def _full_store(server: ChatKitServer[Any]) -> Store[Any] | None:
+    """Returns the store of a server; None where it is one of another interface, which the server adapts."""
+    store = cast("object", server.store)
+    return cast("Store[Any]", store) if isinstance(store, Store) else None
 
 
 def _check_reruns(servers: list[ChatKitServer[Any]]) -> None:
@@ -192,8 +200,8 @@ def _place_of(server: ChatKitServer[Any]) -> object:
 def _check_owners(workflow: str, server: ChatKitServer[Any]) -> None:
     """Raises ConfigurationError if a server's store would take another owner than the one of a request."""
     probe = HostedContext(tenant="a", user="b", workflow=workflow)
-    store: object = server.store
-    owner = store.owner(probe) if isinstance(store, Store) else None
+    store = _full_store(server)
+    owner = None if store is None else store.owner(probe)
     if (owner is not None and owner != owner_of("a", "b", workflow)) or server.single_user is not None:
         raise ConfigurationError(
             f"workflows[{workflow!r}]: the store, or the server, has an owner of its own choice, under which users of "

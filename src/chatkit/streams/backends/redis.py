@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from chatkit._checks import checked
 from chatkit._outages import Source
@@ -308,7 +308,7 @@ class RedisBackend(Backend):
 
     async def _plain(self, *command: object) -> Any:
         try:
-            return await cast("Any", self._client).execute_command(*command)
+            return await self._client.execute_command(*command)
         except (driver.RedisError, OSError, TimeoutError) as error:
             await self._doubt_others(error)
             raise self._failure(error) from error
