@@ -11,16 +11,18 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from chatkit._secrets import SECRET_VARIABLE
 from chatkit.counters import MemoryCounter, SQLiteCounter
 from chatkit.errors import ConfigurationError, StoreUnavailableError
+from chatkit.files import LocalFileStore
 from chatkit.hosted import HostedRoutes, MemorySessions, SQLiteSessions, create_hosted_app, hash_key, new_key
 from chatkit.store import MemoryStore, SQLiteStore
 from chatkit.web import ui_is_built
 from tests.dialects.reference.test_store import PlainStore
 from tests.hosted.sample import ACME, HTTP, KEYS, Caller, EchoServer, Page, hosted
+from tests.hosted.test_calls import PNG
 from tests.support.live_server import live_server
 
 
@@ -210,6 +212,35 @@ def test_routes_in_an_application_of_ones_own(tmp_path: Path) -> None:
         session = Caller("sync", running.url)("sessions.create", user="ada", workflow={"id": "wf_a"})
         assert Page(running.url, session.client_secret).say("hello")
         assert HTTP.get(f"{running.url}/hello").json() == "hello"
+
+
+def test_below_another_application(tmp_path: Path) -> None:
+    """Which does not tell it of its start."""
+    server = EchoServer(SQLiteStore(tmp_path / "chat.db"), LocalFileStore(tmp_path / "files"))
+    app = Starlette(routes=[Mount("/base", create_hosted_app({"wf_a": server}, KEYS))])
+    with live_server(app) as running:
+        url = f"{running.url}/base"
+        call = Caller("sync", url)
+        session = call(
+            "sessions.create",
+            user="ada",
+            workflow={"id": "wf_a"},
+            chatkit_configuration={"file_upload": {"enabled": True}},
+        )
+        page = Page(url, session.client_secret)
+        direct = HTTP.post(
+            f"{url}/chatkit/files",
+            files={"file": ("a.png", PNG, "image/png")},
+            headers={"Authorization": f"Bearer {page.secret}"},
+        )
+        assert HTTP.get(direct.json()["preview_url"]).status_code == 200
+        announced = page.post("attachments.create", name="a.txt", size=1, mime_type="text/plain").json()
+        upload = announced["upload_descriptor"]
+        put = HTTP.request(upload["method"], upload["url"], content=b"a", headers=upload["headers"])
+        assert put.status_code == 200
+        thread_id = page.say("hello", attachments=[direct.json()["id"], announced["id"]])
+        (_, said) = call("threads.list_items", thread_id)
+        assert HTTP.get(said.attachments[0].preview_url).status_code == 200
 
 
 def test_a_store_that_cannot_list_all_threads_says_so_and_chats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,8 @@ class HostedChat:
         await self._count(session, None)
         most = await self._take_file(session)
         # Links in the answer lead to this server's files.
-        moved = Request({**request.scope, "path": served.files_path, "raw_path": None}, request.receive)
+        path = request.scope["path"].removesuffix(f"{self._path}/files") + served.files_path
+        moved = Request({**request.scope, "path": path}, request.receive)
         return await served.files.post(moved, HostedContext.of(session), limit=most)
 
     async def _process(

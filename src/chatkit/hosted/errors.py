@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from chatkit.errors import RequestError
@@ -66,6 +66,8 @@ def answering(
         try:
             with watch_loop():
                 return await work(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
         except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
             return _in_form(response_for(error), getattr(error, "param", None))
 
