@@ -176,7 +176,7 @@ def test_a_session_may_send_as_many_requests_a_minute_as_it_says(running: Hosted
     over = page.post("threads.add_user_message", thread_id=thread_id, input=message)
     assert (over.status_code, over.json()["error"]["code"]) == (429, "rate_limited")
     assert 1 <= int(over.headers["retry-after"]) <= 60
-    # Reads are counted apart, ten times as many.
+    # What makes no work is counted apart, ten times as many.
     reads = [page.post("threads.get_by_id", thread_id=thread_id).status_code for _ in range(21)]
     assert reads == [200] * 20 + [429]
     # What is no request counts as one that does something.

@@ -33,12 +33,12 @@ from chatkit.server.parsing import parse_request
 from chatkit.types import (
     AttachmentsCreateReq,
     ChatKitReq,
-    ItemsListReq,
+    InputTranscribeReq,
     ThreadListParams,
-    ThreadsGetByIdReq,
     ThreadsListReq,
+    ThreadsSyncCustomActionReq,
     TurnsResumeReq,
-    TurnsStopReq,
+    is_streaming_req,
 )
 from chatkit.web.auth import bearer_token
 from chatkit.web.endpoint import ChatRoutes
@@ -48,10 +48,10 @@ from chatkit.web.uploads import FileRoutes
 __all__ = ["HostedChat"]
 
 _MINUTE: Final = 60.0
-_READS: Final = (ItemsListReq, ThreadsGetByIdReq, ThreadsListReq, TurnsResumeReq, TurnsStopReq)
-"""Requests that make the workflow do nothing: a page sends several when it is opened."""
-_READS_FOR_ONE: Final = 10
-"""How many of them count as much as one other request."""
+_WORK: Final = (AttachmentsCreateReq, InputTranscribeReq, ThreadsSyncCustomActionReq)
+"""Requests that make work, besides those that are answered with a stream."""
+_LIGHT_FOR_ONE: Final = 10
+"""How many of the others, of which a page sends several when it is opened, count as much as one of these."""
 _MEGABYTE: Final = 1024 * 1024
 _DEFAULT_PAGE: Final = 20
 
@@ -179,9 +179,9 @@ class HostedChat:
 
     async def _count(self, session: Session, request: ChatKitReq | None) -> None:
         """Counts a request; raises RateLimitedError where the session has sent too many."""
-        reads = isinstance(request, _READS)
-        limit = session.requests_per_minute * (_READS_FOR_ONE if reads else 1)
-        key = f"session:{session.id}:{'reads' if reads else 'requests'}"
+        light = request is not None and not _makes_work(request)
+        limit = session.requests_per_minute * (_LIGHT_FOR_ONE if light else 1)
+        key = f"session:{session.id}:{'light' if light else 'requests'}"
         count = await self._counter.take(key, window=_MINUTE, limit=limit)
         if not count.taken:
             raise RateLimitedError(
@@ -228,6 +228,11 @@ class HostedChat:
         if capabilities is not None and not session.configuration.file_upload.enabled:
             page["capabilities"] = {**capabilities, "uploads": False}
         return json.dumps(page, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _makes_work(request: ChatKitReq) -> bool:
+    streamed = is_streaming_req(request) and not isinstance(request, TurnsResumeReq)
+    return streamed or isinstance(request, _WORK)
 
 
 async def _list(server: ChatKitServer[Any], context: HostedContext, params: dict[str, Any]) -> dict[str, Any]:
