@@ -106,6 +106,20 @@ def test_a_session_is_opened_with_what_is_usual(call: Caller) -> None:
     assert (session.workflow.version, session.workflow.state_variables) == (None, None)
 
 
+def test_what_is_null_is_not_given(call: Caller) -> None:
+    usual = call("sessions.create", user="ada", workflow={"id": "wf_a"})
+    nulls = call(
+        "sessions.create",
+        user="ada",
+        workflow={"id": "wf_a", "version": None, "state_variables": None, "tracing": None},
+        chatkit_configuration={"history": None, "file_upload": {"enabled": None, "max_files": None}},
+        expires_after=None,
+        rate_limits=None,
+    )
+    for name in ("workflow", "chatkit_configuration", "rate_limits"):
+        assert getattr(nulls, name) == getattr(usual, name)
+
+
 def test_a_session_is_opened_as_it_is_asked_for(call: Caller) -> None:
     session = call(
         "sessions.create",
