@@ -32,7 +32,7 @@ MESSAGE = (
 # Models of the protocol are what travels, not what it passes; and how a store keeps things is its own affair.
 LEFT_OUT = (
     *("chatkit.types.", "chatkit.actions.", "chatkit.errors.", "builtins."),
-    *("chatkit.store.memory._", "chatkit.store._memory_entries.", "chatkit.store._memory_turns."),
+    *("chatkit.store.memory._", "chatkit.store._memory_"),
 )
 
 

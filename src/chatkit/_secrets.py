@@ -66,7 +66,7 @@ def _encoded(secret: str) -> bytes:
 @cache
 def _warn_of_random_secret() -> None:
     logger.warning(
-        "%s is not set: attachments that were not sent yet are unknown after a restart and to other processes. "
-        "Set it to the same long random text for every process of this application.",
+        "%s is not set: attachments that were not sent yet, and client secrets, are unknown after a restart and to "
+        "other processes. Set it to the same long random text for every process of this application.",
         SECRET_VARIABLE,
     )

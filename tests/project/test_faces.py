@@ -15,6 +15,7 @@ from tests.support.scale import scaled
 
 CORE_FACES = (
     "chatkit.actions",
+    "chatkit.counters",
     "chatkit.errors",
     "chatkit.files",
     "chatkit.icons",
@@ -30,6 +31,7 @@ FACES = (
     "chatkit.client",
     "chatkit.frameworks",
     "chatkit.frameworks.pydantic_ai",
+    "chatkit.hosted",
     "chatkit.testing",
     "chatkit.web",
 )
@@ -55,6 +57,7 @@ FRAMEWORKS_AND_DRIVERS = {
 }
 ADAPTERS = {
     "chatkit._postgres",
+    "chatkit._redis",
     "chatkit._sqlite",
     "chatkit.files.local",
     "chatkit.files.s3",

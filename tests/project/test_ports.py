@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 import chatkit.types
+from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
+from chatkit.hosted import Sessions
 from chatkit.limits import Limits
 from chatkit.store import Store
 from chatkit.streams import Backend, StreamLog
@@ -18,7 +20,16 @@ from tests.project.test_faces import FACES
 
 # What modules import for type checkers only.
 UNRESOLVED = {"Limits": Limits, "StreamLog": StreamLog}
-PORTS = [Store, AttachmentStore, Backend, StreamLog, chatkit.types.Store, chatkit.types.FileStore]
+PORTS = [
+    Store,
+    AttachmentStore,
+    Backend,
+    StreamLog,
+    Counter,
+    Sessions,
+    chatkit.types.Store,
+    chatkit.types.FileStore,
+]
 
 
 def public_objects() -> list[object]:

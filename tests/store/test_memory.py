@@ -11,6 +11,7 @@ from chatkit.testing import StoreContract
 
 class TestMemoryStore(StoreContract):
     accepts_turns = True
+    surveys_threads = True
 
     def make_store(self) -> MemoryStore:
         return MemoryStore()

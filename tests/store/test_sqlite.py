@@ -12,6 +12,7 @@ from chatkit.testing import StoreContract
 
 class TestSQLiteStoreInAFile(StoreContract):
     accepts_turns = True
+    surveys_threads = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -23,6 +24,7 @@ class TestSQLiteStoreInAFile(StoreContract):
 
 class TestSQLiteStoreInMemory(StoreContract):
     accepts_turns = True
+    surveys_threads = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

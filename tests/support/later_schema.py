@@ -8,6 +8,7 @@ from pathlib import Path
 TABLES = (
     *("threads", "items", "attachments", "turns", "accepted_turns", "completed_turns"),
     *("stream_turns", "stream_chunks", "stream_keys", "stream_ends", "stream_workers"),
+    *("hosted_sessions", "counts"),
 )
 
 

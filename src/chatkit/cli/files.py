@@ -21,7 +21,7 @@ from chatkit.files import LocalFileStore, ManagedFileStore
 if TYPE_CHECKING:
     from chatkit.files import S3FileStore
 
-__all__ = ["as_bucket", "check_bucket", "describe_files", "open_files", "origin_of"]
+__all__ = ["as_bucket", "check_bucket", "describe_files", "keep_secret", "open_files", "origin_of"]
 
 _PATIENCE_SECONDS: Final = 10.0
 """Seconds that the bucket may take to answer at the start."""
@@ -42,17 +42,44 @@ def open_files(folder: str | None, db: str, *, create: bool = False) -> ManagedF
         return None
     if folder and folder.startswith("s3://"):
         return _open_bucket(folder)
-    beside = Path(DEFAULT_DB if is_postgres(db) else db)
-    path = Path(folder) if folder else beside.with_name(f"{beside.stem}-files")
+    path = _folder(folder, db)
     check_folder(path, "the files", create=create)
+    return LocalFileStore(path, secret=None if setting("CHATKIT_SECRET") else _secret_in(path))
+
+
+def keep_secret(folder: str | None, db: str, *, create: bool = False) -> None:
+    """Sets ``CHATKIT_SECRET``, if it is not set, to the secret in the folder of the files; child processes get it too.
+
+    Args:
+        folder: As for ``open_files``.
+        db: As for ``open_files``.
+        create: As for ``open_files``.
+    """
+    if setting("CHATKIT_SECRET"):
+        return
+    if folder is not None and (folder == "off" or folder.startswith("s3://")):
+        raise CommandError(
+            "Set CHATKIT_SECRET to a long random text: client secrets are signed with it, and there is no folder of "
+            "files to keep one in."
+        )
+    path = _folder(folder, db)
+    check_folder(path, "the files", create=create)
+    os.environ["CHATKIT_SECRET"] = _secret_in(path).decode()
+
+
+def _folder(folder: str | None, db: str) -> Path:
+    beside = Path(DEFAULT_DB if is_postgres(db) else db)
+    return Path(folder) if folder else beside.with_name(f"{beside.stem}-files")
+
+
+def _secret_in(path: Path) -> bytes:
     try:
-        secret = None if setting("CHATKIT_SECRET") else _kept_secret(path)
+        return _kept_secret(path)
     except OSError as error:
         raise CommandError(
             f"Files cannot be kept in {path.resolve()}: {error.strerror or error}. "
             "Choose another folder with --files, or take none with --files off."
         ) from error
-    return LocalFileStore(path, secret=secret)
 
 
 def describe_files(files: object) -> str | None:

@@ -25,6 +25,7 @@ from chatkit.cli.options import (
     setting,
     timeout,
     workers,
+    workflow,
 )
 from chatkit.errors import ChatKitError
 from chatkit.limits import Limits
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(
         commands.add_parser("chat", help="chat in the terminal", description=_CHAT, formatter_class=_Raw)
     )
+    _add_hosted(
+        commands.add_parser(
+            "hosted", help="look after hosted ChatKit", description=_HOSTED, formatter_class=_Raw
+        )
+    )
     migrating = commands.add_parser("migrate", help="bring a database up to date", description=_MIGRATE)
     migrating.set_defaults(run=_migrate)
     _add_db(migrating, default=setting("CHATKIT_DB", DEFAULT_DB))
@@ -101,6 +107,9 @@ behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a
 
 Single-user mode is the default: there is no sign-in, everybody who reaches the port is the same user. For more
 than one user give --context module:function; it gets each request and returns its context, with a user_id.
+
+With --hosted it takes the place of OpenAI's hosted ChatKit: each --workflow has its TARGET, servers with a key of
+--api-keys open sessions at /v1/chatkit/sessions, and pages talk at /chatkit with the client secret of a session.
 """
 
 _CHAT: Final = """\
@@ -109,6 +118,14 @@ Chat in the terminal with any ChatKit endpoint.
 URL is the endpoint; without a path, /chatkit is meant. Ctrl-C stops an answer; Ctrl-C twice or Ctrl-D leaves.
 Lines piped in are sent as messages. Type /help in the chat for its commands.
 """
+
+_HOSTED: Final = """\
+Look after hosted ChatKit, which 'chatkit serve --hosted' serves in the place of OpenAI's.
+
+  key TENANT    make an API key with which servers of a tenant open sessions
+"""
+
+_KEY: Final = "Make an API key and print it. Only its hash is kept, in the file of --api-keys."
 
 _MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so too."
 
@@ -194,6 +211,23 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
     )
     parser.add_argument(
+        "--hosted",
+        action="store_true",
+        help="serve hosted ChatKit: sessions with client secrets, in the place of OpenAI's",
+    )
+    parser.add_argument(
+        "--workflow",
+        type=workflow,
+        action="append",
+        metavar="ID=TARGET",
+        help="a workflow of hosted ChatKit; repeatable (CHATKIT_WORKFLOWS, separated by commas)",
+    )
+    add(
+        "--api-keys",
+        "the file with the hashes of the API keys, which 'chatkit hosted key' writes",
+        metavar="FILE",
+    )
+    parser.add_argument(
         "--single-user",
         action="store_true",
         help="the default, to say it explicitly: no sign-in, everybody is the same user",
@@ -260,6 +294,19 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_hosted(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="hosted_command", metavar="COMMAND", required=True)
+    key = commands.add_parser("key", help="make an API key", description=_KEY)
+    key.set_defaults(run=_hosted_key)
+    key.add_argument("tenant", metavar="TENANT", help="whose key it is, such as acme")
+    key.add_argument(
+        "--api-keys",
+        metavar="FILE",
+        default=setting("CHATKIT_API_KEYS"),
+        help="the file that gets the key's hash, for 'chatkit serve --hosted' (CHATKIT_API_KEYS)",
+    )
+
+
 def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--db",
@@ -284,6 +331,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise CommandError(
             f"CHATKIT_LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {arguments.log_level!r}."
         )
+    try:
+        workflows = arguments.workflow or [workflow(entry) for entry in listed("CHATKIT_WORKFLOWS")]
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(f"CHATKIT_WORKFLOWS: {error}.") from None
+    if arguments.workflow and not arguments.hosted:
+        raise CommandError("--workflow is for hosted ChatKit: give --hosted, too.")
     if arguments.single_user and arguments.context:
         raise CommandError("--single-user and --context exclude each other.")
     options: dict[str, Any] = {
@@ -294,7 +347,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         "db": arguments.db or setting("CHATKIT_DB", DEFAULT_DB),
         "files": arguments.files or setting("CHATKIT_FILES"),
         "stream_log": arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
-        "model": find_model(arguments.model, arguments.api, arguments.target),
+        "model": None if arguments.hosted else find_model(arguments.model, arguments.api, arguments.target),
+        "workflows": tuple(workflows),
         "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),
         "allow_host": tuple(arguments.allow_host or listed("CHATKIT_ALLOW_HOSTS")),
     }
@@ -306,6 +360,12 @@ def _chat(arguments: argparse.Namespace) -> int:
     from chatkit.cli.chat import chat
 
     return chat(arguments.url, dict(arguments.header))
+
+
+def _hosted_key(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.hosted import make_key
+
+    return make_key(arguments.tenant, arguments.api_keys)
 
 
 def _migrate(arguments: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "setting",
     "timeout",
     "workers",
+    "workflow",
 ]
 
 
@@ -111,6 +112,16 @@ def root_path(text: str) -> str:
     if not path or _PATH.fullmatch(path):
         return path
     raise argparse.ArgumentTypeError(f"a root path begins with a slash, such as /chat, not {text!r}")
+
+
+def workflow(text: str) -> tuple[str, str]:
+    """Reads ``wf_...=module:attribute``."""
+    name, separator, target = text.partition("=")
+    if name and separator and target:
+        return name.strip(), target.strip()
+    raise argparse.ArgumentTypeError(
+        f"a workflow is written ID=TARGET, such as wf_support=app:server, not {text!r}"
+    )
 
 
 def header(text: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter
 from chatkit import __version__
 from chatkit.cli.database import describe, open_store, prepare
 from chatkit.cli.files import as_bucket, check_bucket, describe_files, open_files, origin_of
+from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
@@ -37,6 +39,7 @@ try:
     from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
+    from chatkit.hosted import create_hosted_app
     from chatkit.web import ChatPage, Prompt, create_app, single_user, ui_is_built
     from chatkit.web.auth import is_single_user
     from chatkit.web.connections import DEFAULT_REQUEST_TIMEOUT, BoundedProtocol
@@ -76,6 +79,9 @@ class ServeSettings:
         max_body_bytes: Bytes of a request's body; None is what the server has, and so for the next two.
         running_turns: Turns of one user that run at once.
         kept_bytes: Bytes of one user's turns that are kept for readers.
+        hosted: Whether to serve hosted ChatKit.
+        workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
+        api_keys: Of hosted ChatKit: the file with the hashes of keys.
         own_machine_only: Whether other machines cannot reach the server; found when the address is known.
     """
 
@@ -101,6 +107,9 @@ class ServeSettings:
     allow_host: tuple[str, ...] = ()
     root_path: str = ""
     create: bool = False
+    hosted: bool = False
+    workflows: tuple[tuple[str, str], ...] = ()
+    api_keys: str | None = None
     own_machine_only: bool = False
 
 
@@ -111,14 +120,17 @@ def serve(settings: ServeSettings) -> int:
     # A whole application asks there whether its stream log has to be shared.
     os.environ["WEB_CONCURRENCY"] = str(settings.workers)
     target = _target(settings)
-    if target.server is None:
-        _check_application(settings)
-    else:
-        # Here too: of several processes each would fail on its own, and be started again for ever.
+    # Here too: of several processes each would fail on its own, and be started again for ever.
+    if target.hosted is not None:
+        _hosted_application(settings, target.hosted)
+    elif target.server is not None:
         _context(settings)
-        _check_workers(settings, target.server)
-        asyncio.run(_prepare(target.server))
-        bucket = as_bucket(target.server.attachment_store)
+    else:
+        _check_application(settings)
+    for server in target.servers:
+        _check_workers(settings, server)
+        asyncio.run(_prepare(server))
+        bucket = as_bucket(server.attachment_store)
         if bucket is not None and target.got_store:
             check_bucket(bucket)
     listener = _listen(settings.host, settings.port)
@@ -186,6 +198,9 @@ def _forget_for_collector() -> None:
 
 
 def _target(settings: ServeSettings) -> Target:
+    if settings.hosted:
+        return hosted_target(settings)
+
     def make_store() -> Store[Any]:
         return open_store(settings.db, create=settings.create)
 
@@ -234,7 +249,22 @@ async def _prepare(server: ChatKitServer[Any]) -> None:
         await prepare_log(server.stream_log)
 
 
+def _hosted_application(settings: ServeSettings, workflows: Mapping[str, ChatKitServer[Any]]) -> Any:
+    for server in workflows.values():
+        server.limits = _limits(settings, server)
+    return create_hosted_app(
+        workflows,
+        read_keys(settings.api_keys),
+        path=_PATH,
+        cors_origins=settings.cors,
+        workers=settings.workers,
+        drain_seconds=settings.drain_seconds,
+    )
+
+
 def _application(settings: ServeSettings, target: Target) -> Any:
+    if target.hosted is not None:
+        return _hosted_application(settings, target.hosted)
     if target.server is None:
         return target.application
     context = _context(settings)
@@ -359,14 +389,16 @@ def _listen(host: str, port: int) -> socket.socket:
 def _announcement(settings: ServeSettings, target: Target, listener: socket.socket) -> str:
     address, port = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
-    if settings.model is not None:
+    if settings.hosted:
+        what = "hosted ChatKit"
+    elif settings.model is not None:
         what = f"the built-in assistant with the model {settings.model}"
     else:
         what = settings.target or "the built-in guide, which has no model"
     lines = [f"chatkit {__version__} serves {what}."]
     if target.got_store:
         lines.append(f"Threads are kept in {describe(settings.db)}.")
-        files = None if target.server is None else describe_files(target.server.attachment_store)
+        files = describe_files(target.servers[0].attachment_store)
         if files is not None:
             lines.append(f"Attached files are kept in {files}.")
         if settings.stream_log is not None:
@@ -385,6 +417,8 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
             lines.append(
                 "There is no page: this installation was made without it. Install a wheel, or run scripts/ui."
             )
-    path = _PATH if target.server is not None else ""
+    if target.hosted is not None:
+        lines += describe_hosted(target.hosted, f"http://{shown}:{port}")
+    path = _PATH if target.servers else ""
     lines.append(f"Listening on http://{shown}:{port}{path} (Ctrl-C stops)")
     return "\n".join(lines)

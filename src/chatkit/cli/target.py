@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,11 +17,20 @@ __all__ = ["Target", "load", "resolve"]
 
 
 class Target(NamedTuple):
-    """What to serve: a chat server, and whether it was made with the offered store, or a whole ASGI application."""
+    """What to serve: a chat server, a whole ASGI application, or the servers of hosted ChatKit by workflow.
+
+    ``got_store`` is whether one of the servers was made with the offered store.
+    """
 
     server: ChatKitServer[Any] | None = None
     application: Any = None
     got_store: bool = False
+    hosted: Mapping[str, ChatKitServer[Any]] | None = None
+
+    @property
+    def servers(self) -> list[ChatKitServer[Any]]:
+        """The servers, none of an application."""
+        return list(self.hosted.values()) if self.hosted else [self.server] if self.server else []
 
 
 def load(name: str, purpose: str) -> object:

@@ -272,7 +272,8 @@ class ChatKitServer(Handlers[TContext]):
         """Gives a thread a title that is made in the background, by a model perhaps; see :meth:`run_beside`.
 
         The page gets it as soon as it is ready while the turn runs, else with the next load. A thread that has a title
-        by then, from the user perhaps, keeps it.
+        by then, from the user perhaps, keeps it. None is made where the context says ``automatic_thread_titling =
+        False``, as that of hosted ChatKit does for sessions that want none.
 
         Args:
             thread: The thread, as the handler got it.

@@ -23,6 +23,7 @@ from chatkit.store.acceptance import (
 )
 from chatkit.store.base import (
     Fence,
+    OwnedThread,
     OwnerContext,
     Store,
     StoreItemType,
@@ -54,6 +55,7 @@ __all__ = [
     "LapsedTurn",
     "MemoryStore",
     "NotFoundError",
+    "OwnedThread",
     "OwnerContext",
     "PostgresStore",
     "SQLiteStore",

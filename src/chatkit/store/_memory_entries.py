@@ -19,6 +19,9 @@ class EntrySequence(Generic[T]):
         self._entries: dict[int, tuple[str, T]] = {}
         self._number_of: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def __contains__(self, key: str) -> bool:
         return key in self._number_of
 

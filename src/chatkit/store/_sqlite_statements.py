@@ -12,6 +12,7 @@ from chatkit.ids import utc_now
 from chatkit.store import _records as records
 from chatkit.store.acceptance import DELETED
 from chatkit.store.base import COMPLETION_RETENTION
+from chatkit.store.owners import OwnedThread, owner_range
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Cursor
@@ -36,6 +37,7 @@ __all__ = [
     "save_thread",
     "save_thread_fields",
     "store_item",
+    "survey_threads",
 ]
 
 SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite.sql")
@@ -110,6 +112,29 @@ def load_threads(
     # Exhausted before the rows are read: a statement under way would outlast a row that is unreadable.
     rows = run(connection, f"load_threads_{order}", owner=owner, after=cursor, count=limit + 1).fetchall()
     return records.page_of([records.load_thread(data) for (data,) in rows], limit, after)
+
+
+def survey_threads(
+    connection: Connection,
+    *,
+    prefix: str,
+    limit: int,
+    after: OwnedThread | None,
+    order: str,
+    thread_id: str | None,
+) -> list[OwnedThread]:
+    low, high = owner_range(prefix)
+    rows = run(
+        connection,
+        f"survey_threads_{records.validate_page_request(limit, order)}",
+        low=low,
+        high=high,
+        thread_id=thread_id,
+        after=None if after is None else after.thread.id,
+        created_at=None if after is None else after.thread.created_at.isoformat(),
+        count=limit,
+    ).fetchall()
+    return [OwnedThread(owner, records.load_thread(data)) for owner, data in rows]
 
 
 def delete_thread(connection: Connection, *, owner: str, thread_id: str) -> None:

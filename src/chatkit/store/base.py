@@ -1,7 +1,6 @@
 """The port of stores for threads, items and records of attachments.
 
-The abstract methods are those of ``openai-chatkit`` 1.6.5, in name and order of parameters. The others are optional:
-each has a working default over the abstract ones, which a good adapter overrides.
+The abstract methods are those of ``openai-chatkit`` 1.6.5. The others have defaults, which good adapters override.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from chatkit.errors import ConflictError
+from chatkit.errors import ConflictError, UnsupportedOperationError
 from chatkit.ids import new_id
 from chatkit.store.lookups import (
     WALK_PAGE,
@@ -22,7 +21,7 @@ from chatkit.store.lookups import (
     plain_metadata,
     walk_items,
 )
-from chatkit.store.owners import OwnerContext, OwnerOf, owner_from_context, usual_owner
+from chatkit.store.owners import OwnedThread, OwnerContext, OwnerOf, owner_from_context, usual_owner
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ __all__ = [
     "WALK_PAGE",
     "Fence",
     "MissingMethodError",
+    "OwnedThread",
     "OwnerContext",
     "OwnerOf",
     "Store",
@@ -345,6 +345,25 @@ class Store(ABC, Generic[TContext]):
             seconds: How old they are at least.
         """
         return []
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        """Returns threads of all owners whose names begin with a text, by the time they were made and their ids.
+
+        It is for an operator's work, no request of a user: it takes no context. Optional, and absent by default.
+
+        Args:
+            prefix: The text, which ends with an ASCII character.
+            limit: How many at most.
+            after: The thread after which they begin, in the asked order; None begins at the end.
+            order: ``"asc"`` (oldest first) or ``"desc"``.
+            thread_id: Only those with this id; None for all.
+
+        Raises:
+            UnsupportedOperationError: The store cannot do so.
+        """
+        raise UnsupportedOperationError(f"{type(self).__name__} cannot list the threads of all owners.")
 
     @property
     def deletes_files(self) -> bool:

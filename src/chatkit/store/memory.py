@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from chatkit.store.acceptance import (
     TurnWrites,
     was_taken_over,
 )
-from chatkit.store.base import Fence, owner_from_context
+from chatkit.store.base import Fence, OwnedThread, owner_from_context
 
 if TYPE_CHECKING:
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -128,6 +129,28 @@ class MemoryStore(AcceptingStore[TContext]):
                 records.no_thread(after)
             found = [thread.data for thread in threads.page(after, limit + 1, ascending=ascending)]
         return records.page_of([records.load_thread(data) for data in found], limit, after)
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        descending = records.validate_page_request(limit, order) == "desc"
+        with self._lock:
+            rows = [
+                (owner, row.data)
+                for owner, tenant in self._tenants.items()
+                if owner.startswith(prefix)
+                for row in tenant.threads.page(None, len(tenant.threads), ascending=True)
+            ]
+        found = [OwnedThread(owner, records.load_thread(data)) for owner, data in rows]
+        found = [entry for entry in found if thread_id in {None, entry.thread.id}]
+        found.sort(key=_place, reverse=descending)
+        if after is not None:
+            found = [
+                entry
+                for entry in found
+                if (_place(entry) < _place(after) if descending else _place(entry) > _place(after))
+            ]
+        return found[:limit]
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         owner = self.owner(context)
@@ -409,3 +432,7 @@ def _change(items: EntrySequence[str], thread_id: str, before: ThreadItem, after
         records.no_item(thread_id, before.id)
     records.check_unchanged(stored, records.dump_model(before), thread_id, before.id)
     items.put(before.id, records.dump_model(after))
+
+
+def _place(entry: OwnedThread) -> tuple[datetime, str]:
+    return entry.thread.created_at, entry.thread.id

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from chatkit.errors import ConfigurationError, MissingOwnerError
+from chatkit.types import ThreadMetadata
 
-__all__ = ["OwnerContext", "OwnerOf", "owner_from_context", "usual_owner"]
+__all__ = ["OwnedThread", "OwnerContext", "OwnerOf", "owner_from_context", "owner_range", "usual_owner"]
 
 OwnerOf: TypeAlias = Callable[[Any], str | None]
 """Returns the owner of a request context: the key that separates tenants."""
@@ -19,6 +20,19 @@ class OwnerContext:
     """A context that names the owner and nothing else: for work without a request, such as recovery."""
 
     owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedThread:
+    """A thread, and whose it is: for those who look at the threads of several owners."""
+
+    owner: str
+    thread: ThreadMetadata
+
+
+def owner_range(prefix: str) -> tuple[str, str]:
+    """Returns the first text that begins with a prefix, and the first after those that do; it is ASCII at its end."""
+    return prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
 
 
 _NO_OWNER = (

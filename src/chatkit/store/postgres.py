@@ -15,7 +15,8 @@ from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
 from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
-from chatkit.store.base import COMPLETION_RETENTION, owner_from_context
+from chatkit.store.base import COMPLETION_RETENTION, OwnedThread, owner_from_context
+from chatkit.store.owners import owner_range
 
 try:
     from chatkit._postgres import Database, Settings, Transaction
@@ -159,6 +160,14 @@ class PostgresStore(AcceptingStore[TContext]):
             records.no_thread(after)
         found = [records.load_thread(data) for _, data in rows if data is not None]
         return records.page_of(found, limit, after)
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        place = (None, None) if after is None else (after.thread.created_at, after.thread.id)
+        query = f"survey_threads_{records.validate_page_request(limit, order)}"
+        rows = await self._rows(query, *owner_range(prefix), thread_id, *place, limit)
+        return [OwnedThread(owner, records.load_thread(data)) for owner, data in rows]
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         owner = self.owner(context)

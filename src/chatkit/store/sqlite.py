@@ -21,7 +21,7 @@ from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
 from chatkit.store import _sqlite_turns as turns
 from chatkit.store.acceptance import AcceptingStore
-from chatkit.store.base import owner_from_context
+from chatkit.store.base import OwnedThread, owner_from_context
 from chatkit.streams.sqlite import SQLiteStreamLog
 
 if TYPE_CHECKING:
@@ -114,6 +114,20 @@ class SQLiteStore(AcceptingStore[TContext]):
     ) -> Page[ThreadMetadata]:
         order = records.validate_page_request(limit, order)
         return await self._read(statements.load_threads, context, limit=limit, after=after, order=order)
+
+    async def survey_threads(
+        self, prefix: str, limit: int, after: OwnedThread | None, order: str, *, thread_id: str | None = None
+    ) -> list[OwnedThread]:
+        return await self.database.read(
+            partial(
+                statements.survey_threads,
+                prefix=prefix,
+                limit=limit,
+                after=after,
+                order=order,
+                thread_id=thread_id,
+            )
+        )
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         await self._write(statements.delete_thread, context, thread_id=thread_id)

@@ -12,6 +12,7 @@ check_installation()
 # ruff: noqa: E402
 from chatkit._lazy import lazy_names
 from chatkit.errors import MissingExtraError
+from chatkit.testing.counter_contract import CounterContract
 from chatkit.testing.file_store_contract import FileStoreContract
 from chatkit.testing.model_script import (
     ModelRefusal,
@@ -21,6 +22,7 @@ from chatkit.testing.model_script import (
     ModelToolCall,
     ScriptedAnswer,
 )
+from chatkit.testing.sessions_contract import SessionsContract
 from chatkit.testing.store_contract import StoreContract
 from chatkit.testing.stream_log_contract import SharedStreamLogContract, StreamLogContract
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from chatkit.testing.scripted_model_app import scripted_model_app
 
 __all__ = [
+    "CounterContract",
     "FileStoreContract",
     "ModelRefusal",
     "ModelRequest",
@@ -38,6 +41,7 @@ __all__ = [
     "ModelToolCall",
     "ScriptedAnswer",
     "ScriptedModel",
+    "SessionsContract",
     "SharedStreamLogContract",
     "StoreContract",
     "StreamLogContract",

@@ -80,6 +80,7 @@ class StoreContractBase:
         fences_turns: Implements ``begin_turn``, ``end_turn``, ``complete_turn`` and ``has_completed``, and
             refuses the writes of a stale turn.
         accepts_turns: Is an :class:`chatkit.store.AcceptingStore`; False by default.
+        surveys_threads: Implements ``survey_threads``; False by default.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
         reports_missing_cursors: Raises ``NotFoundError`` for a page behind an id that does not exist.
@@ -98,6 +99,7 @@ class StoreContractBase:
     sweeps_attachments: ClassVar[bool] = True
     fences_turns: ClassVar[bool] = True
     accepts_turns: ClassVar[bool] = False
+    surveys_threads: ClassVar[bool] = False
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True
     rejects_duplicate_ids: ClassVar[bool] = True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from chatkit.errors import ConfigurationError, NotFoundError
-from chatkit.store.base import OwnerContext, Store
+from chatkit.store.base import OwnedThread, OwnerContext, Store
 from chatkit.testing._store_base import StoreContractBase, all_ids, all_raise, raises_not_found
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
@@ -162,5 +163,48 @@ class OwnerContract(StoreContractBase):
                     ]
                 await all_raise(ConfigurationError, attempts)
             assert await all_ids(store, thread.id, self.alice) == ["a"]
+
+        self.run(scenario)
+
+    def test_threads_of_several_owners_are_surveyed(self) -> None:
+        self.need("surveys_threads")
+
+        async def scenario(store: Store[Any]) -> None:
+            moments = [datetime(2026, 1, day, hour=1, microsecond=day % 2, tzinfo=UTC) for day in range(1, 6)]
+            # Two of one moment, told apart by their ids, and made in another order.
+            rows = [
+                ("acme/ada", "thr_c", moments[2]),
+                ("acme/ada", "thr_a", moments[0]),
+                ("acme/bob", "thr_b", moments[0]),
+                ("acme/bob", "thr_d", moments[3]),
+                ("acme0", "thr_e", moments[1]),
+                ("acme", "thr_f", moments[1]),
+                ("other/ada", "thr_a", moments[4]),
+            ]
+            for owner, thread_id, moment in rows:
+                await store.save_thread(
+                    ThreadMetadata(id=thread_id, created_at=moment, title=owner), OwnerContext(owner)
+                )
+
+            async def names(prefix: str, limit: int, after: OwnedThread | None, order: str) -> list[str]:
+                found = await store.survey_threads(prefix, limit, after, order)
+                assert all(entry.thread.title == entry.owner for entry in found)
+                return [entry.thread.id for entry in found]
+
+            assert await names("acme/", 9, None, "asc") == ["thr_a", "thr_b", "thr_c", "thr_d"]
+            assert await names("acme/", 9, None, "desc") == ["thr_d", "thr_c", "thr_b", "thr_a"]
+            assert await names("acme/", 2, None, "desc") == ["thr_d", "thr_c"]
+            assert await names("acme/ada", 9, None, "asc") == ["thr_a", "thr_c"]
+            assert await names("nobody/", 9, None, "asc") == []
+            (cursor,) = await store.survey_threads("acme/", 1, None, "asc")
+            assert await names("acme/", 2, cursor, "asc") == ["thr_b", "thr_c"]
+            assert await names("acme/", 9, cursor, "desc") == []
+            # A cursor of an owner that is not asked for is a place all the same.
+            (foreign,) = await store.survey_threads("acme0", 1, None, "asc")
+            assert await names("acme/", 9, foreign, "asc") == ["thr_c", "thr_d"]
+            assert await names("acme/", 9, foreign, "desc") == ["thr_b", "thr_a"]
+            found = await store.survey_threads("acme/", 9, None, "asc", thread_id="thr_b")
+            assert [(entry.owner, entry.thread.id) for entry in found] == [("acme/bob", "thr_b")]
+            assert await store.survey_threads("acme/", 9, None, "asc", thread_id="thr_e") == []
 
         self.run(scenario)

@@ -28,7 +28,7 @@ from chatkit.web.response import DEFAULT_KEEP_ALIVE
 from chatkit.web.ui import ChatPage, ui_routes
 from chatkit.web.uploads import FileRoutes, Uploads
 
-__all__ = ["create_app", "server_lifespan"]
+__all__ = ["cors_middleware", "create_app", "server_lifespan"]
 
 TContext = TypeVar("TContext")
 
@@ -118,7 +118,7 @@ def create_app(
             *([] if page is False else ui_routes(chat=path, page=page)),
             *routes,
         ],
-        middleware=[*_cors(cors_origins, context), *middleware],
+        middleware=[*cors_middleware(cors_origins, context), *middleware],
         exception_handlers=dict.fromkeys((ChatKitError, HTTPException, Exception), answer_error),
         lifespan=_with_lifespan(lifespan, lifecycle),
     )
@@ -174,7 +174,16 @@ def _answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     return answer
 
 
-def _cors(origins: str | Sequence[str], context: object) -> list[Middleware]:
+def cors_middleware(origins: str | Sequence[str], context: object) -> list[Middleware]:
+    """Returns the middleware that lets pages of other origins use the chat; none where there are no such origins.
+
+    Args:
+        origins: Of the pages.
+        context: The context factory.
+
+    Raises:
+        ConfigurationError: One is no origin, or any page could act for the single user.
+    """
     allowed = check_origins("create_app(cors_origins=...)", origins)
     if not allowed:
         return []

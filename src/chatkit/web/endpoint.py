@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,15 +22,26 @@ from chatkit.errors import (
 )
 from chatkit.files.links import serving_at
 from chatkit.limits import DEFAULT_LIMITS
-from chatkit.server import ChatKitServer, StreamingResult
+from chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
 from chatkit.web.auth import check_context, note_single_user
 from chatkit.web.errors import error_response, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.response import EventStreamResponse
 
-__all__ = ["HEALTH_PATH", "READY_PATH", "ChatRoutes", "check_media_type", "declares_more", "read_body"]
+__all__ = [
+    "HEALTH_PATH",
+    "READY_PATH",
+    "ChatRoutes",
+    "Process",
+    "check_media_type",
+    "declares_more",
+    "read_body",
+]
 
 logger = logging.getLogger("chatkit.web")
+
+Process: TypeAlias = Callable[[bytes, Any], Awaitable[StreamingResult | NonStreamingResult]]
+"""Answers a body with a context, as ``ChatKitServer.process`` does."""
 
 HEALTH_PATH: Final = "/health"
 READY_PATH: Final = "/readyz"
@@ -94,8 +106,15 @@ class ChatRoutes:
         self._files = files
         self._unready = Outage("The server is not ready", "The server is ready again.", logger)
 
-    async def chat(self, request: Request, context: object) -> Response:
-        """Answers a request of the protocol; raises what ``process()`` raises."""
+    async def chat(self, request: Request, context: object, process: Process | None = None) -> Response:
+        """Answers a request of the protocol; raises what ``process()`` raises.
+
+        Args:
+            request: The request.
+            context: Its context.
+            process: What answers the body; by default the server.
+        """
+        process = process or self._server.process
         check_media_type(request)
         most_bytes = self._max_body_bytes
         if most_bytes is None:
@@ -111,14 +130,14 @@ class ChatRoutes:
             raise ShuttingDownError
         await self.lifecycle.ensure_started()
         if self._files is None:
-            result = await self._server.process(body, context)
+            result = await process(body, context)
         else:
             # As the request reached the application.
             url = request.url
             address = f"{url.scheme}://{url.netloc}{url.path.removesuffix(self._path)}{self._files}"
             # A turn that begins here runs in a copy of this context.
             with serving_at(address):
-                result = await self._server.process(body, context)
+                result = await process(body, context)
         if isinstance(result, StreamingResult):
             logger.debug("Turn %s streams to %s.", result.turn_id, request.client)
             stream = EventStreamResponse(result, keep_alive=self._keep_alive)

@@ -21,7 +21,7 @@ from chatkit.store import Store
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "usual_workers"]
 
 logger = logging.getLogger("chatkit.web")
 
@@ -94,7 +94,7 @@ class Lifecycle:
         """Starts the server if it is not; raises ConfigurationError for several workers that it cannot work in."""
         if self._started:
             return
-        self._server.check_workers(_usual_workers() if self._workers is None else self._workers)
+        self._server.check_workers(usual_workers() if self._workers is None else self._workers)
         # Set before waiting: later requests need not wait for the recovery of other turns.
         self._started = True
         try:
@@ -265,7 +265,7 @@ class Lifecycle:
             )
 
 
-def _usual_workers() -> int:
+def usual_workers() -> int:
     """Returns how many workers ``WEB_CONCURRENCY`` asks servers for; 1 if it does not name a number."""
     given = os.environ.get("WEB_CONCURRENCY", "")
     return max(1, int(given)) if given.isascii() and given.isdigit() and len(given) < 7 else 1

@@ -109,10 +109,17 @@ class FileRoutes:
             (f"{base}/{{file_id}}/preview", ["GET", "HEAD"], self.preview),
         ]
 
-    async def post(self, request: Request, context: object) -> Response:
-        """Answers a direct upload: the multipart field ``file``; the answer is the attachment."""
+    async def post(self, request: Request, context: object, *, limit: int | None = None) -> Response:
+        """Answers a direct upload: the multipart field ``file``; the answer is the attachment.
+
+        Args:
+            request: The request.
+            context: Its context.
+            limit: Bytes of the file at most, if not as many as the server takes.
+        """
         self._origins.check(request)
-        limit = self._server.max_upload_bytes or DEFAULT_LIMITS.max_bytes
+        most = self._server.max_upload_bytes or DEFAULT_LIMITS.max_bytes
+        limit = most if limit is None else min(limit, most)
         if self._lifecycle.ending:
             raise ShuttingDownError
         await self._lifecycle.ensure_started()

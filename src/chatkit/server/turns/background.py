@@ -73,7 +73,12 @@ async def _bounded(work: Awaitable[Any], name: str, seconds: float) -> None:
 
 
 async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | None]) -> None:
-    """Gives a thread its title, if it has none when the title is ready; the turn that runs sends it."""
+    """Gives a thread its title, if it has none when the title is ready; the turn that runs sends it.
+
+    A context that says ``automatic_thread_titling = False``, such as one of hosted ChatKit, wants none.
+    """
+    if getattr(scope.context, "automatic_thread_titling", True) is False:
+        return
     made = " ".join(str(await title or "").split())[: DEFAULT_LIMITS.name_chars]
     try:
         if not made or (await scope.store.load_thread(thread_id, scope.context)).title is not None:

@@ -186,6 +186,18 @@ LEFT JOIN LATERAL (
 ) AS page ON TRUE
 ORDER BY page.seq DESC;
 
+-- name: survey_threads_asc
+SELECT owner, coalesce(exact, data::text) FROM chatkit.threads
+WHERE owner >= $1 AND owner < $2 AND ($3::text IS NULL OR id = $3)
+    AND ($5::text IS NULL OR (created_at, id) > ($4::timestamptz, $5))
+ORDER BY created_at, id LIMIT $6;
+
+-- name: survey_threads_desc
+SELECT owner, coalesce(exact, data::text) FROM chatkit.threads
+WHERE owner >= $1 AND owner < $2 AND ($3::text IS NULL OR id = $3)
+    AND ($5::text IS NULL OR (created_at, id) < ($4::timestamptz, $5))
+ORDER BY created_at DESC, id DESC LIMIT $6;
+
 -- name: delete_thread
 DELETE FROM chatkit.threads WHERE owner = $1 AND id = $2 RETURNING number;
 

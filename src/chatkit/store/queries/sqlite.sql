@@ -55,6 +55,18 @@ SELECT data FROM threads WHERE owner = :owner AND seq > :after ORDER BY seq LIMI
 -- name: load_threads_desc
 SELECT data FROM threads WHERE owner = :owner AND seq < :after ORDER BY seq DESC LIMIT :count;
 
+-- name: survey_threads_asc
+SELECT owner, data FROM threads
+WHERE owner >= :low AND owner < :high AND (:thread_id IS NULL OR id = :thread_id)
+    AND (:after IS NULL OR (created_at, id) > (:created_at, :after))
+ORDER BY created_at, id LIMIT :count;
+
+-- name: survey_threads_desc
+SELECT owner, data FROM threads
+WHERE owner >= :low AND owner < :high AND (:thread_id IS NULL OR id = :thread_id)
+    AND (:after IS NULL OR (created_at, id) < (:created_at, :after))
+ORDER BY created_at DESC, id DESC LIMIT :count;
+
 -- name: delete_thread
 DELETE FROM threads WHERE owner = :owner AND id = :thread_id;
 

@@ -7,21 +7,22 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from chatkit._checks import checked
 from chatkit._outages import Source
-from chatkit._sql import load_queries
-from chatkit.errors import (
-    ChatKitError,
-    ConfigurationError,
-    MissingExtraError,
-    StoreError,
-    StoreUnavailableError,
+from chatkit._redis import (
+    FAILURES,
+    client_of,
+    driver,
+    load_scripts,
+    open_pool,
+    place_of,
+    run_script,
+    translated,
 )
+from chatkit.errors import ChatKitError
 from chatkit.ids import new_id
 from chatkit.streams.backend import (
     SEPARATOR,
@@ -50,48 +51,13 @@ from chatkit.streams.records import (
 )
 from chatkit.streams.window import KEY_RETENTION, LAG_LIMIT, RETENTION, WINDOW
 
-try:
-    from redis import exceptions as driver
-    from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-except ImportError as error:
-    raise MissingExtraError("RedisStreamLog needs redis: pip install 'chatkit-server[redis]'.") from error
-
 __all__ = ["RedisBackend", "RedisStreamLog", "translated"]
 
 _PAGE: Final = 64
 """Chunks that one load brings: some 256 KiB."""
 
 
-def _scripts() -> dict[str, tuple[str, bytes]]:
-    found = load_queries(Path(__file__).with_name("redis.lua"))
-    common = found.pop("common")
-    whole = {name: f"{common}\n{script}" for name, script in found.items()}
-    return {
-        name: (sha1(text.encode(), usedforsecurity=False).hexdigest(), text.encode())
-        for name, text in whole.items()
-    }
-
-
-_SCRIPTS: Final = _scripts()
-_FAILURES: Final = (driver.RedisError, OSError, TimeoutError, RuntimeError)
-"""What a call raises. A connection that is reset while it is made is a RuntimeError of uvloop's transport."""
-_AWAY: Final = (
-    driver.ConnectionError,
-    driver.TimeoutError,
-    driver.BusyLoadingError,
-    OSError,
-    TimeoutError,
-    RuntimeError,
-)
-_BAD_CONFIGURATION: Final = (
-    driver.AuthenticationError,
-    driver.AuthorizationError,
-    driver.NoPermissionError,
-    driver.ClusterError,
-    driver.MovedError,
-)
+_SCRIPTS: Final = load_scripts(Path(__file__).with_name("redis.lua"))
 
 
 class RedisStreamLog(StreamLog):
@@ -133,7 +99,7 @@ class RedisStreamLog(StreamLog):
         self._prefix = prefix
         self._timeout = timeout
         self._max_connections = max_connections
-        self.place = _place_of(url)
+        self.place = place_of(url)
 
     def make_backend(self) -> RedisBackend:
         """Returns the backend for the running event loop."""
@@ -182,36 +148,16 @@ class RedisBackend(Backend):
         self._retention = max(1, round(retention * 1000))
         self._keys = round(KEY_RETENTION * 1000)
         self._timeout = timeout
-        options: dict[str, Any] = {
-            "protocol": 2,
-            "socket_connect_timeout": timeout,
-            # The round after a failed one is a retry already.
-            "retry": Retry(NoBackoff(), 0),
-        }
-        try:
-            self._pool: Any = cast("Any", BlockingConnectionPool).from_url(
-                url, max_connections=max_connections, timeout=timeout, socket_timeout=timeout, **options
-            )
-            # Its answers may take as long as a wait does.
-            self._blocking_pool: Any = cast("Any", BlockingConnectionPool).from_url(
-                url, max_connections=1, timeout=timeout, socket_timeout=None, **options
-            )
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"This is no URL of a Redis server: {error}. Use redis://host:6379/0, or rediss:// for TLS."
-            ) from error
-        self._client = Redis(connection_pool=self._pool)
+        self._pool = open_pool(url, connections=max_connections, timeout=timeout)
+        # Its answers may take as long as a wait does.
+        self._blocking_pool = open_pool(url, connections=1, timeout=timeout, answers_within=None)
+        self._client = client_of(self._pool)
         self._inbox_cursor = b"0"
 
     async def _call(self, script: str, *arguments: object) -> Any:
-        digest, text = _SCRIPTS[script]
-        execute = cast("Any", self._client).execute_command
         try:
-            try:
-                answer = await execute("EVALSHA", digest, 0, self._prefix, *arguments)
-            except driver.NoScriptError:
-                answer = await execute("EVAL", text, 0, self._prefix, *arguments)
-        except _FAILURES as error:
+            answer = await run_script(self._client, _SCRIPTS[script], self._prefix, *arguments)
+        except FAILURES as error:
             await self._doubt_others(error)
             raise self._failure(error) from error
         self._source.works()
@@ -308,7 +254,7 @@ class RedisBackend(Backend):
                 raise
             finally:
                 await self._blocking_pool.release(connection)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._failure(error) from error
 
     async def wake(self) -> None:
@@ -371,8 +317,8 @@ class RedisBackend(Backend):
 
     async def _plain(self, *command: object) -> Any:
         try:
-            return await cast("Any", self._client).execute_command(*command)
-        except _FAILURES as error:
+            return await self._client.execute_command(*command)
+        except FAILURES as error:
             await self._doubt_others(error)
             raise self._failure(error) from error
 
@@ -380,14 +326,6 @@ class RedisBackend(Backend):
         for pool in (self._pool, self._blocking_pool):
             with suppress(driver.RedisError, OSError, RuntimeError):
                 await pool.aclose()
-
-
-def _place_of(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(unreadable URL)"
-    return f"{parts.netloc.rpartition('@')[2] or 'at the default host'}{parts.path}"
 
 
 def _thread(thread: ThreadKey) -> str:
@@ -407,22 +345,3 @@ def _chunk(entry: Any) -> Chunk:
     if b"e" in values:
         return Chunk(last_seq + 1, last_seq, end=load_end(values[b"e"].decode()))
     return Chunk(int(values[b"f"]), last_seq, values[b"d"], b"j" in values)
-
-
-def translated(error: Exception, place: str) -> ChatKitError:
-    """Returns the error of this package that says what happened and what to do."""
-    name = f"The Redis server {place}"
-    if isinstance(error, _BAD_CONFIGURATION):
-        return ConfigurationError(
-            f"{name} refuses: {error}. Correct user and password in the URL, and what that user may do; it has to be "
-            "one primary, not a cluster."
-        )
-    if isinstance(error, driver.OutOfMemoryError):
-        return StoreUnavailableError(f"{name} has no memory left: raise its maxmemory ({error}).")
-    if isinstance(error, driver.ReadOnlyError):
-        return StoreUnavailableError(f"{name} is read-only: connect to the primary ({error}).")
-    if isinstance(error, _AWAY):
-        return StoreUnavailableError(
-            f"{name} cannot be reached: check that it runs, and the URL ({error!r})."
-        )
-    return StoreError(f"{name} failed: {error!r}.")

@@ -1,0 +1,103 @@
+"""The port of counters, and the one in memory."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+__all__ = ["FORGOTTEN_AT_ONCE", "Count", "Counter", "MemoryCounter"]
+
+FORGOTTEN_AT_ONCE: Final = 16
+"""Counts of windows that are over, forgotten at most when a window begins: more than begin, so that they get fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a counter answers.
+
+    Attributes:
+        total: What the window has counted, this use included if it was taken.
+        taken: Whether the use was counted: False where it would have exceeded the limit.
+        seconds: Until the window ends, more than 0.
+    """
+
+    total: int
+    taken: bool
+    seconds: float
+
+
+class Counter(ABC):
+    """Counts uses by key, each key in a window of time that begins with its first use.
+
+    Every method raises :class:`chatkit.errors.StoreUnavailableError` when the counter cannot be reached.
+    """
+
+    @property
+    def shared(self) -> bool:
+        """Whether several worker processes count together."""
+        return True
+
+    @abstractmethod
+    async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
+        """Counts a use if it is within the limit; of many at the same time, no more than that many are taken.
+
+        A use that is not taken changes nothing. The first use after the window's end begins another one.
+
+        Args:
+            key: What is counted.
+            amount: How much of it is used; 0 asks what the window has counted.
+            window: Seconds for which a new window lasts.
+            limit: The most that a window may count; None for any number.
+        """
+
+    async def check(self) -> None:
+        """Raises if the counter cannot count; a readiness probe calls it."""
+        await self.take("check", 0, window=1.0)
+
+    async def close(self) -> None:  # noqa: B027 -- most have nothing to release
+        """Releases connections; the counter opens them again when it is used."""
+
+
+class MemoryCounter(Counter):
+    """Counts in this process, for one worker.
+
+    Args:
+        clock: Returns the present moment in seconds, which only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        # In the order in which the windows began.
+        self._windows: dict[str, tuple[int, float]] = {}
+
+    @property
+    def shared(self) -> bool:
+        """False: other processes count on their own."""
+        return False
+
+    async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
+        now = self._clock()
+        with self._lock:
+            total, ends_at = self._windows.get(key, (0, now))
+            if ends_at <= now:
+                total, ends_at = 0, now + window
+                self._windows.pop(key, None)
+                self._forget(now)
+            taken = limit is None or total + amount <= limit
+            total += amount if taken else 0
+            self._windows[key] = (total, ends_at)
+        return Count(total, taken, ends_at - now)
+
+    def _forget(self, now: float) -> None:
+        old = [key for key, _ in zip(self._windows, range(FORGOTTEN_AT_ONCE), strict=False)]
+        for key in old:
+            if self._windows[key][1] <= now:
+                del self._windows[key]
+            else:
+                # Looked at again after the others.
+                self._windows[key] = self._windows.pop(key)

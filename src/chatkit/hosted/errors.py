@@ -1,0 +1,90 @@
+"""Errors as the ``openai`` client, and pages, read them: ``{"error": {"message", "type", "param", "code"}}``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from chatkit.errors import RequestError
+from chatkit.server.blocking import watch_loop
+from chatkit.web.errors import response_for
+
+__all__ = ["BadRequestError", "UnknownError", "answering", "first_problem"]
+
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_UNIMPLEMENTED: Final = 501
+
+
+class BadRequestError(RequestError):
+    """A request with a parameter that is not as it should be.
+
+    Args:
+        message: What is wrong.
+        param: The parameter.
+        code: The reason, for programs.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class UnknownError(RequestError):
+    """A request for what there is not; its message says what."""
+
+    status = 404
+
+    def __init__(self, message: str, *, param: str | None = None, code: str = "not_found") -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+def first_problem(error: ValidationError) -> BadRequestError:
+    """Returns the error for a body that does not fit; what the client sent is not repeated."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, found["loc"]))
+    unknown = found["type"] == "extra_forbidden"
+    message = f"Unknown parameter: '{place}'." if unknown else f"{place or 'The body'}: {found['msg']}."
+    return BadRequestError(
+        message, param=place or None, code="unknown_parameter" if unknown else "invalid_value"
+    )
+
+
+def answering(
+    work: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Returns an endpoint that answers with what ``work`` returns or raises."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            with watch_loop():
+                return await work(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
+            return _in_form(response_for(error), getattr(error, "param", None))
+
+    return answer
+
+
+def _in_form(response: Response, param: str | None) -> Response:
+    status = response.status_code
+    said: dict[str, Any] = json.loads(bytes(response.body))["error"]
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    error = {"message": said["message"], "type": kind, "param": param, "code": said["code"]}
+    headers = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in {"content-length", "content-type"}
+    }
+    if status == _UNIMPLEMENTED:
+        # The client would send it again.
+        headers["x-should-retry"] = "false"
+    return Response(json.dumps({"error": error}), status, headers, media_type="application/json")
