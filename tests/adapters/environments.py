@@ -28,7 +28,7 @@ PINS = ROOT / "requirements" / "adapters.txt"
 RECIPE = re.findall(
     r"^```toml\n(.*?)^```$", (ROOT / "docs" / "frameworks.md").read_text(), re.MULTILINE | re.DOTALL
 )
-_FOLDER = ROOT / ".cache" / "adapters"
+_FOLDER = ROOT / ".cache" / f"adapters-{REFERENCE_VERSION}"
 _UNREACHABLE = ("error sending request", "failed to fetch", "dns error", "connection refused")
 
 
