@@ -40,6 +40,7 @@ MODULES = [
     "cli/serve",
     "client/client",
     "demo/guide",
+    "demo/stock_check",
     "dialects/actions",
     "dialects/adapters",
     "dialects/openai_chatkit/calls",

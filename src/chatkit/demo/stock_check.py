@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -85,7 +85,8 @@ class HeldGuide(GuideServer):
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Answers as the guide does."""
         count = 0
-        async with aclosing(super().respond(thread, input, context)) as events:  # type: ignore[type-var]
+        answer = cast("AsyncGenerator[ThreadStreamEvent, None]", super().respond(thread, input, context))
+        async with aclosing(answer) as events:
             async for event in events:
                 yield event
                 count += 1
