@@ -117,6 +117,7 @@ def test_what_pip_is_told_leaves_nothing_out_and_brings_no_other_distribution() 
         *(f"{name}=={pins[name]}" for name in sorted(ADAPTERS)),
     )
     reach(done)
+    assert all(f"`{name}` {pins[name]}" in text for name in ADAPTERS), "the versions that were tested"
     reported = [entry["metadata"] for entry in json.loads(done.stdout)["install"]]
     assert {entry["name"] for entry in reported} == ADAPTERS
     needed = {

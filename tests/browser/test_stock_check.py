@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
 
+from chatkit.web import ui_routes
+from chatkit.web.ui import STATIC
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.cli.processes import Serving, completed, environment, started
+from tests.support.live_server import live_server
 from tests.support.scale import scaled
 
 pytestmark = pytest.mark.timeout(400)
@@ -104,7 +109,9 @@ def test_every_step_passes_with_our_element(open_page: OpenPage, tmp_path: Path)
 
 
 def test_what_a_person_does_not_see_or_cannot_press_fails(open_page: OpenPage, tmp_path: Path) -> None:
-    with checking(tmp_path, "/chatkit.js") as check:
+    # From another origin, as the stock script comes.
+    elsewhere = live_server(Starlette(routes=ui_routes()))
+    with elsewhere as cdn, checking(tmp_path, f"{cdn.url}/chatkit.js") as check:
         chat = open_page(check.url)
         begin(chat)
         chat.page.get_by_role("button", name="No", exact=True).click()
@@ -116,6 +123,8 @@ def test_what_a_person_does_not_see_or_cannot_press_fails(open_page: OpenPage, t
     assert {name for name, result in found.items() if result == "failed"} == set(by_hand)
     assert f": {STEPS - len(by_hand)} passed, {len(by_hand)} failed" in check.printed
     assert "given up: the server gets items.feedback" in check.printed
+    digest = hashlib.sha256((STATIC / "chatkit.js").read_bytes()).hexdigest()
+    assert re.search(rf"^- Version: .*SHA-256 {digest}, \d+ bytes$", check.printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

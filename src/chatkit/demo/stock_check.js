@@ -232,7 +232,13 @@ const STEPS = [
       const told = (await ask("/stock-check/seen")).entries.slice(since.seen).some(({ type }) => type === "turns.stop");
       return `${told ? "turns.stop arrived" : "the stream was closed"}, the first part of the answer is stored`;
     },
-    after: () => hold(false),
+    // What was not stopped goes on to its end, before anything else is asked.
+    async after() {
+      await hold(false);
+      if (state.held === undefined) return;
+      await ended(state.held);
+      await event("response.end", state.since);
+    },
   },
   {
     title: "Reload",
@@ -425,7 +431,7 @@ async function run() {
       state.rows[state.next] = { step: step.title, result: "passed", seen: await step.run() };
     } catch (error) {
       state.rows[state.next] = { step: step.title, result: "failed", seen: String(error.message ?? error) };
-      await step.after?.();
+      await step.after?.().catch(() => undefined);
     }
     // Without the element there is nothing to go on with.
     const over = state.rows[0].result === "failed";
