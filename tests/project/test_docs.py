@@ -31,8 +31,9 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 def test_languages_are_all_known() -> None:
     languages = {match.group(1) for page in PAGES for match in BLOCK.finditer(page.read_text())}
-    # Pages, components and styles are tested with the browser: tests/browser/test_{stock,page}_docs.py.
-    assert languages <= {"python", "bash", "json", "text", "html", "tsx", "css"}
+    # Pages, components and styles are tested with the browser: tests/browser/test_{stock,page}_docs.py. A project of uv
+    # is installed: tests/adapters.
+    assert languages <= {"python", "bash", "json", "text", "html", "tsx", "css", "toml"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -43,6 +43,7 @@ MODULES = [
     "counters/base",
     "counters/sqlite",
     "demo/guide",
+    "demo/stock_check",
     "dialects/actions",
     "dialects/adapters",
     "dialects/openai_chatkit/calls",

@@ -1,7 +1,8 @@
 """An environment with ``openai-chatkit`` 1.6.5, the package that applications come from, to compare with.
 
 Both distributions are imported as ``chatkit``, so that one has an environment of its own: tests run programs with its
-interpreter and compare what they print. ``CHATKIT_TEST_OPENAI_CHATKIT`` names the interpreter of another environment.
+interpreter and compare what they print. ``CHATKIT_TEST_OPENAI_CHATKIT`` names the interpreter of another environment,
+``CHATKIT_TEST_REFERENCE_VERSION`` another version, as ``scripts/test --newest`` does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.support.scale import scaled
 
 __all__ = ["REFERENCE_VERSION", "openai_chatkit_python"]
 
-REFERENCE_VERSION = "1.6.5"
+REFERENCE_VERSION = os.environ.get("CHATKIT_TEST_REFERENCE_VERSION") or "1.6.5"
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ENVIRONMENT = _ROOT / ".cache" / f"openai-chatkit-{REFERENCE_VERSION}"

@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     migrating = commands.add_parser("migrate", help="bring a database up to date", description=_MIGRATE)
     migrating.set_defaults(run=_migrate)
     _add_db(migrating, default=setting("CHATKIT_DB", DEFAULT_DB))
+    _add_stock_check(
+        commands.add_parser(
+            "stock-check",
+            help="try the stock element with this server",
+            description=_STOCK_CHECK,
+            formatter_class=_Raw,
+        )
+    )
     return parser
 
 
@@ -128,6 +136,14 @@ Look after hosted ChatKit, which 'chatkit serve --hosted' serves in the place of
 _KEY: Final = "Make an API key and print it. Only its hash is kept, in the file of --api-keys."
 
 _MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so too."
+
+_STOCK_CHECK: Final = """\
+Serve a page that tries the stock element of OpenAI's CDN with this server.
+
+Open the page in a browser that is online: the script is loaded from the CDN, and the element talks to OpenAI for its
+own ends. What it is asked to do is made up; threads and files are forgotten at the end. Some steps need you to press a
+button in the chat. The result is a table, on the page and here, to paste into a report.
+"""
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -307,6 +323,21 @@ def _add_hosted(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_stock_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_stock_check)
+    parser.add_argument(
+        "--script",
+        metavar="URL",
+        help="the element's script, if not the stock one: a URL, or a path of this server such as /chatkit.js",
+    )
+    parser.add_argument(
+        "--domain-key", metavar="KEY", help="for the element; on pages of localhost it takes any"
+    )
+    parser.add_argument(
+        "--port", type=port, default=8000, help="port to listen on, 0 for a free one; default 8000"
+    )
+
+
 def _add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--db",
@@ -372,3 +403,13 @@ def _migrate(arguments: argparse.Namespace) -> int:
     from chatkit.cli.migrate import migrate
 
     return migrate(arguments.db)
+
+
+def _stock_check(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.stock_check import DOMAIN_KEY, STOCK_SCRIPT, stock_check
+
+    return stock_check(
+        script=arguments.script or STOCK_SCRIPT,
+        domain_key=arguments.domain_key or DOMAIN_KEY,
+        port=arguments.port,
+    )
