@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatkit.errors import InvalidRequestError, NotFoundError, StoreUnavailableError, ThreadBusyError
-from chatkit.store import Acceptance, MemoryStore, TurnStatus
-from chatkit.streams import StreamLog
+from chatkit.store import Acceptance, MemoryStore, SQLiteStore, TurnStatus
+from chatkit.streams import SQLiteStreamLog, StreamLog
 from tests.server.support import (
     ADA,
     LIMIT,
@@ -346,6 +347,34 @@ async def test_an_end_that_cannot_be_stored_is_stored_when_the_store_is_back() -
                 second = await server.say(thread_id, "Second")
             await asyncio.sleep(0.01)
     assert b"Hello!" in b"".join(await drain(second))
+
+
+async def test_readers_hear_of_an_end_once_the_store_knows_of_it(tmp_path: Path) -> None:
+    class Store(SQLiteStore[Any]):
+        away = False
+        asked = asyncio.Event()
+
+        async def finish_turn(self, *arguments: Any, **options: Any) -> None:
+            if self.away:
+                self.asked.set()
+                raise StoreUnavailableError("The disk is full.")
+            await super().finish_turn(*arguments, **options)
+
+    store = Store(tmp_path / "chat.db")
+    log = SQLiteStreamLog(store.database, lease=LIMIT)
+    server = ScriptedServer(hello, store, stream_log=log)
+    thread_id = await server.new_thread()
+    store.away = True
+    reading = asyncio.create_task(drain(await server.say(thread_id, "Hi", KEY)))
+    async with asyncio.timeout(LIMIT):
+        await store.asked.wait()
+        # Another worker may say of it by then that it was interrupted.
+        done, _ = await asyncio.wait({reading}, timeout=0.5)
+        assert not done
+        store.away = False
+        assert b'"completed"' in (await reading)[-1]
+    await log.close()
+    await store.close()
 
 
 async def test_a_turn_that_nobody_opened_is_ended_by_a_sweep() -> None:

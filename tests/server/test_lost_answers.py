@@ -93,6 +93,10 @@ class CutPostgresStore(PostgresStore[Any]):
             self.loses = False
             self.proxy.lose_answer_to(b"COMMIT\0")
 
+    async def _write(self, owner: str, work: Any, *, repeatable: bool = False) -> Any:
+        # Nothing is asked for again, as where the database stays away for longer than that is tried.
+        return await super()._write(owner, work, repeatable=False)
+
     async def _store_item(self, *args: Any) -> None:
         self._lose()
         try:

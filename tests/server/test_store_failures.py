@@ -148,6 +148,8 @@ async def check_for_good(store: FailingStore, kind: str) -> str:
     try:
         result = await server.send(kind, ADA, None, **REQUESTS[kind](thread_id, item_id))
     except StoreUnavailableError:
+        # The end of a turn is stored when that can be done.
+        store.armed = False
         return "refused"
     found = await events(result)
     store.armed = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -51,7 +52,7 @@ __all__ = [
 logger = logging.getLogger("chatkit.server")
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 2.0
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 _LATER_SECONDS: Final = 3600.0
 """How long it is tried to store the end of a turn. A sweep, here or elsewhere, does so too."""
 
@@ -213,7 +214,11 @@ async def note_opened(turn: Turn) -> int:
 
 
 async def finish(turn: Turn, token: int, end: EndState) -> None:
-    """Says to the store how a turn ended; where the store is away, says so when it is back."""
+    """Says to the store how a turn ended; where the store is away, says so when it is back.
+
+    Where workers share turns, readers wait for that, for two leases: another worker that finds the turn without an end
+    in the store gives it one of its own.
+    """
     try:
         await _finish(turn, token, end)
     except StoreUnavailableError as error:
@@ -223,8 +228,17 @@ async def finish(turn: Turn, token: int, end: EndState) -> None:
             error,
             brief=True,
         )
-        name = f"Storing the end of turn {turn.info.id}"
-        turn.scope.turns.background.run(_finish_later(turn, token, end), name=name, seconds=_LATER_SECONDS)
+        await _begin_to_finish(turn, token, end)
+
+
+async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> None:
+    turns, name = turn.scope.turns, f"Storing the end of turn {turn.info.id}"
+    later = turns.background.run(_finish_later(turn, token, end), name=name, seconds=_LATER_SECONDS)
+    until = time.monotonic() + 2 * turns.log.lease
+    while turns.log.shared and not later.done() and time.monotonic() < until:
+        await asyncio.wait({later}, timeout=_FIRST_PAUSE_SECONDS)
+        if turns.shutting_down or turn.writer.lost:
+            return
 
 
 async def _finish_later(turn: Turn, token: int, end: EndState) -> None:
