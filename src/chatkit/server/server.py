@@ -353,7 +353,7 @@ class ChatKitServer(Handlers[TContext]):
 
     async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
         """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
-        info, store = turn.info, accepting_store(self._chatkit_store())
+        info, store = turn.info, accepting_store(self._chatkit_store(), whole=False)
         if store is not None and info.owner is not None:
             accepted = await store.find_turn(info.id, OwnerContext(info.owner))
             if accepted is not None and accepted.status is TurnStatus.ENDED:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from chatkit.ids import utc_now
 from chatkit.store.acceptance import DELETED, Acceptance, AcceptedTurn, TurnStatus, was_taken_over
 from chatkit.store.base import COMPLETION_RETENTION, Fence
 
@@ -74,6 +76,17 @@ class TurnTable:
                 break
             found.append(turn_id)
         return tuple(found)
+
+    def beside(self, thread_id: str, turn_id: str, since: datetime) -> list[str]:
+        """Returns the other turns of a thread that have not ended, or have since then."""
+        ago = time.monotonic() - (utc_now() - since).total_seconds()
+        return [
+            other
+            for other, row in self._rows.items()
+            if row.acceptance.thread_id == thread_id
+            and other != turn_id
+            and (row.status is not TurnStatus.ENDED or row.forget_at > ago + COMPLETION_RETENTION)
+        ]
 
     def add(self, row: TurnRow) -> None:
         accepted = row.acceptance

@@ -195,6 +195,20 @@ def find_turn(connection: Connection, *, owner: str, turn_id: str) -> AcceptedTu
     )
 
 
+def turns_beside(
+    connection: Connection, *, owner: str, thread_id: str, turn_id: str, since: float
+) -> list[str]:
+    rows = run(
+        connection,
+        "turns_beside",
+        owner=owner,
+        thread_id=thread_id,
+        turn_id=turn_id,
+        forget_at=since + COMPLETION_RETENTION,
+    )
+    return [turn_id for (turn_id,) in rows.fetchall()]
+
+
 def find_keyed_turn(connection: Connection, *, owner: str, key: str) -> AcceptedTurn | None:
     row = run(connection, "find_keyed_turn", owner=owner, key=key, now=time.time()).fetchone()
     return None if row is None else find_turn(connection, owner=owner, turn_id=row[0])
@@ -305,7 +319,8 @@ def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int,
     if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
         return
     forget_at = now + COMPLETION_RETENTION
-    run(connection, "set_ended", owner=owner, turn_id=turn_id, end=end, info=info, forget_at=forget_at)
+    ended = {"end": end, "info": info, "forget_at": time.time() + COMPLETION_RETENTION}
+    run(connection, "set_ended", owner=owner, turn_id=turn_id, **ended)
     if end == "completed":
         # For workers of the version before, which look there.
         run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=forget_at)

@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -217,6 +218,19 @@ class AcceptingStore(Store[TContext]):
 
         Args:
             turn_id: The turn.
+            context: The request's context.
+        """
+
+    @abstractmethod
+    async def turns_beside(
+        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+    ) -> list[str]:
+        """Returns the ids of other turns of a thread that run or wait, or have ended since a moment of the last day.
+
+        Args:
+            thread_id: The thread.
+            turn_id: The turn that is left out.
+            since: The moment.
             context: The request's context.
         """
 

@@ -327,6 +327,13 @@ class MemoryStore(AcceptingStore[TContext]):
             row = self._tenant(owner).turns.get(turn_id)
             return None if row is None else row.shown()
 
+    async def turns_beside(
+        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+    ) -> list[str]:
+        owner = self.owner(context)
+        with self._lock:
+            return self._tenant(owner).turns.beside(thread_id, turn_id, since)
+
     async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
         owner = self.owner(context)
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
@@ -315,6 +316,14 @@ class PostgresStore(AcceptingStore[TContext]):
     async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
         owner = self.owner(context)
         return await self.database.read(lambda transaction: turns.find_turn(transaction, owner, turn_id))
+
+    async def turns_beside(
+        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+    ) -> list[str]:
+        owner = self.owner(context)
+        retention = float(COMPLETION_RETENTION)
+        rows = await self._rows("turns_beside", owner, thread_id, turn_id, since, retention)
+        return [turn_id for (turn_id,) in rows]
 
     async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
         owner = self.owner(context)

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -233,6 +234,13 @@ class SQLiteStore(AcceptingStore[TContext]):
 
     async def find_turn(self, turn_id: str, context: TContext) -> AcceptedTurn | None:
         return await self._read(turns.find_turn, context, turn_id=turn_id)
+
+    async def turns_beside(
+        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+    ) -> list[str]:
+        return await self._read(
+            turns.turns_beside, context, thread_id=thread_id, turn_id=turn_id, since=since.timestamp()
+        )
 
     async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:
         return await self._read(turns.find_keyed_turn, context, key=key)

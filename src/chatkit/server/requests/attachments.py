@@ -20,7 +20,12 @@ from pydantic import BaseModel
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.calls import call, call_form
 from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
-from chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedOperationError
+from chatkit.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    StoreUnavailableError,
+    UnsupportedOperationError,
+)
 from chatkit.files.limits import check_content
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.files.thumbnails import previews_for
@@ -245,10 +250,28 @@ async def sweep(store: Store[Any], files: AttachmentStore[Any], seconds: float) 
         files: Has the files.
         seconds: How old the records are at least.
     """
-    begun = time.monotonic()
+    begun, is_away = time.monotonic(), False
     for owner, attachment_id in await store.unclaimed_attachments(seconds):
-        context = OwnerContext(owner)
-        with suppress(NotFoundError):
-            await files.release_attachment(await store.load_attachment(attachment_id, context), context)
+        try:
+            await _release_unclaimed(store, files, attachment_id, OwnerContext(owner))
+        except Exception as error:  # noqa: BLE001 -- it is logged, and the others are released
+            is_away = is_away or isinstance(error, StoreUnavailableError)
+            log_failure(logger, f"The file of attachment {attachment_id} could not be released", error)
+    if is_away:
+        # Their records say whose they are, for the next time.
+        return
     # None that became as old meanwhile.
     await store.sweep_attachments(seconds + time.monotonic() - begun + 1)
+
+
+async def _release_unclaimed(
+    store: Store[Any], files: AttachmentStore[Any], attachment_id: str, context: OwnerContext
+) -> None:
+    with suppress(NotFoundError):
+        attachment = await store.load_attachment(attachment_id, context)
+        if attachment.thread_id is None:
+            await files.release_attachment(attachment, context)
+            attachment = await store.load_attachment(attachment_id, context)
+            if attachment.thread_id is not None:
+                # A message came for it at this moment.
+                await files.claim_attachment(attachment, context)

@@ -53,7 +53,7 @@ async def begin_accepted(sent: Sending, replaces: AcceptedTurn | None = None) ->
         except RequestError:
             # The first sending may be what made the thread refuse it.
             found = await store.find_keyed_turn(sent.key, scope.context)
-            if found is None:
+            if found is None or (replaces is not None and found.turn_id == replaces.turn_id):
                 raise
     if found.fingerprint != sent.fingerprint:
         raise InvalidRequestError(OTHER_REQUEST)
@@ -70,7 +70,7 @@ async def _join(sent: Sending, store: AcceptingStore[Any], accepted: AcceptedTur
         raise NotFoundError("The thread of this request was deleted.")
     scope, turns = sent.scope, sent.scope.turns
     found, log = accepted, turns.log
-    until = time.monotonic() + (4 * log.lease if log.shared else _UNSHARED_SECONDS)
+    until = time.monotonic() + (6 * log.lease if log.shared else _UNSHARED_SECONDS)
     while True:
         await turns.wait_begun(found.turn_id)
         info = await turns.log.find(found.turn_id, scope.owner)

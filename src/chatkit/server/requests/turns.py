@@ -22,7 +22,7 @@ from chatkit.server.turns.recovery import find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import stopped_json
-from chatkit.store.acceptance import AcceptedTurn
+from chatkit.store.acceptance import AcceptedTurn, TurnStatus
 from chatkit.streams.base import EventId, InterruptedTurn, TurnInfo, load_info
 from chatkit.types import (
     StreamOptionsEvent,
@@ -157,13 +157,23 @@ async def _told_by_others(scope: RequestScope, info: TurnInfo) -> set[str] | Non
     Returns:
         None where one of them may have stored items that it did not tell, or its events are not known.
     """
-    log, told = scope.turns.log, set[str]()
+    log, told, store = scope.turns.log, set[str](), accepting_store(scope.store, whole=False)
     latest, records = await log.latest(info.thread), await log.of_thread(info.thread)
-    if latest is not None and latest.id not in {info.id, *(record.info.id for record in records)}:
+    known = {info.id, *(record.info.id for record in records)}
+    if latest is not None and latest.id not in known:
         return None
+    if store is not None:
+        # Logs forget at once what no reader can come back to.
+        beside = await store.turns_beside(info.thread_id, info.id, info.started_at, scope.context)
+        if not known.issuperset(beside):
+            return None
     for record in records:
         if record.info.id == info.id:
             continue
+        if record.end is None and store is not None:
+            accepted = await store.find_turn(record.info.id, scope.context)
+            if accepted is not None and accepted.status is TurnStatus.WAITING:
+                continue
         reader = None if record.end is None else await log.read(record.info.id, info.owner, None)
         if reader is None:
             return None

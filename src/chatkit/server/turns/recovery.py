@@ -334,7 +334,7 @@ async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) ->
 
     Nothing is told of it, so that its request, sent again, has it answered.
     """
-    accepting = accepting_store(store)
+    accepting = accepting_store(store, whole=False)
     accepted = None if accepting is None else await accepting.find_turn(info.id, context)
     if accepted is None or accepted.opened or accepted.status is not TurnStatus.BEGUN:
         return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store
+from chatkit.errors import StoreError
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import OwnerContext
 from chatkit.streams.base import EndState, KeyClaim, StreamLog, ThreadKey
@@ -48,7 +49,7 @@ def _renew(turns: TurnRegistry) -> None:
         keep_leases(turns)
         held = [(str(turn.info.owner), turn.fence) for turn in running if turn.fence is not None]
         work = store.renew_turns(held, _LEASES * turns.log.lease)
-        turns.background.run(work, name="Renewing the leases of turns", seconds=_BEGIN_LIMIT_SECONDS)
+        turns.background.run(work, name="Renewing the leases of turns", seconds=turns.log.lease)
 
 
 class StoreSweep:
@@ -131,7 +132,7 @@ class StoreSweep:
         if not found.opened or found.status is TurnStatus.WAITING:
             async with asyncio.timeout(_BEGIN_LIMIT_SECONDS):
                 return await begin(owner, found)
-        if end is None and not found.claimed and await begin(owner, found):
+        if end is None and not found.claimed and await self._runs_again(owner, found, begin):
             return True
         claimed = await store.claim_turn(found, self._log.lease, context)
         if claimed is None:
@@ -139,3 +140,16 @@ class StoreSweep:
         end = end or EndState.INTERRUPTED
         await store.finish_turn(turn_id, claimed.token, end.value, context)
         return True
+
+    async def _runs_again(
+        self, owner: str, found: AcceptedTurn, begin: Callable[[str, AcceptedTurn], Awaitable[bool]]
+    ) -> bool:
+        """Returns whether a turn was run again; one for which that fails is ended."""
+        try:
+            async with asyncio.timeout(_BEGIN_LIMIT_SECONDS):
+                return await begin(owner, found)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, f"Turn {found.turn_id} of a worker that died cannot be run again", error)
+            return False

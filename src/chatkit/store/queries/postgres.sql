@@ -37,6 +37,12 @@ SELECT a.id, a.thread_id, a.status, coalesce(t.token, 0), a.opened, a.claimed, a
 FROM chatkit.accepted_turns AS a LEFT JOIN chatkit.turns AS t ON t.owner = a.owner AND t.id = a.id
 WHERE a.owner = $1 AND a.id = $2;
 
+-- name: turns_beside
+SELECT id FROM chatkit.accepted_turns
+WHERE owner = $1 AND thread_id = $2 AND id <> $3
+    AND (status <> 'ended' OR forget_at > $4::timestamptz + make_interval(secs => $5))
+ORDER BY number;
+
 -- name: find_keyed_turn
 SELECT a.id, a.thread_id, a.status, coalesce(t.token, 0), a.opened, a.claimed, a.lease_until < now(),
     coalesce(a.ended, ''), a.user_item_id, a.fingerprint, a.info

@@ -190,6 +190,11 @@ WHERE owner = :owner AND id = :turn_id AND status <> 'ended' AND EXISTS (
 -- name: renew_turn
 UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = :owner AND id = :turn_id;
 
+-- name: turns_beside
+SELECT id FROM accepted_turns
+WHERE owner = :owner AND thread_id = :thread_id AND id <> :turn_id AND (status <> 'ended' OR forget_at > :forget_at)
+ORDER BY number;
+
 -- name: set_ended
 UPDATE accepted_turns SET status = 'ended', message = NULL, info = :info, ended = :end, forget_at = :forget_at
 WHERE owner = :owner AND id = :turn_id AND status <> 'ended';
