@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.files import LocalFileStore
 from chatkit.server import server as server_module
 from chatkit.types import AttachmentCreateParams
-from tests.server.support import ADA, ScriptedServer, drain, hello, user_input, writes_apart
+from tests.server.support import ADA, LIMIT, ScriptedServer, drain, hello, user_input, writes_apart
 
 
 class Clock:
@@ -153,3 +154,32 @@ async def test_a_copy_that_was_claimed_for_nothing_goes_too(
     await swept(server, clock, monkeypatch)
     assert len(files_in(tmp_path)) == 1
     assert await files.read(attachment_id) == b"hi\n"
+
+
+async def test_a_file_is_not_freed_whose_message_comes_during_the_sweep(
+    tmp_path: Path, store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, reached = asyncio.Event(), asyncio.Event()
+
+    class Slow(LocalFileStore):
+        async def release(self, file_id: str) -> None:
+            if not gate.is_set():
+                reached.set()
+                await gate.wait()
+            await super().release(file_id)
+
+    files = Slow(tmp_path, base_url="http://127.0.0.1/files", clock=clock)
+    server = ScriptedServer(hello, store, files)
+    for name in ("a.txt", "b.txt"):
+        await uploaded(server, tmp_path, name)
+    monkeypatch.setattr(server_module, "_SWEEP_DELAY_SECONDS", -90_000.0)
+    sweep = asyncio.create_task(server.sweep_orphans())
+    async with asyncio.timeout(LIMIT):
+        await reached.wait()
+        (_, second) = [attachment_id for _, attachment_id in await store.unclaimed_attachments(-1)]
+        await drain(await server.send("threads.create", ADA, input=user_input("Look", attachments=[second])))
+        gate.set()
+        await sweep
+    clock.now += 90_000
+    await server.sweep_orphans()
+    assert await files.read(second) == b"hi\n"

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from chatkit.errors import StaleTurnError
+from chatkit.ids import utc_now
 from chatkit.store.acceptance import DELETED, Acceptance, TurnStatus, TurnWrites
 from chatkit.store.base import Fence, Store
 from chatkit.testing._store_acceptance import LONG, AcceptanceBase
@@ -23,6 +24,26 @@ _MANY = 250
 
 class TurnEndsContract(AcceptanceBase):
     """Tests of leases and ends of turns, for stores with ``accepts_turns``."""
+
+    def test_turns_beside_one_run_or_have_ended_since(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            thread, other = await self.thread(store), await self.thread(store)
+            early = await self._accept(store, "early", thread.id)
+            await store.finish_turn("early", early.token, "completed", self.alice)
+            began = utc_now()
+            ended = await self._accept(store, "ended", thread.id)
+            await self._accept(store, "one", thread.id)
+            await self._accept(store, "running", thread.id)
+            await self._accept(store, "elsewhere", other.id)
+            await store.finish_turn("ended", ended.token, "completed", self.alice)
+            assert await store.turns_beside(thread.id, "one", began, self.alice) == ["ended", "running"]
+            if self.isolates_owners:
+                assert await store.turns_beside(thread.id, "one", began, self.bob) == []
+
+        self.run(scenario)
 
     def test_a_lapsed_turn_is_claimed_by_one(self) -> None:
         self.need("accepts_turns")
