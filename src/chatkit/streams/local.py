@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from chatkit.errors import InvalidRequestError
 from chatkit.limits import DEFAULT_LIMITS, Limits
-from chatkit.streams.records import EndState, KeyClaim, SnapshotSource, ThreadKey, TurnInfo
+from chatkit.streams.records import JUMP, EndState, KeyClaim, SnapshotSource, ThreadKey, TurnInfo
 from chatkit.streams.window import KEY_RETENTION, WindowReader, WindowTurn, wake
 
 __all__ = ["Keys", "LocalTurns"]
@@ -218,7 +218,7 @@ class LocalTurns:
         return list(self._by_thread.get(thread, {}).values())
 
     def read(self, turn_id: str, owner: str | None, after: int | None) -> WindowReader | None:
-        """Returns a reader of an owner's turn, None if it is not kept here.
+        """Returns a reader of an owner's turn, None if it is not kept here, or another worker has gone on with it.
 
         Raises:
             InvalidRequestError: The turn has not sent the event numbered ``after``.
@@ -228,6 +228,9 @@ class LocalTurns:
         if turn is None:
             return None
         if after is not None and after > turn.last_seq:
+            if after > turn.last_seq + JUMP // 2:
+                # Of an attempt that this process, which stood still or was cut off, has not heard of.
+                return None
             raise InvalidRequestError("'after' names an event that this turn has not sent.")
         return WindowReader(turn, after)
 
