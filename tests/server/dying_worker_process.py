@@ -39,7 +39,7 @@ from tests.server.support import ScriptedServer, added, all_texts, delta, done, 
 from tests.support.scale import scaled
 
 FIRST, SECOND = "Of the first worker", "Of the second worker"
-LEASE = scaled(0.6)
+LEASE = scaled(1.5)
 KEYS = {"m0": "key_0", "m1": "key_1", "m2": "key_2"}
 
 
