@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -23,8 +25,10 @@ from chatkit.hosted.importing import IMPORTED, Importer
 from chatkit.hosted.paging import PageRequest
 from chatkit.store import MemoryStore, OwnerContext, PostgresStore, SQLiteStore, Store
 from chatkit.types import ThreadItem
+from tests.cli.processes import completed, environment, run, started
 from tests.hosted.sample import ACME, HTTP, Caller, Hosted, Page, hosted
 from tests.support.live_server import live_server
+from tests.support.scale import scaled
 
 OPENAI_KEY = "sk-proj-0123456789abcdefghij"
 ALL_BROUGHT, REFUSED, LEFT_OUT = 0, 1, 3
@@ -189,12 +193,16 @@ class Source:
         threads: The threads.
         failures: Answers to be given first, by the end of the path.
         asked: The paths that were asked for.
+        holding: A path that sets ``held``, and whose answer waits for ``released``.
     """
 
     items: dict[str, list[dict[str, Any]]]
     threads: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, list[Response]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    holding: str = ""
+    held: Event = field(default_factory=Event)
+    released: Event = field(default_factory=Event)
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -203,6 +211,9 @@ class Source:
     async def answer(self, request: Request) -> Response:
         path = request.url.path.removeprefix("/v1/chatkit/")
         self.asked.append(path)
+        if path == self.holding:
+            self.held.set()
+            await asyncio.to_thread(self.released.wait, scaled(60))
         if self.failures.get(path):
             return self.failures[path].pop(0)
         name = request.path_params.get("name")
@@ -237,7 +248,7 @@ def entry(name: str, kind: str, /, **more: Any) -> dict[str, Any]:
 
 
 def message(name: str, text: str) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text, "annotations": []}]
+    content: list[dict[str, Any]] = [{"type": "output_text", "text": text, "annotations": []}]
     return entry(name, "assistant_message", content=content)
 
 
@@ -398,6 +409,24 @@ def test_an_import_that_the_source_ended_goes_on(
         "2 new, 0 changed, 1 the same.\nItems: 1 added, 0 replaced, 0 removed, 1 same"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_an_import_whose_process_ended_goes_on(
+    source: Source, tmp_path: Path, sign: signal.Signals, code: int
+) -> None:
+    source.holding = "threads/thr_a/items"
+    arguments = ["hosted", "import", "--from", f"{source.url}/v1", "--tenant", "acme", "--workflow", "wf_b"]
+    variables = environment(OPENAI_API_KEY=ACME, CHATKIT_DB="here.db")
+    with started(*arguments, folder=tmp_path, env=variables) as process:
+        assert source.held.wait(scaled(60))
+        process.send_signal(sign)
+        assert completed(process, timeout=scaled(60)).returncode == code
+    source.released.set()
+    source.holding = ""
+    done = run(*arguments, folder=tmp_path, OPENAI_API_KEY=ACME, CHATKIT_DB="here.db")
+    assert done.returncode == ALL_BROUGHT
+    assert "2 new, 0 changed, 1 the same.\nItems: 1 added, 0 replaced, 0 removed, 1 same." in done.stdout
 
 
 class Ending(MemoryStore[Any]):
