@@ -37,6 +37,7 @@ MODULES = [
     "agents/context",
     "frameworks/steps",
     "frameworks/pydantic_ai",
+    "cli/hosted_import",
     "cli/migrate",
     "cli/serve",
     "client/client",
@@ -70,6 +71,8 @@ MODULES = [
     "files/simple",
     "files/thumbnails",
     "hosted/app",
+    "hosted/imported_items",
+    "hosted/importing",
     "hosted/sqlite",
     "icons",
     "ids",
@@ -170,6 +173,8 @@ ALLOWED = [
     ("hosted/app", "chatkit.counters.sqlite"),
     ("hosted/app", "starlette"),
     ("cli/serve", "chatkit.hosted.app"),
+    ("cli/hosted_import", "chatkit.hosted.importing"),
+    ("cli/hosted_import", "openai"),
     ("_postgres/database", "asyncpg"),
 ]
 FORBIDDEN = [
@@ -219,6 +224,7 @@ FORBIDDEN = [
     ("counters/sqlite", "sqlite3"),
     ("streams/backends/redis", "redis"),
     ("cli/serve", "sqlite3"),
+    ("hosted/importing", "openai"),
 ]
 
 

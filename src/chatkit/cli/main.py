@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Final, cast
 
 from chatkit import __version__
+from chatkit.cli import hosted_import
 from chatkit.cli.console import printable
 from chatkit.cli.model import APIS, find_model
 from chatkit.cli.options import (
@@ -131,6 +132,7 @@ _HOSTED: Final = """\
 Look after hosted ChatKit, which 'chatkit serve --hosted' serves in the place of OpenAI's.
 
   key TENANT    make an API key with which servers of a tenant open sessions
+  import        bring threads along from OpenAI's, or from another server like it
 """
 
 _KEY: Final = "Make an API key and print it. Only its hash is kept, in the file of --api-keys."
@@ -321,6 +323,12 @@ def _add_hosted(parser: argparse.ArgumentParser) -> None:
         default=setting("CHATKIT_API_KEYS"),
         help="the file that gets the key's hash, for 'chatkit serve --hosted' (CHATKIT_API_KEYS)",
     )
+    importing = commands.add_parser(
+        "import", help="bring threads along", description=hosted_import.DESCRIPTION, formatter_class=_Raw
+    )
+    importing.set_defaults(run=_hosted_import)
+    hosted_import.add_options(importing)
+    _add_db(importing, default=setting("CHATKIT_DB", DEFAULT_DB))
 
 
 def _add_stock_check(parser: argparse.ArgumentParser) -> None:
@@ -397,6 +405,11 @@ def _hosted_key(arguments: argparse.Namespace) -> int:
     from chatkit.cli.hosted import make_key
 
     return make_key(arguments.tenant, arguments.api_keys)
+
+
+def _hosted_import(arguments: argparse.Namespace) -> int:
+    names = ("source", "key_env", "tenant", "workflow", "db", "user", "create")
+    return hosted_import.import_threads(**{name: getattr(arguments, name) for name in names})
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
