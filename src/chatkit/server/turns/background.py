@@ -14,6 +14,7 @@ from chatkit.errors import NotFoundError, StaleTurnError
 from chatkit.limits import DEFAULT_LIMITS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.turns.resources import current_resources
+from chatkit.store.base import current_fence
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
@@ -84,8 +85,13 @@ async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | 
         if not made or (await scope.store.load_thread(thread_id, scope.context)).title is not None:
             return
         if not await _edited_by_turn({"title": made}):
-            thread = scope.thread_key(thread_id)
-            await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+            # The turn has ended, and with it its right to write.
+            fence = current_fence.set(None)
+            try:
+                thread = scope.thread_key(thread_id)
+                await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+            finally:
+                current_fence.reset(fence)
     except NotFoundError:
         logger.debug("Thread %s was deleted before it got its title.", thread_id)
 
