@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from chatkit.errors import RequestError
+from chatkit.errors import RequestError, UnsupportedOperationError
 from chatkit.hosted.keys import is_of_openai
 from chatkit.server.blocking import watch_loop
 from chatkit.web.errors import response_for
 
-__all__ = ["BadRequestError", "UnknownError", "answering", "first_problem"]
+__all__ = ["BadRequestError", "UnknownError", "UnlistedError", "answering", "first_problem"]
 
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _UNIMPLEMENTED: Final = 501
@@ -46,6 +46,14 @@ class UnknownError(RequestError):
         super().__init__(message)
         self.param = param
         self.code = code
+
+
+class UnlistedError(UnsupportedOperationError):
+    """A store cannot list the threads of a tenant; its message, which the tenant's server reads, says which and why."""
+
+    @property
+    def public_message(self) -> str:
+        return str(self)
 
 
 def first_problem(error: ValidationError) -> BadRequestError:

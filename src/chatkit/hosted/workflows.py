@@ -17,6 +17,7 @@ from chatkit._sqlite import MEMORY
 from chatkit.dialects.adapters import adapt_store
 from chatkit.errors import ConfigurationError, NotFoundError, UnsupportedOperationError
 from chatkit.hosted.context import HostedContext, owner_of, owners_below, parts_of
+from chatkit.hosted.errors import UnlistedError
 from chatkit.hosted.items import item_entry, thread_entry
 from chatkit.hosted.keys import NAME
 from chatkit.hosted.paging import Load
@@ -95,7 +96,7 @@ class Workflows:
         Those of workflows that are gone, or have moved to another database, are among them.
 
         Raises:
-            UnsupportedOperationError: A store cannot list them, and none of the others has the one that is asked for.
+            UnlistedError: A store cannot list them, and none of the others has the one that is asked for.
         """
         found: dict[tuple[str, str], tuple[OwnedThread, ChatKitServer[Any]]] = {}
         unable: list[str] = []
@@ -115,7 +116,7 @@ class Workflows:
                     found[key] = (entry, server if server is not None and at_home else servers[0])
         ordered = sorted(found.values(), key=lambda entry: _place(entry[0]), reverse=order == "desc")
         if unable and (thread_id is None or not ordered):
-            raise UnsupportedOperationError(" ".join(unable))
+            raise UnlistedError(" ".join(unable))
         return ordered[:limit]
 
     async def find(self, tenant: str, thread_id: str) -> tuple[ChatKitServer[Any], HostedContext]:
