@@ -199,7 +199,7 @@ def _known(model: type[BaseModel], value: object) -> object:
     known: dict[str, object] = {}
     for name, field in model.model_fields.items():
         if name in given:
-            kind = field.annotation
-            is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-            known[name] = _known(kind, given[name]) if is_model else given[name]
+            kind: object = field.annotation
+            part = cast("type[BaseModel]", kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+            known[name] = given[name] if part is None else _known(part, given[name])
     return known

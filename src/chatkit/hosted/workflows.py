@@ -202,7 +202,7 @@ def _survey_of(servers: list[ChatKitServer[Any]]) -> Store[Any] | None:
     """Returns the store of servers at one place that lists threads of all owners; None if none does."""
     for server in servers:
         store = cast("object", server.store)
-        if isinstance(store, Store) and type(store).survey_threads is not Store.survey_threads:
+        if isinstance(store, Store) and is_overridden(cast("Any", store), "survey_threads", Store):
             return cast("Store[Any]", store)
     return None
 
