@@ -23,7 +23,7 @@ from chatkit.hosted.keys import NAME
 from chatkit.hosted.paging import Load
 from chatkit.ids import ITEM_ID_PREFIXES, made_at
 from chatkit.server import ChatKitServer
-from chatkit.server.handlers import is_overridden
+from chatkit.server.handlers import is_overridden, overrides
 from chatkit.store import OwnedThread, Store
 from chatkit.types import Page, ThreadItem, ThreadMetadata
 
@@ -34,6 +34,7 @@ _ITEMS_AT_ONCE: Final = 100
 _ROWS_AT_ONCE: Final = 500
 """Threads asked for at least where others that are not hosted ChatKit's lie between."""
 
+_NO_SURVEY: Final = cast("Any", Store).survey_threads
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MADE_WITHIN: Final = timedelta(milliseconds=10)
 
@@ -198,12 +199,18 @@ def _made_at(thread_id: str) -> datetime | None:
         return None
 
 
+def _full_store(server: ChatKitServer[Any]) -> Store[Any] | None:
+    """Returns the store of a server; None where it is one of another interface, which the server adapts."""
+    store = cast("object", server.store)
+    return cast("Store[Any]", store) if isinstance(store, Store) else None
+
+
 def _survey_of(servers: list[ChatKitServer[Any]]) -> Store[Any] | None:
     """Returns the store of servers at one place that lists threads of all owners; None if none does."""
     for server in servers:
-        store = cast("object", server.store)
-        if isinstance(store, Store) and is_overridden(cast("Any", store), "survey_threads", Store):
-            return cast("Store[Any]", store)
+        store = _full_store(server)
+        if store is not None and overrides(cast("Any", store).survey_threads, _NO_SURVEY):
+            return store
     return None
 
 
