@@ -200,10 +200,6 @@ def _known(model: type[BaseModel], value: object) -> object:
     for name, field in model.model_fields.items():
         if name in given:
             kind: object = field.annotation
-            part = (
-                cast("type[BaseModel]", kind)
-                if isinstance(kind, type) and issubclass(kind, BaseModel)
-                else None
-            )
+            part = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
             known[name] = given[name] if part is None else _known(part, given[name])
     return known
