@@ -15,14 +15,24 @@ from starlette.routing import Mount, Route
 
 from chatkit._secrets import SECRET_VARIABLE
 from chatkit.counters import MemoryCounter, SQLiteCounter
-from chatkit.errors import ConfigurationError, StoreUnavailableError
+from chatkit.dialects.adapters import adapt_store
+from chatkit.errors import ConfigurationError, NotFoundError, StoreUnavailableError
 from chatkit.files import LocalFileStore
-from chatkit.hosted import HostedRoutes, MemorySessions, SQLiteSessions, create_hosted_app, hash_key, new_key
-from chatkit.store import MemoryStore, SQLiteStore
+from chatkit.hosted import (
+    HostedContext,
+    HostedRoutes,
+    MemorySessions,
+    SQLiteSessions,
+    create_hosted_app,
+    hash_key,
+    new_key,
+)
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from chatkit.web import ui_is_built
 from tests.dialects.reference.test_store import PlainStore
-from tests.hosted.sample import ACME, HTTP, KEYS, Caller, EchoServer, Page, hosted
+from tests.hosted.sample import ACME, HTTP, KEYS, OTHER, Caller, EchoServer, Page, hosted
 from tests.hosted.test_calls import PNG
+from tests.server.recorded.plain_store import PlainStore as ContextStore
 from tests.support.live_server import live_server
 
 
@@ -54,6 +64,7 @@ SECRET_KEY = "sk-proj-0123456789abcdefghij"
         ({ACME: ""}, "a tenant's name"),
         ({ACME: "a/b"}, "a tenant's name"),
         ({ACME: "a" * 101}, "a tenant's name"),
+        ({ACME: ".."}, "a tenant's name"),
     ],
 )
 def test_keys_that_cannot_be_are_told_without_the_key(keys: dict[str, str], says: str) -> None:
@@ -68,11 +79,76 @@ def test_workflows_that_cannot_be_are_told() -> None:
         ({}, "none"),
         ({"wf/a": server()}, "no id"),
         ({"": server()}, "no id"),
+        ({".": server()}, "no id"),
+        ({"..": server()}, "no id"),
         (wrong, "ChatKitServer"),
         ({"wf_a": EchoServer(MemoryStore(owner=lambda context: "local"))}, "owner of its own choice"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             create_hosted_app(workflows, KEYS)
+
+
+class OwnedStore(ContextStore):
+    """A store of an application, as it becomes one of hosted ChatKit: with an owner, and rows by owner."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners: dict[str, str] = {}
+
+    def owner(self, context: Any) -> str:
+        return context["user_id"]
+
+    def check(self, thread_id: str, context: Any) -> None:
+        if self.owners.setdefault(thread_id, context["user_id"]) != context.get("user_id"):
+            raise NotFoundError
+
+    async def load_thread(self, thread_id: str, context: Any) -> Any:
+        self.check(thread_id, context)
+        return await super().load_thread(thread_id, context)
+
+    async def save_thread(self, thread: Any, context: Any) -> None:
+        self.check(thread.id, context)
+        await super().save_thread(thread, context)
+
+    async def load_threads(self, limit: int, after: str | None, order: str, context: Any) -> Any:
+        page = await super().load_threads(limit, after, order, context)
+        page.data = [thread for thread in page.data if self.owners[thread.id] == context["user_id"]]
+        return page
+
+
+def test_a_store_without_an_owner_is_refused() -> None:
+    for store in (ContextStore(), adapt_store(ContextStore())):
+        with pytest.raises(ConfigurationError, match=r"no method owner.*def owner.*ten methods"):
+            create_hosted_app({"wf_a": EchoServer(store)}, KEYS)
+
+
+def test_a_store_that_reads_the_context_as_a_mapping_keeps_users_apart() -> None:
+    with live_server(create_hosted_app({"wf_a": EchoServer(OwnedStore())}, KEYS)) as running:
+        pages = [
+            Page(
+                running.url,
+                Caller("sync", running.url, key)(
+                    "sessions.create", user=user, workflow={"id": "wf_a"}
+                ).client_secret,
+            )
+            for key, user in ((ACME, "ada"), (ACME, "bob"), (OTHER, "ada"))
+        ]
+        threads = [page.say("hello") for page in pages]
+        for page, mine in zip(pages, threads, strict=True):
+            assert [thread["id"] for thread in page.post("threads.list").json()["data"]] == [mine]
+            for thread_id in threads:
+                answer = page.post("threads.get_by_id", thread_id=thread_id)
+                assert answer.status_code == (200 if thread_id == mine else 404)
+
+
+def test_the_context_is_a_mapping() -> None:
+    context = HostedContext(tenant="acme", user="ada", workflow="wf_a")
+    assert context["user_id"] == context.get("user_id") == context.user_id == "acme/ada/wf_a"
+    assert (context["user"], context.get("version"), context.get("nothing", 1)) == ("ada", None, 1)
+    assert {name: getattr(context, name) for name in context} == dict(context)
+    assert "of" not in context
+    with pytest.raises(KeyError):
+        context["owner"]
 
 
 class RerunServer(EchoServer):
@@ -88,6 +164,37 @@ def test_servers_of_one_database_do_not_run_one_anothers_turns_again(tmp_path: P
             create_hosted_app(workflows, KEYS)
     rerun = RerunServer(SQLiteStore(":memory:"))
     create_hosted_app({"wf_a": EchoServer(SQLiteStore(":memory:")), "wf_b": rerun, "wf_c": rerun}, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("a.db", "./a.db", True),
+        ("a.db", "link/a.db", True),
+        ("a.db", "b.db", False),
+        ("postgresql://u:p@Host/db", "postgresql://v@host:5432/db?application_name=a", True),
+        ("postgresql://h/db", "postgresql://u@/db?host=h&port=5432", True),
+        ("postgresql:///db?host=/run/a", "postgresql:///db?host=/run/b", False),
+        ("postgresql://h/db", "postgresql://h/DB", False),
+        ("postgresql://h/db", "postgresql://h:5433/db", False),
+        ("postgresql://h/db", "postgresql://h:54321/db", False),
+    ],
+)
+def test_the_place_of_a_database_is_compared_and_not_its_spelling(
+    first: str, second: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    stores: list[Any] = [
+        (PostgresStore if place.startswith("postgresql") else SQLiteStore)(place) for place in (first, second)
+    ]
+    workflows = {"wf_a": EchoServer(stores[0]), "wf_b": RerunServer(stores[1])}
+    counting: Any = {"sessions": MemorySessions(), "counter": MemoryCounter()}
+    if same:
+        with pytest.raises(ConfigurationError, match="database of its own"):
+            create_hosted_app(workflows, KEYS, **counting)
+    else:
+        create_hosted_app(workflows, KEYS, **counting)
 
 
 def test_sessions_and_counts_are_in_the_database_of_the_store(tmp_path: Path) -> None:
@@ -110,14 +217,17 @@ async def test_several_workers_share_what_they_must(tmp_path: Path, monkeypatch:
         ({"sessions": MemorySessions()}, "sessions="),
         ({"counter": MemoryCounter()}, "counter="),
     ):
+        # Before the lifespan, which not every application enters.
         with pytest.raises(ConfigurationError, match=says):
-            async with app(**options).lifespan(None):
-                pass
-    async with app().lifespan(None):
+            app(**options)
+    made = app()
+    async with made.lifespan(None):
         pass
     monkeypatch.delenv(SECRET_VARIABLE)
     with pytest.raises(ConfigurationError, match=SECRET_VARIABLE):
-        async with app().lifespan(None):
+        app()
+    with pytest.raises(ConfigurationError, match=SECRET_VARIABLE):
+        async with made.lifespan(None):
             pass
 
 

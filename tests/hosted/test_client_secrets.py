@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
 
 from chatkit._secrets import OLD_SECRETS_VARIABLE, SECRET_VARIABLE
@@ -202,6 +204,46 @@ def test_no_secret_is_in_the_log(running: Hosted, caplog: pytest.LogCaptureFixtu
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("chatkit")]
     assert ours
     assert not [message for message in ours if session.client_secret in message or ACME in message]
+
+
+def change_session(tmp_path: Any, change: Any) -> None:
+    """Changes the one session in the database."""
+    with sqlite3.connect(tmp_path / "chat.db") as connection:
+        ((data,),) = connection.execute("SELECT data FROM hosted_sessions").fetchall()
+        connection.execute("UPDATE hosted_sessions SET data = ?", (change(data),))
+    connection.close()
+
+
+def test_a_session_of_a_later_version_is_read(running: Hosted, tmp_path: Any) -> None:
+    page = running.page(running.session().client_secret)
+
+    def change(data: str) -> str:
+        session = json.loads(data)
+        parts = (
+            session,
+            session["workflow"],
+            session["workflow"]["tracing"],
+            session["configuration"],
+            session["configuration"]["file_upload"],
+        )
+        for part in parts:
+            part["new"] = {"a": 1}
+        return json.dumps(session)
+
+    change_session(tmp_path, change)
+    assert page.post("threads.list").status_code == 200
+
+
+@pytest.mark.parametrize("data", ["{", "[]", "{}", '{"id": 1}'])
+def test_a_session_that_cannot_be_read_opens_nothing(
+    data: str, running: Hosted, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = running.session()
+    change_session(tmp_path, lambda _: data)
+    refused(running.page(session.client_secret), "invalid_client_secret")
+    with pytest.raises(openai.NotFoundError), running.openai() as client:
+        client.beta.chatkit.sessions.cancel(session.id)
+    assert "A session cannot be read" in caplog.text
 
 
 def test_the_database_keeps_no_secret(running: Hosted, tmp_path: Any) -> None:

@@ -55,7 +55,22 @@ def test_a_key_is_printed_once_and_its_hash_is_kept(tmp_path: Path) -> None:
     assert hash_key(without.stdout.strip()) in without.stderr
 
 
-@pytest.mark.parametrize("tenant", ["", "a b", "a/b", SECRET_KEY])
+def test_a_file_whose_last_line_has_no_end_gets_a_line_of_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "keys.txt"
+    for before, start in ((b"# ours", "# ours\n"), (b"", ""), (b"# ours\n", "# ours\n")):
+        kept.write_bytes(before)
+        done = run("hosted", "key", "acme", "--api-keys", "keys.txt", folder=tmp_path)
+        assert kept.read_text() == f"{start}{hash_key(done.stdout.strip())} acme\n"
+
+
+def test_a_key_of_openai_is_no_file(tmp_path: Path) -> None:
+    done = run("hosted", "key", "acme", "--api-keys", SECRET_KEY, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "key of OpenAI's" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tenant", ["", "a b", "a/b", "..", SECRET_KEY])
 def test_what_is_no_tenant_is_told(tenant: str, tmp_path: Path) -> None:
     done = run("hosted", "key", tenant, "--api-keys", "keys.txt", folder=tmp_path)
     assert done.returncode == 1
@@ -116,6 +131,9 @@ def test_workers_share_sessions(folder: Path) -> None:
     ("options", "says"),
     [
         (["--hosted"], "needs --workflow"),
+        (["--api-keys", "keys.txt"], "give --hosted, too"),
+        (["app:Support", "--api-keys", "keys.txt"], "give --hosted, too"),
+        (["--hosted", "--single-user", "--workflow", "wf_a=app:Support", "--api-keys", "keys.txt"], "exclude each"),
         (["--hosted", "app:Support"], "--workflow wf_...=app:Support"),
         (["--workflow", "wf_a=app:Support"], "give --hosted, too"),
         (["--hosted", "--workflow", "wf_a=app:Support"], "needs --api-keys"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from chatkit.counters import Counter, MemoryCounter, PostgresCounter, RedisCounter, SQLiteCounter
 from chatkit.files import LocalFileStore
-from chatkit.store import MemoryStore
+from chatkit.ids import new_id
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from tests.hosted.sample import HTTP, Caller, Hosted, Page, hosted
+from tests.hosted.test_isolation import running_turn
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +101,53 @@ def test_files_are_taken_in_both_ways(running: Hosted, workflow: str) -> None:
 
 
 def test_files_are_as_large_and_as_many_as_the_session_says(running: Hosted) -> None:
-    page = page_of(running, file_upload={"enabled": True, "max_file_size": 1, "max_files": 4})
+    page = page_of(running, file_upload={"enabled": True, "max_file_size": 1, "max_files": 2})
     assert announce(page, 1024 * 1024 + 1).status_code == 413
     assert post_file(page, b"a" * (1024 * 1024 + 1)).status_code == 413
     assert post_file(page, b"a" * 1024 * 1024).status_code == 200
     assert announce(page, 1024 * 1024).status_code == 200
     for answer in (post_file(page), announce(page)):
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+def test_a_file_that_comes_to_nothing_is_not_counted(running: Hosted) -> None:
+    page = page_of(running, file_upload={"enabled": True, "max_file_size": 1, "max_files": 1})
+    for _ in range(2):
+        assert announce(page, 1024 * 1024 + 1).status_code == 413
+        assert post_file(page, b"a" * (1024 * 1024 + 1)).status_code == 413
+        headers = {"Authorization": f"Bearer {page.secret}"}
+        assert HTTP.post(f"{page.url}/chatkit/files", data={"a": "b"}, headers=headers).status_code >= 400
+    assert post_file(page).status_code == 200
+    assert post_file(page).status_code == 403
+
+
+SERVERS = {"postgres", "redis"}
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres", "redis"])
+def test_a_counter_takes_back(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    url = (
+        request.getfixturevalue(f"{kind}_{'url' if kind == 'redis' else 'database'}")
+        if kind in SERVERS
+        else ""
+    )
+
+    async def scenario() -> list[bool]:
+        if kind == "memory":
+            counter: Counter = MemoryCounter()
+        elif kind == "redis":
+            counter = RedisCounter(url, prefix=f"{new_id('test')}:")
+        else:
+            store: Any = PostgresStore(url) if kind == "postgres" else SQLiteStore(tmp_path / "chat.db")
+            counter = (PostgresCounter if kind == "postgres" else SQLiteCounter)(store.database)
+        amounts = (1, 1, 1, -1, 1, 1)
+        taken = [(await counter.take("a", amount, window=60, limit=2)).taken for amount in amounts]
+        await counter.close()
+        if kind in {"postgres", "sqlite"}:
+            await store.close()
+        return taken
+
+    assert asyncio.run(scenario()) == [True, True, False, True, True, False]
 
 
 def test_history_that_is_off_shows_no_threads(running: Hosted) -> None:
@@ -145,3 +190,27 @@ def test_recent_threads_are_all_that_is_seen(running: Hosted) -> None:
     page.say("new")
     assert page.post("threads.get_by_id", thread_id=recent[-1]).status_code == 404
     assert len(threads(every)["data"]) == 6
+
+
+def test_a_turn_goes_on_in_a_thread_that_is_no_recent_one_any_more(running: Hosted) -> None:
+    page = page_of(running, "sliding", history={"recent_threads": 1})
+    thread_id = page.say("first")
+    with running_turn(page, thread_id, "a key") as turn_id:
+        waiting = page.say("everything")
+        page.say("pushes both out")
+        for old in (thread_id, waiting):
+            assert page.post("threads.get_by_id", thread_id=old).status_code == 404
+        body = {"type": "turns.resume", "params": {"thread_id": thread_id}}
+        headers = {"Authorization": f"Bearer {page.secret}"}
+        with HTTP.stream("POST", f"{page.url}/chatkit", json=body, headers=headers) as followed:
+            assert followed.status_code == 200
+        output = page.post("threads.add_client_tool_output", thread_id=waiting, result=1)
+        assert output.status_code == 200, output.text
+        # It stays its user's.
+        other = page_of(running, "another", history={"recent_threads": 1})
+        for kind, params in (
+            ("turns.stop", {"turn_id": turn_id}),
+            ("turns.resume", {}),
+            ("threads.add_client_tool_output", {"result": 1}),
+        ):
+            assert other.post(kind, thread_id=thread_id, **params).status_code == 404, kind

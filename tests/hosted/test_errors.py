@@ -118,6 +118,7 @@ BAD_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"chatkit_configuration": {"more": {}}}, "chatkit_configuration.more", "unknown_parameter"),
     ({"chatkit_configuration": {"file_upload": {"max_file_size": 513}}}, "chatkit_configuration.file", "invalid_value"),
     ({"chatkit_configuration": {"history": {"recent_threads": 0}}}, "chatkit_configuration.history", "invalid_value"),
+    ({"chatkit_configuration": {"history": {"recent_threads": 101}}}, "chatkit_configuration.history", "invalid_value"),
     ({"more": 1}, "more", "unknown_parameter"),
 ]  # fmt: skip
 
@@ -133,6 +134,24 @@ def test_a_session_that_cannot_be_is_a_bad_request(
     error = error_of(raised)
     assert error["param"].startswith(param)
     assert error["code"] == code
+
+
+def test_names_that_are_not_known_are_not_repeated_whole(running: Hosted) -> None:
+    url = f"{running.url}/v1/chatkit/sessions"
+    headers = {"Authorization": f"Bearer {ACME}", "OpenAI-Beta": "chatkit_beta=v1"}
+    body: dict[str, Any] = {"user": "a", "workflow": {"id": "wf_a"}}
+    for more in (
+        {OPENAI_KEY: 1},
+        {OPENAI_KEY.upper(): 1},
+        {"workflow": {"id": "wf_a", OPENAI_KEY: 1}},
+        {"workflow": {"id": "wf_a", "state_variables": {OPENAI_KEY: []}}},
+        {"k" * 100_000: 1},
+    ):
+        answer = HTTP.post(url, json=body | more, headers=headers)
+        assert answer.status_code == 400
+        assert OPENAI_KEY.lower() not in answer.text.lower()
+        assert len(answer.text) < 400
+        assert len(answer.json()["error"]["param"]) <= 67
 
 
 @pytest.mark.parametrize("name", ["threads.list", "threads.list_items"])
@@ -164,6 +183,10 @@ def test_a_cursor_that_is_not_there_is_not_found(running: Hosted, side: str) -> 
     for name, arguments in (("threads.list", ()), ("threads.list_items", (thread_id,))):
         with pytest.raises(openai.NotFoundError):
             Caller("sync", running.url)(name, *arguments, **{side: "nothing"})
+        known = thread_id if name == "threads.list" else Caller("sync", running.url)(name, thread_id)[0].id
+        other = {"after": "before", "before": "after"}[side]
+        with pytest.raises(openai.NotFoundError):
+            Caller("sync", running.url)(name, *arguments, **{side: "nothing", other: known})
 
 
 def test_bodies_that_are_none() -> None:

@@ -80,6 +80,30 @@ async def test_a_title_that_is_ready_after_the_turn_is_saved() -> None:
     assert await server.stored_title(result.thread_id) == "Late"
 
 
+async def test_a_title_that_is_ready_while_the_turn_ends_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the turn has given its right to write back to the store, and its handler's work still has it."""
+    go_on = asyncio.Event()
+
+    async def late() -> str:
+        await asyncio.wait_for(go_on.wait(), LIMIT)
+        return "Late"
+
+    server = TitleServer(late)
+    finish = server.store.finish_turn  # pyright: ignore[reportAttributeAccessIssue] -- of MemoryStore
+
+    async def finish_turn(*arguments: Any) -> None:
+        await finish(*arguments)
+        go_on.set()
+        assert server.work is not None
+        await asyncio.wait({server.work}, timeout=LIMIT)
+
+    monkeypatch.setattr(server.store, "finish_turn", finish_turn)
+    result = await server.create()
+    await drain(result)
+    assert go_on.is_set()
+    assert await server.stored_title(result.thread_id) == "Late"
+
+
 async def fails() -> str:
     raise RuntimeError("no model")
 

@@ -36,6 +36,8 @@ def make_key(tenant: str, keys: str | None) -> int:
     """
     if not NAME.fullmatch(tenant) or is_of_openai(tenant):
         raise CommandError("A tenant's name is 1 to 100 letters, digits, '_', '.' and '-', such as acme.")
+    if keys is not None:
+        _refuse_key(keys)
     key = new_key()
     line = f"{hash_key(key)} {tenant}"
     if keys is None:
@@ -44,9 +46,13 @@ def make_key(tenant: str, keys: str | None) -> int:
         return 0
     try:
         # For its owner alone: it says who the tenants are.
-        descriptor = os.open(keys, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        descriptor = os.open(keys, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            # The last line of a file that was edited may have no end.
+            start = "" if file.read() in {b"", b"\n"} else "\n"
+            file.write(f"{start}{line}\n".encode())
     except OSError as error:
         raise CommandError(f"{keys} cannot be written: {error.strerror or error}.") from error
     print(key)
@@ -57,6 +63,14 @@ def make_key(tenant: str, keys: str | None) -> int:
     return 0
 
 
+def _refuse_key(keys: str) -> None:
+    if is_of_openai(keys):
+        raise CommandError(
+            "--api-keys names a file. It was given what looks like a key of OpenAI's; replace that key, for commands "
+            "can be seen by others."
+        )
+
+
 def read_keys(keys: str | None) -> dict[str, str]:
     """Returns the tenants by the hashes of their keys, as the file of ``--api-keys`` has them."""
     if keys is None:
@@ -64,11 +78,7 @@ def read_keys(keys: str | None) -> dict[str, str]:
             "--hosted needs --api-keys FILE, the hashes of the keys of your servers. Make one with 'chatkit hosted key "
             "TENANT --api-keys FILE'."
         )
-    if is_of_openai(keys):
-        raise CommandError(
-            "--api-keys names a file. It was given what looks like a key of OpenAI's; replace that key, for commands "
-            "can be seen by others."
-        )
+    _refuse_key(keys)
     try:
         lines = Path(keys).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -243,6 +243,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add(
         "--api-keys",
         "the file with the hashes of the API keys, which 'chatkit hosted key' writes",
+        read=False,
         metavar="FILE",
     )
     parser.add_argument(
@@ -376,6 +377,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise CommandError(f"CHATKIT_WORKFLOWS: {error}.") from None
     if arguments.workflow and not arguments.hosted:
         raise CommandError("--workflow is for hosted ChatKit: give --hosted, too.")
+    if arguments.api_keys is not None and not arguments.hosted:
+        raise CommandError("--api-keys is for hosted ChatKit: give --hosted, too.")
+    if arguments.single_user and arguments.hosted:
+        raise CommandError("--single-user and --hosted exclude each other.")
     if arguments.single_user and arguments.context:
         raise CommandError("--single-user and --context exclude each other.")
     options: dict[str, Any] = {
@@ -388,6 +393,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         "stream_log": arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
         "model": None if arguments.hosted else find_model(arguments.model, arguments.api, arguments.target),
         "workflows": tuple(workflows),
+        "api_keys": arguments.api_keys or setting("CHATKIT_API_KEYS"),
         "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),
         "allow_host": tuple(arguments.allow_host or listed("CHATKIT_ALLOW_HOSTS")),
     }

@@ -49,7 +49,7 @@ class Counter(ABC):
 
         Args:
             key: What is counted.
-            amount: How much of it is used; 0 asks what the window has counted.
+            amount: How much of it is used; 0 asks what the window has counted, less gives back what came to nothing.
             window: Seconds for which a new window lasts.
             limit: The most that a window may count; None for any number.
         """

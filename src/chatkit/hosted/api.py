@@ -185,7 +185,7 @@ class ServerApi:
         url = request.url
         base = f"{url.scheme}://{url.netloc}{url.path.partition(f'{_PREFIX}/chatkit/')[0]}"
         # Previews are links to files of this server.
-        with serving_at(f"{base}{self._files_path(context.workflow)}"):
+        with serving_at(f"{base}{self._files_path(self._workflows.name_of(server))}"):
             return await page.load(self._workflows.load_items(server, context, thread_id))
 
 

@@ -66,7 +66,8 @@ class HostedRoutes:
         routes: The routes.
 
     Raises:
-        ConfigurationError: An option cannot be as it is.
+        ConfigurationError: An option cannot be as it is, or there are several workers, which do not share sessions,
+            counts or secrets.
     """
 
     @checked
@@ -96,6 +97,8 @@ class HostedRoutes:
         self._workers = workers
         self._checking = asyncio.Lock()
         self._checked_at = -math.inf
+        # Here too: not every application enters the lifespan.
+        self._check_workers()
 
         def endpoint(server: ChatKitServer[Any], context: Any, files: str) -> ChatRoutes:
             routes = ChatRoutes(
@@ -222,8 +225,8 @@ def create_hosted_app(
         lifespan: The application's own lifespan, entered before the servers start and left after they are closed.
 
     Raises:
-        ConfigurationError: An option cannot be as it is. At the application's start also: there are several workers,
-            which do not share sessions, counts, turns or secrets.
+        ConfigurationError: An option cannot be as it is, or there are several workers, which do not share sessions,
+            counts or secrets; at the application's start also: they do not share turns.
     """
     hosted = HostedRoutes(
         workflows,

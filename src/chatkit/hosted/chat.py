@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -35,9 +36,11 @@ from chatkit.types import (
     ChatKitReq,
     InputTranscribeReq,
     ThreadListParams,
+    ThreadsAddClientToolOutputReq,
     ThreadsListReq,
     ThreadsSyncCustomActionReq,
     TurnsResumeReq,
+    TurnsStopReq,
     is_streaming_req,
 )
 from chatkit.web.auth import bearer_token
@@ -50,6 +53,8 @@ __all__ = ["HostedChat"]
 _MINUTE: Final = 60.0
 _WORK: Final = (AttachmentsCreateReq, InputTranscribeReq, ThreadsSyncCustomActionReq)
 """Requests that make work, besides those that are answered with a stream."""
+_GOING_ON: Final = (TurnsResumeReq, TurnsStopReq, ThreadsAddClientToolOutputReq)
+"""Requests of a turn that has begun; its thread may have become an old one meanwhile."""
 _LIGHT_FOR_ONE: Final = 10
 """How many of the others, of which a page sends several when it is opened, count as much as one of these."""
 _MEGABYTE: Final = 1024 * 1024
@@ -153,11 +158,16 @@ class HostedChat:
         session = await self._let_in(request)
         served = self._served_for(session)
         await self._count(session, None)
-        most = await self._take_file(session)
         # Links in the answer lead to this server's files.
         path = request.scope["path"].removesuffix(f"{self._path}/files") + served.files_path
         moved = Request({**request.scope, "path": path}, request.receive)
-        return await served.files.post(moved, HostedContext.of(session), limit=most)
+        most = _most_bytes(session)
+        async with self._file(session):
+            response = await served.files.post(moved, HostedContext.of(session), limit=most)
+            if response.status_code >= 400:
+                # All other errors are raised.
+                raise ClientDisconnect
+        return response
 
     async def _process(
         self, server: ChatKitServer[Any], session: Session, body: bytes, context: HostedContext
@@ -169,12 +179,15 @@ class HostedChat:
             raise
         await self._count(session, request)
         if isinstance(request, AttachmentsCreateReq):
-            most = await self._take_file(session)
+            most = _most_bytes(session)
             if request.params.size > most:
                 raise RequestTooLargeError(f"The file is too large; at most {most} bytes are taken.")
+            async with self._file(session):
+                return await server.process(body, context)
         if isinstance(request, ThreadsListReq):
             return NonStreamingResult(await self._list(server, session, request.params, context))
-        await self._check_history(server, session, getattr(request.params, "thread_id", None), context)
+        if not isinstance(request, _GOING_ON):
+            await self._check_history(server, session, getattr(request.params, "thread_id", None), context)
         return await server.process(body, context)
 
     async def _count(self, session: Session, request: ChatKitReq | None) -> None:
@@ -190,16 +203,24 @@ class HostedChat:
                 retry_after=math.ceil(count.seconds),
             )
 
-    async def _take_file(self, session: Session) -> int:
-        """Counts a file and returns how many bytes it may have; raises PermissionDeniedError if it may not be."""
+    @asynccontextmanager
+    async def _file(self, session: Session) -> AsyncGenerator[None]:
+        """Counts a file that the block takes, unless it raises.
+
+        Raises:
+            PermissionDeniedError: The session has had as many as it may.
+        """
         files = session.configuration.file_upload
-        if not files.enabled:
-            raise PermissionDeniedError("This session takes no files.")
-        window = float(session.expires_at - session.created_at)
-        count = await self._counter.take(f"session:{session.id}:files", window=window, limit=files.max_files)
+        key, window = f"session:{session.id}:files", float(session.expires_at - session.created_at)
+        # Before, so that of many at once no more are let through.
+        count = await self._counter.take(key, window=window, limit=files.max_files)
         if not count.taken:
             raise PermissionDeniedError(f"This session takes {files.max_files} files, and has had as many.")
-        return files.max_file_size * _MEGABYTE
+        try:
+            yield
+        except BaseException:
+            await self._counter.take(key, -1, window=window)
+            raise
 
     async def _check_history(
         self, server: ChatKitServer[Any], session: Session, thread_id: str | None, context: HostedContext
@@ -228,6 +249,14 @@ class HostedChat:
         if capabilities is not None and not session.configuration.file_upload.enabled:
             page["capabilities"] = {**capabilities, "uploads": False}
         return json.dumps(page, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _most_bytes(session: Session) -> int:
+    """Returns how many bytes a file may have; raises PermissionDeniedError for a session that takes none."""
+    files = session.configuration.file_upload
+    if not files.enabled:
+        raise PermissionDeniedError("This session takes no files.")
+    return files.max_file_size * _MEGABYTE
 
 
 def _makes_work(request: ChatKitReq) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 from urllib.parse import unquote
 
 from chatkit.hosted.models import Session
@@ -12,8 +13,10 @@ __all__ = ["HostedContext", "owner_of", "owners_below", "parts_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostedContext:
+class HostedContext(Mapping[str, Any]):
     """The context of a request of hosted ChatKit.
+
+    Its attributes, ``user_id`` too, can be read as in a mapping: ``context["user_id"]``, ``context.get("version")``.
 
     Attributes:
         tenant: Whose API key opened the session.
@@ -42,6 +45,17 @@ class HostedContext:
         """The owner of the user's threads, files and turns: no other tenant, user or workflow has the same."""
         return owner_of(self.tenant, self.user, self.workflow)
 
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
     @classmethod
     def of(cls, session: Session) -> HostedContext:
         """Returns the context of a session's requests."""
@@ -55,6 +69,9 @@ class HostedContext:
             tracing=session.workflow.tracing.enabled,
             automatic_thread_titling=session.configuration.automatic_thread_titling.enabled,
         )
+
+
+_NAMES: Final = (*(entry.name for entry in fields(HostedContext)), "user_id")
 
 
 def owner_of(tenant: str, user: str, workflow: str) -> str:

@@ -10,14 +10,16 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from chatkit.errors import RequestError
+from chatkit.errors import RequestError, UnsupportedOperationError
+from chatkit.hosted.keys import is_of_openai
 from chatkit.server.blocking import watch_loop
 from chatkit.web.errors import response_for
 
-__all__ = ["BadRequestError", "UnknownError", "answering", "first_problem"]
+__all__ = ["BadRequestError", "UnknownError", "UnlistedError", "answering", "first_problem"]
 
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _UNIMPLEMENTED: Final = 501
+_SHOWN_CHARS: Final = 64
 
 
 class BadRequestError(RequestError):
@@ -46,10 +48,22 @@ class UnknownError(RequestError):
         self.code = code
 
 
+class UnlistedError(UnsupportedOperationError):
+    """A store cannot list the threads of a tenant; its message, which the tenant's server reads, says which and why."""
+
+    @property
+    def public_message(self) -> str:
+        return str(self)
+
+
 def first_problem(error: ValidationError) -> BadRequestError:
     """Returns the error for a body that does not fit; what the client sent is not repeated."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, found["loc"]))
+    # A name may be a key that was put in the wrong place.
+    names = ["sk-..." if is_of_openai(str(name)) else str(name) for name in found["loc"]]
+    place = ".".join(names)
+    if len(place) > _SHOWN_CHARS:
+        place = f"{place[:_SHOWN_CHARS]}..."
     unknown = found["type"] == "extra_forbidden"
     message = f"Unknown parameter: '{place}'." if unknown else f"{place or 'The body'}: {found['msg']}."
     return BadRequestError(

@@ -13,8 +13,8 @@ from chatkit.errors import AuthenticationError, ConfigurationError
 
 __all__ = ["NAME", "ApiKeys", "hash_key", "is_of_openai", "new_key", "refuse_openai_key"]
 
-NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,100}")
-"""What tenants and workflows may be called: it is part of the owner's name, which databases bound."""
+NAME: Final = re.compile(r"(?!\.\.?\Z)[0-9A-Za-z_.-]{1,100}")
+"""What tenants and workflows may be called: part of the owner's name, which databases bound, and of paths."""
 
 _PREFIX: Final = "ck-"
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -73,7 +73,8 @@ class ApiKeys:
             # A key is a secret: it is in no message.
             if not isinstance(cast("object", tenant), str) or not NAME.fullmatch(tenant):
                 raise ConfigurationError(
-                    f"api_keys: one key has the tenant {shown(tenant)}; a tenant's name is 1 to 100 of 0-9A-Za-z_.-."
+                    f"api_keys: one key has the tenant {shown(tenant)}; a tenant's name is 1 to 100 of 0-9A-Za-z_.-, "
+                    "not '.' or '..'."
                 )
             if not isinstance(cast("object", key), str) or is_of_openai(key):
                 raise ConfigurationError(

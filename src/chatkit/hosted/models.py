@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
@@ -12,6 +13,7 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    ValidationError,
     model_validator,
 )
 
@@ -19,9 +21,13 @@ from chatkit.limits import DEFAULT_LIMITS
 
 __all__ = ["Configuration", "FileUpload", "History", "Session", "SessionRequest", "Switch", "Workflow"]
 
+logger = logging.getLogger("chatkit.hosted")
+
 _DAY_SECONDS: Final = 86_400
 _MEGABYTES: Final = 512
-_MOST_THREADS: Final = 1_000
+_MOST_THREADS: Final = 100
+"""Each request about a thread reads as many."""
+
 _MOST_REQUESTS: Final = 100_000
 
 _Name = Annotated[str, Field(min_length=1, max_length=DEFAULT_LIMITS.name_chars, pattern=r"^[^\x00]+$")]
@@ -118,6 +124,8 @@ class SessionRequest(_Model):
 class Session(_Model):
     """A session: one user's leave to use one workflow for some time.
 
+    What a later version wrote into one is ignored, in its parts too.
+
     Attributes:
         id: Of the session.
         tenant: Whose API key opened it.
@@ -140,6 +148,27 @@ class Session(_Model):
     expires_at: int
     cancelled: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_unknown(cls, value: object) -> object:
+        return _known(cls, value)
+
+    @classmethod
+    def read(cls, data: str | bytes, *, cancelled: bool) -> Session | None:
+        """Returns a session that was kept as JSON, None for one that cannot be read.
+
+        Args:
+            data: The JSON.
+            cancelled: Whether it was cancelled.
+        """
+        try:
+            return cls.model_validate_json(data).model_copy(update={"cancelled": cancelled})
+        except ValidationError as error:
+            logger.warning(
+                "A session cannot be read and opens nothing: %d fields do not fit.", error.error_count()
+            )
+            return None
+
     def answer(self, client_secret: str, now: float) -> dict[str, Any]:
         """Returns the session as the API shows it.
 
@@ -160,3 +189,17 @@ class Session(_Model):
             "rate_limits": {"max_requests_per_1_minute": self.requests_per_minute},
             "max_requests_per_1_minute": self.requests_per_minute,
         }
+
+
+def _known(model: type[BaseModel], value: object) -> object:
+    """Returns of a value what a model, and the models in it, have fields for."""
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, object]", value)
+    known: dict[str, object] = {}
+    for name, field in model.model_fields.items():
+        if name in given:
+            kind: object = field.annotation
+            part = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+            known[name] = given[name] if part is None else _known(part, given[name])
+    return known

@@ -61,6 +61,9 @@ class PageRequest:
             ids = [entry["id"] for entry in found]
             if self.before in ids:
                 found = found[: ids.index(self.before)]
+            elif self.before is not None:
+                # Raises NotFoundError where nothing is called so.
+                await load(self.order, self.before, 1)
             page = found[: self.limit]
         return {
             "object": "list",

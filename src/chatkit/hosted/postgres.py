@@ -55,7 +55,7 @@ class PostgresSessions(Sessions):
         if not rows:
             return None
         ((data, cancelled),) = rows
-        return Session.model_validate_json(data).model_copy(update={"cancelled": cancelled})
+        return Session.read(data, cancelled=cancelled)
 
     async def cancel(self, session_id: str) -> None:
         await self._database.write(lambda transaction: transaction.rows(_CANCEL, session_id), repeatable=True)

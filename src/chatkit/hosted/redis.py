@@ -46,7 +46,7 @@ class RedisSessions(Sessions):
         data, cancelled = await self._run("find", session_id)
         if data is None:
             return None
-        return Session.model_validate_json(data).model_copy(update={"cancelled": cancelled is not None})
+        return Session.read(data, cancelled=cancelled is not None)
 
     async def cancel(self, session_id: str) -> None:
         await self._run("cancel", session_id)

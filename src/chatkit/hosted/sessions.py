@@ -40,7 +40,7 @@ class Sessions(ABC):
 
     @abstractmethod
     async def find(self, session_id: str) -> Session | None:
-        """Returns a session, None if there is none or it was forgotten.
+        """Returns a session, None if there is none, it was forgotten or it cannot be read (``Session.read``).
 
         Args:
             session_id: Any text.

@@ -57,7 +57,7 @@ class SQLiteSessions(Sessions):
         if row is None:
             return None
         data, cancelled = row
-        return Session.model_validate_json(data).model_copy(update={"cancelled": bool(cancelled)})
+        return Session.read(data, cancelled=bool(cancelled))
 
     async def cancel(self, session_id: str) -> None:
         await self._database.write(lambda connection: connection.execute(_CANCEL, (session_id,)).rowcount)

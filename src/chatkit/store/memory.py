@@ -139,10 +139,14 @@ class MemoryStore(AcceptingStore[TContext]):
                 (owner, row.data)
                 for owner, tenant in self._tenants.items()
                 if owner.startswith(prefix)
-                for row in tenant.threads.page(None, len(tenant.threads), ascending=True)
+                for row in (
+                    tenant.threads.page(None, len(tenant.threads), ascending=True)
+                    if thread_id is None
+                    else [tenant.threads.get(thread_id)]
+                )
+                if row is not None
             ]
         found = [OwnedThread(owner, records.load_thread(data)) for owner, data in rows]
-        found = [entry for entry in found if thread_id in {None, entry.thread.id}]
         found.sort(key=_place, reverse=descending)
         if after is not None:
             found = [

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from chatkit._outages import log_failure
 from chatkit._tasks import end_tasks
-from chatkit.errors import NotFoundError
+from chatkit.errors import NotFoundError, StaleTurnError
 from chatkit.limits import DEFAULT_LIMITS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.turns.resources import current_resources
+from chatkit.store.base import current_fence
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
@@ -83,9 +84,22 @@ async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | 
     try:
         if not made or (await scope.store.load_thread(thread_id, scope.context)).title is not None:
             return
-        resources = current_resources.get()
-        if resources is None or not await resources.edit_thread({"title": made}):
-            thread = scope.thread_key(thread_id)
-            await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+        if not await _edited_by_turn({"title": made}):
+            # The turn has ended, and with it its right to write.
+            fence = current_fence.set(None)
+            try:
+                thread = scope.thread_key(thread_id)
+                await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+            finally:
+                current_fence.reset(fence)
     except NotFoundError:
         logger.debug("Thread %s was deleted before it got its title.", thread_id)
+
+
+async def _edited_by_turn(changed: dict[str, Any]) -> bool:
+    """Changes the thread of the running turn; returns False if there is none, or it has ended meanwhile."""
+    resources = current_resources.get()
+    try:
+        return resources is not None and await resources.edit_thread(changed)
+    except StaleTurnError:
+        return False
