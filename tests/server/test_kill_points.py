@@ -26,6 +26,8 @@ from tests.support.scale import FAST, examples
 pytestmark = [
     pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not"),
     pytest.mark.timeout(300),
+    # A worker that lives and stands still for a lease, on a busy machine, counts as dead.
+    pytest.mark.flaky(reruns=2),
 ]
 TRACED = [
     Case(SETUPS[(at + further) % 3], way, scene, policy, 1, "at once", "")
