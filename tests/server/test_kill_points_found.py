@@ -41,6 +41,12 @@ PUT, OPENED = "after store.put_thread_item", "after store.open_turn"
         pytest.param(
             Case("sqlite", "accepting", "idle", "allow", 1, "twice", PUT), id="run again, taken back"
         ),
+        # What waits behind a turn was taken for one that may have stored its items, which stayed beside the second answer.
+        pytest.param(
+            Case("sqlite", "accepting", "busy", "enqueue", 1, "at once", "in wait_unless"), id="waits behind"
+        ),
+        # So was one whose end it had waited for.
+        pytest.param(Case("sqlite", "accepting", "busy", "enqueue", 1, "later", PUT), id="has waited"),
         # Another answer was taken for that of a message that was never stored, which was lost.
         pytest.param(
             Case("sqlite", "apart", "elsewhere", "enqueue", 1, "at once", "open store.begin_turn"),

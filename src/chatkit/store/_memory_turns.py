@@ -77,15 +77,18 @@ class TurnTable:
             found.append(turn_id)
         return tuple(found)
 
-    def beside(self, thread_id: str, turn_id: str, since: datetime) -> list[str]:
-        """Returns the other turns of a thread that have not ended, or have since then."""
-        ago = time.monotonic() - (utc_now() - since).total_seconds()
+    def beside(self, thread_id: str, turn_id: str, since: datetime | None) -> list[str]:
+        """Returns the other turns of a thread that run, or have ended since then; or those that came later."""
+        found = [row for row in self._rows.values() if row.acceptance.thread_id == thread_id]
+        ids = [row.acceptance.turn_id for row in found]
+        if since is None:
+            later = found[ids.index(turn_id) + 1 :] if turn_id in ids else []
+            return [row.acceptance.turn_id for row in later if row.status is not TurnStatus.WAITING]
+        ago = time.monotonic() - (utc_now() - since).total_seconds() + COMPLETION_RETENTION
         return [
-            other
-            for other, row in self._rows.items()
-            if row.acceptance.thread_id == thread_id
-            and other != turn_id
-            and (row.status is not TurnStatus.ENDED or row.forget_at > ago + COMPLETION_RETENTION)
+            row.acceptance.turn_id
+            for row in found
+            if row.acceptance.turn_id != turn_id and (row.status is TurnStatus.BEGUN or row.forget_at > ago)
         ]
 
     def add(self, row: TurnRow) -> None:

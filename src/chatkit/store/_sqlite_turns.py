@@ -196,7 +196,7 @@ def find_turn(connection: Connection, *, owner: str, turn_id: str) -> AcceptedTu
 
 
 def turns_beside(
-    connection: Connection, *, owner: str, thread_id: str, turn_id: str, since: float
+    connection: Connection, *, owner: str, thread_id: str, turn_id: str, since: float | None
 ) -> list[str]:
     rows = run(
         connection,
@@ -204,7 +204,7 @@ def turns_beside(
         owner=owner,
         thread_id=thread_id,
         turn_id=turn_id,
-        forget_at=since + COMPLETION_RETENTION,
+        forget_at=None if since is None else since + COMPLETION_RETENTION,
     )
     return [turn_id for (turn_id,) in rows.fetchall()]
 

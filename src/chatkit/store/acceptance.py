@@ -223,14 +223,14 @@ class AcceptingStore(Store[TContext]):
 
     @abstractmethod
     async def turns_beside(
-        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+        self, thread_id: str, turn_id: str, since: datetime | None, context: TContext
     ) -> list[str]:
-        """Returns the ids of other turns of a thread that run or wait, or have ended since a moment of the last day.
+        """Returns the ids of other turns of a thread that run, or have ended since a moment of the last day.
 
         Args:
             thread_id: The thread.
             turn_id: The turn that is left out.
-            since: The moment.
+            since: The moment; None for those that were accepted later than the turn, running or ended.
             context: The request's context.
         """
 

@@ -332,7 +332,7 @@ class MemoryStore(AcceptingStore[TContext]):
             return None if row is None else row.shown()
 
     async def turns_beside(
-        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+        self, thread_id: str, turn_id: str, since: datetime | None, context: TContext
     ) -> list[str]:
         owner = self.owner(context)
         with self._lock:

@@ -318,7 +318,7 @@ class PostgresStore(AcceptingStore[TContext]):
         return await self.database.read(lambda transaction: turns.find_turn(transaction, owner, turn_id))
 
     async def turns_beside(
-        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+        self, thread_id: str, turn_id: str, since: datetime | None, context: TContext
     ) -> list[str]:
         owner = self.owner(context)
         retention = float(COMPLETION_RETENTION)

@@ -236,10 +236,14 @@ class SQLiteStore(AcceptingStore[TContext]):
         return await self._read(turns.find_turn, context, turn_id=turn_id)
 
     async def turns_beside(
-        self, thread_id: str, turn_id: str, since: datetime, context: TContext
+        self, thread_id: str, turn_id: str, since: datetime | None, context: TContext
     ) -> list[str]:
         return await self._read(
-            turns.turns_beside, context, thread_id=thread_id, turn_id=turn_id, since=since.timestamp()
+            turns.turns_beside,
+            context,
+            thread_id=thread_id,
+            turn_id=turn_id,
+            since=None if since is None else since.timestamp(),
         )
 
     async def find_keyed_turn(self, key: str, context: TContext) -> AcceptedTurn | None:

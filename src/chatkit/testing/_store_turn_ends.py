@@ -38,8 +38,16 @@ class TurnEndsContract(AcceptanceBase):
             await self._accept(store, "one", thread.id)
             await self._accept(store, "running", thread.id)
             await self._accept(store, "elsewhere", other.id)
+            await self._accept(store, "waiting", thread.id, policy="enqueue")
             await store.finish_turn("ended", ended.token, "completed", self.alice)
             assert await store.turns_beside(thread.id, "one", began, self.alice) == ["ended", "running"]
+            assert await store.turns_beside(thread.id, "one", None, self.alice) == ["running"]
+            assert await store.turns_beside(thread.id, "early", None, self.alice) == [
+                "ended",
+                "one",
+                "running",
+            ]
+            assert await store.turns_beside(thread.id, "elsewhere", None, self.alice) == []
             if self.isolates_owners:
                 assert await store.turns_beside(thread.id, "one", began, self.bob) == []
 

@@ -40,7 +40,12 @@ WHERE a.owner = $1 AND a.id = $2;
 -- name: turns_beside
 SELECT id FROM chatkit.accepted_turns
 WHERE owner = $1 AND thread_id = $2 AND id <> $3
-    AND (status <> 'ended' OR forget_at > $4::timestamptz + make_interval(secs => $5))
+    AND CASE
+        WHEN $4::timestamptz IS NOT NULL
+        THEN status = 'begun' OR forget_at > $4::timestamptz + make_interval(secs => $5)
+        ELSE status <> 'waiting'
+            AND number > (SELECT number FROM chatkit.accepted_turns WHERE owner = $1 AND id = $3)
+    END
 ORDER BY number;
 
 -- name: find_keyed_turn

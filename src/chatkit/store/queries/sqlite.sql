@@ -192,7 +192,10 @@ UPDATE accepted_turns SET lease_until = :lease_until, claimed = 1 WHERE owner = 
 
 -- name: turns_beside
 SELECT id FROM accepted_turns
-WHERE owner = :owner AND thread_id = :thread_id AND id <> :turn_id AND (status <> 'ended' OR forget_at > :forget_at)
+WHERE owner = :owner AND thread_id = :thread_id AND id <> :turn_id AND CASE
+    WHEN :forget_at IS NOT NULL THEN status = 'begun' OR forget_at > :forget_at
+    ELSE status <> 'waiting' AND number > (SELECT number FROM accepted_turns WHERE owner = :owner AND id = :turn_id)
+END
 ORDER BY number;
 
 -- name: set_ended
