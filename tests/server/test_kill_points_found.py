@@ -41,7 +41,7 @@ PUT, OPENED = "after store.put_thread_item", "after store.open_turn"
         pytest.param(
             Case("sqlite", "accepting", "idle", "allow", 1, "twice", PUT), id="run again, taken back"
         ),
-        # What waits behind a turn was taken for one that may have stored its items, which stayed beside the second answer.
+        # What waits behind a turn was taken for one that may have stored its items: both answers stayed.
         pytest.param(
             Case("sqlite", "accepting", "busy", "enqueue", 1, "at once", "in wait_unless"), id="waits behind"
         ),

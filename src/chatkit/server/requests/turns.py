@@ -163,8 +163,7 @@ async def _told_by_others(scope: RequestScope, info: TurnInfo) -> set[str] | Non
     if latest is not None and latest.id not in known:
         return None
     if store is not None:
-        # Logs forget at once what no reader can come back to. A message that was alone in its thread as it began has only
-        # later ones beside it.
+        # Logs forget at once what no reader can come back to. A message that began alone has only later ones beside it.
         alone = info.user_item_id is not None and scope.application.concurrency != "allow"
         since = None if alone else info.started_at
         beside = await store.turns_beside(info.thread_id, info.id, since, scope.context)
