@@ -92,7 +92,9 @@ def test_an_event_kind_is_where_the_how_to_says() -> None:
 
 
 def test_a_request_type_is_where_the_how_to_says() -> None:
-    found = files_with(r"\b(TurnsStopReq|TurnStopParams)\b|\"turns\.stop\"", apart_from=SHOWS + SHOWS_UI)
+    # Hosted ChatKit counts some kinds apart; one that it does not name is counted like a message.
+    apart = (*SHOWS, *SHOWS_UI, "src/chatkit/hosted/")
+    found = files_with(r"\b(TurnsStopReq|TurnStopParams)\b|\"turns\.stop\"", apart_from=apart)
     assert found == named_files("add-a-request-type.md")
     server = found - {"src/chatkit/client/turns.py"}
     assert count(server, "src/") <= 3

@@ -216,8 +216,8 @@ async def note_opened(turn: Turn) -> int:
 async def finish(turn: Turn, token: int, end: EndState) -> None:
     """Says to the store how a turn ended; where the store is away, says so when it is back.
 
-    Where workers share turns, readers wait for that, for two leases: another worker that finds the turn without an end
-    in the store gives it one of its own.
+    Where workers share turns, readers of a complete answer wait for that, for two leases: another worker that finds the
+    turn without an end in the store would call it interrupted.
     """
     try:
         await _finish(turn, token, end)
@@ -235,7 +235,7 @@ async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> None:
     turns, name = turn.scope.turns, f"Storing the end of turn {turn.info.id}"
     later = turns.background.run(_finish_later(turn, token, end), name=name, seconds=_LATER_SECONDS)
     until = time.monotonic() + 2 * turns.log.lease
-    while turns.log.shared and not later.done() and time.monotonic() < until:
+    while end is EndState.COMPLETED and turns.log.shared and not later.done() and time.monotonic() < until:
         await asyncio.wait({later}, timeout=_FIRST_PAUSE_SECONDS)
         if turns.shutting_down or turn.writer.lost:
             return
