@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
+from chatkit.errors import MissingExtraError
+
+__all__ = ["lazy_names", "needing_starlette"]
 
 
 def lazy_names(
@@ -32,3 +34,24 @@ def lazy_names(
         return sorted({*vars(import_module(package)), *listed})
 
     return get, directory
+
+
+def needing_starlette(package: str, get: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Returns a package's ``__getattr__`` that says which extra to install where Starlette is missing.
+
+    Args:
+        package: The package's name.
+        get: Its ``__getattr__`` so far.
+    """
+
+    def get_or_say(name: str) -> Any:
+        try:
+            return get(name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in {"anyio", "starlette"}:
+                raise
+            raise MissingExtraError(
+                f"{package}.{name} needs Starlette: pip install 'chatkit-server[web]'."
+            ) from error
+
+    return get_or_say

@@ -12,10 +12,9 @@ threads by what their owners begin with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from chatkit._lazy import lazy_names
-from chatkit.errors import MissingExtraError
+from chatkit._lazy import lazy_names, needing_starlette
 
 if TYPE_CHECKING:
     from chatkit.hosted.app import HostedRoutes, create_hosted_app
@@ -59,14 +58,4 @@ _NAMES: Final = {
 _load, __dir__ = lazy_names(
     __name__, __all__, {name: module for module, names in _NAMES.items() for name in names}
 )
-
-
-def __getattr__(name: str) -> Any:
-    try:
-        return _load(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"anyio", "starlette"}:
-            raise
-        raise MissingExtraError(
-            f"chatkit.hosted.{name} needs Starlette: pip install 'chatkit-server[web]'."
-        ) from error
+__getattr__ = needing_starlette(__name__, _load)

@@ -130,11 +130,11 @@ async def run_lost(scope: RequestScope, lost: AcceptedTurn) -> bool:
     Its worker was alone with the log, and died before it had saved anything there.
     """
     info = load_info(lost.info)
-    again = await turn_again(scope, info)
-    others = await _told_by_others(scope, info)
     store = accepting_store(scope.store)
+    again = None if store is None else await turn_again(scope, info)
     if again is None or store is None:
         return False
+    others = await _told_by_others(scope, info)
     claimed = await store.claim_turn(lost, scope.turns.log.lease, scope.context)
     if claimed is None:
         return False
