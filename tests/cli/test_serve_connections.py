@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 
+from chatkit.web import connections
+from chatkit.web.connections import BoundedProtocol
 from tests.cli.processes import Serving, serving
 from tests.support.scale import is_within, scaled
 
@@ -236,3 +241,48 @@ def test_collections_do_not_hold_up_a_single_process(tmp_path: Path) -> None:
     with serving("app:bare", "--port", "0", folder=tmp_path) as server, connect(server) as connection:
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert answer(connection).endswith(b"bare\r\n0\r\n\r\n")
+
+
+def test_requests_on_their_way_to_a_server_that_ends_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was closed at once would be reset, and nobody could tell whether the request was taken."""
+    monkeypatch.setattr(connections, "_LAST_REQUEST_SECONDS", scaled(2))
+    server = uvicorn.Server(uvicorn.Config(hello, http=BoundedProtocol, lifespan="off", log_level="warning"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    with (
+        closing(socket.create_connection(address)) as new,
+        closing(socket.create_connection(address)) as used,
+    ):
+        used.sendall(HEALTH + b"\r\n")
+        # The other one was accepted before it.
+        received = b""
+        while not received.endswith(b"Hi"):
+            received += used.recv(65536)
+        server.should_exit = True
+        while takes_connections(address):
+            pass
+        used.sendall(HEALTH + b"\r\n")
+        received = answer(used)
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close" in received
+        new.sendall(HEALTH[:10])
+        assert thread.is_alive()
+        new.sendall(HEALTH[10:] + b"\r\n")
+        assert answer(new).startswith(b"HTTP/1.1 200 OK")
+    thread.join(scaled(20))
+    assert not thread.is_alive()
+
+
+def takes_connections(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"Hi"})

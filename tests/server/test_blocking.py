@@ -156,6 +156,25 @@ async def test_the_thread_ends_with_the_turns(records: Records) -> None:
     await turn(in_order, records)
 
 
+async def test_a_place_that_cannot_be_told_is_not_the_end(
+    records: Records, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = blocking._place
+
+    def fails(*arguments: Any) -> Any:
+        monkeypatch.setattr(blocking, "_place", place)
+        records.told.set()
+        raise LookupError("no frame")
+
+    monkeypatch.setattr(blocking, "_place", fails)
+    await turn(in_the_handler, records)
+    assert records.told.is_set()
+    assert "LookupError: no frame" in caplog.text
+    records.told.clear()
+    await turn(in_the_handler, records)
+    assert records.texts[-1].startswith(place_of(blocks, "# here"))
+
+
 async def test_it_is_off_where_nobody_hears_it(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
     monkeypatch.setattr(blocking, "_begin", started.append)

@@ -280,7 +280,7 @@ async def test_a_turn_that_runs_again_is_never_refused() -> None:
     from dataclasses import replace
 
     moved = InterruptedTurn(replace(info, id="turn_other"), [])
-    assert await turns.begin_again(moved, other, alone=False)
+    assert await turns.begin_again(moved, other, others=None)
     assert turns._turns_of == {"ada": 2}
     server.gate.set()
     await drain(running)

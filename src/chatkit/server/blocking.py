@@ -24,6 +24,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
+from chatkit._outages import log_failure
+
 __all__ = ["watch_loop"]
 
 logger = logging.getLogger("chatkit.server.blocking")
@@ -112,7 +114,10 @@ def _watch() -> None:
         passed = min(wall - before, max(_STEP, used - used_before))
         for loop, thread in threads.items():
             if _is_late(loop, passed):
-                _tell(loop, thread)
+                try:
+                    _tell(loop, thread)
+                except Exception as error:  # noqa: BLE001 -- it is logged, and the thread goes on
+                    log_failure(logger, "What blocks an event loop could not be told", error)
 
 
 def _is_late(loop: asyncio.AbstractEventLoop, passed: float) -> bool:
@@ -170,7 +175,9 @@ def _stack(loop: asyncio.AbstractEventLoop, thread: int) -> list[tuple[CodeType,
     outermost: CodeType | None = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
     stack: list[tuple[CodeType, int]] = []
     while frame is not None and not _runs_loops(frame.f_code.co_filename):
-        stack.append((frame.f_code, frame.f_lineno))
+        # Between the instructions of two lines it is in none.
+        line: int | None = frame.f_lineno
+        stack.append((frame.f_code, frame.f_code.co_firstlineno if line is None else line))
         if frame.f_code is outermost:
             break
         frame = frame.f_back

@@ -32,6 +32,9 @@ _MAX_SILENT_BYTES: Final = 64 * 1024
 _MIN_BODY_BYTES: Final = 1024
 """Bytes of a body in each period of the timeout; a client that sends fewer holds a connection for nothing."""
 
+_LAST_REQUEST_SECONDS: Final = 0.5
+"""For a request that is on its way to a server that ends: a connection closed at once would reset it unanswered."""
+
 _LINGER_SECONDS: Final = 1.0
 _LINGER_BYTES: Final = 256 * 1024
 """For what a client still sends after a refusal: closing at once would reset the connection before it has read why."""
@@ -53,6 +56,9 @@ class BoundedProtocol(HttpToolsProtocol):
     A head has at most 64 KiB and 200 headers, else the answer is 431. It has to be complete within ``request_timeout``
     seconds of the connection's, or of its own, first byte; a body must bring at least 1 KiB in each such period, else
     the answer is 408. Trailers are dropped. At most 16 requests wait for the answer to one before them.
+
+    When the server ends, a connection without a request stays open for another half a second: what was on its way to it
+    is answered, and the answer says that the connection closes.
 
     ``chatkit serve`` uses it. With uvicorn: ``uvicorn.run(app, http=BoundedProtocol)``.
 
@@ -83,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal = 400
         self._refused = False
         self._lingering_bytes = 0
+        self._ends = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -112,6 +119,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is None and (self._in_head or self._in_body):
             self._watch()
 
+    def shutdown(self) -> None:
+        self._ends = True
+        self.loop.call_later(_LAST_REQUEST_SECONDS, self._end_idle)
+
+    def _end_idle(self) -> None:
+        # What has begun has its own limit of time.
+        if not self._begun:
+            super().shutdown()
+
     # What the parser calls.
 
     def on_message_begin(self) -> None:
@@ -130,6 +146,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._body_bytes = 0
         super().on_headers_complete()
+        cycle: Any = self.cycle
+        if self._ends and cycle is not None:
+            cycle.keep_alive = False
         if len(self.pipeline) > _MAX_PIPELINED:
             raise _RefusedError
         if not cast("Any", self.parser).should_upgrade():
