@@ -25,7 +25,13 @@ expect.set_options(timeout=scaled(5_000))
 def find_chromium() -> str | None:
     """Returns the path of Chromium, None if there is none; ``CHATKIT_TEST_CHROMIUM`` names another one."""
     given = os.environ.get("CHATKIT_TEST_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    names = (
+        "chromium-headless-shell",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    )
     return given or next((found for name in names if (found := shutil.which(name))), None)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -32,29 +35,48 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder)
+        self.folder = folder
         self.python = folder / "bin" / "python"
+
+    @classmethod
+    def with_shared_packages(cls, folder: Path) -> Environment:
+        """Returns one that has what the tests are run with, but for this package.
+
+        They are compiled already, which takes longer than installing them.
+        """
+        made = cls(folder)
+        shared = folder / "shared"
+        shared.mkdir()
+        for path in Path(sysconfig.get_path("purelib")).iterdir():
+            if "chatkit" not in path.name:
+                (shared / path.name).symlink_to(path)
+        (site,) = folder.glob("lib/python*/site-packages")
+        # A path in a .pth file makes packages importable.
+        (site / "shared.pth").write_text(str(shared))
+        return made
 
     def run(
         self, *arguments: str | Path, cwd: Path | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Runs the interpreter, with nothing of the surrounding environment's packages."""
-        done = subprocess.run(
-            [self.python, *arguments],
-            cwd=cwd or self.python.parent,
-            env=plain_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = run(self.python, *arguments, cwd=cwd or self.python.parent)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
     def install(self, *requirements: str | Path) -> None:
-        """Installs; skips the test where no package registry can be reached."""
-        # Compiling what is installed takes longer than installing it; what is imported is compiled then.
-        reach(self.pip("install", "--no-compile", "--constraint", str(PINS), *map(str, requirements)))
+        """Installs with all that is needed; skips the test where no package registry can be reached."""
+        index = {"UV_DEFAULT_INDEX": url} if (url := pip_setting("index-url")) else {}
+        reach(
+            run(
+                *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", self.python),
+                *("--constraint", PINS, *requirements),
+                variables=index,
+            )
+        )
+
+    def put(self, *requirements: str | Path) -> None:
+        """Installs without what is needed; skips the test where no package registry can be reached."""
+        reach(self.pip("install", "--no-compile", "--no-deps", *requirements))
 
     def uninstall(self, *names: str) -> None:
         done = self.pip("uninstall", "--yes", *names)
@@ -67,9 +89,24 @@ class Environment:
 
 def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs pip."""
+    return run(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+
+
+def pip_setting(name: str) -> str | None:
+    """Returns what pip was told about this machine, which uv does not read."""
+    listed = run(sys.executable, "-m", "pip", "config", "list").stdout
+    found = re.search(rf"^[^=]*\.{name}='(.*)'$", listed, re.MULTILINE)
+    return found[1] if found else None
+
+
+def run(
+    *command: str | Path, cwd: Path | None = None, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, with nothing of the surrounding environment's packages."""
     return subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
-        env=plain_environment(),
+        command,
+        cwd=cwd,
+        env={**plain_environment(), **(variables or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -79,7 +116,7 @@ def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def reach(done: subprocess.CompletedProcess[str]) -> None:
-    """Skips the test if pip could not reach a package registry, and fails it if pip failed otherwise."""
+    """Skips the test if pip or uv could not reach a package registry, and fails it if they failed otherwise."""
     if done.returncode != 0 and any(sign in done.stderr.lower() for sign in reference_package._UNREACHABLE):
         pytest.skip(f"no package registry can be reached: {done.args}")
     assert done.returncode == 0, done.stderr
@@ -96,14 +133,7 @@ def plain_environment() -> dict[str, str]:
 
 def build_wheel(folder: Path) -> Path:
     """Builds this checkout's wheel with the pinned build backend and returns its path."""
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, ROOT],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel

@@ -18,16 +18,16 @@ class Place:
     """An environment that both distributions are put into."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
-        self.environment = Environment(folder / "environment")
+        self.environment = Environment.with_shared_packages(folder / "environment")
         self.folder = folder
         self.wheel = wheel
         self.command = self.environment.python.with_name("chatkit")
 
     def install_ours(self) -> None:
-        self.environment.install(f"{OURS}[serve] @ {self.wheel.as_uri()}", "pytest")
+        self.environment.put(self.wheel)
 
     def install_theirs(self) -> None:
-        self.environment.install(REFERENCE)
+        self.environment.put(REFERENCE)
 
     def chatkit(self, *arguments: str) -> Any:
         return self.environment.run(self.command, *arguments, cwd=self.folder, check=False)
@@ -46,7 +46,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def made(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The place of all tests: what both distributions need stays in it."""
+    """The place of all tests."""
     return Place(tmp_path_factory.mktemp("installation"), wheel)
 
 

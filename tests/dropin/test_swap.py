@@ -27,21 +27,23 @@ def visit(environment: Environment, database: Path, visits: Any) -> list[Any]:
 
 @pytest.mark.timeout(1200)
 def test_an_application_moves_with_its_data(wheel: Path, tmp_path: Path) -> None:
-    environment = Environment(tmp_path / "environment")
+    # Ours alone brings all that the application needs, but for its web framework and server.
+    bare = Environment(tmp_path / "bare")
+    bare.install(f"{OURS}[agents] @ {wheel.as_uri()}", *SERVERS)
+    ours_alone = visit(bare, tmp_path / "ours.db", VISITS)
 
-    # First, so that nothing that theirs needs is there when it is ours that must bring all.
-    environment.install(f"{OURS}[agents] @ {wheel.as_uri()}", *SERVERS)
-    ours_alone = visit(environment, tmp_path / "ours.db", VISITS)
+    environment = Environment.with_shared_packages(tmp_path / "environment")
+    environment.put(wheel)
     moved_to_theirs = visit(environment, tmp_path / "from_ours.db", VISITS[:1])
 
     environment.uninstall(OURS)
-    environment.install(f"{THEIRS}=={REFERENCE_VERSION}", *SERVERS)
+    environment.put(f"{THEIRS}=={REFERENCE_VERSION}")
     moved_to_theirs += visit(environment, tmp_path / "from_ours.db", VISITS[1:])
     theirs_alone = visit(environment, tmp_path / "theirs.db", VISITS)
     moved_to_ours = visit(environment, tmp_path / "from_theirs.db", VISITS[:1])
 
     environment.uninstall(THEIRS)
-    environment.install(f"{OURS}[agents] @ {wheel.as_uri()}", *SERVERS)
+    environment.put(wheel)
     moved_to_ours += visit(environment, tmp_path / "from_theirs.db", VISITS[1:])
 
     assert len(theirs_alone) == 19

@@ -106,17 +106,15 @@ def failures(environment: Environment, folder: Path) -> tuple[set[str], int]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment for one of the packages after the other: most of its making is what both need."""
-    made = Environment(tmp_path_factory.mktemp("their-tests") / "environment")
-    made.install("pytest", "pytest-asyncio")
-    return made
+    """An environment for one of the packages after the other."""
+    return Environment.with_shared_packages(tmp_path_factory.mktemp("their-tests") / "environment")
 
 
 def test_they_hold_in_the_package_that_they_are_of(
     archive: Path, environment: Environment, tmp_path: Path
 ) -> None:
     environment.uninstall(OURS)
-    environment.install(REFERENCE)
+    environment.put(REFERENCE)
     lay_out(archive, tmp_path / "their")
     assert failures(environment, tmp_path / "their") == (WITHOUT_TEMPLATES, PASSING)
 
@@ -125,7 +123,7 @@ def test_they_hold_here_but_for_what_is_explained(
     archive: Path, wheel: Path, environment: Environment, tmp_path: Path
 ) -> None:
     environment.uninstall(THEIRS)
-    environment.install(f"{OURS}[agents] @ {wheel.as_uri()}", "jinja2")
+    environment.put(wheel)
     lay_out(archive, tmp_path / "their")
     failed, passed = failures(environment, tmp_path / "their")
     assert {name: EXPLAINED.get(name) for name in failed - WITHOUT_TEMPLATES} == EXPLAINED

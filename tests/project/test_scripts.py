@@ -24,8 +24,8 @@ BASH_FILES = (".ci/run", "scripts/_setup", *(f"scripts/{verb}" for verb in VERBS
 RECORDER = f"""#!/usr/bin/env bash
 if [[ "$1 $2" == '-m venv' ]]; then
   mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >>record
-elif [[ "$1 $2" == '-m pip' ]]; then
-  if [[ "$3" == install ]]; then echo "${{@: -2}}" >>record; fi
+elif [[ "$1 $2" == '-m pip' || "$1 $2" == '-m uv' ]]; then
+  if [[ "$*" == *' install '* ]]; then echo "${{@: -2}}" >>record; fi
   if [[ "$*" == *--target* ]]; then mkdir -p .cache/oldest; fi
 elif [[ "$1" == -m ]]; then
   printf '%s|' "$@"
@@ -36,7 +36,7 @@ fi
 PROBE = next(
     f"1 {line}"
     for line in (ROOT / "requirements/dev.txt").read_text().splitlines()
-    if line.startswith("typing-extensions==")
+    if line.startswith("uv==")
 )
 INSTALLATION = [PROBE, "-r requirements/dev.txt", "--editable ."]
 SERVING = [PROBE, "-r requirements/serve.txt", "--editable ."]

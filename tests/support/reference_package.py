@@ -34,6 +34,7 @@ _UNREACHABLE = (
     "connection refused",
     "connection reset",
     "connecttimeout",
+    "error sending request",
     "failed to establish a new connection",
     # What pip says of a registry that it gave up on, as of one that has never heard of the package.
     "from versions: none",
