@@ -26,8 +26,25 @@ ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
 UNMEASURED = tuple(
     ROOT / "tests" / name
-    for name in ("stateful", "client/test_hostile_servers.py", "web/test_bad_input.py", "web/test_fuzz.py")
+    for name in (
+        # They draw or list many inputs.
+        "client/test_hostile_servers.py",
+        "server/test_kill_points.py",
+        "stateful",
+        "web/test_bad_input.py",
+        "web/test_fuzz.py",
+        # They look at the whole from outside, with servers, browsers and installed packages.
+        "acceptance",
+        "adapters",
+        "browser",
+        "dropin",
+        "examples",
+        "project",
+        "server/test_processes.py",
+    )
 )
+"""What coverage is not measured of, which makes Python half as fast."""
+
 NOT_FAST = {
     ROOT / "tests" / name
     for name in (
@@ -147,7 +164,7 @@ def small_collections() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def measured(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leaves out of the measurement of coverage, which makes Python half as fast, what draws or lists many inputs.
+    """Leaves some tests, and the processes that they start, out of the measurement of coverage.
 
     Each line that these reach is to be reached by a test that says what it does.
     """
@@ -156,7 +173,9 @@ def measured(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     measuring.stop()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
     measuring.start()
 
 
