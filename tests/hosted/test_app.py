@@ -371,3 +371,9 @@ def test_a_store_that_cannot_list_all_threads_says_so_and_chats(monkeypatch: pyt
             assert raised.value.status_code == 501
             assert raised.value.code == "not_implemented"
             assert raised.value.response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/chatkit"])
+def test_pages_get_no_path_of_the_api(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="below /v1"):
+        create_hosted_app({"wf_a": EchoServer(MemoryStore())}, KEYS, path=path)

@@ -90,6 +90,10 @@ class HostedRoutes:
         keys = ApiKeys(api_keys)
         if requests_per_minute is not None:
             check_whole("requests_per_minute", requests_per_minute, 1)
+        if f"{path}/".startswith("/v1/"):
+            raise ConfigurationError(
+                f"path={path!r} is the API's, whose routes are below /v1; give pages another one, such as '/chatkit'."
+            )
         store: object = next(iter(workflows.values())).store
         usual_sessions, usual_counter = _ports_beside(store, clock)
         self._sessions = usual_sessions if sessions is None else sessions
