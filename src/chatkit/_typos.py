@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import AliasChoices, BaseModel, ValidationError
 
 __all__ = ["init_that_warns", "init_that_warns_of_extras"]
 
@@ -24,14 +24,31 @@ _checked: dict[type[BaseModel], set[tuple[str, ...]]] = {}
 def init_that_warns(self: BaseModel, /, **data: Any) -> None:
     """Makes a model as pydantic does; what an application constructs comes here, what is read or validated does not."""
     __tracebackhide__ = True
-    self.__pydantic_validator__.validate_python(data, self_instance=self)
-    kind, names = type(self), tuple(data)
+    kind = type(self)
+    filled = None
+    try:
+        self.__pydantic_validator__.validate_python(data, self_instance=self)
+    except ValidationError:
+        filled = _with_empty_id(kind, data)
+        if filled is None:
+            raise
+    if filled is not None:
+        self.__pydantic_validator__.validate_python(filled, self_instance=self)
+    names = tuple(data)
     if names not in _checked.get(kind, ()):
         checked = _checked.setdefault(kind, set())
         if len(checked) < _MOST_CHECKED:
             checked.add(names)
         for name in names:
             _warn_of_typo(kind, name)
+
+
+def _with_empty_id(kind: type[BaseModel], data: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns what a constructor was given with the id that was left out; None where none was, or none may be."""
+    field: str | None = getattr(kind, "_optional_id", None)
+    if field is None or not {field, "id", "item"}.isdisjoint(data):
+        return None
+    return {**data, field: ""}
 
 
 def init_that_warns_of_extras(self: BaseModel, /, **data: Any) -> None:
