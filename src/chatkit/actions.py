@@ -10,9 +10,10 @@ to the server's ``action()`` handler. A subclass of a parametrised `Action` name
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypeVar
 
 from chatkit.limits import Bound
 
@@ -34,8 +35,8 @@ LoadingBehavior: TypeAlias = Literal["auto", "none", "self", "container"]
 DEFAULT_HANDLER: Final[Handler] = "server"
 DEFAULT_LOADING_BEHAVIOR: Final[LoadingBehavior] = "auto"
 
-TType = TypeVar("TType", bound=str)
-TPayload = TypeVar("TPayload")
+TType = TypeVar("TType", bound=str, default=str)
+TPayload = TypeVar("TPayload", default=Any)
 
 
 class ActionConfig(BaseModel):
