@@ -182,6 +182,9 @@ class StreamOptions(Model):
 class StreamOptionsEvent(Model):
     """Sets the options of the running stream."""
 
+    # Keywords that are no fields.
+    _spellings: ClassVar[tuple[str, ...]] = ("allow_cancel",)
+
     type: Literal["stream_options"] = "stream_options"
     stream_options: StreamOptions
 
@@ -232,6 +235,8 @@ class ClientEffectEvent(Model):
         name: Name of the effect; ``type=`` is accepted too, together with ``payload=``.
         data: Arguments of the effect.
     """
+
+    _spellings: ClassVar[tuple[str, ...]] = ("payload",)
 
     type: Literal["client_effect"] = "client_effect"
     name: str
