@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from chatkit.errors import InvalidEventError
 from chatkit.store import MemoryStore
-from chatkit.types import ErrorEvent, NoticeEvent, ThreadItemDoneEvent, WidgetItem
+from chatkit.types import (
+    AssistantMessageItem,
+    ErrorEvent,
+    NoticeEvent,
+    TextDelta,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemUpdatedEvent,
+    WidgetItem,
+)
 from chatkit.widgets import DynamicWidgetRoot
 from tests.server.support import (
     ADA,
@@ -62,6 +71,34 @@ async def test_strings_in_a_row_are_one_message_that_streams() -> None:
     assert {event.get("item_id", item_id) for event in shown} == {item_id}
     stored = (await server.items(result.thread_id))[-1]
     assert (stored.id, stored.thread_id, texts([stored])) == (item_id, result.thread_id, ["Helloyes"])
+
+
+async def test_strings_are_sent_as_the_events_of_a_message() -> None:
+    """So stop, resume, recovery and hand-over, which read the log, cannot tell them apart."""
+    ids = iter(range(100))
+
+    class Counting(MemoryStore[Any]):
+        def generate_item_id(self, item_type: Any, thread: Any, context: Any) -> str:
+            return f"{item_type}-{next(ids)}"
+
+    async def by_hand(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        item_id = server.store.generate_item_id("message", thread, context)
+        yield ThreadItemAddedEvent(item=AssistantMessageItem(id=item_id, content=[]))
+        for text in ("Hel", "lo"):
+            yield ThreadItemUpdatedEvent(id=item_id, delta=TextDelta(text=text))
+        yield ThreadItemDoneEvent(id=item_id)
+        yield progress()
+
+    shown: list[Any] = []
+    for script in (yielding("Hel", "lo", progress()), by_hand):
+        ids = iter(range(100))
+        server = ScriptedServer(script, Counting())
+        events_of_script = (await events(await server.create()))[3:]
+        for event in events_of_script:
+            event.get("item", {}).pop("created_at", None)
+            event.get("item", {}).pop("thread_id", None)
+        shown.append(events_of_script)
+    assert shown[0] == shown[1]
 
 
 async def test_any_event_ends_the_message() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.errors import InvalidEventError, InvalidResultError
-from chatkit.store import MemoryStore
+from chatkit.errors import InvalidEventError, InvalidResultError, StoreError
+from chatkit.store import MemoryStore, SQLiteStore
 from chatkit.types import (
     AssistantMessageItem,
     CustomTask,
@@ -207,6 +208,15 @@ async def test_a_sync_action_updates_its_widget_without_naming_it() -> None:
     assert updated["updated_item"]["id"] == item_id
     with pytest.raises(InvalidResultError, match="the id of the item"):
         await server.ask("threads.sync_custom_action", **asked)
+
+
+async def test_a_store_takes_no_item_without_an_id(tmp_path: Path) -> None:
+    for store in (MemoryStore[Any](), SQLiteStore[Any](tmp_path / "chat.db")):
+        server = ScriptedServer(store=store)
+        thread_id = await server.new_thread()
+        with pytest.raises(StoreError, match="AssistantMessageItem has no id"):
+            await store.add_thread_item(thread_id, say("Hello"), ADA)
+        await store.close()
 
 
 @pytest.mark.parametrize(
