@@ -37,6 +37,7 @@ from tests.server.support import (
     read,
     texts,
 )
+from tests.stateful.plain_store import PlainStore
 from tests.support.scale import examples
 
 
@@ -99,6 +100,15 @@ async def test_strings_are_sent_as_the_events_of_a_message() -> None:
             event.get("item", {}).pop("thread_id", None)
         shown.append(events_of_script)
     assert shown[0] == shown[1]
+
+
+async def test_strings_over_a_store_of_the_reference() -> None:
+    server = ScriptedServer(yielding("Hel", "lo"), PlainStore())
+    result = await server.create()
+    await drain(result)
+    items = await server.items(result.thread_id)
+    assert texts(items) == ["Hello"]
+    assert items[-1].id
 
 
 async def test_any_event_ends_the_message() -> None:
