@@ -2,19 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from chatkit.server import ChatKitServer
-from chatkit.store import SQLiteStore
-from chatkit.types import (
-    AssistantMessageItem,
-    TextDelta,
-    ThreadItemAddedEvent,
-    ThreadItemDoneEvent,
-    ThreadItemUpdatedEvent,
-    ThreadMetadata,
-    ThreadStreamEvent,
-    UserMessageItem,
-)
-from chatkit.web import create_app, single_user
+from chatkit import ChatKitServer, SQLiteStore, ThreadMetadata, UserMessageItem, create_app
+from chatkit.web import single_user
 
 Context = dict[str, str]
 
@@ -24,13 +13,10 @@ class EchoServer(ChatKitServer[Context]):
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context
-    ) -> AsyncIterator[ThreadStreamEvent]:
+    ) -> AsyncIterator[str]:
         text = "".join(part.text for part in input.content) if input else ""
-        item_id = self.store.generate_item_id("message", thread, context)
-        yield ThreadItemAddedEvent(item=AssistantMessageItem(id=item_id, content=[]))
         for word in f"You said: {text}".split(" "):
-            yield ThreadItemUpdatedEvent(id=item_id, delta=TextDelta(text=word + " "))
-        yield ThreadItemDoneEvent(id=item_id)
+            yield word + " "
 
 
 app = create_app(EchoServer(SQLiteStore("chatkit.db")), context=single_user(), ui=True)

@@ -1,6 +1,6 @@
 """The server side of chat with AI agents.
 
-An application subclasses :class:`chatkit.server.ChatKitServer`, yields thread stream events from ``respond()``, and any
+An application subclasses :class:`chatkit.server.ChatKitServer`, yields text or events from ``respond()``, and any
 ChatKit front end talks to it over one HTTP endpoint. Importing this package imports nothing else; the names below are
 loaded when they are used. Others are in ``chatkit.server``, ``chatkit.types``, ``chatkit.store`` and their siblings.
 """
@@ -10,15 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chatkit.actions import Action
     from chatkit.files import LocalFileStore, S3FileStore
     from chatkit.limits import Limits
     from chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
     from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+    from chatkit.types import ThreadMetadata, UserMessageItem, WidgetItem
     from chatkit.web import create_app
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
     "ChatKitServer",
     "Limits",
     "LocalFileStore",
@@ -28,11 +31,15 @@ __all__ = [
     "S3FileStore",
     "SQLiteStore",
     "StreamingResult",
+    "ThreadMetadata",
+    "UserMessageItem",
+    "WidgetItem",
     "__version__",
     "create_app",
 ]
 
 _MODULES = {
+    "Action": "actions",
     "ChatKitServer": "server",
     "Limits": "limits",
     "LocalFileStore": "files",
@@ -42,6 +49,9 @@ _MODULES = {
     "S3FileStore": "files",
     "SQLiteStore": "store",
     "StreamingResult": "server",
+    "ThreadMetadata": "types",
+    "UserMessageItem": "types",
+    "WidgetItem": "types",
     "create_app": "web",
 }
 

@@ -10,10 +10,23 @@ to the server's ``action()`` handler. A subclass of a parametrised `Action` name
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    TypeAlias,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypeVar
 
+from chatkit._typos import init_that_warns_of_extras
 from chatkit.limits import Bound
 
 __all__ = [
@@ -34,8 +47,8 @@ LoadingBehavior: TypeAlias = Literal["auto", "none", "self", "container"]
 DEFAULT_HANDLER: Final[Handler] = "server"
 DEFAULT_LOADING_BEHAVIOR: Final[LoadingBehavior] = "auto"
 
-TType = TypeVar("TType", bound=str)
-TPayload = TypeVar("TPayload")
+TType = TypeVar("TType", bound=str, default=str)
+TPayload = TypeVar("TPayload", default=Any)
 
 
 class ActionConfig(BaseModel):
@@ -57,6 +70,9 @@ class ActionConfig(BaseModel):
     handler: Handler = DEFAULT_HANDLER
     loadingBehavior: LoadingBehavior = DEFAULT_LOADING_BEHAVIOR  # noqa: N815 - the protocol's spelling
     streaming: bool = True
+
+    if not TYPE_CHECKING:
+        __init__ = init_that_warns_of_extras
 
 
 class Action(BaseModel, Generic[TType, TPayload]):

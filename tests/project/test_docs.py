@@ -70,6 +70,17 @@ def test_commands_exist(place: str, text: str) -> None:
         assert command.stat().st_mode & 0o111, place
 
 
+HANDLER = re.compile(r"def (?:respond|action|sync_action)\(\s*(self,.*?)\)(?: ->|:)", re.DOTALL)
+
+
+def test_the_parameters_of_handlers_are_annotated() -> None:
+    for page in [*PAGES, *(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]:
+        for signature in HANDLER.findall(page.read_text()):
+            parameters = [each.strip() for each in re.split(r",(?![^\[]*\])", signature)]
+            bare = [each for each in parameters if ":" not in each and each not in {"self", "", "/", "*"}]
+            assert bare == [], page
+
+
 def test_links_lead_somewhere() -> None:
     for page in LINKING:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
@@ -102,6 +113,19 @@ def test_the_servers_of_the_readme_answer(tmp_path: Path) -> None:
         "    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith('data: ')]\n"
         "    assert events[-1]['type'] == 'thread.item.done' or events[-2]['type'] == 'thread.item.done', events\n"
         "    assert 'You said: hi' in answer.text\n"
+        "    widget = [event['item'] for event in events if event.get('item', {}).get('type') == 'widget'][-1]\n"
+        "    click = {'thread_id': widget['thread_id'], 'item_id': widget['id'],\n"
+        "             'action': widget['widget']['children'][0]['onClickAction']}\n"
+        "    body = {'type': 'threads.custom_action', 'params': click}\n"
+        "    answer = client.post('/chatkit', json=body, headers={'Authorization': 'Bearer secret-token'})\n"
+        "    assert 'Ordered: hi' in answer.text, answer.text\n"
+        "from chatkit import MemoryStore, create_app\n"
+        "from chatkit.web import single_user\n"
+        "from hello import Hello\n"
+        "body = {'type': 'threads.create', 'params': {'input': {'content': [{'type': 'input_text', 'text': 'hi'}]}}}\n"
+        "with TestClient(create_app(Hello(MemoryStore()), context=single_user(), ui=True)) as client:\n"
+        "    assert client.get('/').headers['content-type'].startswith('text/html')\n"
+        "    assert 'Hello! You said: hi' in client.post('/chatkit', json=body).text\n"
     )
     done = subprocess.run(
         [sys.executable, "ask.py"],

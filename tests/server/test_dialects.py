@@ -199,7 +199,7 @@ async def test_a_delta_appends_to_the_last_part_of_an_earlier_turns_message() ->
         ThreadItemDoneEvent(id="unknown"),
         ThreadItemUpdatedEvent(id="unknown", delta=TextDelta(text="x")),
         ThreadItemUpdatedEvent(item_id="unknown"),
-        "a string",
+        b"bytes",
         None,
     ],
 )

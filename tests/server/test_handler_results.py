@@ -112,7 +112,7 @@ async def test_a_turn_with_what_passes_through_can_be_resumed() -> None:
     ("make", "words"),
     [
         (lambda: None, "yielded None"),
-        (lambda: "Hello", "yielded a string.*Yield events"),
+        (lambda: b"Hello", "yielded bytes.*Yield its events"),
         (lambda: message("Hi"), "AssistantMessageItem.*ThreadItemDoneEvent"),
         (lambda: {"type": "notice"}, "yielded a dict.*event object"),
         (lambda: [done("x")], "yielded a list.*for event in"),

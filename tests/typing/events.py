@@ -73,6 +73,10 @@ ALONE: Final[list[ThreadStreamEvent]] = [
     ThreadItemAddedEvent(item=item),
     ThreadItemDoneEvent(item=item),
     ThreadItemDoneEvent(id="msg_1"),
+    # Of an item that was added without an id.
+    ThreadItemDoneEvent(),
+    ThreadItemUpdatedEvent(update=delta),
+    ThreadItemUpdatedEvent(delta=TextDelta(text="Hello")),
     ThreadItemUpdatedEvent(item_id="msg_1", update=delta),
     ThreadItemUpdated(item_id="msg_1", update=delta),
     ThreadItemUpdatedEvent(id="msg_1", delta=TextDelta(type="text_delta", text="Hello")),
@@ -86,7 +90,6 @@ ALONE: Final[list[ThreadStreamEvent]] = [
 WRONG: Final[tuple[Callable[[], object], ...]] = (
     lambda: ThreadItemAddedEvent(),  # pyright: ignore[reportCallIssue] -- no item
     lambda: ThreadItemAddedEvent(item="msg_1"),  # pyright: ignore[reportArgumentType] -- an id
-    lambda: ThreadItemDoneEvent(),  # pyright: ignore[reportCallIssue] -- neither item nor id
     lambda: ThreadItemDoneEvent(item=item, id="msg_2"),  # pyright: ignore[reportCallIssue] -- both
     lambda: ThreadItemDoneEvent(id=7),  # pyright: ignore[reportArgumentType] -- no text
     lambda: ThreadItemUpdatedEvent(item_id="msg_1", update=TextDelta(text="x")),  # pyright: ignore[reportArgumentType] -- that is a delta

@@ -72,6 +72,13 @@ SHORT: Final[list[ThreadItem]] = [
 ]
 """The reference's way: no thread_id, no created_at."""
 
+UNNAMED: Final[list[ThreadItem]] = [
+    AssistantMessageItem(content=[answer]),
+    WidgetItem(widget=card),
+    EndOfTurnItem(),
+]
+"""As a handler may yield them: the store makes the ids."""
+
 FULL: Final[list[ThreadItem]] = [
     UserMessageItem(
         id="x_1",
@@ -149,7 +156,7 @@ def handle(thread_item: ThreadItem) -> list[Any]:
 WRONG: Final[tuple[Callable[[], object], ...]] = (
     lambda: UserMessageItem(id="x_1"),  # pyright: ignore[reportCallIssue] -- no content
     lambda: UserMessageItem(id="x_1", content=[answer]),  # pyright: ignore[reportArgumentType] -- the assistant's
-    lambda: AssistantMessageItem(content=[answer]),  # pyright: ignore[reportCallIssue] -- no id
+    lambda: AssistantMessageItem(id="x_1"),  # pyright: ignore[reportCallIssue] -- no content
     lambda: AssistantMessageItem(id="x_1", content="Hello"),  # pyright: ignore[reportArgumentType] -- a text
     lambda: AssistantMessageItem(id="x_1", type="widget", content=[answer]),  # pyright: ignore[reportArgumentType] -- another
     lambda: ClientToolCallItem(id="x_1", call_id="c", name="n"),  # pyright: ignore[reportCallIssue] -- no arguments

@@ -52,6 +52,10 @@ def test_every_class_of_items_is_there_in_both_dialects() -> None:
     assert {type(item) for item in items.SHORT} == classes_of(ThreadItem)
 
 
+def test_items_without_an_id_have_an_empty_one() -> None:
+    assert [item.id for item in items.UNNAMED] == [""] * 3
+
+
 @pytest.mark.parametrize("item", [*items.SHORT, *items.FULL], ids=lambda item: item.type)
 def test_an_item_survives_the_wire(item: ThreadItem) -> None:
     adapter: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)

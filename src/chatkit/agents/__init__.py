@@ -2,7 +2,7 @@
 
 ::
 
-    async def respond(self, thread, input, context):
+    async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
         agent_context = AgentContext(thread=thread, store=self.store, request_context=context)
         result = Runner.run_streamed(agent, await simple_to_agent_input(input), context=agent_context)
         async for event in stream_agent_response(agent_context, result):

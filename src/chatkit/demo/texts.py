@@ -42,8 +42,8 @@ Text arrives in pieces, and the page renders what is there: *emphasis*, **strong
 | `thread.item.done` | it is complete, and stored |
 
 ```python
-async def respond(self, thread, input, context):
-    yield ThreadItemUpdatedEvent(id=message.id, delta=TextDelta(text="Hello"))
+async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
+    yield "Hello"
 ```
 
 > A quotation closes the tour.

@@ -7,7 +7,7 @@ An adapter describes what its agent does in steps, and :func:`stream_steps` make
             yield TextStep(chunk.text)
 
 
-    async def respond(self, thread, input, context):
+    async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
         async for event in stream_steps(steps(run), thread=thread, store=self.store, context=context):
             yield event
 

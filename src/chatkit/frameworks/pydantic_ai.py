@@ -2,7 +2,7 @@
 
 ::
 
-    async def respond(self, thread, input, context):
+    async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
         page = await self.store.load_thread_items(thread.id, None, 50, "desc", context)
         run = agent.run_stream_events(message_history=await to_message_history(page.data[::-1]))
         async for event in stream_run(run, thread=thread, store=self.store, context=context):

@@ -23,16 +23,12 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.ids import utc_now
+from chatkit.server.message_writer import MessageWriter
 from chatkit.server.turns.resources import current_resources
 from chatkit.store.base import Store
 from chatkit.think_tags import Piece, ThinkTags
 from chatkit.types import (
     HIDDEN_ITEM_TYPES,
-    AssistantMessageContent,
-    AssistantMessageContentPartAdded,
-    AssistantMessageContentPartAnnotationAdded,
-    AssistantMessageContentPartTextDelta,
-    AssistantMessageItem,
     CustomTask,
     DurationSummary,
     Task,
@@ -77,8 +73,7 @@ class StepConverter:
         self._store = adapt_store(store)
         self._context = context
         self._tags = ThinkTags() if think_tags else None
-        self._message: str | None = None
-        self._citations = 0
+        self._message = MessageWriter(thread, self._store, context)
         self._workflow: WorkflowItem | None = None
         self._began: datetime = utc_now()
         self._thought: int | None = None
@@ -93,15 +88,15 @@ class StepConverter:
         match step:
             case TextStep(text=text):
                 return self._say(text)
-            case CitationStep():
-                return self._cite(step)
+            case CitationStep(annotation=annotation):
+                return self._message.cite(annotation)
             case _:
                 return [*self._end_text(), *self._convert_other(step)]
 
     def _convert_other(self, step: Step) -> list[ThreadStreamEvent]:
         match step:
             case TextEndStep():
-                return self._end_message()
+                return self._message.end()
             case ThoughtStep(text=text):
                 return self._think(text)
             case ThoughtEndStep():
@@ -116,7 +111,7 @@ class StepConverter:
 
     def finish(self) -> list[ThreadStreamEvent]:
         """Returns the events that complete what is open, when the run has ended well."""
-        return [*self._end_text(), *self._end_message(), *self._end_workflow()]
+        return [*self._end_text(), *self._message.end(), *self._end_workflow()]
 
     def _pass_on(self, event: Any) -> list[ThreadStreamEvent]:
         if not isinstance(getattr(event, "type", None), str):
@@ -152,7 +147,7 @@ class StepConverter:
         for thought, piece in pieces:
             if thought:
                 events += self._think(piece if self._thought is not None else piece.lstrip())
-            elif self._message is None and self._tags is not None and self._tags.found:
+            elif self._message.item_id is None and self._tags is not None and self._tags.found:
                 events += self._write(piece.lstrip())
             else:
                 events += self._write(piece)
@@ -161,33 +156,8 @@ class StepConverter:
     def _write(self, text: str) -> list[ThreadStreamEvent]:
         if not text:
             return []
-        events: list[ThreadStreamEvent] = []
-        if self._message is None:
-            events += self._end_workflow()
-            self._message, self._citations = self._id("message"), 0
-            message = AssistantMessageItem(id=self._message, thread_id=self._thread.id, content=[])
-            opened = AssistantMessageContentPartAdded(
-                content_index=0, content=AssistantMessageContent(text="")
-            )
-            events += [
-                ThreadItemAddedEvent(item=message),
-                ThreadItemUpdatedEvent(item_id=self._message, update=opened),
-            ]
-        delta = AssistantMessageContentPartTextDelta(content_index=0, delta=text)
-        return [*events, ThreadItemUpdatedEvent(item_id=self._message, update=delta)]
-
-    def _cite(self, step: CitationStep) -> list[ThreadStreamEvent]:
-        if self._message is None:
-            return []
-        update = AssistantMessageContentPartAnnotationAdded(
-            content_index=0, annotation_index=self._citations, annotation=step.annotation
-        )
-        self._citations += 1
-        return [ThreadItemUpdatedEvent(item_id=self._message, update=update)]
-
-    def _end_message(self) -> list[ThreadStreamEvent]:
-        item_id, self._message = self._message, None
-        return [] if item_id is None else [ThreadItemDoneEvent(id=item_id)]
+        before = self._end_workflow() if self._message.item_id is None else []
+        return [*before, *self._message.write(text)]
 
     # The workflow: thoughts and tools.
 
@@ -221,7 +191,7 @@ class StepConverter:
             self._workflow.workflow.tasks.append(task)
             update = WorkflowTaskAdded(task_index=index, task=task)
             return [ThreadItemUpdatedEvent(item_id=self._workflow.id, update=update)], index
-        events = self._end_message()
+        events = self._message.end()
         self._began = utc_now()
         self._workflow = WorkflowItem(
             id=self._id("workflow"),

@@ -23,12 +23,13 @@ __all__ = [
     "passed_through",
     "settled_result",
     "wrong_result",
+    "wrong_value",
 ]
 
 logger = logging.getLogger("chatkit.server")
 
 _AS_EVENTS: Final = (
-    "yield events of chatkit.types, such as ThreadItemDoneEvent(item=AssistantMessageItem(...)) for a message"
+    "yield text for a message, or events of chatkit.types, such as ThreadItemDoneEvent(item=WidgetItem(...))"
 )
 
 
@@ -159,11 +160,6 @@ def event_error(value: object, name: str) -> InvalidEventError:
     kind = type(value)
     if ThreadItemBase in kind.__mro__:
         remedy = "Yield ThreadItemDoneEvent(item=...) with it"
-    elif issubclass(kind, str):
-        remedy = (
-            "Yield events; a text is a message: ThreadItemDoneEvent(item=AssistantMessageItem(id=..., "
-            "content=[AssistantMessageContent(text=...)]))"
-        )
     elif issubclass(kind, Mapping):
         remedy = "Yield an event object, such as ThreadItemDoneEvent(item=...)"
     elif hasattr(kind, "__aiter__"):
@@ -175,6 +171,11 @@ def event_error(value: object, name: str) -> InvalidEventError:
     else:
         remedy = _AS_EVENTS.capitalize()
     return InvalidEventError(f"{name}() yielded {_named(value)}, which is no thread stream event. {remedy}.")
+
+
+def wrong_value(event: object, error: Exception) -> InvalidEventError:
+    """Returns the error of an event that was made without validation and holds what it must not."""
+    return InvalidEventError(f"{type(event).__qualname__} holds a value that it must not hold: {error}.")
 
 
 # What other methods return.

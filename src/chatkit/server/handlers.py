@@ -10,8 +10,8 @@ from pydantic import JsonValue
 from typing_extensions import TypeVar
 
 from chatkit._tasks import maybe_await
-from chatkit.actions import Action
 from chatkit.dialects.adapters import adapt_stores
+from chatkit.dialects.openai_chatkit.calls import callable_by_names
 from chatkit.dialects.openai_chatkit.private_methods import warn_of_private_methods
 from chatkit.errors import UnsupportedOperationError
 from chatkit.files.base import AttachmentStore
@@ -27,7 +27,6 @@ from chatkit.types import (
     ThreadStreamEvent,
     TranscriptionResult,
     UserMessageItem,
-    WidgetItem,
 )
 
 if TYPE_CHECKING:
@@ -67,50 +66,57 @@ class Handlers(ABC, Generic[TContext]):
     @abstractmethod
     def respond(
         self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: TContext, /
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yields the events that answer a message.
+    ) -> AsyncIterator[ThreadStreamEvent | str]:
+        """Yields what answers a message: events, or text, which is an assistant message that streams.
+
+        Override it with ``async def`` and ``yield``; the parameters may have any names. Strings in a row are one
+        message, which ends at the next event, or with the answer. Items need no ids.
 
         Args:
             thread: The thread; what is changed on it is saved and sent.
             input_user_message: The message; None after a client tool's output or answered questions.
-            context: What was given to :meth:`process`.
+            context: What was given to :meth:`process`: in most applications, who is asking.
         """
 
-    def _chatkit_action(
-        self,
-        thread: ThreadMetadata,
-        action: Action[str, Any],
-        sender: WidgetItem | None,
-        context: TContext,
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yields the events that answer a widget's action.
+    @callable_by_names
+    def action(
+        self, thread: ThreadMetadata, action: Any, sender: Any, context: TContext, /
+    ) -> AsyncIterator[ThreadStreamEvent | str]:
+        """Yields what answers a click, or another action, of a widget: events, or text, as :meth:`respond` does.
 
-        Override it with the parameters ``(thread, action, sender, context)``, or with
-        ``(thread, action_type, payload, context)``.
+        Override it with ``async def`` and ``yield``, and with one of two lists of parameters: ``(thread, action,
+        sender, context)``, as below, or ``(thread, action_type, payload, context)``, where ``action_type`` is the
+        ``type`` of the action, and ``payload`` its ``payload``, or an empty dictionary.
+
+        Args:
+            thread: The thread; what is changed on it is saved and sent.
+            action: The action, an ``Action[str, Any]``: its ``type`` and ``payload`` are those of the widget's.
+            sender: The widget that it comes from, a ``WidgetItem``; None if the page named none.
+            context: What was given to :meth:`process`: in most applications, who is asking.
+
+        Raises:
+            UnsupportedOperationError: Not overridden.
         """
         raise UnsupportedOperationError("Override action() to react to actions of widgets.")
 
-    def _chatkit_sync_action(
-        self,
-        thread: ThreadMetadata,
-        action: Action[str, Any],
-        sender: WidgetItem | None,
-        context: TContext,
-    ) -> Any:
-        """Answers a widget's action that was sent with ``streaming: false``; parameters as :meth:`action`.
+    @callable_by_names
+    def sync_action(self, thread: ThreadMetadata, action: Any, sender: Any, context: TContext, /) -> Any:
+        """Answers an action that a widget sent with ``streaming: false``; has the parameters of :meth:`action`.
+
+        Args:
+            thread: The thread; what is changed on it is saved.
+            action: The action, an ``Action[str, Any]``.
+            sender: The widget that it comes from, a ``WidgetItem``; None if the page named none.
+            context: What was given to :meth:`process`.
 
         Returns:
-            A SyncCustomActionResponse, or an awaitable of one.
+            A SyncCustomActionResponse, None, or an awaitable of one of them. An ``updated_item`` without an id is the
+            sender's new state.
+
+        Raises:
+            UnsupportedOperationError: Not overridden.
         """
         raise UnsupportedOperationError("Override sync_action() to react to sync actions of widgets.")
-
-    if TYPE_CHECKING:
-        # Both spellings of the parameters are right, which no single signature says.
-        action: Any
-        sync_action: Any
-    else:
-        action = _chatkit_action
-        sync_action = _chatkit_sync_action
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext

@@ -18,10 +18,18 @@ from pydantic_core import PydanticSerializationError
 
 from chatkit._unicode import well_formed
 from chatkit.errors import InvalidEventError, ThreadClosedError, ThreadLockedError
+from chatkit.store.base import Store, plain_metadata
 from chatkit.streams.base import ThreadKey
 from chatkit.types import ThreadMetadata
 
-__all__ = ["ThreadEdits", "ThreadGuard", "ThreadLocks", "checked_edits", "refuse_messages_unless_active"]
+__all__ = [
+    "ThreadEdits",
+    "ThreadGuard",
+    "ThreadLocks",
+    "checked_edits",
+    "refuse_messages_unless_active",
+    "reload_thread",
+]
 
 _FIELDS = ("title", "status", "allowed_image_domains", "metadata")
 
@@ -171,3 +179,9 @@ def refuse_messages_unless_active(thread: ThreadMetadata) -> None:
         raise ThreadLockedError(status.reason)
     if status.type == "closed":
         raise ThreadClosedError(status.reason)
+
+
+async def reload_thread(thread: ThreadMetadata, store: Store[Any], context: object) -> None:
+    """Brings a thread up to date, in place: another turn may have changed it."""
+    for name, value in plain_metadata(await store.load_thread(thread.id, context)):
+        setattr(thread, name, value)

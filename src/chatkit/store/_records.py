@@ -51,8 +51,13 @@ def dump_model(model: BaseModel) -> str:
     """Returns an item or attachment as JSON with all its fields, those that are None too.
 
     Raises:
-        StoreError: The model holds what JSON cannot express.
+        StoreError: The model holds what JSON cannot express, or has no id.
     """
+    if not getattr(model, "id", None):
+        raise StoreError(
+            f"{type(model).__name__} has no id. Only what a handler yields gets one by itself; make it with "
+            "store.generate_item_id()."
+        )
     return _dump(type(model), model)
 
 

@@ -5,7 +5,7 @@ Two spellings of each event are accepted, as keywords of the constructor; both m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast, overload
 
 from pydantic import AliasChoices, Discriminator, Field, model_validator
 
@@ -68,7 +68,8 @@ class ThreadItemDoneEvent(Model):
 
     Attributes:
         item: The final item.
-        id: Instead of ``item``: the id of a pending item, completed as it was accumulated in this turn.
+        id: Instead of ``item``: the id of a pending item, completed as it was accumulated in this turn. With neither,
+            it is the one that was added without an id.
         added_id: Set by the server in resumable streams: the id that the item was added under, where the store gave it
             another one.
     """
@@ -80,9 +81,10 @@ class ThreadItemDoneEvent(Model):
         @overload
         def __init__(self, *, item: ThreadItem, type: Literal["thread.item.done"] = ...) -> None: ...
         @overload
-        def __init__(self, *, id: str, type: Literal["thread.item.done"] = ...) -> None: ...
+        def __init__(self, *, id: str = ..., type: Literal["thread.item.done"] = ...) -> None: ...
         def __init__(self, **data: Any) -> None: ...
     else:
+        _optional_id: ClassVar[str] = "id"
         item: ThreadItem | None = None
     id: str | None = None
     added_id: str | None = Field(default=None, exclude=True)
@@ -101,7 +103,7 @@ class ThreadItemUpdatedEvent(Model):
     """Changes a pending item.
 
     Attributes:
-        item_id: The item; ``id=`` is accepted too.
+        item_id: The item; ``id=`` is accepted too. Without it, the pending item that was added without an id.
         update: The change.
         delta: Instead of ``update``: text for the last part of an assistant message.
     """
@@ -113,14 +115,15 @@ class ThreadItemUpdatedEvent(Model):
 
         @overload
         def __init__(
-            self, *, item_id: str, update: ThreadItemUpdate, type: Literal["thread.item.updated"] = ...
+            self, *, item_id: str = ..., update: ThreadItemUpdate, type: Literal["thread.item.updated"] = ...
         ) -> None: ...
         @overload
         def __init__(
-            self, *, id: str, delta: TextDelta, type: Literal["thread.item.updated"] = ...
+            self, *, id: str = ..., delta: TextDelta, type: Literal["thread.item.updated"] = ...
         ) -> None: ...
         def __init__(self, **data: Any) -> None: ...
     else:
+        _optional_id: ClassVar[str] = "item_id"
         update: ThreadItemUpdate | None = None
     delta: TextDelta | None = Field(default=None, exclude=True)
 
@@ -148,7 +151,7 @@ class ThreadItemReplacedEvent(Model):
 
     Attributes:
         item: The new item.
-        id: Optional; must be the item's id.
+        id: Optional; the item's id, if that has one.
         added_id: As in ``ThreadItemDoneEvent``.
     """
 
@@ -159,6 +162,8 @@ class ThreadItemReplacedEvent(Model):
 
     @model_validator(mode="after")
     def _require_same_id(self) -> ThreadItemReplacedEvent:
+        if self.id and not self.item.id:
+            self.item = self.item.model_copy(update={"id": self.id})
         if self.id is not None and self.id != self.item.id:
             raise ValueError(f"id= is {self.id!r} but item= has the id {self.item.id!r}: they must be equal")
         return self
@@ -176,6 +181,9 @@ class StreamOptions(Model):
 
 class StreamOptionsEvent(Model):
     """Sets the options of the running stream."""
+
+    # Keywords that are no fields.
+    _spellings: ClassVar[tuple[str, ...]] = ("allow_cancel",)
 
     type: Literal["stream_options"] = "stream_options"
     stream_options: StreamOptions
@@ -227,6 +235,8 @@ class ClientEffectEvent(Model):
         name: Name of the effect; ``type=`` is accepted too, together with ``payload=``.
         data: Arguments of the effect.
     """
+
+    _spellings: ClassVar[tuple[str, ...]] = ("payload",)
 
     type: Literal["client_effect"] = "client_effect"
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Discriminator, Field
 
@@ -47,12 +47,19 @@ class ThreadItemBase(Model):
     """What every item has.
 
     Attributes:
-        id: Unique within the store.
+        id: Unique within the store. A handler may leave it out in what it yields: the store makes one. Then it is empty
+            in this object, and an event with an empty id means the item of the turn that was added without one.
         thread_id: The item's thread; the server fills it in when a handler leaves it empty.
         created_at: When the item was made, UTC. The order of items is the store's, not this.
     """
 
-    id: str
+    # Only a constructor may leave it out: what is read and what is sent has one.
+    _optional_id: ClassVar[str] = "id"
+
+    if TYPE_CHECKING:
+        id: str = ""
+    else:
+        id: str
     thread_id: str = ""
     created_at: UTCDateTime = Field(default_factory=utc_now)
 

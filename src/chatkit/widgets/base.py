@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from chatkit._typos import init_that_warns_of_extras
+from chatkit._typos import init_that_warns_of_extras, warn_of_extras
 
 DEPRECATED: Final = (
     "Classes of single components are deprecated, as in openai-chatkit 1.6: build widgets with WidgetTemplate, or of "
@@ -97,6 +98,23 @@ class DynamicWidgetComponent(WidgetComponentBase):
             children: WidgetComponentBase | Sequence[WidgetComponentBase] | None = None,
             **properties: Any,
         ) -> None: ...
+    else:
+
+        def __init__(self, /, **data: Any) -> None:
+            __tracebackhide__ = True
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
+            if self.__pydantic_extra__:
+                warn_of_extras(self, _component_classes().get(self.type))
+
+        # What pydantic's own initialiser has: validating does not go through this one.
+        __init__.__pydantic_base_init__ = True
+
+
+@cache
+def _component_classes() -> dict[str, type[WidgetComponentBase]]:
+    """Returns the classes of this package by the type of component that they stand for."""
+    classes = WidgetComponentBase.__subclasses__()
+    return {kind.model_fields["type"].default: kind for kind in classes if ".components." in kind.__module__}
 
 
 def _properties(child: Any) -> Any:

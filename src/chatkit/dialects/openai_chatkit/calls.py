@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from chatkit._tasks import maybe_await
 
-__all__ = ["CallForm", "accepts", "call", "call_form", "call_maybe_async"]
+__all__ = ["CallForm", "accepts", "call", "call_form", "call_maybe_async", "callable_by_names"]
+
+TMethod = TypeVar("TMethod", bound=Callable[..., Any])
 
 
 class CallForm(NamedTuple):
@@ -47,6 +49,16 @@ async def call_maybe_async(method: Any, form: CallForm, arguments: tuple[Any, ..
 def accepts(function: Any, form: CallForm) -> bool:
     """Returns whether a method, taken from its class, can be called with a form's arguments at all."""
     return _fitting(function, form, is_method=True) is not None
+
+
+def callable_by_names(method: TMethod) -> TMethod:
+    """Lets a method be called by its parameters' names, although they are positional only to type checkers.
+
+    Overrides may have other names, and callers of ``openai-chatkit`` use its own.
+    """
+    function: Any = method
+    function.__code__ = function.__code__.replace(co_posonlyargcount=0)
+    return method
 
 
 @lru_cache(maxsize=1024)

@@ -90,8 +90,10 @@ async def _answer(scope: RequestScope, params: ThreadCustomActionParams) -> byte
     item = response.updated_item
     if item is None or is_hidden(item):
         return b"{}"
-    if not item.thread_id:
-        item = item.model_copy(update={"thread_id": thread.id})
+    item_id = item.id or (sender.id if sender is not None else "")
+    if not item_id:
+        raise wrong_result(response, method_name(method), "Give its updated_item the id of the item.")
+    item = item.model_copy(update={"id": item_id, "thread_id": item.thread_id or thread.id})
     return updated_item_json(item)
 
 

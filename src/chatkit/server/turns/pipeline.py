@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, Final, cast
 
 from chatkit.errors import ChatKitError, InvalidEventError, NotFoundError, StaleTurnError, ThreadBusyError
 from chatkit.reduce import accumulator
 from chatkit.reduce.turn import ItemRecord
-from chatkit.server.handler_results import event_error, passed_through
-from chatkit.server.threads import ThreadEdits
+from chatkit.server.handler_results import event_error, passed_through, wrong_value
+from chatkit.server.message_writer import MessageWriter
+from chatkit.server.threads import ThreadEdits, reload_thread
 from chatkit.server.tool_calls import queue_item, queued_calls
-from chatkit.server.turns.output import TurnOutput
+from chatkit.server.turns.announcements import Announcements
 from chatkit.server.turns.resources import is_continued
 from chatkit.server.turns.state import TurnState, closed_item, storable, update_of
-from chatkit.server.turns.storage import ItemStorage
+from chatkit.server.turns.unnamed import UnnamedItems
 from chatkit.server.wire import is_hidden, update_event
-from chatkit.store.base import Store, plain_metadata
+from chatkit.store.base import Store
 from chatkit.streams.base import TurnWriter
 from chatkit.types import (
     ClientEffectEvent,
@@ -34,7 +35,6 @@ from chatkit.types import (
     ThreadCreatedEvent,
     ThreadItem,
     ThreadItemAddedEvent,
-    ThreadItemBase,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
@@ -45,12 +45,12 @@ from chatkit.types import (
     ThreadUpdatedEvent,
 )
 
-__all__ = ["Pipeline", "reload_thread"]
+__all__ = ["Pipeline"]
 
 logger = logging.getLogger("chatkit.server")
 
 
-class Pipeline:
+class Pipeline(Announcements):
     """Takes the events of one turn.
 
     Args:
@@ -74,21 +74,19 @@ class Pipeline:
         save_fields: Callable[[dict[str, Any]], Awaitable[ThreadMetadata]],
         persist_item_updates: bool = False,
     ) -> None:
-        self.thread = thread
-        self.state = state
-        self._pending = state.pending
-        self.writer = writer
-        self._output = TurnOutput(state, writer)
+        super().__init__(thread, store, context, state, writer)
         self._store = store
         self._context = context
         self._save_fields = save_fields
         self._persist_item_updates = persist_item_updates
         self._edits = ThreadEdits(thread)
-        self.storage = ItemStorage(store, thread, context, state, self._output.replaced)
         self._awaits_client_tool = False
         self._queue: SDKHiddenContextItem | None = None
         self._refuses = False
-        self.handler = "respond"
+
+    @cached_property
+    def _message(self) -> MessageWriter:
+        return MessageWriter(self.thread, self._store, self._context)
 
     # What a turn calls.
 
@@ -113,7 +111,7 @@ class Pipeline:
             return error
         return ThreadBusyError("Another worker has taken this message over. Load the thread again.")
 
-    def accept(self, event: ThreadStreamEvent) -> Awaitable[None] | None:
+    def accept(self, event: ThreadStreamEvent | str) -> Awaitable[None] | None:
         """Takes an event; what it returns, if anything, must be awaited before the next one.
 
         Raises:
@@ -127,7 +125,7 @@ class Pipeline:
             raise
         except Exception as error:
             # Made without validation, it may hold anything.
-            raise _wrong_value(event, error) from error
+            raise wrong_value(event, error) from error
         if rest is not None:
             return self._finish(rest)
         if kind is ThreadItemAddedEvent or self._edits.reassigned():
@@ -145,6 +143,8 @@ class Pipeline:
         for kind, handler in self._handlers.items():
             if kind in kinds:
                 return handler
+        if self._handlers is _WRITING:
+            return Pipeline._end_text
         if not self._refuses:
             encoded = passed_through(event)
             if encoded is not None:
@@ -194,66 +194,16 @@ class Pipeline:
         if self._persist_item_updates:
             await self.storage.save_updates()
 
-    async def announce_closed(self, kept: list[ThreadItem]) -> None:
-        """Tells the client how pending items ended: the kept ones are done, the others withdrawn."""
-        by_id = {item.id: item for item in kept}
-        for added_as, record in list(self._pending.items()):
-            # The store may have given it another id.
-            item = by_id.get(added_as if record.kept is None else record.kept.id)
-            if item is None:
-                await self._withdraw(record)
-            elif not record.hidden:
-                self._output.done(item, added_as)
-            self._pending.pop(added_as, None)
-
-    def take_back_pending(self) -> None:
-        """Removes what is pending from the client's view: it is not known what the store has of it."""
-        pending = list(self._pending.values())
-        self._pending.clear()
-        with suppress(StaleTurnError):
-            for record in pending:
-                if not record.hidden:
-                    self._output.removed(record)
-
-    def announce_removal(self, record: ItemRecord) -> None:
-        """Takes an item from the client's view."""
-        self._output.removed(record)
-
-    def announce_stored(self, item: ThreadItem) -> None:
-        """Sends an item that is stored already, as done."""
-        self.state.record(item.id).stored = True
-        self._output.done(self._own(item))
-
-    def announce_replacement(self, item: ThreadItem) -> None:
-        """Sends an item of an earlier turn in its new state, which is stored already."""
-        self.state.record(item.id).stored = True
-        self._output.replaced(self._own(item))
-
-    def announce_thread(self, *, created: bool) -> None:
-        """Sends the thread."""
-        self._output.thread(self.thread, created=created)
-
-    async def _withdraw(self, record: ItemRecord) -> None:
-        """Takes back an item that is not worth keeping: what the store has under its id, if anything, stands."""
-        stored = await self.storage.find(record.id)
-        if record.hidden:
-            return
-        if stored is not None and not is_hidden(stored):
-            self._output.done(stored)
-        else:
-            self._output.removed(record)
-
-    def _own(self, item: ThreadItem) -> ThreadItem:
-        if ThreadItemBase not in type(item).__mro__ or not isinstance(item.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidEventError(
-                f"An event of {self.handler}() needs an item of chatkit.types with an id, not {type(item).__name__}."
-            )
-        return item if item.thread_id else item.model_copy(update={"thread_id": self.thread.id})
+    def _id_of(self, event: object, item_id: str | None) -> str:
+        """Returns the id of the item that an event means; one that is empty means the item that was added without."""
+        if not isinstance(item_id, str):
+            raise InvalidEventError(f"{type(event).__qualname__} needs the id of an item, a string.")
+        return self.storage.id_of(item_id) if item_id else self._unnamed.only_id(event)
 
     # One method per kind of event.
 
     def _added(self, event: ThreadItemAddedEvent) -> Awaitable[None] | None:
-        item = self._own(event.item)
+        item = self._own(event.item, UnnamedItems.add)
         known = self.state.records.get(item.id)
         if (
             (known is not None and known.stored)
@@ -285,7 +235,8 @@ class Pipeline:
     def _updated(self, event: ThreadItemUpdatedEvent) -> Awaitable[None] | None:
         record = self._pending.get(event.item_id) or self._pending.get(self.storage.id_of(event.item_id))
         if record is None:
-            _check_id(event, event.item_id)
+            record = self._pending.get(self._id_of(event, event.item_id))
+        if record is None:
             return self._updated_elsewhere(event)
         for update in self.state.accumulate(record, event):
             if not record.hidden:
@@ -308,7 +259,7 @@ class Pipeline:
             raise
         except Exception as error:
             # Made without validation, it may hold anything.
-            raise _wrong_value(event, error) from error
+            raise wrong_value(event, error) from error
         record.changed = known
         if not (known and record.hidden):
             for data in encoded:
@@ -324,15 +275,14 @@ class Pipeline:
     async def _done(self, event: ThreadItemDoneEvent) -> None:
         item = cast("ThreadItem | None", event.item)
         if item is None:
-            _check_id(event, event.id)
-            pending = self._pending.get(self.storage.id_of(cast("str", event.id)))
+            pending = self._pending.get(self._id_of(event, event.id))
             if pending is None:
                 raise InvalidEventError(
                     f"ThreadItemDoneEvent(id={event.id!r}) names no pending item of this turn; "
                     "add it first, or give the whole item."
                 )
             item = pending.item()
-        item = self.storage.named(self._own(item))
+        item = self.storage.named(self._own(item, UnnamedItems.complete))
         record = self.state.record(item.id)
         if item.id not in self._pending and (record.stored or not self.storage.has_own_id(item.id)):
             item = await self.storage.identified(item)
@@ -367,8 +317,7 @@ class Pipeline:
             self._output.removed(record)
 
     async def _removed(self, event: ThreadItemRemovedEvent) -> None:
-        _check_id(event, event.item_id)
-        item_id = self.storage.id_of(event.item_id)
+        item_id = self._id_of(event, event.item_id)
         record = self._pending.get(item_id) or await self.storage.look_up(item_id)
         await self.storage.delete(item_id)
         if record.content is None or not record.hidden:
@@ -376,7 +325,7 @@ class Pipeline:
         self.state.forget(record)
 
     async def _replaced(self, event: ThreadItemReplacedEvent) -> None:
-        item = storable(self.storage.named(self._own(event.item)))
+        item = storable(self.storage.named(self._own(event.item, UnnamedItems.replace)))
         saved_as = item.id
         pending = self._pending.get(saved_as)
         hides = is_hidden(item)
@@ -406,6 +355,34 @@ class Pipeline:
     def _send(self, event: Any) -> None:
         self._output.event(event)
 
+    # Strings: a message that is written until something else comes.
+
+    def _write(self, text: str) -> Awaitable[None] | None:
+        events = self._message.write(text)
+        if len(events) == 1:
+            return self._updated(cast("ThreadItemUpdatedEvent", events[0]))
+        if not events:
+            return None
+        self._handlers = _WRITING
+        return self._take(events)
+
+    async def _take(self, events: list[ThreadStreamEvent]) -> None:
+        for event in events:
+            rest = Pipeline._handlers[type(event)](self, event)
+            if rest is not None:
+                await rest
+
+    async def _end_text(self, event: ThreadStreamEvent) -> None:
+        """Ends the message of the strings before an event, and takes the event."""
+        del self._handlers
+        record = self._pending.get(self.storage.id_of(self._message.item_id or ""))
+        self._message.end()
+        if record is not None:
+            await self._close(record)
+        rest = self.accept(event)
+        if rest is not None:
+            await rest
+
     _handlers: dict[type, Callable[[Pipeline, Any], Awaitable[None] | None]] = {  # noqa: RUF012 -- read only
         ThreadItemUpdatedEvent: _updated,
         ThreadItemAddedEvent: _added,
@@ -419,22 +396,14 @@ class Pipeline:
         ClientEffectEvent: _send,
         ErrorEvent: _send,
         NoticeEvent: _send,
+        str: _write,
     }
 
 
-async def reload_thread(thread: ThreadMetadata, store: Store[Any], context: object) -> None:
-    """Brings a thread up to date, in place: another turn may have changed it."""
-    for name, value in plain_metadata(await store.load_thread(thread.id, context)):
-        setattr(thread, name, value)
-
-
-def _check_id(event: object, item_id: object) -> None:
-    if not isinstance(item_id, str):
-        raise InvalidEventError(f"{type(event).__qualname__} needs the id of an item, a string.")
-
-
-def _wrong_value(event: object, error: Exception) -> InvalidEventError:
-    return InvalidEventError(f"{type(event).__qualname__} holds a value that it must not hold: {error}.")
+_WRITING: Final[dict[type, Callable[[Pipeline, Any], Awaitable[None] | None]]] = {
+    str: Pipeline._write,  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+}
+"""The handlers while strings are written: any other kind ends their message first, at no cost to turns without."""
 
 
 def _is_pending_call(item: ThreadItem) -> bool:

@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit.errors import StoreUnavailableError, ThreadBusyError
-from chatkit.server.threads import refuse_messages_unless_active
+from chatkit.server.threads import refuse_messages_unless_active, reload_thread
 from chatkit.server.turns.acceptance import accept, begin_place
-from chatkit.server.turns.pipeline import reload_thread
 from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError
 
 if TYPE_CHECKING:

@@ -183,15 +183,18 @@ class ItemStorage:
         item_id = self.id_of(item.id)
         return item if item_id == item.id else item.model_copy(update={"id": item_id})
 
-    def _renamed(self, item: ThreadItem) -> ThreadItem:
-        """Returns the item under an id of its own, which from now on stands for the one that it has."""
+    def with_new_id(self, item: ThreadItem) -> ThreadItem:
+        """Returns a copy of the item under an id that the store makes."""
         kind = _KINDS.get(item.type, "message")
         fresh = self._store.generate_item_id(kind, self._thread, self._context)
-        if fresh == item.id:
-            fresh = new_id(kind)
-        self._instead[item.id] = fresh
+        return item.model_copy(update={"id": new_id(kind) if fresh == item.id else fresh})
+
+    def _renamed(self, item: ThreadItem) -> ThreadItem:
+        """Returns the item under an id of its own, which from now on stands for the one that it has."""
+        renamed = self.with_new_id(item)
+        self._instead[item.id] = renamed.id
         _warn(item.id, item.type)
-        return item.model_copy(update={"id": fresh})
+        return renamed
 
     def _stored_as(self, put_as: str, stored_id: str) -> None:
         """Notes that the store gave an item an id of its own in the place of the one that it was put under."""

@@ -6,21 +6,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatkit._typos import init_that_warns_of_extras
 from chatkit.widgets.base import WidgetComponentBase, WidgetMetaclass, deprecated
 from chatkit.widgets.components.values import CurveType, ThemeColor, XAxisConfig
 
 __all__ = ["AreaSeries", "BarSeries", "Chart", "LineSeries", "Series"]
 
 
-@deprecated
-class BarSeries(BaseModel, metaclass=WidgetMetaclass):
-    """One bar for each row of the chart's data, as high as `dataKey` says; bars of one `stack` pile up."""
+class SeriesBase(BaseModel, metaclass=WidgetMetaclass):
+    """What the series of a chart share."""
 
     model_config = ConfigDict(defer_build=True, extra="allow")
+
+    if not TYPE_CHECKING:
+        __init__ = init_that_warns_of_extras
+
+
+@deprecated
+class BarSeries(SeriesBase):
+    """One bar for each row of the chart's data, as high as `dataKey` says; bars of one `stack` pile up."""
 
     type: Literal["bar"] = Field(default="bar", frozen=True)
     label: str | None
@@ -30,10 +38,8 @@ class BarSeries(BaseModel, metaclass=WidgetMetaclass):
 
 
 @deprecated
-class AreaSeries(BaseModel, metaclass=WidgetMetaclass):
+class AreaSeries(SeriesBase):
     """A filled area under the values of `dataKey`. Areas of one `stack` pile up."""
-
-    model_config = ConfigDict(defer_build=True, extra="allow")
 
     type: Literal["area"] = Field(default="area", frozen=True)
     label: str | None
@@ -44,10 +50,8 @@ class AreaSeries(BaseModel, metaclass=WidgetMetaclass):
 
 
 @deprecated
-class LineSeries(BaseModel, metaclass=WidgetMetaclass):
+class LineSeries(SeriesBase):
     """A line through the values of `dataKey`."""
-
-    model_config = ConfigDict(defer_build=True, extra="allow")
 
     type: Literal["line"] = Field(default="line", frozen=True)
     label: str | None

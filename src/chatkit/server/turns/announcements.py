@@ -1,0 +1,115 @@
+"""What a turn tells its readers beside the events of its handler: what is stored already, and how items ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from chatkit.errors import InvalidEventError, StaleTurnError
+from chatkit.reduce.turn import ItemRecord
+from chatkit.server.turns.output import TurnOutput
+from chatkit.server.turns.state import TurnState
+from chatkit.server.turns.storage import ItemStorage
+from chatkit.server.turns.unnamed import UnnamedItems
+from chatkit.server.wire import is_hidden
+from chatkit.store.base import Store
+from chatkit.streams.base import TurnWriter
+from chatkit.types import ThreadItem, ThreadItemBase, ThreadMetadata
+
+__all__ = ["Announcements"]
+
+Naming: TypeAlias = Callable[[UnnamedItems, ThreadItem], ThreadItem]
+
+
+class Announcements:
+    """The half of :class:`Pipeline` that needs no event of a handler.
+
+    Args:
+        thread: The thread as the handler sees and edits it.
+        store: The full store.
+        context: The request's context.
+        state: The turn's state.
+        writer: The turn's log.
+    """
+
+    def __init__(
+        self,
+        thread: ThreadMetadata,
+        store: Store[Any],
+        context: object,
+        state: TurnState,
+        writer: TurnWriter,
+    ) -> None:
+        self.thread = thread
+        self.state = state
+        self.writer = writer
+        self.handler = "respond"
+        self._pending = state.pending
+        self._output = TurnOutput(state, writer)
+        self.storage = ItemStorage(store, thread, context, state, self._output.replaced)
+
+    @cached_property
+    def _unnamed(self) -> UnnamedItems:
+        # Made for the turns that need it.
+        return UnnamedItems(self.state, self.storage)
+
+    async def announce_closed(self, kept: list[ThreadItem]) -> None:
+        """Tells the client how pending items ended: the kept ones are done, the others withdrawn."""
+        by_id = {item.id: item for item in kept}
+        for added_as, record in list(self._pending.items()):
+            # The store may have given it another id.
+            item = by_id.get(added_as if record.kept is None else record.kept.id)
+            if item is None:
+                await self._withdraw(record)
+            elif not record.hidden:
+                self._output.done(item, added_as)
+            self._pending.pop(added_as, None)
+
+    def take_back_pending(self) -> None:
+        """Removes what is pending from the client's view: it is not known what the store has of it."""
+        pending = list(self._pending.values())
+        self._pending.clear()
+        with suppress(StaleTurnError):
+            for record in pending:
+                if not record.hidden:
+                    self._output.removed(record)
+
+    def announce_removal(self, record: ItemRecord) -> None:
+        """Takes an item from the client's view."""
+        self._output.removed(record)
+
+    def announce_stored(self, item: ThreadItem) -> None:
+        """Sends an item that is stored already, as done."""
+        self.state.record(item.id).stored = True
+        self._output.done(self._own(item))
+
+    def announce_replacement(self, item: ThreadItem) -> None:
+        """Sends an item of an earlier turn in its new state, which is stored already."""
+        self.state.record(item.id).stored = True
+        self._output.replaced(self._own(item))
+
+    def announce_thread(self, *, created: bool) -> None:
+        """Sends the thread."""
+        self._output.thread(self.thread, created=created)
+
+    async def _withdraw(self, record: ItemRecord) -> None:
+        """Takes back an item that is not worth keeping: what the store has under its id, if anything, stands."""
+        stored = await self.storage.find(record.id)
+        if record.hidden:
+            return
+        if stored is not None and not is_hidden(stored):
+            self._output.done(stored)
+        else:
+            self._output.removed(record)
+
+    def _own(self, item: ThreadItem, name: Naming | None = None) -> ThreadItem:
+        """Returns an item with an id, which ``name`` gives it if it has none, and with the id of its thread."""
+        if ThreadItemBase not in type(item).__mro__ or not isinstance(item.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidEventError(
+                f"An event of {self.handler}() needs an item of chatkit.types, not {type(item).__name__}."
+            )
+        if not item.id and name is not None:
+            item = name(self._unnamed, item)
+        return item if item.thread_id else item.model_copy(update={"thread_id": self.thread.id})
