@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from chatkit.cli.options import CommandError
+from chatkit.cli.suggestions import suggest_attribute, suggest_module
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 
@@ -52,6 +53,7 @@ def load(name: str, purpose: str) -> object:
             raise
         raise CommandError(
             f"There is no module {module_name!r}, neither in {folder} nor installed."
+            f"{suggest_module(module_name, Path(folder))}"
         ) from error
     except (TypeError, ValueError) as error:
         if (
@@ -63,7 +65,9 @@ def load(name: str, purpose: str) -> object:
         raise CommandError(f"{module_name!r} is no name of a module.") from error
     for part in path.split("."):
         if not hasattr(found, part):
-            raise CommandError(f"The module {module_name!r} has no attribute {path!r}.")
+            raise CommandError(
+                f"The module {module_name!r} has no attribute {path!r}.{suggest_attribute(found, part)}"
+            )
         found = getattr(found, part)
     return found
 
