@@ -36,14 +36,15 @@ def check_database(db: str, targets: Sequence[CheckedTarget], *, given: bool) ->
         target = checked.target
         if target is None or target.got_store or target.server is None:
             continue
-        store: Any = target.server.store
+        store = target.server.store
         if isinstance(store, SQLiteStore) and store.database.path != ":memory:":
             yield _database(store.database.path)
         elif is_postgres_store(store):
             yield _told("database", _postgres(store, "The target's PostgreSQL database"))
         else:
             yield note(
-                "database", f"The target keeps threads in its own {type(store).__name__}: not looked at."
+                "database",
+                f"The target keeps threads in its own {type(cast('object', store)).__name__}: not looked at.",
             )
 
 

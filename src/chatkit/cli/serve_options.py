@@ -134,6 +134,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=root_path,
         metavar="PATH",
     )
+    add("--title", "the name of the page, in its sidebar and the browser's tab; default Chat", metavar="TEXT")
+    parser.add_argument(
+        "--dev",
+        action="store_true",
+        help="for development, on this machine and for a single user: start again when a .py or .widget file of the "
+        "working folder changes, show the text of exceptions in the chat, and name handlers that block the event loop "
+        "for half a second",
+    )
     parser.add_argument(
         "--hosted",
         action="store_true",
