@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from chatkit import __version__
-from chatkit.cli import check_options, hosted_import, serve_options
+from chatkit.cli import check_options, hosted_import, new_options, serve_options
 from chatkit.cli.console import printable
 from chatkit.cli.options import DEFAULT_DB, add_db, header, port, setting
 from chatkit.cli.suggestions import SuggestingParser
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=help, description=description, formatter_class=_Raw)
 
     serve_options.add_options(add("serve", "serve a chat over HTTP", serve_options.DESCRIPTION))
+    new_options.add_options(add("new", "make a project that runs", new_options.DESCRIPTION))
     check_options.add_options(add("check", "say what is wrong with a setup", check_options.DESCRIPTION))
     _add_chat(add("chat", "chat in the terminal", _CHAT))
     _add_hosted(add("hosted", "look after hosted ChatKit", _HOSTED))
