@@ -172,6 +172,15 @@ def test_files_and_secrets(check: Check, tmp_path: Path, monkeypatch: pytest.Mon
     assert check()["secret"][0][0] == "ok"
 
 
+def test_misspelt_settings(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CHATKIT_PROT", "CHATKIT_FILE", "CHATKIT_PORT", "CHATKIT_OF_THE_APPLICATION"):
+        monkeypatch.setenv(name, "1")
+    assert [message for _, message in check(SERVER)["environment"]] == [
+        "CHATKIT_FILE is no setting. Did you mean 'CHATKIT_FILES'?",
+        "CHATKIT_PROT is no setting. Did you mean 'CHATKIT_PORT'?",
+    ]
+
+
 def test_hosted(check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = check("--workflow", f"wf_a={SERVER}", "--files", "off")
     assert (found["hosted keys"][0][0], found["secret"][0][0]) == ("problem", "problem")

@@ -16,7 +16,7 @@ import pytest
 
 from chatkit.cli import main
 from chatkit.cli.new import write_project
-from chatkit.cli.new_options import Auth, Template
+from chatkit.cli.project_kinds import Auth, Template
 from chatkit.cli.target import load
 from chatkit.server import ChatKitServer
 from tests.cli.processes import serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -113,3 +114,16 @@ def test_scripts_of_other_shells_know_every_command(shell: str, capsys: pytest.C
     done = shutil.which(shell)
     if done is not None:
         subprocess.run([done, "-n"], input=script, text=True, check=True, timeout=scaled(30))
+
+
+def test_the_page_of_the_docs_tells_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    told = set(re.findall(r"^\| `chatkit ([a-z-]+)", page, re.MULTILINE))
+    helps = ""
+    for command in ("", *told):
+        with pytest.raises(SystemExit) as stop:
+            main([*filter(None, [command]), "--help"])
+        assert stop.value.code == 0
+        helps += capsys.readouterr().out
+    assert told == set(re.findall(r"^    ([a-z-]+)(?: |$)", helps.partition("Each option")[0], re.MULTILINE))
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", page)) <= set(re.findall(r"--[a-z-]+", helps))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from chatkit import __version__
+from chatkit._secrets import OLD_SECRETS_VARIABLE, SECRET_VARIABLE
+from chatkit.cli import serve_options
 from chatkit.cli.check_places import check_database, check_files, check_log, check_secrets
 from chatkit.cli.check_target import CheckedTarget, check_context, check_target
 from chatkit.cli.console import printable
 from chatkit.cli.findings import Finding, ok, problem
 from chatkit.cli.requirements import extras, find_misfits
+from chatkit.cli.suggestions import suggest
 from chatkit.dialects.openai_chatkit.installation import find_problem
 
 __all__ = ["CheckOptions", "check"]
@@ -52,6 +58,7 @@ def check(options: CheckOptions, *, as_json: bool) -> int:
 def _findings(options: CheckOptions) -> Iterator[Finding]:
     yield from _installation()
     yield _page()
+    yield from _variables()
     names = list(dict.fromkeys(name for _, name in options.workflows)) or [options.target]
     targets = [check_target(name, options.db) for name in names]
     for target in targets:
@@ -90,6 +97,16 @@ def _installation() -> Iterator[Finding]:
             yield problem("versions", f"{misfit}: pip install --upgrade 'chatkit-server' {name}.")
     else:
         yield ok("versions", "All packages that it uses are in versions that it takes.")
+
+
+def _variables() -> Iterator[Finding]:
+    """Yields the environment variables that look like misspelt settings; others are the application's."""
+    parser = argparse.ArgumentParser()
+    serve_options.add_options(parser)
+    known = {*re.findall(r"CHATKIT_[A-Z_]+", parser.format_help()), SECRET_VARIABLE, OLD_SECRETS_VARIABLE}
+    for name in sorted(os.environ):
+        if name.startswith("CHATKIT_") and name not in known and (suggestion := suggest(name, known, 0.9)):
+            yield problem("environment", f"{name} is no setting.{suggestion}")
 
 
 def _extras(options: CheckOptions, targets: list[CheckedTarget]) -> Iterator[Finding]:

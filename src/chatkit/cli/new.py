@@ -11,8 +11,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chatkit import __version__
-from chatkit.cli.new_options import Auth, Template
 from chatkit.cli.options import CommandError
+from chatkit.cli.project_kinds import Auth, Template
 
 __all__ = ["new", "write_project"]
 
@@ -33,7 +33,7 @@ def new(name: str, template: Template, auth: Auth) -> int:
     write_project(folder, template, auth)
     print(f"{folder} has a chat with an agent of {_FRAMEWORKS[template]}. {name}/README.md says more:")
     print(f"  cd {name}")
-    print("  pip install -e . --group dev")
+    print("  pip install -e '.[dev]'")
     print("  pytest")
     print(f"  chatkit serve --dev {name}.server:{_class_name(name)}")
     if auth == "own":

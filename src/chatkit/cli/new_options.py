@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, get_args
 
-__all__ = ["DESCRIPTION", "Auth", "Template", "add_options"]
+from chatkit.cli.project_kinds import Auth, Template
 
-Template: TypeAlias = Literal["agents", "pydantic-ai"]
-Auth: TypeAlias = Literal["trial", "oidc", "own"]
+__all__ = ["DESCRIPTION", "add_options"]
 
 DESCRIPTION: Final = """\
 Make a project that runs, in a folder NAME of the working folder: an agent, the server, tests that need no model, and

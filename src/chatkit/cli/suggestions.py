@@ -16,10 +16,16 @@ _CLOSE: Final = 0.6
 _LONGEST_CHARACTERS: Final = 100
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Returns `` Did you mean 'serve'?`` with the known word that is nearest; nothing where none is near."""
+def suggest(word: str, known: Iterable[str], closeness: float = _CLOSE) -> str:
+    """Returns the question whether the nearest known word was meant, after a space; nothing where none is near.
+
+    Args:
+        word: What was typed.
+        known: What could have been.
+        closeness: How near a word has to be, from 0 to 1.
+    """
     by_lower_case = {each.lower(): each for each in known}
-    near = get_close_matches(word[:_LONGEST_CHARACTERS].lower(), by_lower_case, 1, _CLOSE)
+    near = get_close_matches(word[:_LONGEST_CHARACTERS].lower(), by_lower_case, 1, closeness)
     return f" Did you mean {by_lower_case[near[0]]!r}?" if near else ""
 
 
