@@ -99,6 +99,12 @@ def test_targets_are_told_by_kind(target: str, words: str, check: Check) -> None
     assert words in message
 
 
+def test_sign_in_is_looked_at_where_it_is_the_commands(check: Check) -> None:
+    assert check(SERVER)["sign-in"][0][0] == "note"
+    assert "sign-in" not in check("check_target_shop:application")
+    assert "sign-in" not in check("--workflow", f"wf_a={SERVER}")
+
+
 def test_targets_that_cannot_be_served(check: Check, tmp_path: Path) -> None:
     assert check("check_target_shop:SopServer")["target"][0][1].endswith("Did you mean 'ShopServer'?")
     tmp_path.joinpath("check_target_broken.py").write_text("import json\n\njson.loads('{')\n")

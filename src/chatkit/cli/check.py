@@ -63,7 +63,9 @@ def _findings(options: CheckOptions) -> Iterator[Finding]:
     targets = [check_target(name, options.db) for name in names]
     for target in targets:
         yield target.finding
-    yield from check_context(options.context)
+    # A whole application signs in by itself, and sessions of hosted ChatKit say who a user is.
+    if options.context or not (options.workflows or all(target.is_application for target in targets)):
+        yield from check_context(options.context)
     gets_store = any(target.gets_store for target in targets)
     yield from _extras(options, targets)
     yield from check_database(options.db, targets, given=gets_store)
