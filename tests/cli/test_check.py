@@ -89,7 +89,10 @@ def test_lines_for_people(check: Check, capsys: pytest.CaptureFixture[str]) -> N
     [
         (SERVER, "is a subclass of ChatKitServer (ShopServer), which is given the store of --db"),
         ("check_target_shop:own", "is a ChatKitServer (GuideServer), with a store of its own"),
-        ("check_target_shop:make", "is a function, is given the store of --db"),
+        (
+            "check_target_shop:make",
+            "is a function, which is given the store of --db and served as GuideServer",
+        ),
         ("check_target_shop:application", "is an ASGI application"),
     ],
 )

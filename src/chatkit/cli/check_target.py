@@ -79,7 +79,7 @@ def _kind(found: object, target: Target) -> str:
         return f"a subclass of ChatKitServer ({server}), which is given the store of --db"
     what = "a function" if inspect.isfunction(found) else f"an object of the type {type(found).__name__}"
     given = "the store of --db" if target.got_store else "no store"
-    return f"{what}, is given {given} and served as {server}"
+    return f"{what}, which is given {given} and served as {server}"
 
 
 def check_context(name: str | None) -> Iterator[Finding]:
