@@ -25,7 +25,7 @@ from chatkit.agents.context import AgentContext
 from chatkit.agents.input_items import ThreadItemConverter
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
-from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks, tool_title
+from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import to_model_content
@@ -137,17 +137,9 @@ class AgentServer(BaseAgentServer[TContext]):
         partial_images = next((tool.tool_config.get("partial_images") for tool in images), None)
         return HostedToolConverter(self.tool_title, partial_images=partial_images)
 
-    def tool_title(self, name: str) -> str | None:
-        """Returns what the user is shown while a tool of that name runs; None to show nothing."""
-        return tool_title(name)
-
     def handoff_title(self, name: str) -> str | None:
         """Returns what the user is shown when the agent of that name takes over; None to show nothing."""
         return f"Handing over to {name}"
-
-    def approval_text(self, names: list[str]) -> str:
-        """Returns what the user is told where a run stops for the approval of tools, which cannot be asked for here."""
-        return f"{', '.join(names)}: this needs an approval, which cannot be given in this chat. It was not done."
 
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model, or by the model of the agent."""
@@ -195,7 +187,7 @@ class AgentServer(BaseAgentServer[TContext]):
             async for event in events:
                 yield event
         if names := _awaiting_approval(result):
-            yield NoticeEvent(level="warning", message=self.approval_text(names))
+            yield NoticeEvent(level="warning", message=self.pause_text(names))
 
 
 def _nothing(item: WorkflowItem) -> None:

@@ -9,14 +9,10 @@ from agents import RunHooks
 
 from chatkit.agents.context import AgentContext
 from chatkit.agents.response_converter import ResponseStreamConverter
+from chatkit.frameworks.titles import tool_title
 from chatkit.types import CustomTask, FileSource, FileTask, SearchTask, Task, URLSource
 
-__all__ = ["HostedToolConverter", "ToolStepHooks", "tool_title"]
-
-
-def tool_title(name: str) -> str | None:
-    """Returns a tool's name in words."""
-    return name.replace("_", " ").strip().capitalize() or name
+__all__ = ["HostedToolConverter", "ToolStepHooks"]
 
 
 class HostedToolConverter(ResponseStreamConverter):

@@ -38,6 +38,7 @@ from chatkit.frameworks.steps import (
     ToolEndStep,
     ToolStep,
 )
+from chatkit.frameworks.titles import pause_text, tool_title
 from chatkit.ids import new_id
 from chatkit.server.tool_calls import AnsweredCall, answered_calls_item
 from chatkit.store.base import Store
@@ -55,16 +56,12 @@ from chatkit.types import (
 )
 from chatkit.types import Store as SimpleStore
 
-__all__ = ["output_text", "run_steps", "stream_run", "tool_title"]
+__all__ = ["output_text", "run_steps", "stream_run"]
 
 Run: TypeAlias = AbstractAsyncContextManager[Any]
 ToolTitle: TypeAlias = Callable[[str], str | None]
 OutputText: TypeAlias = Callable[[Any], str | None]
-
-
-def tool_title(name: str) -> str | None:
-    """Returns the tool's name in words."""
-    return name.replace("_", " ").strip().capitalize() or name
+PauseText: TypeAlias = Callable[[list[str]], str]
 
 
 def output_text(output: Any) -> str | None:
@@ -82,6 +79,7 @@ def stream_run(
     context: Any,
     tool_title: ToolTitle = tool_title,
     output_text: OutputText = output_text,
+    pause_text: PauseText = pause_text,
     think_tags: bool = True,
 ) -> AsyncGenerator[ThreadStreamEvent, None]:
     """Returns the events of a run, as they come; when it is left early, the run is stopped.
@@ -94,17 +92,22 @@ def stream_run(
         tool_title: Returns what the user is shown while a tool of that name runs; None to show nothing.
         output_text: Returns what is said of a result that the model did not say itself, such as that of an output
             type; None to say nothing.
+        pause_text: Returns what the user is told where tools of these names need an approval.
         think_tags: Whether text between ``<think>`` and ``</think>`` is shown as thoughts.
 
     Raises:
         AgentRunError: Whatever the run raises.
     """
-    steps = run_steps(run, tool_title=tool_title, output_text=output_text)
+    steps = run_steps(run, tool_title=tool_title, output_text=output_text, pause_text=pause_text)
     return stream_steps(steps, thread=thread, store=store, context=context, think_tags=think_tags)
 
 
 async def run_steps(
-    run: Run, *, tool_title: ToolTitle = tool_title, output_text: OutputText = output_text
+    run: Run,
+    *,
+    tool_title: ToolTitle = tool_title,
+    output_text: OutputText = output_text,
+    pause_text: PauseText = pause_text,
 ) -> AsyncGenerator[Step, None]:
     """Yields a run as steps, for those who want to add steps of their own.
 
@@ -112,6 +115,7 @@ async def run_steps(
         run: As in :func:`stream_run`.
         tool_title: As in :func:`stream_run`.
         output_text: As in :func:`stream_run`.
+        pause_text: As in :func:`stream_run`.
     """
     is_said = False
     async with run as events:
@@ -141,7 +145,7 @@ async def run_steps(
                     result = cast("Any", event).result
                     output = result.output
                     if isinstance(output, DeferredToolRequests):
-                        for step in _deferred(output, result.new_messages()):
+                        for step in _deferred(output, result.new_messages(), pause_text):
                             yield step
                         return
                     text = None if is_said else output_text(output)
@@ -151,13 +155,12 @@ async def run_steps(
                     pass
 
 
-def _deferred(requests: DeferredToolRequests, messages: list[Any]) -> list[Step]:
+def _deferred(requests: DeferredToolRequests, messages: list[Any], pause_text: PauseText) -> list[Step]:
     """Returns the calls that the page is to carry out, and a notice where an approval is needed."""
     steps: list[Step] = []
     if requests.approvals:
-        names = ", ".join(dict.fromkeys(call.tool_name for call in requests.approvals))
-        text = f"{names}: this needs an approval, which cannot be given in this chat. It was not done."
-        steps.append(NoticeEvent(level="warning", message=text))
+        names = dict.fromkeys(call.tool_name for call in requests.approvals)
+        steps.append(NoticeEvent(level="warning", message=pause_text([*names])))
     if not requests.calls:
         return steps
     answered = _answered(messages)

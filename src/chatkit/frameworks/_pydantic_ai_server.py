@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._pydantic_ai_history import to_message_history
-from chatkit.frameworks._pydantic_ai_run import output_text, stream_run, tool_title
+from chatkit.frameworks._pydantic_ai_run import output_text, stream_run
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, media_type
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
@@ -101,10 +101,6 @@ class AgentServer(BaseAgentServer[TContext]):
         by_name = cast("Mapping[str, str | Model]", self.models) if isinstance(self.models, Mapping) else {}
         return by_name.get(picked, picked)
 
-    def tool_title(self, name: str) -> str | None:
-        """Returns what the user is shown while a tool of that name runs; None to show nothing."""
-        return tool_title(name)
-
     def output_text(self, output: Any) -> str | None:
         """Returns what is said of a result that the model did not say itself; None to say nothing."""
         return output_text(output)
@@ -134,6 +130,7 @@ class AgentServer(BaseAgentServer[TContext]):
             context=turn.context,
             tool_title=self.tool_title,
             output_text=self.output_text,
+            pause_text=self.pause_text,
         )
         async for event in events:
             yield event

@@ -20,7 +20,7 @@ from chatkit.errors import CustomStreamError
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.attachments import AttachmentKind, attachment_text, read_newest, texts_among
 from chatkit.frameworks.failures import Failure, find_failure
-from chatkit.frameworks.titles import first_words
+from chatkit.frameworks.titles import first_words, pause_text, tool_title
 from chatkit.item_texts import message_text, quote_text
 from chatkit.server import ChatKitServer
 from chatkit.server.threads import ThreadLocks
@@ -197,6 +197,18 @@ class BaseAgentServer(ChatKitServer[TContext]):
             turn: What is asked.
         """
         return None
+
+    def tool_title(self, name: str) -> str | None:
+        """Returns what the user is shown while a tool of that name runs; None to show nothing."""
+        return tool_title(name)
+
+    def pause_text(self, asked: list[str]) -> str:
+        """Returns what the user is told where a run stops to ask for something that this chat cannot ask for.
+
+        Args:
+            asked: What it asks, such as the names of tools that need an approval; may be empty.
+        """
+        return pause_text(asked)
 
     def failure_text(self, failure: Failure) -> str:
         """Returns what the user is told of a model that did not answer."""

@@ -22,6 +22,7 @@ __all__ = [
     "attachment_kind",
     "attachment_text",
     "data_url",
+    "encoded",
     "media_type",
     "read_attachment",
     "read_newest",
@@ -155,4 +156,9 @@ def media_type(attachment: Attachment) -> str:
 
 def data_url(attachment: Attachment, content: bytes) -> str:
     """Returns a file as a ``data:`` URL."""
-    return f"data:{media_type(attachment)};base64,{base64.b64encode(content).decode()}"
+    return f"data:{media_type(attachment)};base64,{encoded(content)}"
+
+
+def encoded(content: bytes) -> str:
+    """Returns a file in base64."""
+    return base64.b64encode(content).decode()

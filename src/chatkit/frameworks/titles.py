@@ -1,11 +1,11 @@
-"""Titles of threads: what a model is told to make them by, and what is done with what it made."""
+"""Titles of threads and of tools, and what is said where a run stops to ask."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-__all__ = ["TITLE_INSTRUCTIONS", "first_words", "tidied"]
+__all__ = ["TITLE_INSTRUCTIONS", "first_words", "pause_text", "tidied", "tool_title"]
 
 TITLE_INSTRUCTIONS: Final = (
     "Write a title of two to six words for a conversation that begins with the user's message. Use the language of "
@@ -34,3 +34,18 @@ def tidied(text: str) -> str:
     for prefix in ("Title:", "title:"):
         line = line.removeprefix(prefix).strip(_DECORATION)
     return line if len(line) <= _LONGEST_TITLE else f"{line[: _LONGEST_TITLE - 1].rstrip()}…"
+
+
+def tool_title(name: str) -> str | None:
+    """Returns the tool's name in words."""
+    return name.replace("_", " ").strip().capitalize() or name
+
+
+def pause_text(asked: list[str]) -> str:
+    """Returns what the user is told where a run stops to ask for something that this chat cannot ask for.
+
+    Args:
+        asked: What it asks, such as the names of tools that need an approval; may be empty.
+    """
+    what = f"{', '.join(asked)}: this" if asked else "This"
+    return f"{what} needs an approval, which cannot be given in this chat. It was not done."
