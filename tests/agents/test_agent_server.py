@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.frameworks.support import (
     talk_of_three,
     text_of,
     thread_of,
+    titles_of,
 )
 from tests.support.scale import scaled
 
@@ -30,6 +32,7 @@ QUIET = RunConfig(tracing_disabled=True)
 
 
 def serve(model: ScriptedModel, store: Any = None, **options: Any) -> AgentServer[Any]:
+    options = {"titles": False, **options}
     agent = {
         name: options.pop(name) for name in ("tools", "handoffs", "tool_use_behavior") if name in options
     }
@@ -37,8 +40,12 @@ def serve(model: ScriptedModel, store: Any = None, **options: Any) -> AgentServe
         Agent[Any](name="Guide", model=model, **agent),
         MemoryStore() if store is None else store,
         run_config=QUIET,
-        **{"titles": False, **options},
+        **options,
     )
+
+
+def given(session: SQLiteSession) -> Callable[[Any, Any], SQLiteSession]:
+    return lambda thread, context: session
 
 
 def said(request: Any) -> list[str]:
@@ -81,7 +88,7 @@ async def test_a_session_that_is_new_gets_the_history(tmp_path: Path) -> None:
     model, store = ScriptedModel(answers(3)), MemoryStore[Any]()
     thread_id = thread_of(await create(serve(model, store), "one"))
     session = SQLiteSession("s", tmp_path / "sessions.db")
-    server = serve(model, store, session=lambda thread, context: session)
+    server = serve(model, store, session=given(session))
     await say(server, thread_id, "two")
     await say(server, thread_id, "three")
     assert [said(request) for request in model.requests][1:] == [
@@ -134,7 +141,7 @@ async def test_a_tool_of_the_page(with_session: bool, tmp_path: Path) -> None:
     ]
     model = ScriptedModel([calls, "There it is."])
     session = SQLiteSession("s", tmp_path / "sessions.db")
-    options = {"session": lambda thread, context: session} if with_session else {}
+    options = {"session": given(session)} if with_session else {}
     tools = {"tools": [show_map, look_up], "tool_use_behavior": StopAtTools(stop_at_tool_names=["show_map"])}
     server = serve(model, **tools, **options)
     events = await create(server, "Rome?")
@@ -144,13 +151,13 @@ async def test_a_tool_of_the_page(with_session: bool, tmp_path: Path) -> None:
     thread_id = thread_of(events)
     events = await ask(server, "threads.add_client_tool_output", thread_id=thread_id, result=output)
     assert text_of(events) == "There it is."
-    given = model.requests[1].input
+    entries = model.requests[1].input
     outputs = {
-        entry["call_id"]: entry["output"] for entry in given if entry.get("type") == "function_call_output"
+        entry["call_id"]: entry["output"] for entry in entries if entry.get("type") == "function_call_output"
     }
     assert outputs.pop("call_1") == '{"shown": "yes"}'
     assert list(outputs.values()) == ["Rome: a word"]
-    assert sum(entry.get("type") == "function_call" for entry in given) == 2
+    assert sum(entry.get("type") == "function_call" for entry in entries) == 2
     assert said(model.requests[1]) == ["Rome?"]
     session.close()
 
@@ -182,7 +189,7 @@ async def test_titles_by_a_model_of_their_own_never_harm_the_answer() -> None:
         events = await create(server, "Tea?")
         assert text_of(events) == "Yes."
         async with asyncio.timeout(scaled(20)):
-            await asyncio.gather(*server._titles.values())
+            await asyncio.gather(*titles_of(server))
         made.append((await server.store.load_thread(thread_of(events), ADA)).title)
     assert made == ["Tea?", "A talk about tea"]
     await server.close()

@@ -54,6 +54,11 @@ def text_of(events: list[dict[str, Any]]) -> str:
     return "".join(part["text"] for item in done(events, "assistant_message") for part in item["content"])
 
 
+def titles_of(server: Any) -> list[asyncio.Task[None]]:
+    """Returns what makes titles beside answers at the moment."""
+    return [*server._titles.values()]
+
+
 async def talk_of_three(first: ChatKitServer[Any], again: ChatKitServer[Any]) -> None:
     """Says one, two and three, has two answered again by another server over the same store, and says four.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chatkit.dialects.adapters import adapt_files
+from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.errors import ConfigurationError, CustomStreamError
 from chatkit.files import LocalFileStore
 from chatkit.frameworks import AgentTurn, FunctionServer, ThoughtStep, ToolEndStep, ToolStep
@@ -88,7 +88,7 @@ async def test_feedback_is_kept(kind: str) -> None:
         params = {"thread_id": thread_id, "item_ids": [item_id], "kind": feedback}
         await server.process(json.dumps({"type": "items.feedback", "params": params}), ADA)
     await say(server, thread_id, "And now?")
-    thread = await server._chatkit_store().load_thread(thread_id, ADA)
+    thread = await adapt_store(store).load_thread(thread_id, ADA)
     assert server.feedback_of(thread) == {item_id: "negative"}
 
 

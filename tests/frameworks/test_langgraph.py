@@ -1,5 +1,8 @@
 """Graphs of LangGraph, agents of LangChain and other runnables, served as they are."""
 
+# LangGraph has no stubs, and types that are only known in part.
+# pyright: basic
+
 from __future__ import annotations
 
 import asyncio
@@ -38,6 +41,7 @@ from tests.frameworks.support import (
     talk_of_three,
     text_of,
     thread_of,
+    titles_of,
 )
 from tests.support.scale import scaled
 
@@ -69,7 +73,9 @@ class Script(BaseChatModel):
         if isinstance(answer, Exception):
             raise answer
         for piece in answer if isinstance(answer, list) else [answer]:
-            fields = {"content": piece} if isinstance(piece, str) else {"content": "", **piece}
+            fields: dict[str, Any] = (
+                {"content": piece} if isinstance(piece, str) else {"content": "", **piece}
+            )
             yield ChatGenerationChunk(message=AIMessageChunk(**fields))
 
 
@@ -291,7 +297,7 @@ async def test_titles_and_picked_models() -> None:
         events = await create(server, "Tea?", model=model)
         assert text_of(events) == "Yes."
         async with asyncio.timeout(scaled(20)):
-            await asyncio.gather(*server._titles.values())
+            await asyncio.gather(*titles_of(server))
         made.append((await server.store.load_thread(thread_of(events), ADA)).title)
     assert made == ["Tea?", "A talk about tea"]
     assert picked == ["small", None]

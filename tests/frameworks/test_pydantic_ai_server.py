@@ -28,6 +28,7 @@ from tests.frameworks.support import (
     talk_of_three,
     text_of,
     thread_of,
+    titles_of,
 )
 from tests.support.scale import scaled
 
@@ -58,8 +59,8 @@ class Script:
 
 
 def serve(script: Script, store: Any = None, *, agent: Any = None, **options: Any) -> AgentServer[Any]:
-    agent = agent or Agent(script.model())
-    return AgentServer(agent, MemoryStore() if store is None else store, **{"titles": False, **options})
+    options = {"titles": False, **options}
+    return AgentServer(agent or Agent(script.model()), MemoryStore() if store is None else store, **options)
 
 
 def said(messages: list[ai.ModelMessage]) -> list[str]:
@@ -89,7 +90,7 @@ async def test_pictures_and_texts_are_given(tmp_path: Path) -> None:
         ids.append(json.loads((await server.upload_attachment(params, path, ADA)).json)["id"])
     await create(server, "Look", attachments=ids)
     ((request,),) = script.requests
-    (part,) = request.parts
+    part: Any = request.parts[0]
     text, picture, diary = part.content
     assert (text, diary) == ("Look", "The file b.txt was attached:\n\nDear diary")
     assert isinstance(picture, BinaryContent)
@@ -159,7 +160,7 @@ async def test_titles_by_a_model_of_their_own_never_harm_the_answer() -> None:
         events = await create(server, "Tea?")
         assert text_of(events) == "Yes."
         async with asyncio.timeout(scaled(20)):
-            await asyncio.gather(*server._titles.values())
+            await asyncio.gather(*titles_of(server))
         made.append((await server.store.load_thread(thread_of(events), ADA)).title)
     assert made == ["Tea?", "A talk about tea"]
     await server.close()

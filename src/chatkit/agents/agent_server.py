@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from agents import (
     Agent,
@@ -61,7 +61,6 @@ class AgentServer(BaseAgentServer[TContext]):
         attachment_store: Keeps attached files; None takes none.
         session: Returns the SDK's session of a thread, from the thread and the request's context; sync or async. The
             agent remembers by it what was said, and is given only what is new.
-        models: Which models the user may pick in the composer: names, or models by the name that the page shows.
         title_model: Makes titles; None is the agent's model.
         run_config: The configuration of each run.
         run_options: More arguments of ``Runner.run_streamed``, such as ``max_turns``.
@@ -75,7 +74,6 @@ class AgentServer(BaseAgentServer[TContext]):
         attachment_store: AttachmentStore[TContext] | FileStore | None = None,
         *,
         session: Callable[[ThreadMetadata, TContext], Any] | None = None,
-        models: Collection[str] | Mapping[str, str | Model] = (),
         title_model: str | Model | None = None,
         run_config: RunConfig | None = None,
         run_options: Mapping[str, Any] | None = None,
@@ -83,7 +81,6 @@ class AgentServer(BaseAgentServer[TContext]):
     ) -> None:
         super().__init__(store, attachment_store, **options)
         self.agent = agent
-        self.models = models
         self.title_model = title_model
         self._session = session
         self._run_config = run_config or RunConfig()
@@ -124,12 +121,8 @@ class AgentServer(BaseAgentServer[TContext]):
 
     def make_run_config(self, turn: AgentTurn[TContext]) -> RunConfig:
         """Returns the configuration of the run, with the model that the user picked if it is one of ``models``."""
-        picked = turn.model
-        if picked is None or picked not in self.models:
-            return self._run_config
-        by_name = cast("Mapping[str, str | Model]", self.models) if isinstance(self.models, Mapping) else {}
-        model = by_name.get(picked, picked)
-        return replace(self._run_config, model=model)
+        picked = self.picked_model(turn)
+        return self._run_config if picked is None else replace(self._run_config, model=picked)
 
     def make_converter(self, agent: Agent[Any]) -> ResponseStreamConverter:
         """Returns what decides how citations, images and hosted tools are shown."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import Runnable
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.pregel import Pregel
+from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import TypeVar
 
 from chatkit.errors import ConfigurationError
@@ -48,8 +47,6 @@ class AgentServer(BaseAgentServer[TContext]):
         agent: The graph or runnable.
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
-        models: Names that the user may pick in the composer; a graph gets the one that was picked as ``model`` in
-            ``configurable``.
         title_model: Makes titles; None takes the first words of a thread.
         config: The configuration of each run, such as ``{"recursion_limit": 50}``.
         run_options: More arguments of ``astream()``, such as ``context``.
@@ -62,7 +59,6 @@ class AgentServer(BaseAgentServer[TContext]):
         store: Store[TContext] | SimpleStore | None = None,
         attachment_store: AttachmentStore[TContext] | FileStore | None = None,
         *,
-        models: Collection[str] = (),
         title_model: BaseChatModel | None = None,
         config: Mapping[str, Any] | None = None,
         run_options: Mapping[str, Any] | None = None,
@@ -74,7 +70,8 @@ class AgentServer(BaseAgentServer[TContext]):
             )
         super().__init__(store, attachment_store, **options)
         self.agent = agent
-        self.models = models
+        # Its overloads differ by the kind of the runnable.
+        self._astream: Any = agent.astream
         self.title_model = title_model
         self._config = config or {}
         self._run_options = run_options or {}
@@ -84,8 +81,9 @@ class AgentServer(BaseAgentServer[TContext]):
     def make_config(self, turn: AgentTurn[TContext]) -> dict[str, Any]:
         """Returns the configuration of the run, with ``thread_id`` and the picked ``model`` in ``configurable``."""
         configurable: dict[str, Any] = {**self._config.get("configurable", {}), "thread_id": turn.thread.id}
-        if turn.model is not None and turn.model in self.models:
-            configurable["model"] = turn.model
+        picked = self.picked_model(turn)
+        if picked is not None:
+            configurable["model"] = picked
         return {**self._config, "configurable": configurable}
 
     def make_input(self, turn: AgentTurn[TContext], messages: list[AnyMessage]) -> Any:
@@ -146,8 +144,8 @@ class AgentServer(BaseAgentServer[TContext]):
         """
         config = self.make_config(turn)
         turn.memory = config, []
-        graph = self.agent
-        if not isinstance(graph, Pregel) or not graph.checkpointer:
+        graph: Any = self.agent
+        if not isinstance(self.agent, Pregel) or not graph.checkpointer:
             return False
         point = self.point_before(turn)
         if point is not None:
@@ -155,9 +153,10 @@ class AgentServer(BaseAgentServer[TContext]):
         if point == "":
             # It was the first one.
             del config["configurable"]["checkpoint_id"]
-            if isinstance(graph.checkpointer, BaseCheckpointSaver):
-                await graph.checkpointer.adelete_thread(turn.thread.id)
-        state = await graph.aget_state(cast("Any", config))
+            checkpointer: Any = graph.checkpointer
+            if checkpointer is not True:
+                await checkpointer.adelete_thread(turn.thread.id)
+        state = await graph.aget_state(config)
         known: str | None = state.config["configurable"].get("checkpoint_id")
         if point is None:
             self.remember_point(turn, known or "")
@@ -171,7 +170,7 @@ class AgentServer(BaseAgentServer[TContext]):
         options: dict[str, Any] = {**self._run_options}
         if isinstance(self.agent, Pregel):
             options |= {"stream_mode": [*STREAM_MODES], "subgraphs": True}
-        stream = self.agent.astream(given, cast("Any", config), **options)
+        stream = self._astream(given, config, **options)
         converter = RunConverter(self.tool_title, self.is_answer, self.custom_steps, self.pause_text)
         steps = run_steps(stream, converter)
         events = stream_steps(steps, thread=turn.thread, store=self._chatkit_store(), context=turn.context)
@@ -181,7 +180,9 @@ class AgentServer(BaseAgentServer[TContext]):
 
 def _not_done(values: Any) -> list[ToolMessage]:
     """Returns answers to the tool calls that a run which did not end has left without one: models insist on them."""
-    messages: list[Any] = values.get("messages", []) if isinstance(values, dict) else []
+    messages: list[Any] = (
+        cast("dict[str, Any]", values).get("messages", []) if isinstance(values, dict) else []
+    )
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     newest = next((message for message in reversed(messages) if not isinstance(message, ToolMessage)), None)
     calls = newest.tool_calls if isinstance(newest, AIMessage) else []

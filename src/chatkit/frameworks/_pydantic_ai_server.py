@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.messages import ModelMessage, UserContent
@@ -41,7 +41,6 @@ class AgentServer(BaseAgentServer[TContext]):
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
         deps: What tools get; override :meth:`make_deps` for one that depends on the user.
-        models: Which models the user may pick in the composer: names, or models by the name that the page shows.
         title_model: Makes titles; None is the agent's model.
         run_options: More arguments of ``agent.run_stream_events``, such as ``usage_limits``.
         options: Options of :class:`chatkit.frameworks.BaseAgentServer`.
@@ -54,7 +53,6 @@ class AgentServer(BaseAgentServer[TContext]):
         attachment_store: AttachmentStore[TContext] | FileStore | None = None,
         *,
         deps: Any = None,
-        models: Collection[str] | Mapping[str, str | Model] = (),
         title_model: str | Model | None = None,
         run_options: Mapping[str, Any] | None = None,
         **options: Any,
@@ -62,7 +60,6 @@ class AgentServer(BaseAgentServer[TContext]):
         super().__init__(store, attachment_store, **options)
         self.agent = agent
         self.deps = deps
-        self.models = models
         self.title_model = title_model
         self._run_options = run_options or {}
 
@@ -93,14 +90,6 @@ class AgentServer(BaseAgentServer[TContext]):
         """Returns what the model is told of something that the user mentioned: its name and its data."""
         return f"{tag.text}: {tag.data}"
 
-    def model_of(self, turn: AgentTurn[TContext]) -> str | Model | None:
-        """Returns the model that the user picked if it is one of ``models``; None for that of the agent."""
-        picked = turn.model
-        if picked is None or picked not in self.models:
-            return None
-        by_name = cast("Mapping[str, str | Model]", self.models) if isinstance(self.models, Mapping) else {}
-        return by_name.get(picked, picked)
-
     def output_text(self, output: Any) -> str | None:
         """Returns what is said of a result that the model did not say itself; None to say nothing."""
         return output_text(output)
@@ -108,7 +97,7 @@ class AgentServer(BaseAgentServer[TContext]):
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model, or by the model of the agent."""
         titler = Agent(instructions=TITLE_INSTRUCTIONS)
-        model = self.title_model or self.model_of(turn) or self.agent.model
+        model = self.title_model or self.picked_model(turn) or self.agent.model
         run = await titler.run(text, model=model)
         return tidied(run.output)
 
@@ -120,7 +109,7 @@ class AgentServer(BaseAgentServer[TContext]):
         run = agent.run_stream_events(
             message_history=await self.make_history(turn),
             deps=await self.make_deps(turn),
-            model=self.model_of(turn),
+            model=self.picked_model(turn),
             **self._run_options,
         )
         events = stream_run(

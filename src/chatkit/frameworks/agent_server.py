@@ -110,6 +110,8 @@ class BaseAgentServer(ChatKitServer[TContext]):
         attachment_store: Keeps attached files; None takes none.
         titles: Whether threads get a title by themselves.
         history_items: Items of the thread that the agent is given at most, the newest.
+        models: Which models the user may pick, by ``composer.models`` of the page's options: names, or what the
+            framework takes for a model by the name that the page sends.
         model_takes: What files the model is given: pictures, PDFs, texts. Of others it is told the name.
         options: Passed on to ``ChatKitServer``.
     """
@@ -121,6 +123,7 @@ class BaseAgentServer(ChatKitServer[TContext]):
         *,
         titles: bool = True,
         history_items: int = 50,
+        models: Collection[str] | Mapping[str, Any] = (),
         model_takes: Collection[AttachmentKind] = ("picture", "pdf", "text"),
         **options: Any,
     ) -> None:
@@ -131,6 +134,7 @@ class BaseAgentServer(ChatKitServer[TContext]):
         super().__init__(store, attachment_store, **options)
         self.titles = titles
         self.history_items = history_items
+        self.models = models
         self.model_takes = model_takes
         self._titles: dict[ThreadKey, asyncio.Task[None]] = {}
         self._metadata = ThreadLocks()
@@ -197,6 +201,14 @@ class BaseAgentServer(ChatKitServer[TContext]):
             turn: What is asked.
         """
         return None
+
+    def picked_model(self, turn: AgentTurn[TContext]) -> Any:
+        """Returns the model that the user picked, if it is one of ``models``; None for the agent's own."""
+        name = turn.model
+        if name is None or name not in self.models:
+            return None
+        models: Any = self.models if isinstance(self.models, Mapping) else {}
+        return models.get(name, name)
 
     def tool_title(self, name: str) -> str | None:
         """Returns what the user is shown while a tool of that name runs; None to show nothing."""

@@ -183,7 +183,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         # Of several models that were tried, the last one.
-        found = found.exceptions[-1] if isinstance(found, BaseExceptionGroup) else found.__cause__
+        tried: tuple[Any, ...] = getattr(found, "exceptions", ())
+        found = tried[-1] if tried else found.__cause__
 
 
 def _status(error: BaseException) -> int | None:

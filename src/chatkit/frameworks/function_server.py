@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -48,7 +48,7 @@ class FunctionServer(BaseAgentServer[TContext]):
 
     def __init__(
         self,
-        function: Callable[..., AsyncGenerator[str | Step, None]],
+        function: Callable[..., AsyncIterator[str | Step]],
         store: Store[TContext] | SimpleStore | None = None,
         attachment_store: AttachmentStore[TContext] | FileStore | None = None,
         **options: Any,
@@ -63,10 +63,9 @@ class FunctionServer(BaseAgentServer[TContext]):
 
     def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Yields what the function yields, as an answer."""
-        pieces = self.function(turn.text, turn) if self._takes_turn else self.function(turn.text)
-        return stream_steps(
-            _steps(pieces), thread=turn.thread, store=self._chatkit_store(), context=turn.context
-        )
+        pieces: Any = self.function(turn.text, turn) if self._takes_turn else self.function(turn.text)
+        store = self._chatkit_store()
+        return stream_steps(_steps(pieces), thread=turn.thread, store=store, context=turn.context)
 
 
 async def _steps(pieces: AsyncGenerator[str | Step, None]) -> AsyncGenerator[Step, None]:
