@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import Agent, RunConfig, RunContextWrapper, SQLiteSession, StopAtTools, function_tool
+from agents import (
+    Agent,
+    RawResponsesStreamEvent,
+    RunConfig,
+    RunContextWrapper,
+    Runner,
+    SQLiteSession,
+    StopAtTools,
+    function_tool,
+)
 
 from chatkit.agents import AgentContext, AgentServer, ClientToolCall
 from chatkit.agents.tool_steps import HostedToolConverter
+from chatkit.dialects.adapters import adapt_files
+from chatkit.files import LocalFileStore
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelThoughts, ModelToolCall, ScriptedModel
+from chatkit.types import AttachmentCreateParams
+from chatkit.widgets import Card, Text
+from tests.files.page import PNG
 from tests.frameworks.support import (
     ADA,
     EACH_MESSAGE_ONCE,
@@ -248,3 +263,80 @@ async def test_hosted_tools_are_steps() -> None:
         {"status_indicator": "complete", "title": "Read page"},
     ]
     assert shown(calls[0], is_done=False) != tasks[0]
+
+
+class HostedSearch:
+    """Stands for a run in which the model's API searches the web, and then answers."""
+
+    new_items = ()
+
+    async def stream_events(self) -> AsyncIterator[Any]:
+        from openai.types.responses import (
+            ResponseFunctionWebSearch,
+            ResponseOutputItemAddedEvent,
+            ResponseOutputItemDoneEvent,
+            ResponseOutputMessage,
+        )
+
+        search = {"id": "ws", "type": "web_search_call", "action": {"type": "search", "query": "tea"}}
+        begun = ResponseFunctionWebSearch.model_validate({**search, "status": "in_progress"})
+        ended = ResponseFunctionWebSearch.model_validate({**search, "status": "completed"})
+        part = {"type": "output_text", "text": "A leaf.", "annotations": []}
+        message = ResponseOutputMessage.model_validate(
+            {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+        )
+        for kind, number, item in (("added", 0, begun), ("done", 0, ended), ("done", 1, message)):
+            event = ResponseOutputItemAddedEvent if kind == "added" else ResponseOutputItemDoneEvent
+            yield RawResponsesStreamEvent(
+                data=event(
+                    type=f"response.output_item.{kind}",  # type: ignore[arg-type]
+                    item=item,
+                    output_index=number,
+                    sequence_number=number,
+                )
+            )
+
+
+async def test_a_hosted_search_is_a_step_of_the_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_streamed(*arguments: Any, **options: Any) -> HostedSearch:
+        return HostedSearch()
+
+    monkeypatch.setattr(Runner, "run_streamed", run_streamed)
+    events = await create(serve(ScriptedModel([])), "Tea?")
+    steps = [
+        event.get("item", {}).get("workflow", {}).get("tasks", [event.get("update", {}).get("task")])
+        for event in events
+        if "workflow" in json.dumps(event)
+    ]
+    assert [task["status_indicator"] for (task,) in steps] == ["loading", "complete", "complete"]
+    assert [task["title_query"] for (task,) in steps] == ["tea"] * 3
+    assert text_of(events) == "A leaf."
+
+
+async def test_a_step_whose_workflow_has_ended_does_not_go_on_loading() -> None:
+    @function_tool
+    async def show_card(ctx: RunContextWrapper[AgentContext[Any]]) -> str:
+        """Shows a card."""
+        await ctx.context.stream_widget(Card(children=[Text(value="Hi")]))
+        return "shown"
+
+    events = await create(serve(ScriptedModel([ModelToolCall("show_card"), "There."]), tools=[show_card]))
+    ((task,),) = [item["workflow"]["tasks"] for item in done(events, "workflow")]
+    assert (task["title"], task["status_indicator"]) == ("Show card", "none")
+    assert len(done(events, "widget")) == 1
+
+
+async def test_files_are_given_as_what_they_are(tmp_path: Path) -> None:
+    model = ScriptedModel(["Seen."])
+    server = serve(model)
+    server.attachment_store = adapt_files(LocalFileStore(tmp_path, base_url="http://x", secret="s"))
+    ids: list[str] = []
+    for name, kind, content in (("a.png", "image/png", PNG), ("b.pdf", "application/pdf", b"%PDF-1.4 x")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        params = AttachmentCreateParams(name=name, size=len(content), mime_type=kind)
+        ids.append(json.loads((await server.upload_attachment(params, path, ADA)).json)["id"])
+    await create(server, "Look", attachments=ids)
+    (message,) = model.requests[0].input
+    assert [part["type"] for part in message["content"]] == ["input_text", "input_image", "input_file"]
+    await server.close()

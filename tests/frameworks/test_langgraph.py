@@ -42,6 +42,7 @@ from tests.frameworks.support import (
     text_of,
     thread_of,
     titles_of,
+    user_input,
 )
 from tests.support.scale import scaled
 
@@ -217,32 +218,20 @@ async def test_a_stop_cancels_the_run_and_the_next_message_is_answered() -> None
 
     model = Script(answers=[[calls("wait")], "Well."])
     server = serve(create_agent(model, [wait], checkpointer=InMemorySaver()))
-    body = json.dumps(
-        {
-            "type": "threads.create",
-            "params": {
-                "input": {
-                    "content": [{"type": "input_text", "text": "one"}],
-                    "attachments": [],
-                    "inference_options": {},
-                }
-            },
-        }
-    )
-    result: Any = await server.process(body, ADA)
+    body = json.dumps({"type": "threads.create", "params": {"input": user_input("one")}})
+    frames: Any = aiter(await server.process(body, ADA))  # type: ignore[arg-type]
+    thread_id = json.loads((await anext(frames))[6:])["thread"]["id"]
+
+    async def read() -> None:
+        async for _ in frames:
+            pass
+
     async with asyncio.timeout(scaled(20)):
-        frames = aiter(result)
-        thread_id = json.loads((await anext(frames))[6:])["thread"]["id"]
-        reading = asyncio.create_task(anext(frames))
+        reading = asyncio.create_task(read())
         await began.wait()
-        while not ended.is_set():
-            if reading.done():
-                reading = asyncio.create_task(anext(frames))
-            else:
-                reading.cancel()
-                await asyncio.wait([reading])
-                await frames.aclose()
-                await ended.wait()
+        reading.cancel()
+        await asyncio.wait([reading])
+        await ended.wait()
     assert text_of(await say(server, thread_id, "two")) == "Well."
     given = model.requests[1]
     assert [message.text for message in given if isinstance(message, HumanMessage)][:1] == ["one"]

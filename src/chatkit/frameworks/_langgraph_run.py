@@ -90,7 +90,13 @@ class RunConverter:
         self._asked: set[str] = set()
 
     def convert(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Step]:
-        """Yields the steps of one part of a stream of several modes and of subgraphs."""
+        """Yields the steps of one part of a stream of several modes and of subgraphs.
+
+        Args:
+            namespace: The subgraphs that it comes from, each as ``node:id``.
+            mode: One of ``STREAM_MODES``.
+            payload: What a graph streams in that mode.
+        """
         if mode == "messages":
             message, metadata = payload
             if isinstance(message, ToolMessage):

@@ -87,7 +87,12 @@ class AgentServer(BaseAgentServer[TContext]):
         return {**self._config, "configurable": configurable}
 
     def make_input(self, turn: AgentTurn[TContext], messages: list[AnyMessage]) -> Any:
-        """Returns the input of the run: for a model the messages, for all else ``{"messages": messages}``."""
+        """Returns the input of the run: for a model the messages, for all else ``{"messages": messages}``.
+
+        Args:
+            turn: What is asked.
+            messages: What :meth:`make_messages` returned.
+        """
         return messages if isinstance(self.agent, BaseChatModel) else {"messages": messages}
 
     async def make_messages(self, turn: AgentTurn[TContext]) -> list[AnyMessage]:

@@ -154,6 +154,10 @@ class BaseAgentServer(ChatKitServer[TContext]):
 
         By default the thread's newest ``history_items`` items, with what :meth:`summarise` says of older ones before
         them.
+
+        Args:
+            thread: The thread.
+            context: The request's context.
         """
         store = self._chatkit_store()
         page = await store.load_thread_items(thread.id, None, self.history_items, "desc", context)
@@ -290,7 +294,14 @@ class BaseAgentServer(ChatKitServer[TContext]):
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
     ) -> None:
-        """Keeps the feedback in the thread, from where :meth:`feedback_of` reads it."""
+        """Keeps the feedback in the thread, from where :meth:`feedback_of` reads it.
+
+        Args:
+            thread_id: The thread.
+            item_ids: The items that it is about.
+            feedback: What the user thinks of them.
+            context: The request's context.
+        """
         scope = self._chatkit_scope(context)
         key = scope.thread_key(thread_id)
         async with self._metadata.hold(key):
