@@ -35,6 +35,9 @@ def make(store):
 async def application(scope, receive, send):
     pass
 
+async def agent(text):
+    yield text
+
 def context(request):
     return {}
 """
@@ -93,6 +96,7 @@ def test_lines_for_people(check: Check, capsys: pytest.CaptureFixture[str]) -> N
             "check_target_shop:make",
             "is a function, which is given the store of --db and served as GuideServer",
         ),
+        ("check_target_shop:agent", "which is given the store of --db and served as FunctionServer"),
         ("check_target_shop:application", "is an ASGI application"),
     ],
 )

@@ -21,7 +21,11 @@ _SUFFIX: Final = ".jinja"
 _PACKAGE: Final = "package"
 _DOTTED: Final = {"dockerignore": ".dockerignore", "gitignore": ".gitignore"}
 """Files that tools would heed where they lie."""
-_FRAMEWORKS: Final[dict[Template, str]] = {"agents": "the OpenAI Agents SDK", "pydantic-ai": "Pydantic AI"}
+_FRAMEWORKS: Final[dict[Template, str]] = {
+    "agents": "the OpenAI Agents SDK",
+    "pydantic-ai": "Pydantic AI",
+    "langgraph": "LangGraph",
+}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN: Final = {"tests", "wheels"}
 

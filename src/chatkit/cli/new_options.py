@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--template",
         choices=get_args(Template),
         default="agents",
-        help="the agent's framework: the OpenAI Agents SDK, which is the default, or Pydantic AI",
+        help="the agent's framework: the OpenAI Agents SDK, which is the default, Pydantic AI, or LangGraph",
     )
     parser.add_argument(
         "--auth", choices=get_args(Auth), default="trial", help="who may use the chat; default trial"

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["Auth", "Template"]
 
-Template: TypeAlias = Literal["agents", "pydantic-ai"]
+Template: TypeAlias = Literal["agents", "pydantic-ai", "langgraph"]
 """The framework of the agent."""
 
 Auth: TypeAlias = Literal["trial", "oidc", "own"]

@@ -37,7 +37,10 @@ TARGET is module:attribute, looked for in the working folder first:
   a ChatKitServer        served as it is
   a subclass of it       constructed with the store of --db
   a function             called with that store, or without arguments; returns a ChatKitServer
+  an agent               served with the store of --db: an Agent of the OpenAI Agents SDK or of Pydantic AI, a
+                         compiled graph of LangGraph, or an async generator function that takes a text
   an ASGI application    served as it is; it has its own --cors and --context
+Without an attribute, 'shop' or 'shop.py', it is server, app or agent, whichever the module has first.
 --db is for targets that get a store (a SQLiteStore, or a PostgresStore), and so are --files and --stream-log, where
 they have no file store or stream log of their own. Links to files are signed with CHATKIT_SECRET; without it a secret
 is made and kept in the folder of the files.
