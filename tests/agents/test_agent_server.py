@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from agents import (
     StopAtTools,
     function_tool,
 )
+from agents.mcp import MCPServerStdio
 
 from chatkit.agents import AgentContext, AgentServer, ClientToolCall
 from chatkit.agents.tool_steps import HostedToolConverter
@@ -49,7 +51,9 @@ QUIET = RunConfig(tracing_disabled=True)
 def serve(model: ScriptedModel, store: Any = None, **options: Any) -> AgentServer[Any]:
     options = {"titles": False, **options}
     agent = {
-        name: options.pop(name) for name in ("tools", "handoffs", "tool_use_behavior") if name in options
+        name: options.pop(name)
+        for name in ("tools", "handoffs", "mcp_servers", "tool_use_behavior")
+        if name in options
     }
     return AgentServer(
         Agent[Any](name="Guide", model=model, **agent),
@@ -97,6 +101,21 @@ async def test_the_model_is_given_each_message_once(with_session: bool, tmp_path
     assert [said(request) for request in model.requests] == EACH_MESSAGE_ONCE
     for made in sessions:
         made.close()
+
+
+async def test_where_the_session_was_is_stored_before_the_model_is_asked(tmp_path: Path) -> None:
+    store = MemoryStore[Any]()
+    kept: list[Any] = []
+
+    async def look() -> None:
+        (thread,) = (await store.load_threads(10, None, "desc", ADA)).data
+        kept.append(thread.metadata["chatkit.memory"])
+
+    session = SQLiteSession("s", tmp_path / "sessions.db")
+    model = ScriptedModel(["A1"], before_each_event=look)
+    events = await create(serve(model, store, session=given(session)))
+    assert kept[0] == [[done(events, "user_message")[0]["id"], 0]]
+    session.close()
 
 
 async def test_a_session_that_is_new_gets_the_history(tmp_path: Path) -> None:
@@ -281,7 +300,7 @@ class HostedSearch:
         search = {"id": "ws", "type": "web_search_call", "action": {"type": "search", "query": "tea"}}
         begun = ResponseFunctionWebSearch.model_validate({**search, "status": "in_progress"})
         ended = ResponseFunctionWebSearch.model_validate({**search, "status": "completed"})
-        part = {"type": "output_text", "text": "A leaf.", "annotations": []}
+        part: dict[str, Any] = {"type": "output_text", "text": "A leaf.", "annotations": []}
         message = ResponseOutputMessage.model_validate(
             {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
         )
@@ -340,3 +359,35 @@ async def test_files_are_given_as_what_they_are(tmp_path: Path) -> None:
     (message,) = model.requests[0].input
     assert [part["type"] for part in message["content"]] == ["input_text", "input_image", "input_file"]
     await server.close()
+
+
+MCP_SERVER = """
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("words")
+
+
+@server.tool()
+def look_it_up(word: str) -> str:
+    return f"{word}: a leaf"
+
+
+server.run()
+"""
+
+
+async def test_mcp_servers_are_connected_for_the_first_answer(tmp_path: Path) -> None:
+    (tmp_path / "words.py").write_text(MCP_SERVER)
+    words = MCPServerStdio(
+        {"command": sys.executable, "args": [str(tmp_path / "words.py")]}, name="words", cache_tools_list=True
+    )
+    gone = MCPServerStdio({"command": str(tmp_path / "nothing")}, name="gone")
+    model = ScriptedModel([ModelToolCall("look_it_up", {"word": "tea"}), "A leaf.", "Still."])
+    server = serve(model, mcp_servers=[words, gone])
+    events = await create(server, "Tea?")
+    (task,) = done(events, "workflow")[0]["workflow"]["tasks"]
+    assert (task["title"], task["status_indicator"]) == ("Look it up", "complete")
+    assert "tea: a leaf" in str(model.requests[1].input)
+    assert text_of(await say(server, thread_of(events), "And now?")) == "Still."
+    await server.close()
+    assert words.session is None

@@ -179,7 +179,7 @@ async def test_a_retry_is_told_from_a_new_message() -> None:
         async def recall(self, turn: AgentTurn[Any]) -> bool:
             points.append(self.point_before(turn))
             if points[-1] is None:
-                self.remember_point(turn, len(points))
+                await self.remember_point(turn, len(points))
             return turn.message is not None and len(points) > 1
 
     seen: list[list[str]] = []

@@ -23,6 +23,7 @@ from typing_extensions import TypeVar
 from chatkit._tasks import maybe_await
 from chatkit.agents.context import AgentContext
 from chatkit.agents.input_items import ThreadItemConverter
+from chatkit.agents.mcp_connections import McpConnections
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
 from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
@@ -56,7 +57,8 @@ class AgentServer(BaseAgentServer[TContext]):
     """Serves an agent of the Agents SDK. Each part is a method, which a subclass can override.
 
     Args:
-        agent: The agent. Its tools get an :class:`AgentContext` as their context.
+        agent: The agent. Its tools get an :class:`AgentContext` as their context. MCP servers of its own that are not
+            connected are, with the first answer.
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
         session: Returns the SDK's session of a thread, from the thread and the request's context; sync or async. The
@@ -85,6 +87,7 @@ class AgentServer(BaseAgentServer[TContext]):
         self._session = session
         self._run_config = run_config or RunConfig()
         self._run_options = run_options or {}
+        self._mcp = McpConnections()
 
     # What may be overridden.
 
@@ -142,6 +145,11 @@ class AgentServer(BaseAgentServer[TContext]):
         run = await Runner.run(titler, text, run_config=replace(config, model=model))
         return tidied(str(run.final_output))
 
+    async def close(self) -> None:
+        """Shuts down, closes the store, and ends the connections to MCP servers that were made here."""
+        await super().close()
+        await self._mcp.close()
+
     # The answer.
 
     async def recall(self, turn: AgentTurn[TContext]) -> bool:
@@ -152,7 +160,7 @@ class AgentServer(BaseAgentServer[TContext]):
         known = len(await session.get_items(_ALL_ITEMS))
         point = self.point_before(turn)
         if point is None:
-            self.remember_point(turn, known)
+            await self.remember_point(turn, known)
             return known > 0
         while known > point and await session.pop_item() is not None:
             known -= 1
@@ -160,7 +168,7 @@ class AgentServer(BaseAgentServer[TContext]):
 
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
-        agent = await self.agent_of(turn)
+        agent = await self._mcp.connected(await self.agent_of(turn))
         context = self.make_context(turn)
         context._settles_tasks = True  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
         given = await self.make_input(turn)

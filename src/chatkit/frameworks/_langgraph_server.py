@@ -164,7 +164,7 @@ class AgentServer(BaseAgentServer[TContext]):
         state = await graph.aget_state(config)
         known: str | None = state.config["configurable"].get("checkpoint_id")
         if point is None:
-            self.remember_point(turn, known or "")
+            await self.remember_point(turn, known or "")
         turn.memory = config, _not_done(state.values)
         return bool(known)
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -25,6 +25,7 @@ from chatkit.item_texts import message_text, quote_text
 from chatkit.server import ChatKitServer
 from chatkit.server.threads import ThreadLocks
 from chatkit.server.tool_calls import answered_calls
+from chatkit.server.turns.resources import current_resources
 from chatkit.store.base import Store
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
@@ -211,8 +212,8 @@ class BaseAgentServer(ChatKitServer[TContext]):
         name = turn.model
         if name is None or name not in self.models:
             return None
-        models: Any = self.models if isinstance(self.models, Mapping) else {}
-        return models.get(name, name)
+        models: Any = self.models
+        return cast("Any", models[name]) if isinstance(models, Mapping) else name
 
     def tool_title(self, name: str) -> str | None:
         """Returns what the user is shown while a tool of that name runs; None to show nothing."""
@@ -320,8 +321,8 @@ class BaseAgentServer(ChatKitServer[TContext]):
 
     # The agent's own memory.
 
-    def remember_point(self, turn: AgentTurn[TContext], point: Any) -> None:
-        """Notes the point of the agent's memory before a message, for when that is answered again.
+    async def remember_point(self, turn: AgentTurn[TContext], point: Any) -> None:
+        """Stores the point of the agent's memory before a message, for when that is answered again.
 
         Args:
             turn: What is asked; has a message.
@@ -331,6 +332,10 @@ class BaseAgentServer(ChatKitServer[TContext]):
             points = [entry for entry in self._points(turn) if entry[0] != turn.message.id]
             kept = [*points, [turn.message.id, point]][-_KEPT:]
             turn.thread.metadata = {**turn.thread.metadata, _POINTS: kept}
+            resources = current_resources.get()
+            if resources is not None:
+                # Before the agent notes the message: its process may die then.
+                await resources.edit_thread({"metadata": turn.thread.metadata})
 
     def point_before(self, turn: AgentTurn[TContext]) -> Any:
         """Returns the point that was noted for the message; None for a message that is new."""
