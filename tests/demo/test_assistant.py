@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from chatkit.demo.assistant import AssistantServer, first_model, make_assistant, tidied
-from chatkit.demo.scene import first_words
+from chatkit.demo.assistant import AssistantServer, first_model, make_assistant
 from chatkit.dialects.adapters import adapt_files
 from chatkit.errors import ConfigurationError
 from chatkit.files import LocalFileStore
+from chatkit.frameworks.titles import first_words, tidied
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelText, ScriptedModel, scripted_model_app
 from chatkit.types import AttachmentCreateParams, HiddenContextItem, ThreadMetadata

@@ -63,6 +63,7 @@ MISSING = [
     ("uvicorn", "from chatkit.web.connections import BoundedProtocol", "chatkit-server[serve]"),
     ("uvicorn", "from chatkit.cli import serve", "chatkit-server[serve]"),
     ("agents", "from chatkit.agents import stream_agent_response", "chatkit-server[agents]"),
+    ("langgraph", "import chatkit.frameworks.langgraph", "chatkit-server[langgraph]"),
     ("pydantic_ai", "import chatkit.frameworks.pydantic_ai", "chatkit-server[pydantic-ai]"),
 ]
 

@@ -43,7 +43,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
-    monkeypatch.setattr(blocking, "_LIMIT", 0.3)
+    monkeypatch.setattr(blocking, "_limit", 0.3)
     monkeypatch.setattr(blocking, "_STEP", 0.03)
     monkeypatch.setattr(blocking, "_LINGER", 0.03)
     monkeypatch.setattr(blocking, "_told_places", set())

@@ -1,6 +1,6 @@
-"""Helpers for answering with the OpenAI Agents SDK.
+"""Answers from agents of the OpenAI Agents SDK.
 
-::
+``AgentServer(agent)`` serves an agent as it is. The helpers that it is made of serve your own ``respond()``, too::
 
     async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
         agent_context = AgentContext(thread=thread, store=self.store, request_context=context)
@@ -24,6 +24,7 @@ except ImportError as error:
         "chatkit.agents needs the OpenAI Agents SDK: pip install 'chatkit-server[agents]'."
     ) from error
 
+from chatkit.agents.agent_server import AgentServer
 from chatkit.agents.context import AgentContext, ClientToolCall
 from chatkit.agents.input_items import ThreadItemConverter, simple_to_agent_input
 from chatkit.agents.model_text import accumulate_text
@@ -35,6 +36,7 @@ from chatkit.server import stream_widget as stream_widget
 
 __all__ = [
     "AgentContext",
+    "AgentServer",
     "ClientToolCall",
     "ResponseStreamConverter",
     "StreamingThoughtTracker",

@@ -149,6 +149,7 @@ class AgentContext(BaseModel, Generic[TContext]):
     _waiting_widgets: list[partial[None]] = PrivateAttr(default_factory=list)
     _page_calls: list[PageCall] = PrivateAttr(default_factory=list)
     _page_call_sent: ClientToolCall | None = PrivateAttr(default=None)
+    _settles_tasks: bool = PrivateAttr(default=False)
 
     if TYPE_CHECKING:
 
@@ -315,7 +316,11 @@ class AgentContext(BaseModel, Generic[TContext]):
         self, summary: str | CustomSummary | DurationSummary | None = None, *, expanded: bool = False
     ) -> list[ThreadStreamEvent]:
         item, self.workflow_item = self.workflow_item, None
-        return [] if item is None else workflows.finish(item, summary, expanded=expanded)
+        if item is None:
+            return []
+        if self._settles_tasks:
+            workflows.settle(item)
+        return workflows.finish(item, summary, expanded=expanded)
 
     def _item_appears(self, event: ThreadItemAddedEvent | ThreadItemDoneEvent) -> None:
         item = cast("Any", event.item)

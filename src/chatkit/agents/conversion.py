@@ -77,6 +77,7 @@ class Conversion:
     def _response_began(self, data: Any) -> Events:
         self._ids.begin_response()
         self.calls.begin_response()
+        self._reasoning.begin_response()
         return []
 
     def _item_began(self, data: Any) -> Events | Awaitable[Events]:
@@ -90,7 +91,7 @@ class Conversion:
             case "image_generation_call":
                 return self._image_began(self._ids.begin("image", _raw_id(item), index))
             case _:
-                return []
+                return self._step(item, index, is_done=False)
 
     def _item_ended(self, data: Any) -> Events | Awaitable[Events]:
         item, index = data.item, getattr(data, "output_index", None)
@@ -102,7 +103,15 @@ class Conversion:
             case "image_generation_call":
                 return self._image_ended(item, self._ids.end("image", _raw_id(item), index))
             case _:
-                return []
+                return self._step(item, index, is_done=True)
+
+    def _step(self, item: Any, index: Any, *, is_done: bool) -> Events:
+        # A converter of an application's own may be of another class.
+        convert = getattr(self._converter, "hosted_tool_to_task", None)
+        task = None if convert is None else convert(item, is_done=is_done)
+        return (
+            [] if task is None else self._reasoning.show_step(_raw_id(item) if index is None else index, task)
+        )
 
     # Messages.
 

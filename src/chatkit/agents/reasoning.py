@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel
 
 from chatkit.agents.context import AgentContext
 from chatkit.agents.workflow import add_task, finish
 from chatkit.types import (
+    Task,
     ThoughtTask,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
@@ -59,6 +60,7 @@ class Reasoning:
         self._growing: dict[ThoughtKey, _GrowingThought] = {}
         self._summary: StreamingThoughtTracker | None = None
         self._complete: set[ThoughtKey] = set()
+        self._steps: dict[object, Task] = {}
 
     # The workflow at the reader's place in the events. A tool may have begun the next one already.
 
@@ -66,12 +68,12 @@ class Reasoning:
         """Returns the workflow that is open."""
         return self._context._inbox.workflows.current(self._context.workflow_item)
 
-    def begin_workflow(self) -> Events:
-        """Opens a workflow for reasoning."""
+    def begin_workflow(self, kind: Literal["custom", "reasoning"] = "reasoning") -> Events:
+        """Opens a workflow for reasoning, or for other steps of the model's."""
         context = self._context
         with context._inbox.lock:
             latest = context.workflow_item
-            events = context._begin_workflow(Workflow(type="reasoning", tasks=[]))
+            events = context._begin_workflow(Workflow(type=kind, tasks=[]))
             if latest is not None:
                 context._inbox.workflows.overtaken, context.workflow_item = context.workflow_item, latest
             return events
@@ -131,6 +133,21 @@ class Reasoning:
         events = [] if key in self._growing else self.grow(key, content)
         return [*events, *self.finish(key, content or None)]
 
+    # Other steps of the model's own, such as a search.
+
+    def begin_response(self) -> None:
+        """Forgets the steps of the response before: places in a response count from its beginning."""
+        self._steps.clear()
+
+    def show_step(self, key: object, task: Task) -> Events:
+        """Shows a step; shown again, it takes the place of what was shown."""
+        before = self._steps.get(key)
+        self._steps[key] = task
+        if before is not None:
+            return self._put_in_place(before, task)
+        events = [] if self.workflow() is not None else self.begin_workflow("custom")
+        return [*events, *self._add(cast("WorkflowItem", self.workflow()), task)]
+
     # Summaries.
 
     def grow_summary(self, key: ThoughtKey, piece: str) -> Events:
@@ -172,22 +189,25 @@ class Reasoning:
 
     # Tasks.
 
-    def _add(self, item: WorkflowItem, task: ThoughtTask) -> Events:
+    def _add(self, item: WorkflowItem, task: Task) -> Events:
         with self._context._inbox.lock:
             return self._in_order(item, add_task(item, task))
 
     def _replace(self, thought: StreamingThoughtTracker, content: str) -> Events:
-        item = self.workflow()
         before, thought.task = thought.task, ThoughtTask(content=content)
+        return self._put_in_place(before, thought.task)
+
+    def _put_in_place(self, before: Task, after: Task) -> Events:
+        item = self.workflow()
         if item is None:
             return []
         with self._context._inbox.lock:
             tasks = list(item.workflow.tasks)
             for index, task in enumerate(tasks):
                 if task is before:
-                    tasks[index] = thought.task
+                    tasks[index] = after
                     item.workflow.tasks = tasks
-                    update = WorkflowTaskUpdated(task_index=index, task=thought.task.model_copy())
+                    update = WorkflowTaskUpdated(task_index=index, task=after.model_copy())
                     return self._in_order(item, [ThreadItemUpdatedEvent(item_id=item.id, update=update)])
         return []
 

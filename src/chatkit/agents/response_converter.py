@@ -1,10 +1,10 @@
-"""The overridable conversion of citations and images."""
+"""The overridable conversion of citations, images and hosted tools."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from chatkit.types import Annotation, FileSource, URLSource
+from chatkit.types import Annotation, FileSource, Task, URLSource
 
 if TYPE_CHECKING:
     from openai.types.responses.response_output_text import (
@@ -52,6 +52,15 @@ class ResponseStreamConverter:
         if not self.partial_images or self.partial_images <= 0:
             return 0.0
         return min(1.0, partial_image_index / self.partial_images)
+
+    def hosted_tool_to_task(self, call: Any, *, is_done: bool) -> Task | None:
+        """Returns what is shown of a tool that the model's API carries out, such as a web search; by default nothing.
+
+        Args:
+            call: The item of the response, such as one of type ``web_search_call``.
+            is_done: Whether it is complete; the task takes the place of the one before.
+        """
+        return None
 
     async def file_citation_to_annotation(self, file_citation: AnnotationFileCitation) -> Annotation | None:
         """Returns the citation of a file that was searched, or None to leave it out."""

@@ -24,7 +24,7 @@ from chatkit.types import (
     WorkflowTaskUpdated,
 )
 
-__all__ = ["add_task", "begin", "ends_workflow", "finish", "is_about_workflow", "update_task"]
+__all__ = ["add_task", "begin", "ends_workflow", "finish", "is_about_workflow", "settle", "update_task"]
 
 _LEAVE_WORKFLOW_OPEN: Final = HIDDEN_ITEM_TYPES | {"client_tool_call"}
 """Types of items that do not end the open workflow."""
@@ -71,6 +71,14 @@ def update_task(item: WorkflowItem | None, task: Task, index: int) -> list[Threa
             item_id=item.id,
             update=WorkflowTaskUpdated(task_index=index % len(tasks), task=task.model_copy(deep=True)),
         )
+    ]
+
+
+def settle(item: WorkflowItem) -> None:
+    """Takes the sign of work from tasks that are not done: nothing changes them any more."""
+    item.workflow.tasks = [
+        task.model_copy(update={"status_indicator": "none"}) if task.status_indicator == "loading" else task
+        for task in item.workflow.tasks
     ]
 
 

@@ -21,12 +21,22 @@ from chatkit.files import LocalFileStore, ManagedFileStore
 if TYPE_CHECKING:
     from chatkit.files import S3FileStore
 
-__all__ = ["as_bucket", "check_bucket", "describe_files", "keep_secret", "open_files", "origin_of"]
+__all__ = [
+    "SECRET_NAME",
+    "as_bucket",
+    "check_bucket",
+    "describe_files",
+    "folder_of",
+    "keep_secret",
+    "open_files",
+    "origin_of",
+]
 
 _PATIENCE_SECONDS: Final = 10.0
 """Seconds that the bucket may take to answer at the start."""
 _ERROR_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
-_SECRET: Final = "secret"  # noqa: S105 -- the name of a file
+SECRET_NAME: Final = "secret"  # noqa: S105 -- the name of a file
+"""Of the file, in the folder of the files, with the secret that signs their links."""
 
 
 def open_files(folder: str | None, db: str, *, create: bool = False) -> ManagedFileStore | None:
@@ -42,7 +52,7 @@ def open_files(folder: str | None, db: str, *, create: bool = False) -> ManagedF
         return None
     if folder and folder.startswith("s3://"):
         return _open_bucket(folder)
-    path = _folder(folder, db)
+    path = folder_of(folder, db)
     check_folder(path, "the files", create=create)
     return LocalFileStore(path, secret=None if setting("CHATKIT_SECRET") else _secret_in(path))
 
@@ -62,12 +72,13 @@ def keep_secret(folder: str | None, db: str, *, create: bool = False) -> None:
             "Set CHATKIT_SECRET to a long random text: client secrets are signed with it, and there is no folder of "
             "files to keep one in."
         )
-    path = _folder(folder, db)
+    path = folder_of(folder, db)
     check_folder(path, "the files", create=create)
     os.environ["CHATKIT_SECRET"] = _secret_in(path).decode()
 
 
-def _folder(folder: str | None, db: str) -> Path:
+def folder_of(folder: str | None, db: str) -> Path:
+    """Returns the folder of the files: the one that is named, or the one beside the database."""
     beside = Path(DEFAULT_DB if is_postgres(db) else db)
     return Path(folder) if folder else beside.with_name(f"{beside.stem}-files")
 
@@ -93,12 +104,12 @@ def describe_files(files: object) -> str | None:
 def _kept_secret(folder: Path) -> bytes:
     """Returns the folder's secret, the same for every process and after a restart; made if there is none."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / _SECRET
+    path = folder / SECRET_NAME
     with suppress(FileNotFoundError):
         if kept := path.read_bytes():
             return kept
     # Written whole and then given its name, which only one of several processes can do.
-    made = folder / f"{_SECRET}.{secrets.token_hex(8)}"
+    made = folder / f"{SECRET_NAME}.{secrets.token_hex(8)}"
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

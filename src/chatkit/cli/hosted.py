@@ -143,6 +143,8 @@ def _check_options(settings: ServeSettings) -> None:
             raise CommandError(
                 f"{option} has no effect with --hosted, where sessions say who a user is. Leave it out."
             )
+    if settings.title:
+        raise CommandError("--title has no effect with --hosted, which serves no page. Leave it out.")
 
 
 def _check_effect(settings: ServeSettings, made: list[ChatKitServer[Any]]) -> None:

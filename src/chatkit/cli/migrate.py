@@ -12,7 +12,7 @@ from chatkit.cli.database import check_name, describe, is_postgres
 from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore
 
-__all__ = ["migrate"]
+__all__ = ["migrate", "version_of"]
 
 
 def migrate(db: str) -> int:
@@ -47,7 +47,7 @@ def _migrate_sqlite(db: str) -> tuple[int | None, int, int]:
         finally:
             await store.close()
 
-    return _version(path), *asyncio.run(run())
+    return version_of(path), *asyncio.run(run())
 
 
 async def _migrate_postgres(db: str) -> tuple[int | None, int, int]:
@@ -61,8 +61,8 @@ async def _migrate_postgres(db: str) -> tuple[int | None, int, int]:
         await store.close()
 
 
-def _version(path: Path) -> int | None:
-    """Returns the version of a file's schema, None if there is no file yet."""
+def version_of(path: Path) -> int | None:
+    """Returns the version of a file's schema, None if there is no file yet; changes nothing."""
     if not path.exists():
         return None
     try:

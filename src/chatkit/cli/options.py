@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_DB",
     "DEFAULT_LIMIT_CONCURRENCY",
     "CommandError",
+    "add_db",
     "count",
     "header",
     "lease",
@@ -130,3 +131,14 @@ def header(text: str) -> tuple[str, str]:
     if match is None:
         raise argparse.ArgumentTypeError(f"a header is written 'Name: value', not {text!r}")
     return match[1], match[2].strip()
+
+
+def add_db(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Adds ``--db``."""
+    parser.add_argument(
+        "--db",
+        metavar="DATABASE",
+        default=default,
+        help="an SQLite file, or PostgreSQL as postgresql://user:password@host/name; default chatkit.db in the working "
+        "folder (CHATKIT_DB)",
+    )

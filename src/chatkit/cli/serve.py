@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import errno
 import gc
 import inspect
 import json
@@ -26,9 +25,10 @@ from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
+from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, resolve
-from chatkit.errors import MissingExtraError
+from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore, Store
@@ -39,6 +39,7 @@ try:
     from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
+    from chatkit.cli.dev import RELOADED, check_dev, run_reloading, tell_more
     from chatkit.hosted import create_hosted_app
     from chatkit.web import ChatPage, Prompt, create_app, single_user, ui_is_built
     from chatkit.web.auth import is_single_user
@@ -83,6 +84,8 @@ class ServeSettings:
         workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
         api_keys: Of hosted ChatKit: the file with the hashes of keys.
         own_machine_only: Whether other machines cannot reach the server; found when the address is known.
+        title: Of the page; None is its own.
+        dev: Whether to start again on changes, and to show exceptions in the chat.
     """
 
     target: str | None = None
@@ -111,6 +114,8 @@ class ServeSettings:
     workflows: tuple[tuple[str, str], ...] = ()
     api_keys: str | None = None
     own_machine_only: bool = False
+    title: str | None = None
+    dev: bool = False
 
 
 def serve(settings: ServeSettings) -> int:
@@ -133,15 +138,22 @@ def serve(settings: ServeSettings) -> int:
         bucket = as_bucket(server.attachment_store)
         if bucket is not None and target.got_store:
             check_bucket(bucket)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     with listener:
         settings = replace(settings, own_machine_only=is_loopback(listener.getsockname()[0]))
+        if settings.dev:
+            check_dev(settings, target, single=target.server is None or is_single_user(_context(settings)))
         announcement = _announcement(settings, target, listener)
         if settings.workers > 1:
             print(announcement, flush=True)
             os.environ[_HANDED_DOWN] = json.dumps(asdict(settings))
             config = _config("chatkit.cli.serve:application", settings, factory=True)
             return _run_workers(config, listener)
+        if settings.dev:
+            print(announcement, flush=True)
+            os.environ[_HANDED_DOWN] = json.dumps(asdict(settings))
+            config = _config("chatkit.cli.serve:application", settings, factory=True)
+            return run_reloading(config, listener)
         server = _Server(_config(_application(settings, target), settings), announcement)
         try:
             server.run([listener])
@@ -186,7 +198,13 @@ class _Server(uvicorn.Server):
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
-    made = _application(settings, _target(settings))
+    try:
+        made = _application(settings, _target(settings))
+    except ChatKitError as error:
+        if settings.dev:
+            # The next change may mend it.
+            raise SystemExit(f"chatkit serve: {error}") from None
+        raise
     _forget_for_collector()
     return made
 
@@ -269,6 +287,8 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         return target.application
     context = _context(settings)
     target.server.limits = _limits(settings, target.server)
+    if settings.dev:
+        tell_more(target.server)
     application = create_app(
         target.server,
         context=context,
@@ -322,6 +342,7 @@ def _check_application(settings: ServeSettings) -> None:
         ("--context", settings.context),
         ("--cors", settings.cors),
         ("--allow-host", settings.allow_host),
+        ("--title", settings.title),
     ):
         if value:
             raise CommandError(
@@ -336,6 +357,7 @@ def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> ChatPage:
     # Files go there, and their pictures come from there, past this server.
     origins = () if bucket is None else (origin_of(bucket),)
     return ChatPage(
+        title=settings.title or ChatPage().title,
         prompts=prompts,
         attachments=server.attachment_store is not None,
         connect=origins,
@@ -348,6 +370,8 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         application,
         factory=factory,
         workers=settings.workers,
+        reload=settings.dev,
+        reload_includes=RELOADED if settings.dev else None,
         log_config=_logging(settings.log_level),
         log_level=settings.log_level,
         # Not a closure: it has to reach other processes.
@@ -366,24 +390,6 @@ def _logging(level: str) -> dict[str, Any]:
         level = "DEBUG" if level == "trace" else level.upper()
         config["loggers"]["chatkit"] = {"handlers": ["default"], "level": level, "propagate": False}
     return config
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server((address[0], address[1]), family=family, backlog=2048)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = f"port {port} of {host} is in use; stop what uses it, or choose another with --port"
-        elif error.errno == errno.EACCES:
-            reason = f"port {port} is reserved for the system; choose one above 1023 with --port"
-        elif isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            reason = f"{host!r} is no address of this machine; choose another with --host"
-        else:
-            reason = f"cannot listen on port {port} of {host}: {error.strerror or error}"
-        raise CommandError(reason) from error
 
 
 def _announcement(settings: ServeSettings, target: Target, listener: socket.socket) -> str:
@@ -410,6 +416,8 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
                 f"WARNING: {settings.host} can be reached from other machines. Everybody there can read and write "
                 "all threads. Use --host 127.0.0.1, or --context for users of their own."
             )
+    if settings.dev:
+        lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:
         if ui_is_built():
             lines.append(f"Open http://{shown}:{port}/ in a browser to chat.")

@@ -1,4 +1,4 @@
-"""The server or application that ``module:attribute`` names."""
+"""The server, application or agent that ``module:attribute`` names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from chatkit.cli.options import CommandError
+from chatkit.cli.suggestions import suggest_attribute, suggest_module
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 
 __all__ = ["Target", "load", "resolve"]
+
+_LOOKED_FOR: Final = ("server", "app", "agent")
+"""Names that are looked for in a module that is a target without one, in this order."""
+_AGENTS: Final = (
+    ("agents", "Agent", "chatkit.agents"),
+    ("pydantic_ai.agent", "AbstractAgent", "chatkit.frameworks.pydantic_ai"),
+    ("langchain_core.runnables", "Runnable", "chatkit.frameworks.langgraph"),
+)
+"""Kinds of agents: where its class is, by which name, and where its ``AgentServer`` is."""
 
 
 class Target(NamedTuple):
@@ -36,12 +46,21 @@ class Target(NamedTuple):
 def load(name: str, purpose: str) -> object:
     """Imports ``module:attribute``, both dotted if need be, looking in the working folder first.
 
+    Of a target the attribute may be left out: then it is ``server``, ``app`` or ``agent``, whichever there is first.
+    The module may be given as a file, ``shop.py``.
+
     ``purpose`` is what the name is for, in messages.
     """
     module_name, separator, path = name.partition(":")
-    if not (separator and module_name and path):
+    is_found = not separator and purpose != "--context"
+    if not module_name or not (path or is_found):
         raise CommandError(f"{purpose} is written module:attribute, such as app:server, not {name!r}.")
     folder = str(Path.cwd())
+    if module_name.endswith(".py"):
+        file = Path(module_name)
+        if not file.is_file():
+            raise CommandError(f"There is no file {module_name} in {folder}.")
+        folder, module_name = str(file.parent.resolve()), file.stem
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
@@ -52,6 +71,7 @@ def load(name: str, purpose: str) -> object:
             raise
         raise CommandError(
             f"There is no module {module_name!r}, neither in {folder} nor installed."
+            f"{suggest_module(module_name, Path(folder))}"
         ) from error
     except (TypeError, ValueError) as error:
         if (
@@ -61,20 +81,32 @@ def load(name: str, purpose: str) -> object:
         ):
             raise
         raise CommandError(f"{module_name!r} is no name of a module.") from error
+    if is_found:
+        path = next((name for name in _LOOKED_FOR if hasattr(found, name)), "")
+        if not path:
+            raise CommandError(
+                f"The module {module_name!r} has none of {', '.join(_LOOKED_FOR)}. Name what is to be served: "
+                f"{purpose} is written module:attribute, such as {module_name}:my_agent."
+            )
     for part in path.split("."):
         if not hasattr(found, part):
-            raise CommandError(f"The module {module_name!r} has no attribute {path!r}.")
+            raise CommandError(
+                f"The module {module_name!r} has no attribute {path!r}.{suggest_attribute(found, part)}"
+            )
         found = getattr(found, part)
     return found
 
 
 def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> Target:
-    """Makes a target of a server, a class of servers, a function that makes one, or an ASGI application.
+    """Makes a target of a server, a class of servers, a function that makes one, an agent, or an ASGI application.
 
     ``make_store`` is called where a store is needed.
     """
     if isinstance(found, ChatKitServer):
         return Target(server=cast("ChatKitServer[Any]", found))
+    serve_agent = _agent_server(found, name)
+    if serve_agent is not None:
+        return Target(server=serve_agent(found, make_store()), got_store=True)
     if inspect.isclass(found):
         if not issubclass(found, ChatKitServer):
             raise CommandError(f"{name} is a class, but not one of ChatKitServer.")
@@ -92,15 +124,32 @@ def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> T
         if inspect.iscoroutine(made):
             made.close()
         raise CommandError(f"{name} is an async function; make it a plain one that returns a ChatKitServer.")
+    serve_agent = _agent_server(made, name)
+    if serve_agent is not None:
+        return Target(server=serve_agent(made, make_store()), got_store=True)
     if not isinstance(made, ChatKitServer):
         raise CommandError(f"{name} returned a {type(made).__name__} instead of a ChatKitServer.")
     return Target(server=cast("ChatKitServer[Any]", made), got_store=bool(takes))
 
 
 _KINDS = (
-    "a target is a ChatKitServer, a subclass of it, a function that takes a store and returns one, "
-    "or an ASGI application."
+    "a target is a ChatKitServer, a subclass of it, a function that takes a store and returns one, an ASGI "
+    "application, or an agent: an Agent of the OpenAI Agents SDK or of Pydantic AI, a compiled graph of LangGraph, or "
+    "an async generator function that takes a text."
 )
+
+
+def _agent_server(found: object, name: str) -> Callable[..., ChatKitServer[Any]] | None:
+    """Returns what serves an agent, None for what is no agent; imports no framework that is not loaded already."""
+    if inspect.isasyncgenfunction(found):
+        return cast("Any", import_module("chatkit.frameworks")).FunctionServer
+    for module, kind, adapter in _AGENTS:
+        known: object = getattr(sys.modules.get(module), kind, None)
+        if inspect.isclass(known) and isinstance(found, known):
+            return cast("Any", import_module(adapter)).AgentServer
+    if type(found).__module__.startswith("langgraph.") and hasattr(found, "compile"):
+        raise CommandError(f"{name} is a graph that is not compiled: name what its compile() returns.")
+    return None
 
 
 def _construct(kind: type[ChatKitServer[Any]], name: str, store: Store[Any]) -> ChatKitServer[Any]:

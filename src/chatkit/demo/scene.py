@@ -1,4 +1,4 @@
-"""One turn of the guide, for its demonstrations, and the title that a thread gets from its first message."""
+"""One turn of the guide, for its demonstrations."""
 
 from __future__ import annotations
 
@@ -19,18 +19,9 @@ from chatkit.types import (
     ThreadStreamEvent,
 )
 
-__all__ = ["Scene", "first_words"]
+__all__ = ["Scene"]
 
 _WORDS: Final = re.compile(r"\s*\S+|\s+")
-_TITLE_CHARACTERS: Final = 48
-
-
-def first_words(text: str) -> str:
-    """Returns the first words of a message as a title."""
-    words = " ".join(text.split())
-    if len(words) <= _TITLE_CHARACTERS:
-        return words or "New thread"
-    return words[:_TITLE_CHARACTERS].rsplit(" ", 1)[0] + "…"
 
 
 @dataclass(frozen=True, slots=True)

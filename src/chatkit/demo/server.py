@@ -8,11 +8,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from chatkit.actions import Action
-from chatkit.demo.attachments import files_text, read_attachment
 from chatkit.demo.commands import find_command
 from chatkit.demo.dialogue import Count, answers, counted, tool_output, unlock
-from chatkit.demo.scene import Scene, first_words
+from chatkit.demo.files import files_text
+from chatkit.demo.scene import Scene
 from chatkit.errors import CustomStreamError, InvalidRequestError
+from chatkit.frameworks.attachments import read_attachment
+from chatkit.frameworks.titles import first_words
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 from chatkit.types import (

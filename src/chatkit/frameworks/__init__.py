@@ -12,8 +12,14 @@ An adapter describes what its agent does in steps, and :func:`stream_steps` make
             yield event
 
 ``chatkit.frameworks.pydantic_ai`` is such an adapter. The OpenAI Agents SDK has helpers of its own, ``chatkit.agents``.
+
+``FunctionServer`` serves an asynchronous generator function as it is, and ``BaseAgentServer`` is what serves an agent
+of any framework.
 """
 
+from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
+from chatkit.frameworks.failures import Failure
+from chatkit.frameworks.function_server import FunctionServer
 from chatkit.frameworks.step_converter import StepConverter, stream_steps
 from chatkit.frameworks.steps import (
     CitationStep,
@@ -27,7 +33,11 @@ from chatkit.frameworks.steps import (
 )
 
 __all__ = [
+    "AgentTurn",
+    "BaseAgentServer",
     "CitationStep",
+    "Failure",
+    "FunctionServer",
     "Step",
     "StepConverter",
     "TextEndStep",

@@ -26,11 +26,11 @@ from typing import Any, Final
 
 from chatkit._outages import log_failure
 
-__all__ = ["watch_loop"]
+__all__ = ["set_limit", "watch_loop"]
 
 logger = logging.getLogger("chatkit.server.blocking")
 
-_LIMIT = 1.0
+_limit = 1.0
 """Seconds for which a loop may stand still."""
 _STEP = 0.25
 """Seconds between two signs of life that are asked for."""
@@ -49,6 +49,12 @@ _silent: Final[dict[asyncio.AbstractEventLoop, float]] = {}
 """For how many seconds the loops that were asked have not answered."""
 _told_places: Final[set[tuple[str, int]]] = set()
 _watcher: threading.Thread | None = None
+
+
+def set_limit(seconds: float) -> None:
+    """Sets for how long a loop of this process may stand still before that is told; 1 second by default."""
+    global _limit  # noqa: PLW0603 -- one for the process
+    _limit = seconds
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def _is_late(loop: asyncio.AbstractEventLoop, passed: float) -> bool:
         before = _silent.get(loop)
         if before is not None:
             _silent[loop] = before + passed
-            return before < _LIMIT <= before + passed
+            return before < _limit <= before + passed
         _silent[loop] = 0.0
     # A loop that was closed under its work blocks nothing.
     with suppress(RuntimeError):
@@ -151,7 +157,7 @@ def _tell(loop: asyncio.AbstractEventLoop, thread: int) -> None:
         "%s:%d (in %s) has blocked the event loop for more than %g s: no stream of this process goes on meanwhile. "
         "Use an asynchronous library there, or await asyncio.to_thread(...).",
         *place,
-        _LIMIT,
+        _limit,
     )
 
 

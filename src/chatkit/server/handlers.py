@@ -55,6 +55,8 @@ class Handlers(ABC, Generic[TContext]):
     limits: Limits | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
+    shows_exceptions: bool = False
+    """Whether the chat shows the text of a handler's exception, which may hold secrets: for development alone."""
 
     # Made on first use: a subclass need not call any __init__.
     _chatkit_adapters: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None

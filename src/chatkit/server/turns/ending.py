@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit._outages import log_failure
@@ -32,7 +33,7 @@ class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
 
 async def tell_error(turn: Turn, error: Exception) -> None:
     """Sends the error event of an error, and edits of the thread."""
-    rest = turn.pipeline.accept(_error_event(error))
+    rest = turn.pipeline.accept(_error_event(error, in_full=turn.scope.application.shows_exceptions))
     if rest is not None:
         try:
             async with asyncio.timeout(_STORE_SECONDS):
@@ -116,7 +117,7 @@ def _log_not_kept(turn: Turn, failure: Exception) -> None:
         log_failure(logger, f"Keeping the partial answer of turn {turn.info.id} failed", failure)
 
 
-def _error_event(error: Exception) -> ErrorEvent:
+def _error_event(error: Exception, *, in_full: bool) -> ErrorEvent:
     # A subclass may have left out super().__init__(), and its errors are told all the same.
     allow_retry = bool(getattr(error, "allow_retry", False))
     if isinstance(error, StreamError):
@@ -125,4 +126,15 @@ def _error_event(error: Exception) -> ErrorEvent:
         return ErrorEvent(message=str(getattr(error, "message", error)) or None, allow_retry=allow_retry)
     if isinstance(error, Interrupted):
         return interrupted_event()
+    if in_full:
+        return ErrorEvent(message=_described(error), allow_retry=True)
     return ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)
+
+
+def _described(error: Exception) -> str:
+    """Returns an exception as its traceback ends: class and text, then the place where it was raised."""
+    lines = traceback.format_exception_only(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames:
+        lines.append(f"({frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})")
+    return " ".join(line.strip() for line in lines)

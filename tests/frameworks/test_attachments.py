@@ -1,4 +1,4 @@
-"""What the built-in assistants make of files."""
+"""What agents are given of files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from chatkit.demo import attachments as module
-from chatkit.demo.attachments import files_text, read_attachment, read_newest, to_model_content
+from chatkit.demo.files import files_text
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.files import FileMetadata, LocalFileStore
+from chatkit.frameworks import attachments as module
+from chatkit.frameworks.attachments import read_attachment, read_newest, to_model_content
 from chatkit.types import Attachment, FileAttachment, HiddenContextItem, UserMessageItem
 from tests.files.page import PNG
 
@@ -20,9 +21,7 @@ def file(id: str, mime_type: str = "text/plain") -> FileAttachment:
 
 
 def message(*attachments: Attachment) -> UserMessageItem:
-    return UserMessageItem(
-        id="m", thread_id="t", content=[], attachments=list(attachments), inference_options={}
-    )
+    return UserMessageItem(id="m", thread_id="t", content=[], attachments=list(attachments))
 
 
 @pytest.fixture

@@ -1,0 +1,128 @@
+"""The tools of a run as steps of a workflow: those of the agent by hooks, hosted ones by a converter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agents import RunHooks
+
+from chatkit.agents.context import AgentContext
+from chatkit.agents.response_converter import ResponseStreamConverter
+from chatkit.frameworks.titles import tool_title
+from chatkit.types import CustomTask, FileSource, FileTask, SearchTask, Task, URLSource
+
+__all__ = ["HostedToolConverter", "ToolStepHooks"]
+
+
+class HostedToolConverter(ResponseStreamConverter):
+    """Shows what the model's API does for the model: searches, code, tools of MCP servers.
+
+    Args:
+        tool_title: Returns what is shown of a tool of an MCP server, None to show nothing.
+        options: Those of :class:`ResponseStreamConverter`.
+    """
+
+    def __init__(self, tool_title: Callable[[str], str | None] = tool_title, **options: Any) -> None:
+        super().__init__(**options)
+        self._tool_title = tool_title
+
+    def hosted_tool_to_task(self, call: Any, *, is_done: bool) -> Task | None:
+        """Returns the step of a web search, a file search, code that runs, or a tool of an MCP server."""
+        status: Any = "complete" if is_done else "loading"
+        match call.type:
+            case "web_search_call":
+                return _search(call, status)
+            case "file_search_call":
+                names = dict.fromkeys(_named(getattr(call, "results", None)))
+                return FileTask(
+                    title="Searching files: " + ", ".join(queries)
+                    if (queries := getattr(call, "queries", None))
+                    else "Searching files",
+                    sources=[FileSource(title=name, filename=name) for name in names],
+                    status_indicator=status,
+                )
+            case "code_interpreter_call":
+                code = getattr(call, "code", None)
+                content = f"```python\n{code}\n```" if code else None
+                return CustomTask(title="Running code", content=content, status_indicator=status)
+            case "mcp_call":
+                title = self._tool_title(call.name)
+                failed = is_done and getattr(call, "error", None) is not None
+                return (
+                    None
+                    if title is None
+                    else CustomTask(title=title, status_indicator="none" if failed else status)
+                )
+            case _:
+                return None
+
+
+def _search(call: Any, status: Any) -> SearchTask:
+    action: Any = getattr(call, "action", None)
+    query = getattr(action, "query", None)
+    queries = getattr(action, "queries", None) or ([query] if query else [])
+    urls = [source.url for source in getattr(action, "sources", None) or () if getattr(source, "url", None)]
+    if getattr(action, "url", None):
+        urls.append(action.url)
+    return SearchTask(
+        title=None if queries else "Searching the web",
+        title_query=queries[0] if queries else None,
+        queries=list(queries),
+        sources=[URLSource(title=url, url=url) for url in dict.fromkeys(urls)],
+        status_indicator=status,
+    )
+
+
+def _named(results: Any) -> list[str]:
+    return [result.filename for result in results or () if getattr(result, "filename", None)]
+
+
+class ToolStepHooks(RunHooks[Any]):
+    """Shows the tools of an agent, and handoffs, as steps while the run goes on.
+
+    Args:
+        tool_title: Returns what the user is shown of a tool of that name; None to show nothing.
+        handoff_title: The same for a handoff to the agent of that name.
+    """
+
+    def __init__(
+        self, tool_title: Callable[[str], str | None], handoff_title: Callable[[str], str | None]
+    ) -> None:
+        self._tool_title = tool_title
+        self._handoff_title = handoff_title
+        self._places: dict[object, tuple[str, int, CustomTask]] = {}
+
+    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
+        """Shows the tool."""
+        title = self._tool_title(tool.name)
+        chat: object = context.context
+        if title is None or not isinstance(chat, AgentContext):
+            return
+        task = CustomTask(title=title, status_indicator="loading")
+        await chat.add_workflow_task(task)
+        item = chat.workflow_item
+        if item is not None:
+            self._places[_call_id(context, tool)] = item.id, len(item.workflow.tasks) - 1, task
+
+    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
+        """Shows that the tool is done."""
+        place = self._places.pop(_call_id(context, tool), None)
+        chat: object = context.context
+        if place is None or not isinstance(chat, AgentContext):
+            return
+        item_id, index, task = place
+        # Else the tool has shown something, which ended the workflow.
+        if chat.workflow_item is not None and chat.workflow_item.id == item_id:
+            await chat.update_workflow_task(task.model_copy(update={"status_indicator": "complete"}), index)
+
+    async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
+        """Shows the handoff."""
+        title = self._handoff_title(to_agent.name)
+        chat: object = context.context
+        if title is not None and isinstance(chat, AgentContext):
+            await chat.add_workflow_task(CustomTask(title=title, status_indicator="complete"))
+
+
+def _call_id(context: Any, tool: Any) -> object:
+    return getattr(context, "tool_call_id", None) or tool.name

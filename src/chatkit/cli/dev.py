@@ -1,0 +1,62 @@
+"""``chatkit serve --dev``: for one user, who is the developer, on one machine."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.supervisors import ChangeReload
+
+from chatkit.cli.options import CommandError
+from chatkit.server import ChatKitServer
+from chatkit.server.blocking import set_limit
+
+if TYPE_CHECKING:
+    from chatkit.cli.serve import ServeSettings
+    from chatkit.cli.target import Target
+
+__all__ = ["RELOADED", "check_dev", "run_reloading", "tell_more"]
+
+RELOADED: Final = ["*.py", "*.widget"]
+"""Files of the working folder whose changes start the server again."""
+
+_LIMIT_SECONDS: Final = 0.5
+"""For which a handler may block the event loop before it is named."""
+
+
+def check_dev(settings: ServeSettings, target: Target, *, single: bool) -> None:
+    """Raises CommandError where anybody else could see what is shown.
+
+    Args:
+        settings: The options, with the address known.
+        target: What is served.
+        single: Whether it is for a single user.
+    """
+    if target.server is None:
+        reason = "it is for a ChatKitServer; 'uvicorn --reload' starts a whole application again on changes"
+    elif not settings.own_machine_only:
+        reason = (
+            f"{settings.host} can be reached from others, and exceptions may hold secrets; leave --host out"
+        )
+    elif settings.allow_host:
+        reason = "others may reach it under the names of --allow-host, which has to be left out"
+    elif not single:
+        reason = "--context lets several users in, who would see exceptions; leave it or --dev out"
+    elif settings.workers > 1:
+        reason = "it runs one worker; leave --workers out"
+    else:
+        return
+    raise CommandError(f"--dev is for a single user on this machine: {reason}.")
+
+
+def run_reloading(config: uvicorn.Config, listener: socket.socket) -> int:
+    """Runs a process that serves, and another one in its place whenever a file changes; returns the exit code."""
+    ChangeReload(config, uvicorn.Server(config).run, [listener]).run()
+    return 0
+
+
+def tell_more(server: ChatKitServer[Any]) -> None:
+    """Lets a server show exceptions in the chat, and name handlers that block the event loop, sooner than usual."""
+    server.shows_exceptions = True
+    set_limit(_LIMIT_SECONDS)

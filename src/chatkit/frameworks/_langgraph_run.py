@@ -1,0 +1,187 @@
+"""A run of LangGraph as steps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+from langchain_core.messages import AIMessage, ToolMessage
+
+from chatkit.frameworks.steps import (
+    CitationStep,
+    Step,
+    TextEndStep,
+    TextStep,
+    ThoughtEndStep,
+    ThoughtStep,
+    ToolEndStep,
+    ToolStep,
+)
+from chatkit.frameworks.titles import pause_text, tool_title
+from chatkit.ids import new_id
+from chatkit.types import (
+    Annotation,
+    GeneratedImage,
+    GeneratedImageItem,
+    NoticeEvent,
+    ThreadItemDoneEvent,
+    URLSource,
+)
+
+__all__ = ["STREAM_MODES", "RunConverter", "custom_steps", "is_answer", "run_steps"]
+
+STREAM_MODES: Final = ("messages", "updates", "custom")
+"""What ``astream()`` of a graph has to stream for ``run_steps``, together with ``subgraphs=True``."""
+
+_TOOLS: Final = "tools"
+"""The node in which agents of LangChain run their tools."""
+
+IsAnswer: TypeAlias = Callable[[Sequence[str], Mapping[str, Any]], bool]
+
+
+def is_answer(namespace: Sequence[str], metadata: Mapping[str, Any]) -> bool:
+    """Returns whether what a model says is shown: not where a tool has asked it.
+
+    Args:
+        namespace: The subgraphs that the model was asked in, each as ``node:id``.
+        metadata: LangGraph's about the message, such as ``langgraph_node``.
+    """
+    return metadata.get("langgraph_node") != _TOOLS and not any(
+        part.partition(":")[0] == _TOOLS for part in namespace
+    )
+
+
+def custom_steps(event: Any) -> list[Step]:
+    """Returns what an event that a node wrote with LangGraph's stream writer is shown as.
+
+    Steps of ``chatkit.frameworks`` and thread stream events go out as they are, a text is a step of the workflow that
+    is done, and nothing is shown of other things.
+    """
+    if isinstance(event, str):
+        call_id = new_id("custom")
+        return [ToolStep(call_id, event), ToolEndStep(call_id)]
+    kinds = (TextStep, TextEndStep, CitationStep, ThoughtStep, ThoughtEndStep, ToolStep, ToolEndStep)
+    is_event = type(event).__module__.startswith("chatkit.types") and hasattr(event, "type")
+    return [cast("Step", event)] if is_event or isinstance(event, kinds) else []
+
+
+class RunConverter:
+    """Turns what a run streams into steps.
+
+    Args:
+        tool_title: Returns what the user is shown of a tool of that name; None to show nothing.
+        is_answer: As :func:`is_answer`.
+        custom_steps: As :func:`custom_steps`.
+        pause_text: Returns what the user is told where a run stops to ask something; gets what it asks.
+    """
+
+    def __init__(
+        self,
+        tool_title: Callable[[str], str | None] = tool_title,
+        is_answer: IsAnswer = is_answer,
+        custom_steps: Callable[[Any], Sequence[Step]] = custom_steps,
+        pause_text: Callable[[list[str]], str] = pause_text,
+    ) -> None:
+        self._tool_title = tool_title
+        self._is_answer = is_answer
+        self._custom_steps = custom_steps
+        self._pause_text = pause_text
+        self._message: str | None = None
+        self._asked: set[str] = set()
+
+    def convert(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Step]:
+        """Yields the steps of one part of a stream of several modes and of subgraphs.
+
+        Args:
+            namespace: The subgraphs that it comes from, each as ``node:id``.
+            mode: One of ``STREAM_MODES``.
+            payload: What a graph streams in that mode.
+        """
+        if mode == "messages":
+            message, metadata = payload
+            if isinstance(message, ToolMessage):
+                yield ToolEndStep(message.tool_call_id, failed=message.status == "error")
+            elif isinstance(message, AIMessage) and self._is_answer(namespace, metadata):
+                yield from self.say(message)
+        elif mode == "custom":
+            yield from self._custom_steps(payload)
+        elif mode == "updates" and "__interrupt__" in payload and not namespace:
+            asked = [_question(interrupt.value) for interrupt in payload["__interrupt__"]]
+            yield NoticeEvent(level="warning", message=self._pause_text([text for text in asked if text]))
+
+    def say(self, message: AIMessage) -> Iterator[Step]:
+        """Yields the steps of a message of the model's, or of a piece of one."""
+        for block in cast("list[Any]", message.content_blocks):
+            match block:
+                case {"type": "text", "text": text}:
+                    if message.id != self._message and text:
+                        if self._message is not None:
+                            yield TextEndStep()
+                        self._message = message.id
+                    yield TextStep(text)
+                    yield from _citations(block)
+                case {"type": "reasoning", "reasoning": text}:
+                    yield ThoughtStep(text)
+                case {"type": "image"}:
+                    url = block.get("url") or f"data:{block.get('mime_type')};base64,{block.get('base64')}"
+                    image = GeneratedImage(id=block.get("id") or new_id("img"), url=url)
+                    yield ThreadItemDoneEvent(item=GeneratedImageItem(id=new_id("msg"), image=image))
+                case {
+                    "type": "tool_call" | "tool_call_chunk" | "server_tool_call",
+                    "id": str(id),
+                    "name": str(name),
+                }:
+                    title = self._tool_title(name)
+                    if title is not None and id not in self._asked:
+                        self._asked.add(id)
+                        yield ToolStep(id, title)
+                case {"type": "server_tool_result", "tool_call_id": str(id)}:
+                    yield ToolEndStep(id, failed=block.get("status") == "error")
+                case _:
+                    pass
+
+
+async def run_steps(stream: AsyncIterable[Any], converter: RunConverter) -> AsyncGenerator[Step, None]:
+    """Yields a run as steps.
+
+    Args:
+        stream: What ``graph.astream(..., stream_mode=[*STREAM_MODES], subgraphs=True)`` returned, or what
+            ``astream()`` of another runnable did, which yields messages or texts.
+        converter: Decides what is shown.
+    """
+    try:
+        async for part in stream:
+            if isinstance(part, tuple):
+                for step in converter.convert(*cast("tuple[Any, Any, Any]", part)):
+                    yield step
+            elif isinstance(part, str):
+                yield TextStep(part)
+            elif isinstance(part, AIMessage):
+                for step in converter.say(part):
+                    yield step
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _citations(block: Mapping[str, Any]) -> Iterator[Step]:
+    for citation in block.get("annotations") or ():
+        url = citation.get("url")
+        if citation.get("type") == "citation" and url:
+            source = URLSource(title=citation.get("title") or url, url=url)
+            yield CitationStep(Annotation(source=source, index=None))
+
+
+def _question(value: Any) -> str | None:
+    """Returns what an interrupt asks, if it says so in words."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        asked = cast("Mapping[str, Any]", value)
+        requests = asked.get("action_requests")
+        if isinstance(requests, list):
+            return ", ".join(str(request.get("name")) for request in cast("list[Any]", requests))
+        text = asked.get("question") or asked.get("message")
+        return text if isinstance(text, str) else None
+    return None

@@ -1,0 +1,199 @@
+"""What every served agent has, shown with functions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatkit.dialects.adapters import adapt_files, adapt_store
+from chatkit.errors import ConfigurationError, CustomStreamError
+from chatkit.files import LocalFileStore
+from chatkit.frameworks import AgentTurn, FunctionServer, ThoughtStep, ToolEndStep, ToolStep
+from chatkit.frameworks.failures import find_failure
+from chatkit.store import MemoryStore
+from chatkit.types import AssistantMessageItem, AttachmentCreateParams, ThreadItem, UserMessageItem
+from tests.files.page import PNG
+from tests.frameworks.support import ADA, ask, create, done, say, text_of, thread_of
+from tests.stateful.plain_store import PlainStore
+
+
+async def echo(text: str) -> AsyncIterator[Any]:
+    yield ToolStep("1", "Listening")
+    yield ToolEndStep("1")
+    yield "You said: "
+    yield f"<think>hm</think>{text}"
+
+
+def texts(items: list[ThreadItem]) -> list[str]:
+    return [
+        "".join(part.text for part in item.content)
+        if isinstance(item, AssistantMessageItem | UserMessageItem)
+        else f"({getattr(item, 'content', item.type)})"
+        for item in items
+    ]
+
+
+async def test_a_function_answers() -> None:
+    server = FunctionServer(echo, MemoryStore())
+    events = await create(server, "Hello there")
+    assert text_of(events) == "You said: Hello there"
+    assert done(events, "workflow")[0]["workflow"]["tasks"][0]["title"] == "Listening"
+    assert [event["thread"]["title"] for event in events if event["type"] == "thread.updated"] == [
+        "Hello there"
+    ]
+    await server.close()
+
+
+def test_only_generator_functions_are_served() -> None:
+    async def no_generator(text: str) -> str:
+        return text
+
+    with pytest.raises(ConfigurationError, match="serves a function such as"):
+        FunctionServer(no_generator, MemoryStore())  # type: ignore[arg-type]
+
+
+class Summarising(FunctionServer[Any]):
+    async def summarise(self, thread: Any, oldest: Any, context: Any) -> str:
+        return "before: " + " ".join(texts(await self.load_before(thread, oldest, 50, context)))
+
+
+@pytest.mark.parametrize("kind", ["own", "reference"])
+async def test_history_is_the_newest_items_with_a_summary_of_the_others(kind: str) -> None:
+    seen: list[list[str]] = []
+
+    async def agent(text: str, turn: AgentTurn) -> AsyncIterator[str]:
+        seen.append(texts(turn.items))
+        yield text.upper()
+
+    store: Any = MemoryStore() if kind == "own" else PlainStore()
+    server = Summarising(agent, store, history_items=3, titles=False)
+    thread_id = thread_of(await create(server, "a"))
+    for text in ("b", "c"):
+        await say(server, thread_id, text)
+    assert seen == [["a"], ["a", "A", "b"], ["(before: a A)", "b", "B", "c"]]
+
+
+@pytest.mark.parametrize("kind", ["own", "reference"])
+async def test_feedback_is_kept(kind: str) -> None:
+    store: Any = MemoryStore() if kind == "own" else PlainStore()
+    server = FunctionServer(echo, store, titles=False)
+    events = await create(server)
+    thread_id, item_id = thread_of(events), done(events, "assistant_message")[0]["id"]
+    for feedback in ("positive", "negative"):
+        params = {"thread_id": thread_id, "item_ids": [item_id], "kind": feedback}
+        await server.process(json.dumps({"type": "items.feedback", "params": params}), ADA)
+    await say(server, thread_id, "And now?")
+    thread = await adapt_store(store).load_thread(thread_id, ADA)
+    assert server.feedback_of(thread) == {item_id: "negative"}
+
+
+async def test_texts_are_read_and_pictures_named(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def agent(text: str) -> AsyncIterator[str]:
+        asked.append(text)
+        yield "Seen."
+
+    server = FunctionServer(agent, MemoryStore(), model_takes=("text",))
+    server.attachment_store = adapt_files(LocalFileStore(tmp_path, base_url="http://x", secret="s"))
+    ids: list[str] = []
+    for name, kind, content in (("a.png", "image/png", PNG), ("b.txt", "text/plain", b"Dear diary")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        params = AttachmentCreateParams(name=name, size=len(content), mime_type=kind)
+        ids.append(json.loads((await server.upload_attachment(params, path, ADA)).json)["id"])
+    await create(server, "Look", attachments=ids)
+    assert asked == [
+        (
+            "Look\n\n(The file a.png was attached; it cannot be read here.)\n\n"
+            "The file b.txt was attached:\n\nDear diary"
+        )
+    ]
+    await server.close()
+
+
+class APIStatusError(Exception):
+    def __init__(self, status_code: int, message: str = "sk-secret", code: str | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.code = code
+
+
+class GraphRecursionError(RecursionError):
+    pass
+
+
+class ContentFilterError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "user", "log"),
+    [
+        (APIStatusError(401), "not set up", "Check the key"),
+        (APIStatusError(429), "a limit is reached", "ask the model's provider for more"),
+        (APIStatusError(429, code="insufficient_quota"), "not set up", "billing"),
+        (APIStatusError(400, code="context_length_exceeded"), "too long", "history_items="),
+        (APIStatusError(400, "prompt is too long"), "too long", "summarise()"),
+        (APIStatusError(400, code="content_filter"), "content filter", ""),
+        (ContentFilterError("no"), "content filter", ""),
+        (APIStatusError(400), "refused", ""),
+        (APIStatusError(503), "failed to answer", ""),
+        (GraphRecursionError("25"), "more steps", "limit of steps"),
+    ],
+)
+async def test_what_the_user_and_the_operator_are_told(
+    error: Exception, user: str, log: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def agent(text: str) -> AsyncIterator[str]:
+        yield "Well, "
+        raise RuntimeError("a framework's own") from error
+
+    server = FunctionServer(agent, MemoryStore(), titles=False)
+    with caplog.at_level(logging.WARNING, "chatkit"):
+        events = await create(server)
+    assert events[-1]["type"] == "error"
+    assert user in events[-1]["message"]
+    assert "sk-secret" not in json.dumps(events)
+    (logged,) = [record for record in caplog.records if record.name == "chatkit.frameworks"]
+    assert log in logged.getMessage()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("mine"), NotImplementedError("mine"), CustomStreamError("mine"), KeyError("status_code")],
+)
+def test_errors_of_the_application_stay_what_they_are(error: Exception) -> None:
+    assert find_failure(error) is None
+
+
+async def test_a_retry_is_told_from_a_new_message() -> None:
+    points: list[Any] = []
+
+    class Remembering(FunctionServer[Any]):
+        async def recall(self, turn: AgentTurn[Any]) -> bool:
+            points.append(self.point_before(turn))
+            if points[-1] is None:
+                await self.remember_point(turn, len(points))
+            return turn.message is not None and len(points) > 1
+
+    seen: list[list[str]] = []
+
+    async def agent(text: str, turn: AgentTurn) -> AsyncIterator[Any]:
+        seen.append(texts(turn.items))
+        yield ThoughtStep("hm")
+        yield text
+
+    server = Remembering(agent, MemoryStore(), titles=False)
+    thread_id = thread_of(await create(server, "a"))
+    events = await say(server, thread_id, "b")
+    message_id = done(events, "user_message")[0]["id"]
+    await ask(server, "threads.retry_after_item", thread_id=thread_id, item_id=message_id)
+    await say(server, thread_id, "c")
+    assert points == [None, None, 2, None]
+    assert seen == [["a"], ["b"], ["b"], ["c"]]
