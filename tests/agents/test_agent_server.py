@@ -43,6 +43,7 @@ from tests.frameworks.support import (
     thread_of,
     titles_of,
 )
+from tests.stateful.plain_store import PlainStore
 from tests.support.scale import scaled
 
 QUIET = RunConfig(tracing_disabled=True)
@@ -84,9 +85,12 @@ def answers(count: int) -> list[str]:
     return [f"A{number}" for number in range(1, count + 1)]
 
 
+@pytest.mark.parametrize("make_store", [MemoryStore, PlainStore])
 @pytest.mark.parametrize("with_session", [False, True])
-async def test_the_model_is_given_each_message_once(with_session: bool, tmp_path: Path) -> None:
-    model, store = ScriptedModel(answers(5)), MemoryStore[Any]()
+async def test_the_model_is_given_each_message_once(
+    with_session: bool, make_store: Callable[[], Any], tmp_path: Path
+) -> None:
+    model, store = ScriptedModel(answers(5)), make_store()
     sessions: list[SQLiteSession] = []
 
     def session(thread: Any, context: Any) -> SQLiteSession:

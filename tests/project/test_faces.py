@@ -30,6 +30,7 @@ FACES = (
     "chatkit.agents",
     "chatkit.client",
     "chatkit.frameworks",
+    "chatkit.frameworks.attachments",
     "chatkit.frameworks.langgraph",
     "chatkit.frameworks.pydantic_ai",
     "chatkit.hosted",

@@ -1,4 +1,4 @@
-"""Connects the MCP servers of an agent that nobody has connected, with the first answer, until the chat server closes."""
+"""The MCP servers of an agent: those that nobody has connected are, until the chat server closes."""
 
 from __future__ import annotations
 
