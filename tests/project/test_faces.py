@@ -32,6 +32,7 @@ FACES = (
     "chatkit.frameworks",
     "chatkit.frameworks.attachments",
     "chatkit.frameworks.langgraph",
+    "chatkit.frameworks.openai",
     "chatkit.frameworks.pydantic_ai",
     "chatkit.hosted",
     "chatkit.testing",
