@@ -366,7 +366,10 @@ async def test_files_are_given_as_what_they_are(tmp_path: Path) -> None:
 
 
 MCP_SERVER = """
-from mcp.server.mcpserver import MCPServer
+try:
+    from mcp.server.mcpserver import MCPServer
+except ImportError:
+    from mcp.server.fastmcp import FastMCP as MCPServer
 
 server = MCPServer("words")
 

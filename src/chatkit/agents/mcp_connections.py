@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents import Agent
-from agents.mcp import MCPServer, MCPServerManager
+
+if TYPE_CHECKING:
+    from agents.mcp import MCPServer, MCPServerManager
 
 __all__ = ["McpConnections"]
 
@@ -26,6 +28,9 @@ class McpConnections:
         """Returns the agent with its MCP servers connected, without those that cannot be."""
         if not agent.mcp_servers:
             return agent
+        # Only here: it loads a client of MCP.
+        from agents.mcp import MCPServerManager
+
         async with self._connecting:
             for server in agent.mcp_servers:
                 if server not in self._managers and getattr(server, "session", None) is None:
