@@ -222,7 +222,7 @@ def _said(item: UserMessageItem) -> Parts:
 
 def _citations(citation: Any) -> list[Step]:
     # A dictionary, or a model of the client's, by its version.
-    found: Any = citation if isinstance(citation, dict) else citation.model_dump()
+    found: Any = citation.model_dump() if hasattr(citation, "model_dump") else citation
     url: str | None = found.get("url")
     if found.get("type") != "url_citation" or not url:
         return []
