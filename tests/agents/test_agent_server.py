@@ -415,7 +415,8 @@ async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> N
     session = SQLiteSession("s", tmp_path / "sessions.db")
     server = serve(model, tools=[wait], session=given(session))
     body = json.dumps({"type": "threads.create", "params": {"input": user_input("one")}})
-    frames: Any = aiter(await server.process(body, ADA))  # type: ignore[arg-type]
+    result: Any = await server.process(body, ADA)
+    frames: AsyncIterator[bytes] = aiter(result)
     thread_id = json.loads((await anext(frames))[6:])["thread"]["id"]
 
     async def read() -> None:
