@@ -42,7 +42,9 @@ from tests.frameworks.support import (
     text_of,
     thread_of,
     titles_of,
+    user_input,
 )
+from tests.stateful.plain_store import PlainStore
 from tests.support.scale import scaled
 
 QUIET = RunConfig(tracing_disabled=True)
@@ -84,9 +86,12 @@ def answers(count: int) -> list[str]:
     return [f"A{number}" for number in range(1, count + 1)]
 
 
+@pytest.mark.parametrize("make_store", [MemoryStore, PlainStore])
 @pytest.mark.parametrize("with_session", [False, True])
-async def test_the_model_is_given_each_message_once(with_session: bool, tmp_path: Path) -> None:
-    model, store = ScriptedModel(answers(5)), MemoryStore[Any]()
+async def test_the_model_is_given_each_message_once(
+    with_session: bool, make_store: Callable[[], Any], tmp_path: Path
+) -> None:
+    model, store = ScriptedModel(answers(5)), make_store()
     sessions: list[SQLiteSession] = []
 
     def session(thread: Any, context: Any) -> SQLiteSession:
@@ -362,7 +367,10 @@ async def test_files_are_given_as_what_they_are(tmp_path: Path) -> None:
 
 
 MCP_SERVER = """
-from mcp.server.mcpserver import MCPServer
+try:
+    from mcp.server.mcpserver import MCPServer
+except ImportError:
+    from mcp.server.fastmcp import FastMCP as MCPServer
 
 server = MCPServer("words")
 
@@ -391,3 +399,39 @@ async def test_mcp_servers_are_connected_for_the_first_answer(tmp_path: Path) ->
     assert text_of(await say(server, thread_of(events), "And now?")) == "Still."
     await server.close()
     assert words.session is None
+
+
+async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    @function_tool
+    async def wait() -> str:
+        """Waits."""
+        began.set()
+        await asyncio.Event().wait()
+        return ""
+
+    model = ScriptedModel([ModelToolCall("wait", {}), "Well."])
+    session = SQLiteSession("s", tmp_path / "sessions.db")
+    server = serve(model, tools=[wait], session=given(session))
+    body = json.dumps({"type": "threads.create", "params": {"input": user_input("one")}})
+    result: Any = await server.process(body, ADA)
+    frames: AsyncIterator[bytes] = aiter(result)
+    thread_id = json.loads((await anext(frames))[6:])["thread"]["id"]
+
+    async def read() -> None:
+        async for _ in frames:
+            pass
+
+    async with asyncio.timeout(scaled(20)):
+        reading = asyncio.create_task(read())
+        await began.wait()
+        reading.cancel()
+        await asyncio.wait([reading])
+    assert text_of(await say(server, thread_id, "two")) == "Well."
+    texts = said(model.requests[1])
+    assert (texts[0], texts[-1], len(texts)) == ("one", "two", 3)
+    calls = [entry for entry in model.requests[1].input if entry.get("type") == "function_call"]
+    outputs = [entry for entry in model.requests[1].input if entry.get("type") == "function_call_output"]
+    assert len(calls) == len(outputs)
+    session.close()

@@ -171,6 +171,20 @@ async def test_a_checkpointer_that_lost_everything_gets_the_history_and_the_firs
     ]
 
 
+async def test_a_message_is_answered_again_after_the_checkpointer_lost_everything() -> None:
+    model, store = Script(answers=["A1", "A2", "A3", "A4"]), MemoryStore[Any]()
+    server = serve(graph(model, InMemorySaver()), store)
+    thread_id = thread_of(await create(server, "one"))
+    second = done(await say(server, thread_id, "two"), "user_message")[0]["id"]
+    server = serve(graph(model, InMemorySaver()), store)
+    await ask(server, "threads.retry_after_item", thread_id=thread_id, item_id=second)
+    await say(server, thread_id, "three")
+    assert [said(request) for request in model.requests][2:] == [
+        ["one", "A1", "two"],
+        ["one", "A1", "two", "A3", "three"],
+    ]
+
+
 async def test_thoughts_tools_and_custom_events_are_steps() -> None:
     model = Script(answers=[[thought("Let me look"), calls("look_up", "fail")], ["It is ", "a leaf."]])
     events = await create(serve(create_agent(model, [look_up, fail])), "Tea?")

@@ -64,6 +64,7 @@ MISSING = [
     ("uvicorn", "from chatkit.cli import serve", "chatkit-server[serve]"),
     ("agents", "from chatkit.agents import stream_agent_response", "chatkit-server[agents]"),
     ("langgraph", "import chatkit.frameworks.langgraph", "chatkit-server[langgraph]"),
+    ("openai", "import chatkit.frameworks.openai", "chatkit-server[openai]"),
     ("pydantic_ai", "import chatkit.frameworks.pydantic_ai", "chatkit-server[pydantic-ai]"),
 ]
 

@@ -8,31 +8,18 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from chatkit._tasks import maybe_await
-from chatkit.item_texts import (
-    GENERATED_IMAGE,
-    answer_text,
-    answers_text,
-    hidden_text,
-    message_text,
-    quote_text,
-    task_text,
-    widget_text,
-)
+from chatkit.frameworks._shown import shown_parts
+from chatkit.item_texts import answer_text, message_text, quote_text
 from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
-    GeneratedImageItem,
-    HiddenContextItem,
+    GeneratedImage,
     SDKHiddenContextItem,
-    StructuredInputItem,
-    TaskItem,
     ThreadItem,
     UserMessageItem,
     UserMessageTagContent,
-    WidgetItem,
-    WorkflowItem,
 )
 
 __all__ = ["to_messages"]
@@ -72,7 +59,7 @@ async def to_messages(
                 # Of another framework's agent.
                 pass
             case _:
-                messages += [_human(content) for content in _shown(item) if content]
+                messages += [_human([_part(part) for part in parts]) for parts in shown_parts(item)]
     return messages
 
 
@@ -105,32 +92,10 @@ def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[AnyMessa
     return [asked, ToolMessage(str(output), tool_call_id=call_id, name=name)]
 
 
-def _shown(item: ThreadItem) -> list[list[Any]]:
-    """Returns what the model is to know of items that are no messages."""
-    match item:
-        case HiddenContextItem() | SDKHiddenContextItem():
-            if not isinstance(item.content, str):
-                raise NotImplementedError(
-                    f"The hidden context {item.id} is no text. Leave it out of what you give to to_messages(), or "
-                    "turn it into a text."
-                )
-            return [[hidden_text(item.content)]]
-        case WidgetItem():
-            return [[widget_text(item)]]
-        case GeneratedImageItem():
-            return [] if item.image is None or not item.image.url else [_image(item.image.url)]
-        case StructuredInputItem():
-            return [[f"The user was asked questions (status: {item.status}):\n{answers_text(item)}"]]
-        case TaskItem() | WorkflowItem():
-            tasks = [item.task] if isinstance(item, TaskItem) else item.workflow.tasks
-            return [[done] for task in tasks if (done := task_text(task)) is not None]
-        case _:
-            return []
-
-
-def _image(url: str) -> list[Any]:
-    head, comma, data = url.partition(",")
+def _part(part: str | GeneratedImage) -> Any:
+    if isinstance(part, str):
+        return part
+    head, comma, data = part.url.partition(",")
     if not (comma and head.startswith("data:")):
-        return [GENERATED_IMAGE, {"type": "image", "url": url}]
-    kind = head.removeprefix("data:").partition(";")[0]
-    return [GENERATED_IMAGE, {"type": "image", "base64": data, "mime_type": kind}]
+        return {"type": "image", "url": part.url}
+    return {"type": "image", "base64": data, "mime_type": head.removeprefix("data:").partition(";")[0]}

@@ -153,15 +153,16 @@ class AgentServer(BaseAgentServer[TContext]):
         if not isinstance(self.agent, Pregel) or not graph.checkpointer:
             return False
         point = self.point_before(turn)
-        if point is not None:
+        if point:
             config["configurable"]["checkpoint_id"] = point
-        if point == "":
-            # It was the first one.
-            del config["configurable"]["checkpoint_id"]
+        state = await graph.aget_state(config)
+        if point == "" or (point and state.created_at is None):
+            # It was the first message, or the checkpoint before it is gone: the memory begins anew.
+            config["configurable"].pop("checkpoint_id", None)
             checkpointer: Any = graph.checkpointer
             if checkpointer is not True:
                 await checkpointer.adelete_thread(turn.thread.id)
-        state = await graph.aget_state(config)
+            return False
         known: str | None = state.config["configurable"].get("checkpoint_id")
         if point is None:
             await self.remember_point(turn, known or "")

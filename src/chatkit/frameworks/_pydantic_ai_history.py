@@ -18,32 +18,18 @@ from pydantic_ai.messages import (
 )
 
 from chatkit._tasks import maybe_await
-from chatkit.item_texts import (
-    GENERATED_IMAGE,
-    answer_text,
-    answers_text,
-    hidden_text,
-    message_text,
-    quote_text,
-    task_text,
-    widget_text,
-)
+from chatkit.frameworks._shown import shown_parts
+from chatkit.item_texts import answer_text, message_text, quote_text
 from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
     Attachment,
     ClientToolCallItem,
-    GeneratedImageItem,
-    HiddenContextItem,
+    GeneratedImage,
     SDKHiddenContextItem,
-    StructuredInputItem,
-    Task,
-    TaskItem,
     ThreadItem,
     UserMessageItem,
     UserMessageTagContent,
-    WidgetItem,
-    WorkflowItem,
 )
 
 __all__ = ["to_message_history"]
@@ -83,7 +69,7 @@ async def to_message_history(
                 for call in answered:
                     messages += _call(call.call_id, call.name, call.arguments, call.output)
             case _:
-                messages += [_request(*content) for content in _shown(item) if content]
+                messages += [_request(*map(_part, parts)) for parts in shown_parts(item)]
     return messages
 
 
@@ -115,37 +101,8 @@ def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[ModelMes
     return [ModelResponse(parts=[call]), ModelRequest(parts=[answer])]
 
 
-def _shown(item: ThreadItem) -> list[list[UserContent]]:
-    """Returns what the model is to know of items that are no messages."""
-    match item:
-        case HiddenContextItem() | SDKHiddenContextItem():
-            if not isinstance(item.content, str):
-                raise NotImplementedError(
-                    f"The hidden context {item.id} is no text. Leave it out of what you give to "
-                    "to_message_history(), or turn it into a text."
-                )
-            return [[hidden_text(item.content)]]
-        case WidgetItem():
-            return [[widget_text(item)]]
-        case GeneratedImageItem():
-            return [] if item.image is None else [_image(item.image.url)]
-        case StructuredInputItem():
-            return [[f"The user was asked questions (status: {item.status}):\n{answers_text(item)}"]]
-        case TaskItem():
-            return [_done(item.task)]
-        case WorkflowItem():
-            return [_done(task) for task in item.workflow.tasks]
-        case _:
-            return []
-
-
-def _image(url: str) -> list[UserContent]:
-    if not url:
-        return []
-    image = BinaryContent.from_data_uri(url) if url.startswith("data:") else ImageUrl(url=url)
-    return [GENERATED_IMAGE, image]
-
-
-def _done(task: Task) -> list[UserContent]:
-    done = task_text(task)
-    return [] if done is None else [done]
+def _part(part: str | GeneratedImage) -> UserContent:
+    if isinstance(part, str):
+        return part
+    is_data = part.url.startswith("data:")
+    return BinaryContent.from_data_uri(part.url) if is_data else ImageUrl(url=part.url)

@@ -96,7 +96,12 @@ async def read_newest(
 
 
 def texts_among(contents: Mapping[str, bytes], items: Sequence[ThreadItem]) -> dict[str, bytes]:
-    """Returns the files among those of ``read_newest`` that a model is given as texts, which every model takes."""
+    """Returns the files among those of ``read_newest`` that a model is given as texts, which every model takes.
+
+    Args:
+        contents: What ``read_newest`` found.
+        items: The items that it was given.
+    """
     attachments = [entry for item in items if isinstance(item, UserMessageItem) for entry in item.attachments]
     return {
         entry.id: contents[entry.id]
@@ -155,7 +160,12 @@ def media_type(attachment: Attachment) -> str:
 
 
 def data_url(attachment: Attachment, content: bytes) -> str:
-    """Returns a file as a ``data:`` URL."""
+    """Returns a file as a ``data:`` URL.
+
+    Args:
+        attachment: The attachment, whose media type the URL has.
+        content: Its file.
+    """
     return f"data:{media_type(attachment)};base64,{encoded(content)}"
 
 
