@@ -258,6 +258,38 @@ async def test_an_action_that_is_sent_again_is_carried_out_once(store: Any) -> N
     assert server.orders == 3
 
 
+async def test_an_answer_to_no_message_is_told_by_the_store_when_the_log_has_forgotten_it(
+    monkeypatch: pytest.MonkeyPatch, store: Any
+) -> None:
+    class Shop(ScriptedServer):
+        async def action(self, thread: Any, action: Any, sender: Any, context: Any) -> AsyncIterator[Any]:
+            yield done("Ordered", "msg_order")
+
+    server = Shop(hello, store)
+    thread_id = (first := await server.create()).thread_id
+    await drain(first)
+
+    async def order() -> list[bytes]:
+        action = {"type": "order", "payload": None}
+        return await drain(
+            await server.send("threads.custom_action", ADA, RESUMABLE_KEY, thread_id=thread_id, action=action)
+        )
+
+    await order()
+    await drain(await server.say(thread_id, "Later"))
+    log = server._chatkit_turns().log
+
+    async def forgotten(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(log, "find", forgotten)
+    monkeypatch.setattr(log, "ended", forgotten)
+    told = await order()
+    items = [event["item"]["id"] for event in decode(told) if event["type"] == "thread.item.done"]
+    assert items == ["msg_order"]
+    assert b'"completed"' in told[-1]
+
+
 async def test_answers_that_are_sent_again_are_given_once(store: Any) -> None:
     async def asks(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
         question = StructuredInputFreeform(id="q", question="Why?")

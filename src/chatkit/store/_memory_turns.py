@@ -109,12 +109,13 @@ class TurnTable:
         row = self._rows.get(fence.turn_id)
         return row is not None and row.token == fence.token and row.status is not TurnStatus.ENDED
 
-    def finish(self, turn_id: str, token: int, end: str, info: str) -> None:
+    def finish(self, turn_id: str, token: int, end: str, info: str) -> bool:
         row = self._rows.get(turn_id)
         if row is None or row.token != token or row.status is TurnStatus.ENDED:
-            return
+            return False
         self._end(row, end, info)
         self._forget_old()
+        return True
 
     def _end(self, row: TurnRow, end: str, info: str) -> None:
         self._leave(row)

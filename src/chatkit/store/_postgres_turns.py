@@ -222,8 +222,10 @@ async def begin_turn(transaction: Transaction, owner: str, thread_id: str, turn_
 
 async def finish_turn(
     transaction: Transaction, owner: str, turn_id: str, token: int, end: str, info: str
-) -> None:
-    await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, float(COMPLETION_RETENTION), info)
+) -> bool:
+    kept = float(COMPLETION_RETENTION)
+    noted: bool = await transaction.value(SQL["finish_turn"], owner, turn_id, token, end, kept, info)
+    return noted
 
 
 async def lapsed_turns(transaction: Transaction, seconds: float) -> list[LapsedTurn]:

@@ -313,17 +313,18 @@ def begin_turn(connection: Connection, *, owner: str, thread_id: str, turn_id: s
     return _new_token(connection, owner, thread_id, turn_id)
 
 
-def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str, info: str) -> None:
+def finish_turn(connection: Connection, *, owner: str, turn_id: str, token: int, end: str, info: str) -> bool:
     now = round(time.time())
     run(connection, "forget_old_completions", now=now)
     if not change(connection, query="end_turn", owner=owner, turn_id=turn_id, token=token):
-        return
+        return False
     forget_at = now + COMPLETION_RETENTION
     ended = {"end": end, "info": info, "forget_at": time.time() + COMPLETION_RETENTION}
     run(connection, "set_ended", owner=owner, turn_id=turn_id, **ended)
     if end == "completed":
         # For workers of the version before, which look there.
         run(connection, "note_completion", owner=owner, turn_id=turn_id, forget_at=forget_at)
+    return True
 
 
 def has_lapsed(connection: Connection) -> bool:

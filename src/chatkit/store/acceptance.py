@@ -319,7 +319,7 @@ class AcceptingStore(Store[TContext]):
     @abstractmethod
     async def finish_turn(
         self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
-    ) -> None:
+    ) -> bool:
         """Notes how a turn ended, and that it writes nothing any more; nothing is done for a stale token.
 
         Args:
@@ -328,6 +328,9 @@ class AcceptingStore(Store[TContext]):
             end: How it ended: ``"completed"``, ``"stopped"``, ``"failed"`` or ``"interrupted"``.
             context: The request's context.
             info: What is kept of it for as long as its key, such as its answer.
+
+        Returns:
+            Whether it was noted; False for a stale token, also for one whose turn has been ended with it.
         """
 
     @abstractmethod

@@ -402,10 +402,10 @@ class MemoryStore(AcceptingStore[TContext]):
 
     async def finish_turn(
         self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
-    ) -> None:
+    ) -> bool:
         owner = self.owner(context)
         with self._lock:
-            self._tenant(owner).turns.finish(turn_id, token, end, info)
+            return self._tenant(owner).turns.finish(turn_id, token, end, info)
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
         with self._lock:

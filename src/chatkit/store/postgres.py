@@ -368,9 +368,9 @@ class PostgresStore(AcceptingStore[TContext]):
 
     async def finish_turn(
         self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
-    ) -> None:
+    ) -> bool:
         owner = self.owner(context)
-        await self.database.write(
+        return await self.database.write(
             lambda transaction: turns.finish_turn(transaction, owner, turn_id, token, end, info),
             repeatable=True,
         )

@@ -274,8 +274,10 @@ class SQLiteStore(AcceptingStore[TContext]):
 
     async def finish_turn(
         self, turn_id: str, token: int, end: str, context: TContext, *, info: str = ""
-    ) -> None:
-        await self._write_turn(turns.finish_turn, context, turn_id=turn_id, token=token, end=end, info=info)
+    ) -> bool:
+        return await self._write_turn(
+            turns.finish_turn, context, turn_id=turn_id, token=token, end=end, info=info
+        )
 
     async def lapsed_turns(self, seconds: float) -> list[LapsedTurn]:
         # Only looked at first: a sweep that finds nothing writes nothing.

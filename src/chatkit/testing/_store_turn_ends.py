@@ -32,7 +32,8 @@ class TurnEndsContract(AcceptanceBase):
             store = self._accepting(given)
             thread, other = await self.thread(store), await self.thread(store)
             early = await self._accept(store, "early", thread.id)
-            await store.finish_turn("early", early.token, "completed", self.alice)
+            assert await store.finish_turn("early", early.token, "completed", self.alice)
+            assert not await store.finish_turn("early", early.token, "completed", self.alice)
             began = utc_now()
             ended = await self._accept(store, "ended", thread.id)
             await self._accept(store, "one", thread.id)
@@ -74,7 +75,7 @@ class TurnEndsContract(AcceptanceBase):
             assert claimed[0].token > dead.token
             assert claimed[0].claimed
             await raises(StaleTurnError, store.open_turn("dead", dead.token, self.alice))
-            await store.finish_turn("dead", dead.token, "completed", self.alice)
+            assert not await store.finish_turn("dead", dead.token, "completed", self.alice)
             with writing_as("dead", dead.token):
                 await raises(StaleTurnError, store.add_thread_item(thread.id, message("late"), self.alice))
             with writing_as("dead", claimed[0].token):

@@ -141,6 +141,8 @@ async def _begin_again(sent: Sending, store: AcceptingStore[Any], ended: TurnFee
 
 
 async def _told_from_store(sent: Sending, found: AcceptedTurn) -> StreamingResult:
+    message_id, end = found.user_item_id, known_end(found)
+    since = load_info(found.info).started_at if message_id is None and found.info else None
     return StreamingResult(
-        await stored_frames(sent.scope, found.turn_id, found.thread_id, found.user_item_id, known_end(found))
+        await stored_frames(sent.scope, found.turn_id, found.thread_id, message_id, end, since=since)
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
 from typing import Any, Final, TypeAlias
 
-from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
+from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import InvalidRequestError
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.turn import Turn
@@ -79,6 +81,7 @@ async def stored_frames(
     end: EndState | None,
     *,
     tells_why: bool = True,
+    since: datetime | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Returns frames that show a message and what followed it, up to the next message, from the store.
 
@@ -89,6 +92,8 @@ async def stored_frames(
         message_id: The message; None for a turn that answers none.
         end: How the turn ended, which the stream of a resumable turn says at its end; None for a stream that goes on.
         tells_why: Whether the event goes before that, which says why an answer is not whole.
+        since: When a turn that answers no message began: what the thread has got since then is shown, up to the next
+            message, perhaps with what other turns that ran beside it have added.
 
     Raises:
         NotFoundError: The thread or the message was deleted meanwhile.
@@ -104,6 +109,9 @@ async def stored_frames(
             yield encode_event(done_event(item_json(message)))
             async for item in _items_after(scope, thread_id, message.id):
                 yield encode_event(done_event(item_json(item)))
+        elif since is not None:
+            for item in await _items_since(scope, thread_id, since):
+                yield encode_event(done_event(item_json(item)))
         error = _ERRORS.get(end) if tells_why else None
         if error is not None:
             yield encode_event(error)
@@ -111,6 +119,13 @@ async def stored_frames(
             yield end_frame(turn_id, end)
 
     return frames()
+
+
+async def _items_since(scope: RequestScope, thread_id: str, since: datetime) -> list[ThreadItem]:
+    newest = await newest_items(scope.store, thread_id, _PAGE_SIZE, scope.context)
+    added = [item for item in reversed(newest) if item.created_at >= since]
+    own = takewhile(lambda item: not isinstance(item, UserMessageItem), added)
+    return [item for item in own if not is_hidden(item)]
 
 
 async def _items_after(scope: RequestScope, thread_id: str, message_id: str) -> AsyncIterator[ThreadItem]:

@@ -213,14 +213,17 @@ async def note_opened(turn: Turn) -> int:
     return accepted.token
 
 
-async def finish(turn: Turn, token: int, end: EndState) -> None:
+async def finish(turn: Turn, token: int, end: EndState) -> bool:
     """Says to the store how a turn ended; where the store is away, says so when it is back.
 
     Where workers share turns, readers of a complete answer wait for that, for two leases: another worker that finds the
     turn without an end in the store would call it interrupted.
+
+    Returns:
+        Whether the store knows it; False also where another worker has the turn.
     """
     try:
-        await _finish(turn, token, end)
+        return await _finish(turn, token, end)
     except StoreUnavailableError as error:
         log_failure(
             logger,
@@ -228,39 +231,46 @@ async def finish(turn: Turn, token: int, end: EndState) -> None:
             error,
             brief=True,
         )
-        await _begin_to_finish(turn, token, end)
+        return await _begin_to_finish(turn, token, end)
 
 
-async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> None:
+async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> bool:
     turns, name = turn.scope.turns, f"Storing the end of turn {turn.info.id}"
-    later = turns.background.run(_finish_later(turn, token, end), name=name, seconds=_LATER_SECONDS)
+    noted = list[bool]()
+    later = turns.background.run(_finish_later(turn, token, end, noted), name=name, seconds=_LATER_SECONDS)
     until = time.monotonic() + 2 * turns.log.lease
     while end is EndState.COMPLETED and turns.log.shared and not later.done() and time.monotonic() < until:
         await asyncio.wait({later}, timeout=_FIRST_PAUSE_SECONDS)
         if turns.shutting_down or turn.writer.lost:
-            return
+            break
+    return any(noted)
 
 
-async def _finish_later(turn: Turn, token: int, end: EndState) -> None:
+async def _finish_later(turn: Turn, token: int, end: EndState, noted: list[bool]) -> None:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         with suppress(StoreUnavailableError):
-            await _finish(turn, token, end)
+            noted.append(await _finish(turn, token, end))
             return
 
 
-async def _finish(turn: Turn, token: int, end: EndState) -> None:
+async def _finish(turn: Turn, token: int, end: EndState) -> bool:
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
     # One that wrote one by one, too.
     accepting = accepting_store(store, whole=False)
     if accepting is not None:
-        await accepting.finish_turn(turn_id, token, end.value, context)
-    elif end is EndState.COMPLETED:
+        # Items of a turn that answers no message are found by when it began.
+        kept = "" if turn.info.user_item_id is not None else dump_info(replace(turn.info, context=None))
+        # A class derived from one of ours may return nothing.
+        return await accepting.finish_turn(turn_id, token, end.value, context, info=kept) is not False
+    if end is EndState.COMPLETED:
         await store.complete_turn(turn_id, token, context)
     else:
         await store.end_turn(turn_id, token, context)
+    # Such a store does not say.
+    return True
 
 
 async def withdraw_unopened(turn: Turn) -> None:

@@ -358,9 +358,10 @@ class TurnRegistry:
                 end = await turn.run(before)
             if turn.moved:
                 return
-            if token and not turn.waits:
-                # Before its log, in which another worker may find it without an end.
-                await finish(turn, fence.token, end)
+            # Before its log, in which another worker may find it without an end.
+            if token and not turn.waits and not await finish(turn, fence.token, end) and turn.info.resumable:
+                # Another worker may say that it ended in another way: then its readers ask there.
+                await turn.writer.give_way()
             if not turn.lost_lease:
                 # What the handler left running, such as the making of a title, may write on.
                 fence.token = 0

@@ -154,10 +154,12 @@ WITH old AS (
     UPDATE chatkit.accepted_turns a
     SET status = 'ended', message = NULL, info = $6, ended = $4, forget_at = now() + make_interval(secs => $5)
     FROM gone WHERE a.owner = gone.owner AND a.id = gone.id
+), noted AS (
+    INSERT INTO chatkit.completed_turns (owner, id, forget_at)
+    SELECT owner, id, now() + make_interval(secs => $5) FROM gone WHERE $4 = 'completed'
+    ON CONFLICT (owner, id) DO UPDATE SET forget_at = excluded.forget_at
 )
-INSERT INTO chatkit.completed_turns (owner, id, forget_at)
-SELECT owner, id, now() + make_interval(secs => $5) FROM gone WHERE $4 = 'completed'
-ON CONFLICT (owner, id) DO UPDATE SET forget_at = excluded.forget_at;
+SELECT EXISTS (SELECT 1 FROM gone);
 
 -- name: has_completed
 SELECT EXISTS (SELECT 1 FROM chatkit.completed_turns WHERE owner = $1 AND id = $2);
