@@ -54,7 +54,7 @@ def sdk_model() -> Any:
                 answer = ModelToolCall("look_up", {"word": "tea"})
             else:
                 answer = "".join(answer_to(str(newest)))
-            script = ScriptedModel([answer], before_each_event=lambda: asyncio.sleep(_PAUSE))
+            script = ScriptedModel([answer], before_each_event=lambda: asyncio.sleep(4 * _PAUSE))
             async for event in script.stream_response(instructions, input, *arguments, **options):
                 yield event
 

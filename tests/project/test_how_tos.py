@@ -21,8 +21,15 @@ FOLDER = ROOT / "docs" / "how-to"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 LARGEST_WAY = 12
 
-# What shows a kind, and what is not written by hand.
-SHOWS = ("src/chatkit/cli/", "src/chatkit/demo/", "src/chatkit/testing/", "src/chatkit/web/static/")
+# What shows a kind, or yields it as applications do, and what is not written by hand.
+SHOWS = (
+    "src/chatkit/agents/",
+    "src/chatkit/cli/",
+    "src/chatkit/demo/",
+    "src/chatkit/frameworks/",
+    "src/chatkit/testing/",
+    "src/chatkit/web/static/",
+)
 SHOWS_UI = (
     "ui/src/views/",
     "ui/src/strings/",
