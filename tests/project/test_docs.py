@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.scale import scaled
+from tests.support.warm import WarmProcess
 
 ROOT = Path(__file__).parents[2]
 FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md")]
@@ -43,15 +45,11 @@ def test_python_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
         name = re.match(r"# (\w+\.py)\n", program)
         (tmp_path / (name.group(1) if name else f"block_{number}.py")).write_text(program)
     for program in sorted(tmp_path.glob("*.py")):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", program.name],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=scaled(60),
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        with WarmProcess(
+            "tests.support.strict", program.name, folder=tmp_path, environment=os.environ
+        ) as process:
+            _, errors = process.communicate(timeout=scaled(60))
+        assert process.returncode == 0, errors
 
 
 @pytest.mark.parametrize(("place", "text"), blocks("json"), ids=lambda value: value[:40])

@@ -2,7 +2,7 @@
 
 ``AgentServer(agent)`` serves it as it is. What it is made of serves your own ``respond()``, too::
 
-    async def respond(self, thread, input, context):
+    async def respond(self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context):
         page = await self.store.load_thread_items(thread.id, None, 50, "desc", context)
         messages = await to_messages(page.data[::-1])
         stream = graph.astream({"messages": messages}, stream_mode=[*STREAM_MODES], subgraphs=True)
