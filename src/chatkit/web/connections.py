@@ -58,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
     the answer is 408. Trailers are dropped. At most 16 requests wait for the answer to one before them.
 
     When the server ends, a connection without a request stays open for another half a second: what was on its way to it
-    is answered, and the answer says that the connection closes.
+    is answered, and closed after that.
 
     ``chatkit serve`` uses it. With uvicorn: ``uvicorn.run(app, http=BoundedProtocol)``.
 
@@ -148,6 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         cycle: Any = self.cycle
         if self._ends and cycle is not None:
+            # uvicorn says so in the answer, but for old versions, and closes the connection after it.
             cycle.keep_alive = False
         if len(self.pipeline) > _MAX_PIPELINED:
             raise _RefusedError
