@@ -91,8 +91,8 @@ async def test_a_title_that_is_ready_while_the_turn_ends_is_saved(monkeypatch: p
     server = TitleServer(late)
     finish = server.store.finish_turn  # pyright: ignore[reportAttributeAccessIssue] -- of MemoryStore
 
-    async def finish_turn(*arguments: Any) -> None:
-        await finish(*arguments)
+    async def finish_turn(*arguments: Any, **options: Any) -> None:
+        await finish(*arguments, **options)
         go_on.set()
         assert server.work is not None
         await asyncio.wait({server.work}, timeout=LIMIT)
