@@ -1,4 +1,4 @@
-"""The MCP servers of an agent: those that nobody has connected are, until the chat server closes."""
+"""Connects the MCP servers of an agent that are not connected yet, and closes them with the chat server."""
 
 from __future__ import annotations
 

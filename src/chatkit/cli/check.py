@@ -26,7 +26,7 @@ __all__ = ["CheckOptions", "check"]
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """What is to be looked at, as ``chatkit serve`` would be given it."""
+    """The target and the options to check, with the meaning that they have for ``chatkit serve``."""
 
     target: str | None
     context: str | None

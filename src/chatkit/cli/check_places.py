@@ -1,4 +1,4 @@
-"""What ``chatkit check`` looks at outside of the application: database, stream log, files and secrets."""
+"""Checks of ``chatkit check`` outside of the application: database, stream log, files and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``chatkit check`` looks at in the application: the target, and the function that makes contexts."""
+"""Checks of ``chatkit check`` in the application: the target, and the function that makes contexts."""
 
 from __future__ import annotations
 

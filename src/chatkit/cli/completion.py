@@ -21,7 +21,7 @@ _PATHS: Final[dict[str, Any]] = {
     "FILE": shtab.FILE,
     "FOLDER": shtab.DIRECTORY,
 }
-"""What completes an argument, by its name in the help."""
+"""How the shell completes an argument, by the argument's name in the help."""
 
 
 def make_script(parser: argparse.ArgumentParser, shell: str) -> str:
