@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ import uvicorn
 from chatkit.web import connections
 from chatkit.web.connections import BoundedProtocol
 from tests.cli.processes import Serving, serving
-from tests.support.scale import is_within, scaled
+from tests.support.scale import is_within, lasting, scaled
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 UPLOAD = b"POST /chatkit HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -245,31 +245,55 @@ def test_collections_do_not_hold_up_a_single_process(tmp_path: Path) -> None:
 
 def test_requests_on_their_way_to_a_server_that_ends_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that was closed at once would be reset, and nobody could tell whether the request was taken."""
-    monkeypatch.setattr(connections, "_LAST_REQUEST_SECONDS", scaled(2))
+    monkeypatch.setattr(connections, "_LAST_REQUEST_SECONDS", lasting(2))
+    with ending_server() as (new, used, end):
+        end()
+        used.sendall(HEALTH + b"\r\n")
+        assert answer(used).startswith(b"HTTP/1.1 200 OK")
+        new.sendall(HEALTH[:10])
+        new.sendall(HEALTH[10:] + b"\r\n")
+        assert answer(new).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_connection_without_a_request_so_far_stays_open_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_LAST_REQUEST_SECONDS", 0.01)
+    monkeypatch.setattr(connections, "_FIRST_REQUEST_SECONDS", lasting(3))
+    with ending_server() as (new, used, end):
+        end()
+        assert used.recv(1) == b""
+        new.sendall(HEALTH + b"\r\n")
+        assert answer(new).startswith(b"HTTP/1.1 200 OK")
+
+
+@contextmanager
+def ending_server() -> Iterator[tuple[socket.socket, socket.socket, Callable[[], None]]]:
+    """A server, a connection without a request so far, one that has been answered, and what makes the server end."""
     server = uvicorn.Server(uvicorn.Config(hello, http=BoundedProtocol, lifespan="off", log_level="warning"))
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
+
+    def end() -> None:
+        server.should_exit = True
+        while takes_connections(address):
+            pass
+
     with (
         closing(socket.create_connection(address)) as new,
         closing(socket.create_connection(address)) as used,
     ):
+        new.settimeout(scaled(20))
+        used.settimeout(scaled(20))
         used.sendall(HEALTH + b"\r\n")
         # The other one was accepted before it.
         received = b""
         while not received.endswith(b"Hi"):
             received += used.recv(65536)
-        server.should_exit = True
-        while takes_connections(address):
-            pass
-        used.sendall(HEALTH + b"\r\n")
-        received = answer(used)
-        assert received.startswith(b"HTTP/1.1 200 OK")
-        new.sendall(HEALTH[:10])
-        assert thread.is_alive()
-        new.sendall(HEALTH[10:] + b"\r\n")
-        assert answer(new).startswith(b"HTTP/1.1 200 OK")
+        try:
+            yield new, used, end
+        finally:
+            server.should_exit = True
     thread.join(scaled(20))
     assert not thread.is_alive()
 

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,26 +66,18 @@ class Environment:
 
     def install(self, *requirements: str | Path) -> None:
         """Installs with all that is needed; skips the test where no package registry can be reached."""
-        index = {"UV_DEFAULT_INDEX": url} if (url := pip_setting("index-url")) else {}
-        reach(
-            run(
-                *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", self.python),
-                *("--constraint", PINS, *requirements),
-                variables=index,
-            )
-        )
+        reach(self._uv("install", "--constraint", PINS, *requirements))
 
     def put(self, *requirements: str | Path) -> None:
         """Installs without what is needed; skips the test where no package registry can be reached."""
-        reach(self.pip("install", "--no-compile", "--no-deps", *requirements))
+        reach(self._uv("install", "--no-deps", *requirements))
 
     def uninstall(self, *names: str) -> None:
-        done = self.pip("uninstall", "--yes", *names)
+        done = self._uv("uninstall", *names)
         assert done.returncode == 0, done.stderr
 
-    def pip(self, verb: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Runs the pip of the tests for this environment, which has none of its own."""
-        return pip("--python", self.python, verb, *arguments)
+    def _uv(self, verb: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return uv("pip", verb, "--quiet", "--python", self.python, *arguments)
 
 
 def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -92,6 +85,14 @@ def pip(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return run(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
 
+def uv(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs uv with the package index that pip was told about, and this interpreter."""
+    index = {"UV_DEFAULT_INDEX": url} if (url := pip_setting("index-url")) else {}
+    settings = {"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
+    return run(sys.executable, "-m", "uv", *arguments, cwd=cwd, variables={**settings, **index})
+
+
+@cache
 def pip_setting(name: str) -> str | None:
     """Returns what pip was told about this machine, which uv does not read."""
     listed = run(sys.executable, "-m", "pip", "config", "list").stdout

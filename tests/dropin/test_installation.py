@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dropin.environments import OURS, THEIRS, Environment
+from tests.dropin.environments import OURS, THEIRS, Environment, pip
 from tests.support.reference_package import REFERENCE_VERSION
 
 pytestmark = pytest.mark.timeout(1200)
@@ -40,7 +40,8 @@ class Place:
         uninstall, install = [line.strip() for line in message.splitlines() if " -m pip " in line]
         assert uninstall.startswith(f"{self.environment.python} -m pip uninstall --yes ")
         assert install == f"{self.environment.python} -m pip install '{OURS}[serve]'"
-        self.environment.uninstall(*uninstall.split()[5:])
+        done = pip("--python", self.environment.python, *uninstall.split()[3:])
+        assert done.returncode == 0, done.stderr
         self.install_ours()
 
 

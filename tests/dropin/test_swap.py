@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.dropin.environments import OURS, THEIRS, Environment
-from tests.dropin.swapped.session import first_visit, page, second_visit
+from tests.dropin.swapped.session import first_visit, pages, second_visit
 from tests.support.reference_package import REFERENCE_VERSION
 
-VISITS = (first_visit, second_visit)
 SERVERS = ("starlette", "uvicorn")
-
-
-def visit(environment: Environment, database: Path, visits: Any) -> list[Any]:
-    """Returns what the page hears in the visits."""
-    heard: list[Any] = []
-    for each in visits:
-        with page(environment, database) as visitor:
-            each(visitor)
-        heard += visitor.heard
-    return heard
 
 
 @pytest.mark.timeout(1200)
 def test_an_application_moves_with_its_data(wheel: Path, tmp_path: Path) -> None:
     # Ours alone brings all that the application needs, but for its web framework and server.
-    bare = Environment(tmp_path / "bare")
-    bare.install(f"{OURS}[agents] @ {wheel.as_uri()}", *SERVERS)
-    ours_alone = visit(bare, tmp_path / "ours.db", VISITS)
+    environment = Environment(tmp_path / "environment")
+    environment.install(f"{OURS}[agents] @ {wheel.as_uri()}", *SERVERS)
+    ours, theirs, from_ours, from_theirs = (tmp_path / f"{number}.db" for number in range(4))
 
-    environment = Environment.with_shared_packages(tmp_path / "environment")
-    environment.put(wheel)
-    moved_to_theirs = visit(environment, tmp_path / "from_ours.db", VISITS[:1])
+    with pages(environment, ours, ours, from_ours) as (first, second, moves):
+        first_visit(first)
+        second_visit(second)
+        first_visit(moves)
+    ours_alone, moved_to_theirs = first.heard + second.heard, moves.heard
 
     environment.uninstall(OURS)
-    environment.put(f"{THEIRS}=={REFERENCE_VERSION}")
-    moved_to_theirs += visit(environment, tmp_path / "from_ours.db", VISITS[1:])
-    theirs_alone = visit(environment, tmp_path / "theirs.db", VISITS)
-    moved_to_ours = visit(environment, tmp_path / "from_theirs.db", VISITS[:1])
+    environment.install(f"{THEIRS}=={REFERENCE_VERSION}")
+    with pages(environment, theirs, theirs, from_ours, from_theirs) as (first, second, moved, moves):
+        first_visit(first)
+        second_visit(second)
+        second_visit(moved)
+        first_visit(moves)
+    theirs_alone, moved_to_ours = first.heard + second.heard, moves.heard
+    moved_to_theirs += moved.heard
 
     environment.uninstall(THEIRS)
     environment.put(wheel)
-    moved_to_ours += visit(environment, tmp_path / "from_theirs.db", VISITS[1:])
+    with pages(environment, from_theirs) as (moved,):
+        second_visit(moved)
+    moved_to_ours += moved.heard
 
     assert len(theirs_alone) == 19
     assert {status for status, _, _ in theirs_alone} == {200}

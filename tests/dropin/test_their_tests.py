@@ -7,6 +7,7 @@ context of our own stand in for the modules; tests that need the templates fail 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -110,6 +111,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return Environment.with_shared_packages(tmp_path_factory.mktemp("their-tests") / "environment")
 
 
+@pytest.mark.skipif(
+    "CHATKIT_TEST_REFERENCE_VERSION" not in os.environ,
+    reason="what 1.6.5 says of itself does not change; scripts/test --newest asks the newest",
+)
 def test_they_hold_in_the_package_that_they_are_of(
     archive: Path, environment: Environment, tmp_path: Path
 ) -> None:

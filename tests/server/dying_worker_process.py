@@ -36,10 +36,10 @@ from chatkit.streams.backends.postgres import PostgresBackend
 from chatkit.streams.backends.redis import RedisBackend
 from chatkit.streams.backends.sqlite import SQLiteBackend
 from tests.server.support import ScriptedServer, added, all_texts, delta, done, drain, read, writes_apart
-from tests.support.scale import scaled
+from tests.support.scale import lasting
 
 FIRST, SECOND = "Of the first worker", "Of the second worker"
-LEASE = scaled(1.5)
+LEASE = lasting(1.5)
 KEYS = {"m0": "key_0", "m1": "key_1", "m2": "key_2"}
 
 

@@ -14,11 +14,11 @@ from chatkit.store import SQLiteStore
 from chatkit.streams.redis import RedisStreamLog
 from tests.server.support import LIMIT, ScriptedServer, added, decode, delta, done, drain, kinds, read, texts
 from tests.support.network import Network, network
-from tests.support.scale import scaled
+from tests.support.scale import lasting
 
 # Longer than a busy machine takes to answer.
-LEASE = scaled(2.0)
-TIMEOUT = scaled(1.2)
+LEASE = lasting(2.0)
+TIMEOUT = lasting(1.2)
 
 
 @pytest.fixture

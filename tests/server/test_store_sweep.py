@@ -11,9 +11,9 @@ import pytest
 from chatkit.store import Acceptance, MemoryStore, TurnStatus
 from chatkit.streams import StreamLog
 from tests.server.support import ADA, LIMIT, ScriptedServer, added, drain, hello, read, texts, user_input
-from tests.support.scale import scaled
+from tests.support.scale import lasting
 
-LEASE = scaled(0.2)
+LEASE = lasting(0.2)
 
 
 async def slow(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:

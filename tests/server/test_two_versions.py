@@ -16,10 +16,10 @@ from chatkit.ids import new_id
 from tests.acceptance.wire import HEADERS, Frame, Wire, message, text_of
 from tests.support.live_server import ServerProcess, server_process
 from tests.support.postgres import new_database
-from tests.support.scale import FAST, scaled
+from tests.support.scale import FAST, lasting, scaled
 
 ROOT = Path(__file__).parents[2]
-LEASE = scaled(1.0)
+LEASE = lasting(1.0)
 KINDS = ("sqlite", "postgres", "redis")
 SHORT, LONG, ENDLESS = 10, 20, 100_000
 MANY = 5

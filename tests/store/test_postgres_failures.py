@@ -24,7 +24,7 @@ from chatkit.store import PostgresStore, Store
 from chatkit.testing._store_samples import message
 from chatkit.types import ThreadMetadata
 from tests.support.postgres import PostgresServer, database_url, new_database, on_server, postgres_server
-from tests.support.scale import scaled
+from tests.support.scale import lasting, scaled
 from tests.support.transaction_pooler import transaction_pooler
 
 CONTEXT = {"user_id": "alice"}
@@ -275,7 +275,7 @@ async def test_a_statement_takes_no_longer_than_allowed(postgres_database: str) 
 async def test_a_process_that_stands_still_in_a_transaction_soon_loses_its_locks(
     postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatkit._postgres.pools._FROZEN_SECONDS", scaled(1.0), raising=False)
+    monkeypatch.setattr("chatkit._postgres.pools._FROZEN_SECONDS", lasting(1.0), raising=False)
     frozen, alive = PostgresStore(postgres_database), PostgresStore(postgres_database)
     await frozen.save_thread(ThreadMetadata(id="thr"), CONTEXT)
     locked, goes_on = asyncio.Event(), asyncio.Event()

@@ -40,7 +40,7 @@ from chatkit.streams.backends.sqlite import SQLiteBackend
 from chatkit.streams.base import KeyClaim, LogEntry
 from chatkit.streams.worker import Worker
 from chatkit.testing import StreamLogContract
-from tests.support.scale import scaled
+from tests.support.scale import is_within, scaled
 
 T = TypeVar("T")
 
@@ -723,7 +723,7 @@ async def test_closing_tries_once_more_to_write_what_could_not_be_written(
         await log.close()
         took = time.monotonic() - began
         other.execute("ROLLBACK")
-    assert took < scaled(2 if not patience else 8), "the turns are not waited for one after the other"
+    assert is_within(took, 2 if not patience else 8), "the turns are not waited for one after the other"
 
 
 # Who is there.

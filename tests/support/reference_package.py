@@ -34,7 +34,9 @@ _UNREACHABLE = (
     "connection refused",
     "connection reset",
     "connecttimeout",
+    "dns error",
     "error sending request",
+    "failed to fetch",
     "failed to establish a new connection",
     # What pip says of a registry that it gave up on, as of one that has never heard of the package.
     "from versions: none",

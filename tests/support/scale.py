@@ -1,8 +1,8 @@
 """How long tests may wait, and how much they try, as the environment says.
 
-``CHATKIT_TEST_SLOWNESS`` (1 by default) multiplies every limit of time: for a machine that is slow, or does other
-things too. ``CHATKIT_TEST_EXAMPLES`` (1 by default) multiplies what is drawn: examples of properties, rounds of races,
-and shares of lists of cases, which are whole when it is large.
+``CHATKIT_TEST_SLOWNESS`` (1 by default) multiplies every time: for a machine that is slow, or does other things too.
+``CHATKIT_TEST_EXAMPLES`` (1 by default) multiplies what is drawn: examples of properties, rounds of races, and shares
+of lists of cases, which are whole when it is large.
 """
 
 from __future__ import annotations
@@ -21,9 +21,18 @@ FAST = bool(os.environ.get("CHATKIT_TEST_FAST"))
 """Set by ``scripts/test --fast``: what needs a server, or a process of its own, is skipped."""
 
 
+_PATIENCE = 3
+"""A limit of time is there for what hangs. It costs nothing where a test passes, so that it can be generous."""
+
+
 def scaled(limit: float) -> float:
-    """Returns a limit of time, of whatever unit, as long as this machine needs it."""
-    return limit * SLOWNESS
+    """Returns a limit of time, of whatever unit, that nothing reaches which does not hang."""
+    return limit * _PATIENCE * SLOWNESS
+
+
+def lasting(seconds: float) -> float:
+    """Returns a time that a test lives through, such as a lease, as long as this machine needs it."""
+    return seconds * SLOWNESS
 
 
 def is_within(seconds: float, limit: float) -> bool:
@@ -32,12 +41,12 @@ def is_within(seconds: float, limit: float) -> bool:
     A machine that does other things too gets what they take it: how much that is, a bit of work shows, which takes as
     long as its time of a processor where nothing else runs.
     """
-    if seconds < scaled(limit):
+    if seconds < lasting(limit):
         return True
     begun, worked = time.monotonic(), time.thread_time()
     while time.thread_time() - worked < 0.1:
         pass
-    return seconds < scaled(limit) * (time.monotonic() - begun) / 0.1
+    return seconds < lasting(limit) * (time.monotonic() - begun) / 0.1
 
 
 def examples(count: int) -> int:

@@ -35,6 +35,10 @@ _MIN_BODY_BYTES: Final = 1024
 _LAST_REQUEST_SECONDS: Final = 0.5
 """For a request that is on its way to a server that ends: a connection closed at once would reset it unanswered."""
 
+_FIRST_REQUEST_SECONDS: Final = 3.0
+"""The same for a connection that has had no request yet: who opens one is about to send one, and a client does not
+expect it to be closed, as it does after an answer."""
+
 _LINGER_SECONDS: Final = 1.0
 _LINGER_BYTES: Final = 256 * 1024
 """For what a client still sends after a refusal: closing at once would reset the connection before it has read why."""
@@ -57,8 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
     seconds of the connection's, or of its own, first byte; a body must bring at least 1 KiB in each such period, else
     the answer is 408. Trailers are dropped. At most 16 requests wait for the answer to one before them.
 
-    When the server ends, a connection without a request stays open for another half a second: what was on its way to it
-    is answered, and closed after that.
+    When the server ends, a connection without a request stays open for another half a second, for three seconds if it
+    has had none yet: what was on its way to it is answered, and closed after that.
 
     ``chatkit serve`` uses it. With uvicorn: ``uvicorn.run(app, http=BoundedProtocol)``.
 
@@ -90,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         self._lingering_bytes = 0
         self._ends = False
+        self._used = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -121,7 +126,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self._ends = True
-        self.loop.call_later(_LAST_REQUEST_SECONDS, self._end_idle)
+        seconds = _LAST_REQUEST_SECONDS if self._used else _FIRST_REQUEST_SECONDS
+        self.loop.call_later(seconds, self._end_idle)
 
     def _end_idle(self) -> None:
         # What has begun has its own limit of time.
@@ -132,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._progress()
-        self._begun, self._in_head, self._in_body = True, True, False
+        self._begun, self._in_head, self._in_body, self._used = True, True, False, True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

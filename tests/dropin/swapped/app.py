@@ -1,6 +1,7 @@
 """A small application for ``openai-chatkit`` 1.6.5, with a store of its own; the same file runs on either package.
 
-``python app.py DATABASE`` serves it on a free port of this machine and prints the port.
+``python app.py DATABASE [DATABASE...]`` serves one with each database, at ``/0``, ``/1`` and so on, on a free port of
+this machine and prints the port.
 """
 
 from __future__ import annotations
@@ -223,7 +224,7 @@ class Shop(ChatKitServer[dict[str, str]]):
         yield ThreadItemReplacedEvent(item=sender.model_copy(update={"widget": widget}))
 
 
-def application(path: str) -> Starlette:
+def application(path: str) -> Any:
     server = Shop(JsonStore(path))
 
     async def endpoint(request: Request) -> Response:
@@ -232,12 +233,15 @@ def application(path: str) -> Starlette:
             return StreamingResponse(result, media_type="text/event-stream")
         return Response(content=result.json, media_type="application/json")
 
-    return Starlette(routes=[Route("/chatkit", endpoint, methods=["POST"])])
+    return endpoint
 
 
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    config = uvicorn.Config(application(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=2)
+    routes = [
+        Route(f"/{number}", application(path), methods=["POST"]) for number, path in enumerate(sys.argv[1:])
+    ]
+    config = uvicorn.Config(Starlette(routes=routes), log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run([listener])

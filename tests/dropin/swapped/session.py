@@ -1,4 +1,4 @@
-"""What a page asks the small application, over HTTP, and what it hears."""
+"""What pages ask the small application, over HTTP, and what they hear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ class Page:
             model's own under openai-chatkit, and the store's under this package.
     """
 
-    def __init__(self, port: int, user: str = "ada") -> None:
+    def __init__(self, port: int, path: str, user: str = "ada") -> None:
+        self._path = path
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=scaled(60))
         self._user = user
         self.heard: list[Any] = []
@@ -37,7 +38,7 @@ class Page:
     def ask(self, kind: str, **params: Any) -> Any:
         body = json.dumps({"type": kind, "params": params})
         headers = {"content-type": "application/json", "x-test-user": self._user}
-        self.connection.request("POST", "/chatkit", body, headers)
+        self.connection.request("POST", self._path, body, headers)
         response = self.connection.getresponse()
         media_type = (response.getheader("content-type") or "").partition(";")[0]
         text = TIMES.sub(r'\1"<time>"', response.read().decode())
@@ -71,20 +72,25 @@ class Page:
 
 
 @contextmanager
-def page(environment: Environment, database: Path) -> Iterator[Page]:
-    """Serves the application while the block runs."""
-    with subprocess.Popen(
-        [environment.python, APP, database],
-        cwd=database.parent,
-        env=plain_environment() | {"OPENAI_AGENTS_DISABLE_TRACING": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+def pages(environment: Environment, *databases: Path) -> Iterator[list[Page]]:
+    """Serves the application with each database while the block runs, to a page of its own."""
+    with (
+        subprocess.Popen(
+            [environment.python, APP, *databases],
+            cwd=databases[0].parent,
+            env=plain_environment() | {"OPENAI_AGENTS_DISABLE_TRACING": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+        ExitStack() as connections,
+    ):
         try:
             assert process.stdout is not None
-            visitor = Page(int(process.stdout.readline()))
-            with closing(visitor.connection):
-                yield visitor
+            port = int(process.stdout.readline())
+            visitors = [Page(port, f"/{number}") for number in range(len(databases))]
+            for visitor in visitors:
+                connections.enter_context(closing(visitor.connection))
+            yield visitors
         finally:
             process.terminate()
             process.wait(scaled(20))
