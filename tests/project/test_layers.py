@@ -266,13 +266,14 @@ def test_allowed_imports(package: Path) -> None:
     assert answer.returncode == 0, answer.stdout
 
 
-@pytest.mark.parametrize(("importer", "imported"), FORBIDDEN)
-def test_forbidden_import(package: Path, importer: str, imported: str) -> None:
-    (package / f"{importer}.py").write_text(f"import {imported}\n")
+def test_forbidden_imports(package: Path) -> None:
+    for importer, imported in FORBIDDEN:
+        with (package / f"{importer}.py").open("a") as module:
+            module.write(f"import {imported}\n")
     answer = lint(package.parent)
     assert answer.returncode == 1, answer.stdout
-    assert "BROKEN" in answer.stdout
-    assert f"chatkit.{importer.replace('/', '.')} -> {imported}" in answer.stdout
+    found = [f"chatkit.{importer.replace('/', '.')} -> {imported}" for importer, imported in FORBIDDEN]
+    assert [name for name in found if name not in answer.stdout] == []
 
 
 def test_import_for_types_only_is_free(package: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST, MOST_SHARED = 21, 28
+MOST, MOST_SHARED = 20, 28
 
 
 def test_the_architecture_lists_the_classes_that_a_message_passes() -> None:

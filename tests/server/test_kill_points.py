@@ -85,20 +85,10 @@ WRITES = {
 } | {"log.save"}
 
 
-@pytest.mark.parametrize("setup", SETUPS)
-async def test_a_message_whose_worker_died_is_taken_once(places: Places, setup: str) -> None:
-    cases = [case for further in range(examples(1)) for case in chosen(setup, "accepting", further)]
-    found = await wrong(places, cases)
-    assert not found, "\n".join(found)
-
-
-async def test_so_it_is_where_message_key_and_turn_are_written_one_by_one(places: Places) -> None:
-    every = [chosen(setup, "apart", further) for further in range(examples(1)) for setup in SETUPS]
-    # Each point over one of the logs.
+@pytest.mark.parametrize("way", ["accepting", "apart"])
+async def test_a_message_whose_worker_died_is_taken_once(places: Places, way: str) -> None:
+    """Each point over one of the logs; ``python -m tests.server.kill_points`` takes all of them, or more."""
+    every = [chosen(setup, way, further) for further in range(examples(1)) for setup in SETUPS]
     cases = [case for at, listed in enumerate(every) for case in listed[at % 3 :: 3]]
-    found = await wrong(places, cases)
+    found = [f"{case}: {text}" for case, told in await places.each(cases, run_case) for text in told]
     assert not found, "\n".join(found)
-
-
-async def wrong(places: Places, cases: list[Case]) -> list[str]:
-    return [f"{case}: {text}" for case, found in await places.each(cases, run_case) for text in found]
