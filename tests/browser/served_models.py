@@ -1,6 +1,7 @@
 """Models of each framework that answer by the user's last message, in place of a real one.
 
-``look up tea`` calls a tool, ``count`` says many words, a file is repeated, and a title is made for the first message.
+``look up tea`` calls a tool, ``count`` says many words, ``count far`` more than anybody waits for, a file is repeated,
+and a title is made for the first message.
 """
 
 # LangGraph has no stubs, and types that are only known in part.
@@ -12,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-COUNTED = 40
+COUNTED, FAR = 40, 2000
 TITLE = "About tea"
 _PAUSE = 0.05
 """Seconds between two words: time to reload a page, and to stop."""
@@ -21,7 +22,7 @@ _PAUSE = 0.05
 def answer_to(text: str) -> list[str]:
     """Returns the words of the answer to a message, or to what a tool said."""
     if "count" in text:
-        answer = " ".join(str(number) for number in range(COUNTED))
+        answer = " ".join(str(number) for number in range(FAR if "far" in text else COUNTED))
     elif "note.txt" in text:
         answer = "The note says: " + ("hello file" if "hello file" in text else "nothing")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,8 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.served_models import COUNTED, TITLE
+from tests.browser.served_models import COUNTED, FAR, TITLE
 from tests.cli.processes import serving
+from tests.dropin.environments import Environment, build_wheel
 from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +60,27 @@ async def agent(text):
 }
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A new environment with this checkout's wheel where ``CHATKIT_TEST_WHEEL`` is set, else that of the tests."""
+    if not os.environ.get("CHATKIT_TEST_WHEEL"):
+        return None
+    folder = tmp_path_factory.mktemp("installed")
+    environment = Environment(folder / "environment")
+    wheel = build_wheel(folder).as_uri()
+    environment.install(f"chatkit-server[serve,agents,pydantic-ai,langgraph] @ {wheel}", "langchain")
+    return environment.python.with_name("chatkit")
+
+
 @pytest.mark.parametrize("kind", FILES)
-def test_an_agent_is_served_as_it_is(kind: str, open_page: OpenPage, tmp_path: Path) -> None:
+def test_an_agent_is_served_as_it_is(
+    kind: str, installed: Path | None, open_page: OpenPage, tmp_path: Path
+) -> None:
     assert len(FILES[kind].strip().splitlines()) <= 10
     (tmp_path / f"{kind}.py").write_text(FILES[kind])
-    variables = {"PYTHONPATH": str(ROOT), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
-    with serving(f"{kind}:agent", "--port", "0", folder=tmp_path, **variables) as server:
+    (tmp_path / "home").mkdir()
+    variables = {"PYTHONPATH": str(ROOT), "OPENAI_AGENTS_DISABLE_TRACING": "1", "HOME": f"{tmp_path}/home"}
+    with serving(f"{kind}:agent", "--port", "0", folder=tmp_path, program=installed, **variables) as server:
         parts = urlsplit(server.url)
         chat = open_page(f"{parts.scheme}://{parts.netloc}/")
         chat.send("look up tea")
@@ -83,12 +100,12 @@ def test_an_agent_is_served_as_it_is(kind: str, open_page: OpenPage, tmp_path: P
         chat.errors.clear()
         chat.until_idle()
 
-        chat.send("count")
+        chat.send("count far")
         expect(chat.answers).to_have_count(3)
         expect(chat.answers.last).to_contain_text(re.compile(r"\b5\b"))
         chat.stop_button.click()
         chat.until_idle()
-        expect(chat.answers.last).not_to_contain_text(str(COUNTED - 1))
+        expect(chat.answers.last).not_to_contain_text(str(FAR - 1))
 
         note = {"name": "note.txt", "mimeType": "text/plain", "buffer": b"hello file"}
         chat.element.locator("input[type=file]").set_input_files(note)

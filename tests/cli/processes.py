@@ -57,13 +57,13 @@ class Serving:
 
 
 def started(
-    *arguments: str, folder: Path | str, env: dict[str, str], cold: bool = False
+    *arguments: str, folder: Path | str, env: dict[str, str], cold: bool = False, program: Path | None = None
 ) -> subprocess.Popen[str] | WarmProcess:
-    """Starts ``chatkit`` with its streams piped, by a real ``python -m`` if ``cold``."""
-    if not cold:
+    """Starts ``chatkit`` with its streams piped, by a real ``python -m`` if ``cold``, or an installed program."""
+    if not cold and program is None:
         return WarmProcess("chatkit", *arguments, folder=folder, environment=env)
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*(COMMAND if program is None else [program]), *arguments],
         cwd=folder,
         env=env,
         stdin=subprocess.PIPE,
@@ -96,10 +96,22 @@ def completed(
 
 
 @contextmanager
-def serving(*arguments: str, folder: Path, cold: bool = False, **variables: str) -> Iterator[Serving]:
-    """Runs ``chatkit serve`` while the block runs, by a real ``python -m`` if ``cold``, or if it has workers."""
+def serving(
+    *arguments: str, folder: Path, cold: bool = False, program: Path | None = None, **variables: str
+) -> Iterator[Serving]:
+    """Runs ``chatkit serve`` while the block runs.
+
+    Args:
+        arguments: Of the command.
+        folder: Where it runs.
+        cold: Whether by a real ``python -m``; so it is too if it has workers.
+        program: The installed command, if not that of the tests' environment.
+        variables: Of its environment.
+    """
     cold = cold or "--workers" in arguments
-    with started("serve", *arguments, folder=folder, env=environment(**variables), cold=cold) as process:
+    with started(
+        "serve", *arguments, folder=folder, env=environment(**variables), cold=cold, program=program
+    ) as process:
         server = Serving(process)
         try:
             server.wait()
