@@ -29,8 +29,8 @@ MESSAGE = (
     b'{"type":"threads.create","metadata":{"resumable":true},"params":{"input":{"content":'
     b'[{"type":"input_text","text":"hi"}]}}}'
 )
-# Models of the protocol, and the records of a log, are what travels, not what it passes; how a store keeps things is its
-# own affair.
+# Models of the protocol, and the records of a log, are what travels, not what it passes; how a store keeps things is
+# its own affair.
 LEFT_OUT = (
     *("chatkit.types.", "chatkit.actions.", "chatkit.errors.", "chatkit.streams.records.", "builtins."),
     *("chatkit.store.memory._", "chatkit.store._memory_"),
