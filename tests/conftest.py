@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ import pytest
 from hypothesis import settings
 
 from chatkit import _outages
-from tests.support.scale import FAST, examples, scaled
+from tests.support.scale import FAST, examples, scaled, share
 from tests.support.servers import servers_of_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCEPTANCE = ROOT / "tests" / "acceptance"
+OLDEST = ROOT / "tests" / "project" / "test_oldest.py"
 UNMEASURED = tuple(
     ROOT / "tests" / name
     for name in (
@@ -133,8 +135,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Puts the acceptance tests last: what a small test can tell is best told first.
 
     Where processes share the files, those of few tests go first, for they are the long ones: at the end the other
-    processes would wait for them.
+    processes would wait for them. With the oldest packages a share of each file is run: what does not work with them
+    fails in many tests.
     """
+    if os.environ.get("CHATKIT_TEST_OLDEST"):
+        by_path = {path: list(tests) for path, tests in groupby(items, key=lambda item: item.path)}
+        items[:] = [
+            item for path, tests in by_path.items() for item in share(tests, max(60, len(tests)), path.name)
+        ]
     if hasattr(config, "workerinput"):
         tests = Counter(item.path for item in items)
         items.sort(key=lambda item: tests[item.path])
