@@ -12,7 +12,7 @@ import pytest
 
 from chatkit.files import LocalFileStore
 from chatkit.hosted.context import HostedContext, owner_of, owners_below, parts_of
-from chatkit.ids import new_id
+from chatkit.ids import made_at, new_id
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.streams import RedisStreamLog
 from chatkit.types import ChatKitReq
@@ -155,6 +155,9 @@ def test_no_other_tenant_gets_at_a_tenants_threads(running: Hosted) -> None:
     session = running.session()
     page = running.page(session.client_secret)
     thread_id = page.say("hello")
+    # A cursor that nobody has stands for ten milliseconds around the time in it.
+    while (made_at(new_id("thread")) or 0) < (made_at(thread_id) or 0) + 20_000:
+        pass
     own = running.page(running.session(key=OTHER).client_secret).say("of the other")
     for kind in ("sync", "async"):
         other = Caller(kind, running.url, OTHER)

