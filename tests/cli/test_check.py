@@ -16,9 +16,12 @@ from chatkit.cli import main
 from chatkit.cli import requirements as checked_requirements
 from chatkit.store import SQLiteStore
 from chatkit.web import ui
+from tests.support.postgres import on_server
+from tests.support.s3 import s3_server
 
 Check = Callable[..., dict[str, list[tuple[str, str]]]]
 
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 SERVER = "check_target_shop:ShopServer"
 PROGRAM = """
 from chatkit.demo import GuideServer
@@ -160,6 +163,30 @@ def test_servers_that_cannot_be_reached(check: Check) -> None:
         assert "127.0.0.1" in message
         assert "secret" not in message
     assert check("--stream-log", "smoke://x")["stream log"][0][0] == "problem"
+
+
+def test_servers_that_answer(
+    check: Check, postgres_database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL, Redis and S3 that are as they should be; what is not made yet is not made here."""
+    bucket = s3_server()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_access_key)
+    files = f"s3://{bucket.bucket}?region={bucket.region}&endpoint={bucket.endpoint}"
+    options = ("--db", postgres_database, "--stream-log", redis_url, "--files", files)
+    found = check(SERVER, *options)
+    for about in ("database", "stream log", "files"):
+        assert [status for status, _ in found[about]] == ["ok"], found[about]
+        assert "127.0.0.1" in found[about][0][1]
+    tables = on_server(postgres_database, lambda connection: connection.fetch(TABLES))
+    assert tables == []
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another one")
+    ((status, message),) = check(SERVER, *options)["files"]
+    assert (status, "another one" in message) == ("problem", False)
+    nowhere = files.replace(bucket.bucket, "no-such-bucket")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_access_key)
+    assert check(SERVER, *options[:-1], nowhere)["files"][0][0] == "problem"
 
 
 def test_files_and_secrets(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
