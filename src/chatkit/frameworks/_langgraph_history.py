@@ -7,9 +7,8 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from chatkit._tasks import maybe_await
-from chatkit.frameworks._shown import shown_parts
-from chatkit.item_texts import answer_text, message_text, quote_text
+from chatkit.frameworks._shown import said_parts, shown_parts
+from chatkit.item_texts import answer_text
 from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
@@ -47,7 +46,7 @@ async def to_messages(
     for item in items:
         match item:
             case UserMessageItem():
-                content = await _said(item, attachment_to_content, tag_to_content)
+                content = await said_parts(item, "to_messages", attachment_to_content, tag_to_content)
                 messages.append(_human(content, item.id))
             case AssistantMessageItem():
                 if text := answer_text(item):
@@ -68,23 +67,6 @@ def _human(content: list[Any], id: str | None = None) -> HumanMessage:
     if len(content) == 1 and isinstance(content[0], str):
         return HumanMessage(content[0], id=id)
     return HumanMessage(content=cast("list[Any]", blocks), id=id)
-
-
-async def _said(item: UserMessageItem, attachment_to_content: Any, tag_to_content: Any) -> list[Any]:
-    text, tags = message_text(item)
-    content: list[Any] = [text]
-    if item.quoted_text:
-        content.append(quote_text(item.quoted_text))
-    for attachment in item.attachments:
-        if attachment_to_content is None:
-            raise NotImplementedError(
-                f"The message has the attachment {attachment.id}. Give attachment_to_content= to to_messages() to "
-                "say how the model gets the file."
-            )
-        content.append(await maybe_await(attachment_to_content(attachment)))
-    if tag_to_content is not None:
-        content += [await maybe_await(tag_to_content(tag)) for tag in tags]
-    return content
 
 
 def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[AnyMessage]:

@@ -17,9 +17,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from chatkit._tasks import maybe_await
-from chatkit.frameworks._shown import shown_parts
-from chatkit.item_texts import answer_text, message_text, quote_text
+from chatkit.frameworks._shown import said_parts, shown_parts
+from chatkit.item_texts import answer_text
 from chatkit.server.tool_calls import answered_calls
 from chatkit.types import (
     AssistantMessageItem,
@@ -57,7 +56,7 @@ async def to_message_history(
     for item in items:
         match item:
             case UserMessageItem():
-                content = await _said(item, attachment_to_content, tag_to_content)
+                content = await said_parts(item, "to_message_history", attachment_to_content, tag_to_content)
                 messages.append(_request(*content))
             case AssistantMessageItem():
                 if text := answer_text(item):
@@ -76,23 +75,6 @@ async def to_message_history(
 def _request(*content: UserContent) -> ModelRequest:
     (first, *rest) = content
     return ModelRequest(parts=[UserPromptPart(first if isinstance(first, str) and not rest else [*content])])
-
-
-async def _said(item: UserMessageItem, attachment_to_content: Any, tag_to_content: Any) -> list[UserContent]:
-    text, tags = message_text(item)
-    content: list[UserContent] = [text]
-    if item.quoted_text:
-        content.append(quote_text(item.quoted_text))
-    for attachment in item.attachments:
-        if attachment_to_content is None:
-            raise NotImplementedError(
-                f"The message has the attachment {attachment.id}. Give attachment_to_content= to "
-                "to_message_history() to say how the model gets the file."
-            )
-        content.append(await maybe_await(attachment_to_content(attachment)))
-    if tag_to_content is not None:
-        content += [await maybe_await(tag_to_content(tag)) for tag in tags]
-    return content
 
 
 def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[ModelMessage]:
