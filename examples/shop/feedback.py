@@ -16,7 +16,7 @@ def keep(user: str, thread_id: str, item_ids: list[str], kind: str) -> None:
 
 
 def disliked() -> list[tuple[str, str, str]]:
-    """Returns user, thread and item of each answer that a user did not like."""
+    """Returns user, thread and item, of all that answers are made of that users did not like."""
     with closing(sqlite3.connect("feedback.db")) as db, db:
         db.execute(TABLE)
         return db.execute("SELECT user, thread_id, item_id FROM feedback WHERE kind = 'negative'").fetchall()

@@ -28,12 +28,20 @@ from tests.support.event_examples import PICTURES, example_servers
 from tests.support.live_server import live_server
 from tests.support.scale import scaled
 
-__all__ = ["SHOTS", "take"]
+__all__ = ["SHOTS", "Shot", "take", "write"]
 
 _WIDTH: Final = 760
 _HEIGHT: Final = 900
-_MARGIN: Final = 12
-_COLOURS: Final = 64
+_BELOW: Final = 100
+"""Pixels of the composer, and of what is between it and the conversation."""
+_CONVERSATION: Final = "ck-turn, [part=progress], [part=notice], [part=error]"
+_COLOURS: Final = 256
+# What has the focus has an outline.
+_BLUR: Final = """() => {
+  let active = document.activeElement;
+  while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
+  active?.blur();
+}"""
 
 
 class Shot(NamedTuple):
@@ -66,7 +74,7 @@ def _open_sources(chat: ChatPage) -> None:
 
 SHOTS: Final = (
     Shot("text", "How long does tea draw?", ".answer"),
-    Shot("growing", "How do I make tea?", ".answer", held_at=11),
+    Shot("growing", "How do I make tea?", ".answer", held_at=10),
     Shot("sources", "What is oolong?", "ck-sources", prepare=_open_sources),
     Shot("steps", "Which tea has no caffeine?", "ck-task", held_at=10),
     Shot("steps-done", "Which tea has no caffeine?", "ck-task"),
@@ -106,7 +114,7 @@ def _served(shot: Shot) -> Iterator[str]:
 
 
 def take(browser: Browser, shot: Shot, folder: Path) -> None:
-    """Takes a picture: what the conversation shows, and the composer where the answer still runs or is locked.
+    """Takes a picture of the page, as high as the conversation needs it.
 
     Args:
         browser: The browser.
@@ -127,14 +135,19 @@ def take(browser: Browser, shot: Shot, folder: Path) -> None:
                 chat.until_idle()
             shot.prepare(chat)
             page.mouse.move(0, 0)
+            page.evaluate(_BLUR)
             page.evaluate("document.fonts.ready")
+            boxes = [part.bounding_box() for part in chat.element.locator(_CONVERSATION).all()]
+            end = max(round(box["y"] + box["height"]) for box in boxes if box is not None)
+            page.set_viewport_size({"width": _WIDTH, "height": min(end + _BELOW, _HEIGHT)})
             picture = page.screenshot(animations="disabled", caret="hide")
     finally:
         context.close()
-    _write(picture, folder / f"{shot.name}.png")
+    write(picture, folder / f"{shot.name}.png")
 
 
-def _write(picture: bytes, path: Path) -> None:
+def write(picture: bytes, path: Path) -> None:
+    """Writes a screenshot as a small PNG file, with a palette."""
     with Image.open(BytesIO(picture)) as whole:
         small = whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
     path.parent.mkdir(parents=True, exist_ok=True)

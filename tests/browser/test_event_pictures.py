@@ -1,4 +1,4 @@
-"""Each picture of ``docs/events.md`` comes about with the server of its example."""
+"""Each picture of ``docs/events.md`` and ``docs/tutorial.md`` comes about with the server of its example."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.event_pictures import SHOTS, Shot, take
+from tests.browser.shop_picture import PICTURE
+from tests.browser.shop_picture import take as take_shop
 from tests.support.event_examples import PICTURES
 
 
@@ -19,3 +21,8 @@ def test_a_picture_comes_about(browser: Browser, tmp_path: Path, shot: Shot) -> 
 
 def test_they_are_those_of_the_page() -> None:
     assert {shot.name for shot in SHOTS} == {path.stem for path in PICTURES.glob("*.png")}
+
+
+def test_the_shop_is_used_as_the_tutorial_says(browser: Browser, tmp_path: Path) -> None:
+    take_shop(browser, tmp_path / "shop.png")
+    assert PICTURE.stat().st_size < 60_000
