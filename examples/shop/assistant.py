@@ -20,7 +20,7 @@ async def find_order(ctx: Chat, number: str) -> str:
     return f"Order {number}, {order.product}, is {order.state}."
 
 
-agent = Agent[AgentContext[Context]](
+agent: Agent[AgentContext[Context]] = Agent(
     name="Shop",
     instructions="You help customers of a tea shop with their orders. Answer briefly.",
     model=ScriptedModel([answer], repeat=True),
