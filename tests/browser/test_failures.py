@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
@@ -108,6 +108,27 @@ def test_a_thread_that_does_not_load(
     names = [name for name, _ in chat.page.evaluate("seen")]
     assert names.count("thread.load.start") == names.count("thread.load.end") == 2
     assert recovers or status == 404
+    chat.errors.clear()
+
+
+def test_the_sidebar_says_that_nobody_is_signed_in(open_page: OpenPage, server: Scripted) -> None:
+    chat = open_page("about:blank")
+    is_signed_in = False
+
+    def answer(route: Route) -> None:
+        if is_signed_in:
+            route.continue_()
+        else:
+            error = {"code": "unauthenticated", "message": "Sign in first."}
+            route.fulfill(status=401, json={"error": error})
+
+    chat.page.route("**/chatkit", answer)
+    chat.page.goto(server.page)
+    said = chat.sidebar.locator("p.empty")
+    expect(said).to_contain_text("could not be loaded. You are signed out")
+    is_signed_in = True
+    said.get_by_role("button", name="Try again").click()
+    expect(said.filter(has_text="could not be loaded")).to_have_count(0)
     chat.errors.clear()
 
 

@@ -353,11 +353,36 @@ def test_a_select_with_search(turn: Turn) -> None:
     search.press("ArrowDown")
     search.press("Enter")
     # Outside of a form an action carries the value of its own control all the same.
-    assert server.next_action()[0] == "town"
+    assert server.next_action() == ("town", {"town": "Berlin"})
     expect(view.get_by_role("button", name="Town, Berlin")).to_be_visible()
     view.get_by_role("button", name="Town, Berlin").click()
     search.fill("zzz")
     expect(view.get_by_role("status").filter(has_text="No matches")).to_be_visible()
+
+
+def test_controls_outside_of_a_form_send_their_own_value(turn: Turn) -> None:
+    server, show = turn
+    view = show(
+        node(
+            "Card",
+            node(
+                "Checkbox",
+                name="trip.insured",
+                label="Insurance",
+                onChangeAction=action("insured", {"id": 7}),
+            ),
+            node(
+                "RadioGroup", name="seat", options=options("window", "aisle"), onChangeAction=action("seat")
+            ),
+            button("Go", action("go", {"id": 7})),
+        )
+    )
+    view.get_by_role("checkbox", name="Insurance").check()
+    assert server.next_action() == ("insured", {"id": 7, "trip": {"insured": True}})
+    view.get_by_role("radio", name="Aisle").check()
+    assert server.next_action() == ("seat", {"seat": "aisle"})
+    view.get_by_role("button", name="Go").click()
+    assert server.next_action() == ("go", {"id": 7})
 
 
 def test_a_chart_is_read_by_mouse_and_keyboard(turn: Turn) -> None:

@@ -4,6 +4,7 @@ import "./page.css";
 import type { OpenAIChatKit } from "@openai/chatkit";
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
+import { failureOf, textOfFailure } from "../controllers/failures";
 import { History } from "../controllers/history";
 import { Tabs } from "../controllers/tabs";
 import { icon } from "../icons/icons";
@@ -130,7 +131,7 @@ class Sidebar extends LitElement {
       <div class="top"><span class="brand">${page.title}</span></div>
       <button type="button" class="new" @click=${() => this.#go(null)}>${icon("compose")}${this.t("header.newThread")}</button>
       <div class="list">
-        ${list.error ? html`<p class="empty">${this.t("history.failed")} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
+        ${list.error ? html`<p class="empty">${this.t("history.failed")} ${textOfFailure({ ...failureOf(list.error), message: null }, { translate: this.t, locale })} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
         ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
         <ck-threads .host=${this.#host} .list=${list} .threads=${list.threads} .current=${this.current} .strings=${this.#table}></ck-threads>
         ${list.hasMore ? html`<button type="button" class="button ghost more" ?disabled=${list.loading} @click=${() => list.loadMore()}>${this.t("history.more")}</button>` : nothing}

@@ -13,13 +13,14 @@ function isField(element: Element): element is FieldElement {
 }
 
 /**
- * The values of all controls below `root`, dotted names nested.
+ * The values of all controls of the form around an element, dotted names nested; outside of a form, that of the element itself.
  *
  * Texts are strings as typed; checkboxes true or false; radio groups, selects and dates a string, or null without choice.
  */
-export function collectValues(root: ParentNode): Record<string, unknown> {
+export function collectValues(origin: Element): Record<string, unknown> {
+  const form = origin.closest("form");
   const values = new Map<string, unknown>();
-  for (const element of root.querySelectorAll("*")) {
+  for (const element of form ? form.querySelectorAll("*") : [origin, ...origin.querySelectorAll("*")]) {
     if (isField(element)) values.set(element.fieldName, element.fieldValue);
     else if (element instanceof HTMLTextAreaElement) set(values, element.dataset["field"], element.value);
     else if (element instanceof HTMLInputElement) {

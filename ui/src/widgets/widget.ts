@@ -202,8 +202,7 @@ export class CkWidget extends StyledElement {
   async #run(value: unknown, bound: Bound, path: string, origin: Element): Promise<void> {
     const action = readAction(value);
     if (!action || this.disabled || this.#waiting > 0) return;
-    const form = origin.closest("form");
-    const complete = form ? withValues(action, collectValues(form)) : action;
+    const complete = withValues(action, collectValues(origin));
     const loading = loadingOf(action, bound);
     this.failed = false;
     this.#begin(loading, path);
