@@ -31,8 +31,11 @@ class OwnedThread:
 
 
 def owner_range(prefix: str) -> tuple[str, str]:
-    """Returns the first text that begins with a prefix, and the first after those that do; it is ASCII at its end."""
-    return prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
+    """Returns the first text that begins with a prefix, and the first after those that do; it is ASCII at its end.
+
+    No owner is above the last character that there is, so that an empty prefix stands for all of them.
+    """
+    return prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}" if prefix else "\U0010ffff"
 
 
 _NO_OWNER = (

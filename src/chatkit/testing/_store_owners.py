@@ -196,6 +196,8 @@ class OwnerContract(StoreContractBase):
             assert await names("acme/", 2, None, "desc") == ["thr_d", "thr_c"]
             assert await names("acme/ada", 9, None, "asc") == ["thr_a", "thr_c"]
             assert await names("nobody/", 9, None, "asc") == []
+            everyone = ["thr_a", "thr_b", "thr_e", "thr_f", "thr_c", "thr_d", "thr_a"]
+            assert await names("", 9, None, "asc") == everyone
             (cursor,) = await store.survey_threads("acme/", 1, None, "asc")
             assert await names("acme/", 2, cursor, "asc") == ["thr_b", "thr_c"]
             assert await names("acme/", 9, cursor, "desc") == []
