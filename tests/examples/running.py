@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.support.scale import scaled
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 LONG = "w " * 120_000
 """A message whose echo takes a while."""
@@ -118,15 +120,17 @@ class Visitor(httpx2.Client):
 
     Args:
         url: Where the example is served.
+        chat: The path of the protocol.
         headers: Sent with each request.
     """
 
-    def __init__(self, url: str, **headers: str) -> None:
+    def __init__(self, url: str, chat: str = "/chatkit", **headers: str) -> None:
         super().__init__(base_url=url, headers=headers, timeout=scaled(60))
+        self.chat = chat
 
     def ask(self, type: str, **params: Any) -> Any:
         """Returns the answer to a request that is not streamed."""
-        response = self.post("/chatkit", json={"type": type, "params": params})
+        response = self.post(self.chat, json={"type": type, "params": params})
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "application/json"
         return response.json()
@@ -139,7 +143,7 @@ class Visitor(httpx2.Client):
     @contextmanager
     def answer(self, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
         """Sends a request that is answered with a stream, and yields its events as they come."""
-        with self.stream("POST", "/chatkit", json=body) as response:
+        with self.stream("POST", self.chat, json=body) as response:
             if response.status_code != 200:
                 raise AssertionError(response.read().decode())
             assert response.headers["content-type"].startswith("text/event-stream")
@@ -150,15 +154,24 @@ class Visitor(httpx2.Client):
         """Returns the items of a thread."""
         return self.ask("threads.get_by_id", thread_id=thread_id)["items"]["data"]
 
+    def attach(self, name: str, content: bytes, mime_type: str) -> dict[str, Any]:
+        """Announces a file and puts it where the server says, without the user's session."""
+        announced = self.ask("attachments.create", name=name, size=len(content), mime_type=mime_type)
+        place = announced["upload_descriptor"]
+        put = httpx2.request(place["method"], place["url"], content=content, headers=place["headers"])
+        assert put.status_code == 200, put.text
+        return announced
+
     def threads(self) -> list[str]:
         """Returns the ids of the visitor's threads, newest first."""
         return [thread["id"] for thread in self.ask("threads.list", limit=100, order="desc")["data"]]
 
 
-def message(text: str, thread_id: str | None = None) -> dict[str, Any]:
+def message(text: str, thread_id: str | None = None, attachments: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the request that sends a message, in a new thread unless one is given."""
     content = [{"type": "input_text", "text": text}]
-    params: dict[str, Any] = {"input": {"content": content, "attachments": [], "inference_options": {}}}
+    given = {"content": content, "attachments": list(attachments), "inference_options": {}}
+    params: dict[str, Any] = {"input": given}
     if thread_id is None:
         return {"type": "threads.create", "params": params}
     return {"type": "threads.add_user_message", "params": {"thread_id": thread_id, **params}}
@@ -195,6 +208,34 @@ def converse(
     ]
     assert items == [event["item"] for event in events if event["type"] == "thread.item.done"]
     return thread_id, items
+
+
+def exchange_files(visitor: Visitor, stranger: Visitor) -> None:
+    """Attaches a picture in both ways, sends it, looks at it, and sees that nobody else gets at it.
+
+    Args:
+        visitor: Is signed in.
+        stranger: Is not, or is somebody else.
+    """
+    picture = visitor.attach("cup.png", PNG, "image/png")
+    sent = {"file": ("tea.txt", b"Tea", "text/plain")}
+    text = visitor.post(f"{visitor.chat}/files", files=sent)
+    assert text.status_code == 200, text.text
+    wrong = visitor.post(f"{visitor.chat}/files", files={"file": ("no.png", b"none", "image/png")})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (415, "unsupported_media_type")
+    form = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    assert visitor.post(f"{visitor.chat}/files", files=sent, headers=form).status_code == 403
+    assert stranger.post(f"{visitor.chat}/files", files=sent).status_code == 401
+    both = [picture["id"], text.json()["id"]]
+    with visitor.answer(message("Two", attachments=both)) as answer:
+        events = list(answer)
+    assert "(2 files)" in shown(events)
+    thread_id = events[0]["thread"]["id"]
+    (first, _) = visitor.items(thread_id)[0]["attachments"]
+    shown_picture = httpx2.get(first["preview_url"])
+    assert (shown_picture.content, shown_picture.headers["content-type"]) == (PNG, "image/png")
+    visitor.ask("threads.delete", thread_id=thread_id)
+    assert httpx2.get(first["preview_url"]).status_code == 404
 
 
 @contextmanager

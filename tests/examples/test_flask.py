@@ -1,4 +1,4 @@
-"""The Flask example, under gunicorn and Flask's own server: sign-in, a conversation, answers cut short."""
+"""The Flask example, under gunicorn and Flask's own server: sign-in, a conversation, files, answers cut short."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.running import LONG, Example, Visitor, begun, converse, message, partial_answer
+from tests.examples.running import (
+    LONG,
+    Example,
+    Visitor,
+    begun,
+    converse,
+    exchange_files,
+    message,
+    partial_answer,
+)
 
 SERVERS = {"gunicorn": None, "flask": ["flask", "run"]}
 
@@ -27,8 +36,8 @@ def example(tmp_path: Path) -> Example:
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_conversation(example: Example, server: str) -> None:
     with example.serving(SERVERS[server]) as url, Visitor(url) as visitor, Visitor(url) as other:
-        assert visitor.get("/ui/chatkit.js").status_code == 200
-        assert visitor.get("/ui/../app.py").status_code == 404
+        assert visitor.get("/chat/chatkit.js").status_code == 200
+        assert visitor.get("/chat/../app.py").status_code == 404
         assert visitor.post("/chatkit", json=message("Hi")).status_code == 401
         assert visitor.post("/sign-in", data={"name": "ada", "password": "no"}).status_code == 401
         assert visitor.post("/sign-in", data={"name": "bob", "password": ""}).status_code == 401
@@ -50,6 +59,25 @@ def test_a_conversation(example: Example, server: str) -> None:
         assert visitor.items(thread_id) == items
         visitor.post("/sign-out")
         assert visitor.post("/chatkit", json=get).status_code == 401
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_files_and_the_whole_page(example: Example, server: str) -> None:
+    with example.serving(SERVERS[server]) as url, Visitor(url) as visitor, Visitor(url) as other:
+        page = visitor.get("/chat/")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        script = visitor.get("/chat/chatkit.js")
+        again = visitor.get("/chat/chatkit.js", headers={"If-None-Match": script.headers["etag"]})
+        assert (script.headers["content-encoding"], again.status_code) == ("gzip", 304)
+        sign_in(visitor)
+        exchange_files(visitor, other)
+        large = visitor.post(
+            "/chatkit", content=b"[" + b" " * 30_000_000, headers={"Content-Type": "application/json"}
+        )
+        assert large.status_code == 413
+        # The connection of a body that was not read is of no use, or was emptied; the next request is answered.
+        assert visitor.get("/chatkit", headers={"Accept": "text/html"}).status_code == 200
 
 
 @pytest.mark.parametrize("server", SERVERS)
