@@ -49,10 +49,12 @@ class Example:
     Attributes:
         name: Its folder in ``examples``.
         folder: The copy that runs.
+        python: The interpreter of another environment that it runs in, if it does.
     """
 
-    def __init__(self, name: str, folder: Path, **environment: str) -> None:
+    def __init__(self, name: str, folder: Path, *, python: Path | None = None, **environment: str) -> None:
         self.name = name
+        self.python = python
         self.folder = folder / name
         self._environment = {
             **{
@@ -108,7 +110,8 @@ class Example:
             folder=self.folder,
             environment=self._environment,
             says=_ANNOUNCEMENTS[server],
-            cold=server != "uvicorn",
+            cold=server != "uvicorn" or self.python is not None,
+            python=self.python or sys.executable,
         ) as running:
             yield running.url
             running.terminate(_ENDS[server])
