@@ -29,6 +29,9 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 LONG = "w " * 120_000
 """A message whose echo takes a while."""
 
+KEYS = ("CHATKIT_", "OPENAI_", "ANTHROPIC_")
+"""Variables of whoever runs the tests, which are none of an example's business."""
+
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANNOUNCEMENTS = {"uvicorn": "Uvicorn running on", "flask": "Running on http", "gunicorn": "Listening at"}
 _ENDS = {"uvicorn": signal.SIGTERM, "flask": signal.SIGINT, "gunicorn": signal.SIGTERM}
@@ -57,9 +60,7 @@ class Example:
         self.python = python
         self.folder = folder / name
         self._environment = {
-            **{
-                key: value for key, value in os.environ.items() if not key.startswith(("CHATKIT_", "OPENAI_"))
-            },
+            **{key: value for key, value in os.environ.items() if not key.startswith(KEYS)},
             "OPENAI_AGENTS_DISABLE_TRACING": "1",
             **environment,
         }
