@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.examples.running import (
     message,
     partial_answer,
 )
+from tests.support.scale import scaled
 
 SERVERS = {"gunicorn": None, "flask": ["flask", "run"]}
 
@@ -67,8 +69,8 @@ def test_files_and_the_whole_page(example: Example, server: str) -> None:
         page = visitor.get("/chat/")
         assert page.headers["content-type"].startswith("text/html")
         assert "script-src 'self'" in page.headers["content-security-policy"]
-        script = visitor.get("/chat/chatkit.js")
-        again = visitor.get("/chat/chatkit.js", headers={"If-None-Match": script.headers["etag"]})
+        script = visitor.get("/chat/resumable-fetch.js")
+        again = visitor.get("/chat/resumable-fetch.js", headers={"If-None-Match": script.headers["etag"]})
         assert (script.headers["content-encoding"], again.status_code) == ("gzip", 304)
         sign_in(visitor)
         exchange_files(visitor, other)
@@ -94,3 +96,19 @@ def test_an_answer_ends_with_its_client_and_with_the_process(example: Example, s
         sign_in(visitor)
         assert visitor.threads()[0] == thread_id
         assert partial_answer(visitor, thread_id)
+
+
+def test_readers_hear_of_a_worker_that_ends(example: Example) -> None:
+    with ExitStack() as late, ThreadPoolExecutor(1) as pool:
+        with example.serving() as url:
+            visitor = late.enter_context(Visitor(url))
+            sign_in(visitor)
+            events = late.enter_context(visitor.answer(message(LONG)))
+            begun_with = [next(events) for _ in range(10)]
+            rest = pool.submit(list, events)
+        (error,) = (event for event in rest.result(scaled(20)) if event["type"] == "error")
+        assert (error["reason"], error["allow_retry"]) == ("interrupted", True)
+    thread_id = begun_with[0]["thread"]["id"]
+    with example.serving() as url, Visitor(url) as visitor:
+        sign_in(visitor)
+        assert 0 < len(partial_answer(visitor, thread_id)) < len(LONG)
