@@ -10,12 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 
 from tests.support.live_server import running_process
@@ -240,6 +242,39 @@ def exchange_files(visitor: Visitor, stranger: Visitor) -> None:
     assert (shown_picture.content, shown_picture.headers["content-type"]) == (PNG, "image/png")
     visitor.ask("threads.delete", thread_id=thread_id)
     assert httpx2.get(first["preview_url"]).status_code == 404
+
+
+class Held:
+    """A model whose stream stops in the middle until it is left: give ``wait`` as its ``before_each_event``.
+
+    Args:
+        after: Events that go out before.
+    """
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self._begun, self._ended = threading.Event(), threading.Event()
+
+    async def wait(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self._begun.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._ended.set()
+
+    def stop_meanwhile(self, visitor: Visitor) -> dict[str, Any]:
+        """Sends a message, stops the answer as soon as the model stands still, and returns what is kept of it."""
+        with visitor.answer(message("Tell me a story")) as answer:
+            first = next(answer)
+            thread_id = first["thread"]["id"]
+            assert self._begun.wait(scaled(20)), "the model was asked"
+            visitor.ask("turns.stop", thread_id=thread_id)
+            assert self._ended.wait(scaled(20)), "the model goes on"
+            list(answer)
+        (kept,) = (item for item in visitor.items(thread_id) if item["type"] == "assistant_message")
+        return kept
 
 
 @contextmanager

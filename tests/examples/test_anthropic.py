@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from chatkit.testing import ModelText, ModelThoughts, ModelToolCall
 from tests.examples.messages_api import messages_app
-from tests.examples.running import PNG, Example, Visitor, converse, message, shown
+from tests.examples.running import PNG, Example, Held, Visitor, converse, message, shown
 from tests.support.live_server import live_server
-from tests.support.scale import scaled
 
 
 @contextmanager
@@ -74,32 +70,12 @@ def test_a_model_that_is_overloaded_is_told_in_the_users_words(tmp_path: Path) -
 
 
 def test_a_stop_ends_the_stream_of_the_model(tmp_path: Path) -> None:
-    begun, ended = threading.Event(), threading.Event()
-    count = 0
-
-    async def hold() -> None:
-        nonlocal count
-        count += 1
-        if count == 8:
-            begun.set()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                ended.set()
-
-    with ExitStack() as stack:
-        visitor, model = stack.enter_context(
-            served(tmp_path, [ModelText("A long story.", pieces=12)], before_each_event=hold)
-        )
-        with visitor.answer(message("Tell me a story")) as answer:
-            events = [next(answer) for _ in range(4)]
-            thread_id = events[0]["thread"]["id"]
-            assert begun.wait(scaled(20))
-            visitor.ask("turns.stop", thread_id=thread_id)
-            assert ended.wait(scaled(20)), "the model goes on"
-            list(answer)
-        (text,) = (item for item in visitor.items(thread_id) if item["type"] == "assistant_message")
-        assert "A long story.".startswith(text["content"][0]["text"])
+    held = Held(after=7)
+    script = [ModelText("A long story.", pieces=12)]
+    with served(tmp_path, script, before_each_event=held.wait) as (visitor, model):
+        kept = held.stop_meanwhile(visitor)["content"][0]["text"]
+        assert kept
+        assert "A long story.".startswith(kept)
         assert model.open_streams == 0
 
 

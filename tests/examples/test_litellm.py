@@ -9,7 +9,7 @@ import pytest
 from chatkit.testing import ModelText, ModelThoughts, scripted_model_app
 from tests.examples.litellm_environment import litellm_python
 from tests.examples.messages_api import messages_app
-from tests.examples.running import Example, Visitor, converse, message, shown
+from tests.examples.running import Example, Held, Visitor, converse, message, shown
 from tests.support.live_server import live_server
 
 pytestmark = pytest.mark.timeout(900)  # The environment may have to be made first.
@@ -58,3 +58,17 @@ def test_a_model_that_fails_is_told_in_the_users_words(tmp_path: Path) -> None:
             assert error["allow_retry"]
             assert "insides" not in error["message"]
             assert "model" in error["message"]
+
+
+def test_a_stop_ends_the_stream_of_the_model(tmp_path: Path) -> None:
+    python, held = litellm_python(), Held(after=4)
+    model = scripted_model_app([ModelText("A long story.", pieces=12)], before_each_event=held.wait)
+    with live_server(model) as server:
+        variables = {"OPENAI_API_KEY": "unused", "OPENAI_API_BASE": f"{server.url}/v1", "CHAT_MODELS": MODELS}
+        with (
+            Example("litellm", tmp_path, python=python, **variables).serving() as url,
+            Visitor(url) as visitor,
+        ):
+            kept = held.stop_meanwhile(visitor)["content"][0]["text"]
+            assert kept
+            assert "A long story.".startswith(kept)
