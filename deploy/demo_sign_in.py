@@ -78,10 +78,13 @@ class DemoSignIn:
     def _user(self, request: Request) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token if scheme.lower() == "bearer" else request.cookies.get(_COOKIE, "")
-        required = {"require": ["sub", "aud", "exp"]}
         try:
             claims = jwt.decode(
-                token, self._secret, algorithms=["HS256"], audience=_AUDIENCE, options=required
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                audience=_AUDIENCE,
+                options={"require": ["sub", "aud", "exp"]},
             )
         except jwt.InvalidTokenError:
             return None
