@@ -112,3 +112,25 @@ def test_readers_hear_of_a_worker_that_ends(example: Example) -> None:
     with example.serving() as url, Visitor(url) as visitor:
         sign_in(visitor)
         assert 0 < len(partial_answer(visitor, thread_id)) < len(LONG)
+
+
+BEHIND_A_PROXY = """
+from app import app, chat
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1, x_host=1, x_prefix=1)
+told = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example.com", "X-Forwarded-Prefix": "/shop"}
+visitor = app.test_client()
+visitor.post("/sign-in", data={"name": "ada", "password": "analytical"})
+params = {"name": "tea.txt", "size": 3, "mime_type": "text/plain"}
+answer = visitor.post("/chatkit", json={"type": "attachments.create", "params": params}, headers=told)
+print(answer.json["upload_descriptor"]["url"].partition("atc_")[0])
+page = visitor.get("/chat/", headers=told).text
+print("/shop/chatkit" in page, "/shop/chat/" in page)
+chat.close()
+"""
+
+
+def test_behind_a_proxy_with_a_prefix(example: Example) -> None:
+    told = example.run(["python", "-c", BEHIND_A_PROXY])
+    assert told == "https://shop.example.com/shop/chatkit/files/\nTrue True\n"
