@@ -10,11 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Route as Interception
+from playwright.sync_api import expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from chatkit.demo import GuideServer
 from chatkit.store import MemoryStore
-from chatkit.web import create_app, single_user, ui_routes
+from chatkit.web import bearer, create_app, single_user, ui_routes
 from tests.browser.chat_page import ChatPage
 from tests.browser.conftest import OpenPage
 from tests.browser.stock.build import FOLDER, VERSIONS, check_types
@@ -43,7 +48,7 @@ def show(chat: ChatPage, url: str, html: str) -> None:
     """Opens a page of the origin of a server which does not have it."""
     page = html.replace("<title>", f"{ICON}<title>")
 
-    def answer(route: Route) -> None:
+    def answer(route: Interception) -> None:
         route.fulfill(body=page, content_type="text/html")
 
     chat.page.route(f"{url}/page", answer)
@@ -60,7 +65,7 @@ def test_a_page_signs_in_by_token_and_gets_another_one(
         chat = open_page("about:blank")
         tokens: list[str] = []
 
-        def note(route: Route) -> None:
+        def note(route: Interception) -> None:
             tokens.append(route.request.headers.get("authorization", ""))
             route.continue_()
 
@@ -80,7 +85,7 @@ def test_a_page_signs_in_by_token_and_gets_another_one(
         # The server has forgotten what it signed with, as after the token's time: the page gets another one, once.
         refused: list[bool] = []
 
-        def refuse(route: Route) -> None:
+        def refuse(route: Interception) -> None:
             if refused:
                 route.fallback()
                 return
@@ -131,6 +136,46 @@ def test_a_page_under_a_policy_with_a_nonce(open_page: OpenPage, tmp_path: Path)
         box = chat.element.bounding_box()
         assert box is not None
         assert box["height"] == pytest.approx(0.9 * 760)
+
+
+TWO_ORIGINS = """<!doctype html>
+<html lang="en">
+  <title>Shop</title>
+  <script src="CHAT/chatkit.js" async></script>
+  <openai-chatkit id="chat"></openai-chatkit>
+  <script type="module" nonce="of-a-test">
+    await customElements.whenDefined("openai-chatkit");
+    document.getElementById("chat").setOptions({ api: { url: "CHAT/chatkit", getClientSecret: async () => "ada" } });
+  </script>
+</html>"""
+
+
+def test_a_page_of_another_origin_needs_what_the_table_says(open_page: OpenPage) -> None:
+    chat_url = ""
+
+    async def page(request: Request) -> Response:
+        policy = (
+            f"default-src 'none'; script-src {chat_url} 'nonce-of-a-test'; connect-src {chat_url}; "
+            "img-src 'self' https: data: blob:; require-trusted-types-for 'script'; trusted-types lit-html"
+        )
+        html = TWO_ORIGINS.replace("CHAT", chat_url).replace("<title>", f"{ICON}<title>")
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+    with live_server(Starlette(routes=[Route("/shop", page)])) as shop:
+        app = create_app(
+            GuideServer(MemoryStore(), delay=0.0),
+            context=bearer(lambda token: {"user_id": token}),
+            cors_origins=[shop.url],
+            routes=ui_routes(),
+        )
+        with live_server(app) as server:
+            chat_url = server.url
+            chat = open_page(f"{shop.url}/shop")
+            # What is loaded later comes with the second and the third; a refusal would be an error of the page.
+            for number, text in enumerate(("long 20", "markdown", "widget"), start=1):
+                chat.send(text)
+                chat.until_idle()
+                expect(chat.answers).to_have_count(number)
 
 
 def test_the_options_of_the_reference(open_page: OpenPage) -> None:
