@@ -6,7 +6,8 @@ What it needs comes from the environment; the same file runs in every worker:
 ``REDIS_URL``         Redis or Valkey, for the events of running turns; without it they are kept in PostgreSQL
 ``S3_ENDPOINT``, ``S3_BUCKET``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``   for files; without a bucket, none
 ``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in
-``CHATKIT_TRIAL``     1 instead of them, for trials only: everybody is who ``X-User`` says, and there is a page
+``CHATKIT_TRIAL``     1 instead of them, for demonstrations only: a page on which whoever picks a name is that user
+``CHATKIT_SECRET``    signs that name, and what else this package signs; a long random text, the same in every worker
 ``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced; 30
 ``LEASE_SECONDS``     how long a worker may show no sign of life before others end its answers; 10
 ``LOG_LEVEL``         of the messages of this package; INFO
@@ -21,16 +22,18 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from demo_sign_in import DemoSignIn
 
 from chatkit.demo import GuideServer
 from chatkit.errors import ConfigurationError
 from chatkit.files import S3FileStore
 from chatkit.store import PostgresStore
 from chatkit.streams import PostgresStreamLog, RedisStreamLog
-from chatkit.web import JWTContext, Page, create_app, ui_is_built
+from chatkit.web import ChatPage, JWTContext, create_app, ui_is_built, ui_routes
 
 __all__ = ["app"]
+
+_PAGE = "/chat/"
 
 
 def _files() -> S3FileStore | None:
@@ -39,15 +42,11 @@ def _files() -> S3FileStore | None:
     return S3FileStore(os.environ["S3_BUCKET"], endpoint=os.environ.get("S3_ENDPOINT"))
 
 
-def _trial_user(request: Request) -> dict[str, str]:
-    return {"user_id": request.headers.get("x-user") or "trial"}
-
-
-def _page(files: S3FileStore | None) -> Page:
+def _page(files: S3FileStore | None) -> ChatPage:
     endpoint = urlsplit(os.environ.get("S3_ENDPOINT", ""))
     # Browsers send files there, and load pictures from there, themselves.
     bucket = [f"{endpoint.scheme}://{endpoint.netloc}"] if files is not None and endpoint.netloc else []
-    return Page(attachments=files is not None, connect=bucket, images=["https:", *bucket])
+    return ChatPage(attachments=files is not None, connect=bucket, images=["https:", *bucket])
 
 
 def _context() -> Any:
@@ -56,8 +55,8 @@ def _context() -> Any:
     if issuer and audience and not is_trial:
         return JWTContext(issuer=issuer, audience=audience)
     if is_trial and not issuer:
-        logging.getLogger("chatkit").warning("CHATKIT_TRIAL=1: everybody is who the header X-User says.")
-        return _trial_user
+        logging.getLogger("chatkit").warning("CHATKIT_TRIAL=1: whoever picks a name is that user.")
+        return DemoSignIn(os.environ.get("CHATKIT_SECRET", ""), _PAGE)
     raise ConfigurationError(
         "Nobody signs users in: set OIDC_ISSUER and OIDC_AUDIENCE. For a trial, in which everybody can be anybody, set "
         "CHATKIT_TRIAL=1 instead."
@@ -71,17 +70,20 @@ def _log(store: PostgresStore[Any]) -> PostgresStreamLog | RedisStreamLog:
 
 
 def app() -> Any:
-    """Returns the ASGI application: ``uvicorn --factory deploy.application:app``."""
+    """Returns the ASGI application: ``uvicorn --factory application:app`` in this folder."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("chatkit").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
     context = _context()
     store: PostgresStore[Any] = PostgresStore(os.environ["DATABASE_URL"])
     files = _files()
     server = GuideServer(store, file_store=files, stream_log=_log(store))
+    # With tokens, the page is one of yours that has them.
+    routes = context.routes() if isinstance(context, DemoSignIn) else []
+    if routes and ui_is_built():
+        routes += ui_routes(path=_PAGE, page=_page(files))
     return create_app(
         server,
         context=context,
         drain_seconds=float(os.environ.get("DRAIN_SECONDS", "30")),
-        # It cannot sign anybody in: with tokens, the page is one of yours that has them.
-        ui=_page(files) if context is _trial_user and ui_is_built() else False,
+        routes=routes,
     )

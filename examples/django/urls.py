@@ -1,10 +1,10 @@
 """The addresses of the project."""
 
-from chat import chatkit
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import TemplateView
+from view import chatkit
 
 urlpatterns = [
     path("", login_required(TemplateView.as_view(template_name="chat.html"))),

@@ -1,25 +1,19 @@
-"""A Flask application whose users sign in, and chat through a synchronous view."""
+"""A Flask application whose users sign in, and chat: on a page of its own, or on the whole page, with files."""
 
 import os
 from collections.abc import AsyncIterator
-from importlib.resources import as_file, files
 
 from bridge import Bridge
-from flask import Flask, Response, render_template_string, request, send_from_directory, session
+from flask import Flask, Response, render_template_string, request, session
+from starlette.requests import Request
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from chatkit.errors import AuthenticationError
+from chatkit.files import LocalFileStore
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore
-from chatkit.types import (
-    AssistantMessageItem,
-    TextDelta,
-    ThreadItemAddedEvent,
-    ThreadItemDoneEvent,
-    ThreadItemUpdatedEvent,
-    ThreadMetadata,
-    ThreadStreamEvent,
-    UserMessageItem,
-)
+from chatkit.types import ThreadMetadata, UserMessageItem
+from chatkit.web import ChatPage, create_app, ui_routes
 
 Context = dict[str, str]
 
@@ -27,38 +21,44 @@ PASSWORDS = {"ada": generate_password_hash("analytical"), "grace": generate_pass
 
 
 class GreetingServer(ChatKitServer[Context]):
-    """Greets the user by name, and repeats the message."""
+    """Greets the user by name, repeats the message, and says how many files came with it."""
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: Context
-    ) -> AsyncIterator[ThreadStreamEvent]:
+    ) -> AsyncIterator[str]:
         text = "".join(part.text for part in input.content) if input else ""
-        item_id = self.store.generate_item_id("message", thread, context)
-        yield ThreadItemAddedEvent(item=AssistantMessageItem(id=item_id, content=[]))
         for word in f"{context['user_id']}, you said: {text}".split(" "):
-            yield ThreadItemUpdatedEvent(id=item_id, delta=TextDelta(text=word + " "))
-        yield ThreadItemDoneEvent(id=item_id)
+            yield word + " "
+        if input and input.attachments:
+            yield f"({len(input.attachments)} files)"
 
+
+def signed_in(request: Request) -> Context:
+    """Returns the context of a request, whose user the view below names."""
+    if request.user is None:
+        raise AuthenticationError
+    return {"user_id": request.user}
+
+
+server = GreetingServer(SQLiteStore("chatkit.db"), file_store=LocalFileStore("chatkit-files"))
+page = ChatPage(title="Chat", attachments=True)
+chat = Bridge(create_app(server, context=signed_in, routes=ui_routes(path="/chat/", page=page)))
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY", "for a trial on this machine")
 app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
-app.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
-chat = Bridge(GreetingServer(SQLiteStore("chatkit.db")))
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "OPTIONS"]
 
 
-@app.post("/chatkit")
-def chatkit() -> Response:
-    """Speaks the protocol; Flask's session says who asks."""
-    if "user" not in session:
-        return Response("Sign in first.", 401)
-    if not request.is_json:
-        # What a form of another site could send is not taken.
-        return Response("Send JSON.", 415)
-    answer = chat.answer(request.get_data(), {"user_id": session["user"]})
-    return Response(
-        answer.body, answer.status, content_type=answer.media_type, headers={"Cache-Control": "no-cache"}
-    )
+@app.route("/chatkit", methods=METHODS)
+@app.route("/chatkit/<path:rest>", methods=METHODS)
+@app.route("/chat/", methods=METHODS)
+@app.route("/chat/<path:rest>", methods=METHODS)
+def chatkit(rest: str = "") -> Response:
+    """Hands what belongs to the chat over to it: the protocol, files, the page. Flask's session says who asks."""
+    answer = chat.answer(request.environ, session.get("user"))
+    return Response(answer.body, answer.status, answer.headers)
 
 
 @app.get("/")
@@ -84,21 +84,18 @@ def sign_out() -> Response:
     return Response(status=303, headers={"Location": "/"})
 
 
-@app.get("/ui/<path:name>")
-def element(name: str) -> Response:
-    """Serves the element and what it loads."""
-    with as_file(files("chatkit.web") / "static") as folder:
-        return send_from_directory(folder, name)
-
-
 FORM = """<!doctype html><title>Sign in</title><form method="post" action="/sign-in">
 <input name="name" placeholder="Name"> <input name="password" type="password"> <button>Sign in</button></form>"""
 
 PAGE = """<!doctype html><title>Chat</title>
 <form method="post" action="/sign-out"><button>Sign out {{ session.user }}</button></form>
+<p><a href="/chat/">The whole page</a></p>
 <openai-chatkit id="chat" style="display: block; height: 80vh"></openai-chatkit>
-<script src="/ui/chatkit.js" async></script>
+<script src="/chat/chatkit.js" async></script>
 <script type="module">
   await customElements.whenDefined("openai-chatkit");
-  document.getElementById("chat").setOptions({ api: { url: "/chatkit", domainKey: "unused" } });
+  document.getElementById("chat").setOptions({
+    api: { url: "/chatkit", domainKey: "unused" },
+    composer: { attachments: { enabled: true } },
+  });
 </script>"""

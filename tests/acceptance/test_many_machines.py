@@ -23,7 +23,6 @@ from tests.support.nginx import check_configuration, nginx, nginx_program, write
 from tests.support.scale import scaled
 
 LEASE = 3.0
-USER = {"X-User": "ada"}
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +101,21 @@ def _worker(response: httpx2.Response) -> int:
 
 
 @pytest.fixture
-async def page(running: Deployment) -> AsyncIterator[Page]:
-    async with httpx2.AsyncClient(timeout=scaled(30), headers={**HEADERS, **USER}) as http:
+async def user(running: Deployment) -> dict[str, str]:
+    """Signs a user in, as a program does, and returns the header of the token."""
+    return await signed_in(running, "ada")
+
+
+async def signed_in(running: Deployment, name: str) -> dict[str, str]:
+    async with httpx2.AsyncClient(headers={"Accept": "application/json"}) as http:
+        answer = await http.post(running.url.replace("/chatkit", "/sign-in"), data={"name": name})
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+
+@pytest.fixture
+async def page(running: Deployment, user: dict[str, str]) -> AsyncIterator[Page]:
+    async with httpx2.AsyncClient(timeout=scaled(30), headers={**HEADERS, **user}) as http:
         yield Page(running, http)
 
 
@@ -131,6 +143,27 @@ async def test_clients_do_not_say_where_they_come_from(tmp_path: Path) -> None:
                 forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "gopher"}
                 answer = await http.get(f"http://127.0.0.1:{port}/who", headers=forged)
     assert answer.json() == ["127.0.0.1", "http"]
+
+
+async def test_a_browser_signs_in_and_every_worker_knows_the_user(running: Deployment) -> None:
+    base = running.url.removesuffix("/chatkit")
+    listing = {"type": "threads.list", "params": {}}
+    async with httpx2.AsyncClient(base_url=base, timeout=scaled(30)) as http:
+        assert (await http.get("/chat/")).status_code == 200
+        assert (await http.post("/chatkit", json=listing)).status_code == 401
+        answer = await http.post("/sign-in", data={"name": "Grace"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "chat/")
+        assert "openai-chatkit" in (await http.get("/chat/")).text
+        said = await http.post("/chatkit", json=message("help"))
+        assert said.status_code == 200
+        seen: set[int] = set()
+        for _ in range(2 * len(running.workers)):
+            listed = await http.post("/chatkit", json=listing)
+            assert len(listed.json()["data"]) == 1
+            seen.add(_worker(listed))
+        assert seen == set(running.workers)
+        other = await http.post("/chatkit", json=listing, headers=await signed_in(running, "Ada of the demo"))
+        assert other.json()["data"] == []
 
 
 async def test_an_answer_is_resumed_on_another_worker(page: Page) -> None:
@@ -162,8 +195,10 @@ async def test_an_answer_is_stopped_from_another_worker(page: Page) -> None:
     assert stored == page.text
 
 
-async def test_a_file_goes_through_the_bucket_into_the_thread(page: Page, running: Deployment) -> None:
-    async with ChatKitClient(running.url, headers=USER) as client:
+async def test_a_file_goes_through_the_bucket_into_the_thread(
+    page: Page, running: Deployment, user: dict[str, str]
+) -> None:
+    async with ChatKitClient(running.url, headers=user) as client:
         announced = await client.create_attachment("a.png", len(PNG), "image/png")
         assert announced.upload_descriptor is not None
         assert str(announced.upload_descriptor.url).startswith(running.bucket.endpoint)

@@ -10,12 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 
 from tests.support.live_server import running_process
@@ -24,8 +26,13 @@ from tests.support.scale import scaled
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+
 LONG = "w " * 120_000
 """A message whose echo takes a while."""
+
+KEYS = ("CHATKIT_", "OPENAI_", "ANTHROPIC_")
+"""Variables of whoever runs the tests, which are none of an example's business."""
 
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANNOUNCEMENTS = {"uvicorn": "Uvicorn running on", "flask": "Running on http", "gunicorn": "Listening at"}
@@ -47,15 +54,15 @@ class Example:
     Attributes:
         name: Its folder in ``examples``.
         folder: The copy that runs.
+        python: The interpreter of another environment that it runs in, if it does.
     """
 
-    def __init__(self, name: str, folder: Path, **environment: str) -> None:
+    def __init__(self, name: str, folder: Path, *, python: Path | None = None, **environment: str) -> None:
         self.name = name
+        self.python = python
         self.folder = folder / name
         self._environment = {
-            **{
-                key: value for key, value in os.environ.items() if not key.startswith(("CHATKIT_", "OPENAI_"))
-            },
+            **{key: value for key, value in os.environ.items() if not key.startswith(KEYS)},
             "OPENAI_AGENTS_DISABLE_TRACING": "1",
             **environment,
         }
@@ -106,7 +113,8 @@ class Example:
             folder=self.folder,
             environment=self._environment,
             says=_ANNOUNCEMENTS[server],
-            cold=server != "uvicorn",
+            cold=server != "uvicorn" or self.python is not None,
+            python=self.python or sys.executable,
         ) as running:
             yield running.url
             running.terminate(_ENDS[server])
@@ -118,15 +126,17 @@ class Visitor(httpx2.Client):
 
     Args:
         url: Where the example is served.
+        chat: The path of the protocol.
         headers: Sent with each request.
     """
 
-    def __init__(self, url: str, **headers: str) -> None:
+    def __init__(self, url: str, chat: str = "/chatkit", **headers: str) -> None:
         super().__init__(base_url=url, headers=headers, timeout=scaled(60))
+        self.chat = chat
 
     def ask(self, type: str, **params: Any) -> Any:
         """Returns the answer to a request that is not streamed."""
-        response = self.post("/chatkit", json={"type": type, "params": params})
+        response = self.post(self.chat, json={"type": type, "params": params})
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "application/json"
         return response.json()
@@ -139,7 +149,7 @@ class Visitor(httpx2.Client):
     @contextmanager
     def answer(self, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
         """Sends a request that is answered with a stream, and yields its events as they come."""
-        with self.stream("POST", "/chatkit", json=body) as response:
+        with self.stream("POST", self.chat, json=body) as response:
             if response.status_code != 200:
                 raise AssertionError(response.read().decode())
             assert response.headers["content-type"].startswith("text/event-stream")
@@ -150,15 +160,24 @@ class Visitor(httpx2.Client):
         """Returns the items of a thread."""
         return self.ask("threads.get_by_id", thread_id=thread_id)["items"]["data"]
 
+    def attach(self, name: str, content: bytes, mime_type: str) -> dict[str, Any]:
+        """Announces a file and puts it where the server says, without the user's session."""
+        announced = self.ask("attachments.create", name=name, size=len(content), mime_type=mime_type)
+        place = announced["upload_descriptor"]
+        put = httpx2.request(place["method"], place["url"], content=content, headers=place["headers"])
+        assert put.status_code == 200, put.text
+        return announced
+
     def threads(self) -> list[str]:
         """Returns the ids of the visitor's threads, newest first."""
         return [thread["id"] for thread in self.ask("threads.list", limit=100, order="desc")["data"]]
 
 
-def message(text: str, thread_id: str | None = None) -> dict[str, Any]:
+def message(text: str, thread_id: str | None = None, attachments: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the request that sends a message, in a new thread unless one is given."""
     content = [{"type": "input_text", "text": text}]
-    params: dict[str, Any] = {"input": {"content": content, "attachments": [], "inference_options": {}}}
+    given = {"content": content, "attachments": list(attachments), "inference_options": {}}
+    params: dict[str, Any] = {"input": given}
     if thread_id is None:
         return {"type": "threads.create", "params": params}
     return {"type": "threads.add_user_message", "params": {"thread_id": thread_id, **params}}
@@ -195,6 +214,67 @@ def converse(
     ]
     assert items == [event["item"] for event in events if event["type"] == "thread.item.done"]
     return thread_id, items
+
+
+def exchange_files(visitor: Visitor, stranger: Visitor) -> None:
+    """Attaches a picture in both ways, sends it, looks at it, and sees that nobody else gets at it.
+
+    Args:
+        visitor: Is signed in.
+        stranger: Is not, or is somebody else.
+    """
+    picture = visitor.attach("cup.png", PNG, "image/png")
+    sent = {"file": ("tea.txt", b"Tea", "text/plain")}
+    text = visitor.post(f"{visitor.chat}/files", files=sent)
+    assert text.status_code == 200, text.text
+    wrong = visitor.post(f"{visitor.chat}/files", files={"file": ("no.png", b"none", "image/png")})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (415, "unsupported_media_type")
+    form = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    assert visitor.post(f"{visitor.chat}/files", files=sent, headers=form).status_code == 403
+    assert stranger.post(f"{visitor.chat}/files", files=sent).status_code == 401
+    both = [picture["id"], text.json()["id"]]
+    with visitor.answer(message("Two", attachments=both)) as answer:
+        events = list(answer)
+    assert "(2 files)" in shown(events)
+    thread_id = events[0]["thread"]["id"]
+    (first, _) = visitor.items(thread_id)[0]["attachments"]
+    shown_picture = httpx2.get(first["preview_url"])
+    assert (shown_picture.content, shown_picture.headers["content-type"]) == (PNG, "image/png")
+    visitor.ask("threads.delete", thread_id=thread_id)
+    assert httpx2.get(first["preview_url"]).status_code == 404
+
+
+class Held:
+    """A model whose stream stops in the middle until it is left: give ``wait`` as its ``before_each_event``.
+
+    Args:
+        after: Events that go out before.
+    """
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self._begun, self._ended = threading.Event(), threading.Event()
+
+    async def wait(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self._begun.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._ended.set()
+
+    def stop_meanwhile(self, visitor: Visitor) -> dict[str, Any]:
+        """Sends a message, stops the answer as soon as the model stands still, and returns what is kept of it."""
+        with visitor.answer(message("Tell me a story")) as answer:
+            first = next(answer)
+            thread_id = first["thread"]["id"]
+            assert self._begun.wait(scaled(20)), "the model was asked"
+            visitor.ask("turns.stop", thread_id=thread_id)
+            assert self._ended.wait(scaled(20)), "the model goes on"
+            list(answer)
+        (kept,) = (item for item in visitor.items(thread_id) if item["type"] == "assistant_message")
+        return kept
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The Django example: sign-in, CSRF, a conversation, a client that leaves, and the end of the process."""
+"""The Django example, by its view and beside Django: sign-in, CSRF, a conversation, files, the end of answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.running import LONG, Example, Visitor, begun, converse, message, partial_answer
+from tests.examples.running import (
+    LONG,
+    Example,
+    Visitor,
+    begun,
+    converse,
+    exchange_files,
+    message,
+    partial_answer,
+)
+
+BESIDE = "/chat/chatkit"
 
 
 def sign_in(visitor: Visitor) -> None:
@@ -35,7 +46,7 @@ def example(tmp_path: Path) -> Example:
 
 def test_a_conversation(example: Example) -> None:
     with example.serving() as url, Visitor(url) as visitor:
-        assert visitor.get("/ui/chatkit.js").status_code == 200
+        assert visitor.get("/chat/chatkit.js").status_code == 200
         assert visitor.get("/").headers["location"] == "/sign-in?next=/"
         assert visitor.post("/chatkit", json=message("Hi")).status_code == 403
 
@@ -57,9 +68,47 @@ def test_a_conversation(example: Example) -> None:
         assert visitor.items(thread_id) == items
 
 
-def test_an_answer_ends_with_its_client_and_with_the_process(example: Example) -> None:
+def test_the_chat_beside_django_is_that_of_djangos_users(example: Example) -> None:
+    with example.serving() as url, Visitor(url, BESIDE) as visitor, Visitor(url, BESIDE) as other:
+        page = visitor.get("/chat/")
+        assert page.status_code == 200
+        assert BESIDE in page.text
+        assert visitor.get("/readyz").status_code == 200
+        refused = visitor.post(BESIDE, json=message("Hi"))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthenticated")
+        other.cookies.set("sessionid", "made-up", domain="127.0.0.1")
+        assert other.post(BESIDE, json=message("Hi")).status_code == 401
+        sign_in(visitor)
+        thread_id, items = converse(visitor, expects="ada, you said: Good morning")
+        exchange_files(visitor, other)
+        # One server, one store: the view shows the same threads.
+        visitor.chat = "/chatkit"
+        assert visitor.items(thread_id) == items
+        as_text = {"Content-Type": "text/plain"}
+        assert visitor.post(BESIDE, content='{"type": "threads.list"}', headers=as_text).status_code == 415
+
+        # A session that Django ended is none here.
+        form = {"csrfmiddlewaretoken": token_of(visitor, "/")}
+        assert visitor.post("/sign-out", data=form).status_code == 302
+        assert visitor.post(BESIDE, json=message("Hi")).status_code == 401
+
+
+def test_a_user_who_was_blocked_is_asked_again_with_each_request(example: Example) -> None:
+    with example.serving() as url, Visitor(url, BESIDE) as visitor:
+        sign_in(visitor)
+        visitor.say("Hi")
+        program = (
+            "import django; django.setup(); from django.contrib.auth.models import User; "
+            "User.objects.update(is_active=False)"
+        )
+        example.run(["python", "-c", program])
+        assert visitor.post(BESIDE, json=message("Hi")).status_code == 401
+
+
+@pytest.mark.parametrize("chat", ["/chatkit", BESIDE])
+def test_an_answer_ends_with_its_client_and_with_the_process(example: Example, chat: str) -> None:
     with ExitStack() as late, example.serving() as url:
-        visitor = late.enter_context(Visitor(url))
+        visitor = late.enter_context(Visitor(url, chat))
         sign_in(visitor)
         with begun(visitor) as thread_id:
             pass

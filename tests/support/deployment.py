@@ -113,6 +113,7 @@ def deployment(folder: Path, *, lease: float, drain: float) -> Iterator[Deployme
         bucket = s3_server()
         environment = {
             "CHATKIT_TRIAL": "1",
+            "CHATKIT_SECRET": "a secret of the tests " * 2,
             "DATABASE_URL": postgres.url,
             "REDIS_URL": redis.url,
             "S3_BUCKET": bucket.bucket,

@@ -191,6 +191,7 @@ def running_process(
     environment: Mapping[str, str] | None = None,
     says: str | None,
     cold: bool = True,
+    python: str | Path = sys.executable,
 ) -> Iterator[ServerProcess]:
     """Runs ``python -m`` and a command while the block runs, then kills the rest.
 
@@ -200,12 +201,13 @@ def running_process(
         environment: Added to the present environment.
         says: What is in the line that says where it listens, which is waited for; None waits for nothing.
         cold: Whether it is a real ``python -m``.
+        python: Runs it, where it is.
     """
     variables = {**os.environ, **(environment or {})}
     process: subprocess.Popen[str] | WarmProcess
     if cold:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [python, "-m", *command],
             cwd=folder,
             env=variables,
             stderr=subprocess.PIPE,

@@ -1,0 +1,47 @@
+"""The sign-in of the compose demonstration: two browsers, two names, and each sees their own threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenPage
+from tests.support.live_server import running_process
+from tests.support.postgres import postgres_server
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+def test_who_picks_a_name_is_that_user(open_page: OpenPage) -> None:
+    with postgres_server() as postgres:
+        variables = {
+            "CHATKIT_TRIAL": "1",
+            "CHATKIT_SECRET": "a secret of the tests " * 2,
+            "DATABASE_URL": postgres.url,
+        }
+        command = [
+            "uvicorn",
+            "--factory",
+            "application:app",
+            "--port",
+            "0",
+            "--timeout-graceful-shutdown",
+            "2",
+        ]
+        with running_process(
+            *command, folder=DEPLOY, environment=variables, says="Uvicorn running on"
+        ) as server:
+            for name, before in (("Ada", 0), ("Grace", 0), ("Ada", 1)):
+                chat = open_page("about:blank")
+                chat.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+                chat.page.goto(server.url)
+                chat.page.get_by_role("textbox", name="Name").fill(name)
+                chat.page.get_by_role("button", name="Sign in").click()
+                chat.page.wait_for_url("**/chat/")
+                expect(chat.sidebar.locator("li.thread")).to_have_count(before)
+                chat.send("help")
+                chat.until_idle()
+                expect(chat.sidebar.locator("li.thread")).to_have_count(before + 1)
+                chat.page.goto(server.url)
+                expect(chat.page.get_by_text(f"You are {name}")).to_be_visible()
