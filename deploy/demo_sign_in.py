@@ -101,7 +101,7 @@ class DemoSignIn:
             name = str(form.get("name", "")).strip()
         if not _NAME.fullmatch(name):
             return HTMLResponse(
-                _PAGE.format(present="That is none: letters, digits, dots and dashes."), 422, _HEADERS
+                _PAGE.format(present="That is no name: use letters, digits, dots and dashes."), 422, _HEADERS
             )
         claims = {"sub": name, "aud": _AUDIENCE, "exp": int(time.time()) + _SECONDS}
         token = jwt.encode(claims, self._secret, algorithm="HS256")
