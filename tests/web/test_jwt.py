@@ -32,7 +32,7 @@ from chatkit.web.auth import ContextFactory, make_context
 from chatkit.web.fastapi import chatkit_router
 from tests.server.support import ScriptedServer
 from tests.support.live_server import live_server
-from tests.support.scale import examples, scaled
+from tests.support.scale import lasting, scaled
 
 AUDIENCE = "chat"
 
@@ -410,7 +410,7 @@ async def test_an_issuer_that_does_not_answer_is_waited_for_once(issuer: Issuer)
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     issuer.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
     # Nothing is known: all that came at once give up together.
-    context = issuer.context(timeout=0.3)
+    context = issuer.context(timeout=lasting(1.0))
     made = await asyncio.gather(
         *(made_of(context, issuer.token()) for _ in range(20)), return_exceptions=True
     )

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Final
+from typing import Final, cast
 
 from chatkit._outages import Outage
 from chatkit._tasks import end_tasks
@@ -303,7 +303,9 @@ class Follower:
 
     async def _follow(self) -> None:
         retry = _FIRST_RETRY
-        while True:
+        itself = cast("asyncio.Task[None]", asyncio.current_task())
+        # A driver that closes a connection may raise an error of its own in the place of the cancellation.
+        while not itself.cancelling():
             try:
                 self._waits = True
                 changes = await self._backend.changes(dict(self._cursors), self._lease / 2, self._on_stop)
@@ -313,6 +315,8 @@ class Follower:
                     await self._check()
             except ChatKitError as error:
                 self._waits = False
+                if itself.cancelling():
+                    return
                 self.outage.failed(error)
                 for reader in self._all_readers():
                     self.miss(reader)
