@@ -32,7 +32,7 @@ from chatkit.web.auth import ContextFactory, make_context
 from chatkit.web.fastapi import chatkit_router
 from tests.server.support import ScriptedServer
 from tests.support.live_server import live_server
-from tests.support.scale import lasting, scaled
+from tests.support.scale import examples, lasting, scaled
 
 AUDIENCE = "chat"
 
