@@ -99,6 +99,7 @@ class RemoteReader(TurnReader):
         """Ends the reader as interrupted: no worker will end the turn."""
         if self._end is None:
             self._end = EndState.INTERRUPTED
+            self.gave_up = True
         wake(self._news)
 
     def break_off(self) -> None:
