@@ -184,8 +184,7 @@ class TurnRegistry:
                     await scope.accepting.open_turn(info.id, token, scope.context)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
-                if not await writer.hand_over():
-                    await writer.close(EndState.INTERRUPTED)
+                await leave_unopened(turn, writer, state)
                 raise
         before = (lambda: wait_for_place(self, turn)) if turn.waits else None
         turn.begin(pipeline, lambda: self._run(turn, token, before))
