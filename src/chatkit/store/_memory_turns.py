@@ -98,7 +98,7 @@ class TurnTable:
             return True
         running = self._running.get(acceptance.thread_id, {}).values()
         waits = any(other.status is TurnStatus.WAITING for other in running)
-        return not waits and newest_message() == acceptance.user_item_id
+        return not waits and newest_message() in {None, acceptance.user_item_id}
 
     def add(self, row: TurnRow) -> None:
         accepted = row.acceptance

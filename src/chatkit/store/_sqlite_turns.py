@@ -48,7 +48,7 @@ def accept_turn(
     others: tuple[str, ...] = ()
     if acceptance.keeps_order:
         asked = {"owner": owner, "thread_id": thread_id, "item_id": acceptance.user_item_id}
-        if run(connection, "is_passed", **asked).fetchone()[0]:
+        if run(connection, "is_passed", **asked).fetchone() is not None:
             passed = find_turn(connection, owner=owner, turn_id=str(acceptance.replaces))
             if passed is not None:
                 return passed
