@@ -50,7 +50,7 @@ async def test_a_log_of_one_process_knows_no_later_attempt() -> None:
 async def test_a_reader_that_has_read_elsewhere_what_its_worker_holds_back_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that stood still shows nothing before it knows whose the turn is; the others know it a moment earlier."""
+    """A worker that stood still shows nothing before it knows whose the turn is; others know it a moment earlier."""
     store = SQLiteStore[Any](tmp_path / "chat.db")
     mine, other = (SQLiteStreamLog(store.database, lease=LIMIT) for _ in range(2))
     info = TurnInfo("turn_1", "thr_1", resumable=True)

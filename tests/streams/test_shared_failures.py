@@ -338,6 +338,22 @@ async def test_a_turn_that_a_server_lost_with_its_worker_ends_its_readers(empty_
     await reading.close()
 
 
+async def test_a_reader_of_a_turn_that_nobody_ends_is_not_told_an_end(
+    worker: tuple[MakeLog, Arguments],
+) -> None:
+    """Its worker may only stand still, and say another one."""
+    make_log, _ = worker
+    dead, reading = make_log(), make_log()
+    info, writer = await open_turn(dead)
+    writer.append(event(1))
+    await writer.flush()
+    reader = await reader_of(reading, info.id)
+    await dead.close()
+    assert await rest_of(reader) == entries(1, 1)
+    assert reader.end is None
+    await reading.close()
+
+
 async def test_a_turn_that_ends_while_the_server_is_away_is_ended_there_later(
     empty_redis: RedisServer,
 ) -> None:
