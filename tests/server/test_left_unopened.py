@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatkit.errors import StoreUnavailableError
-from chatkit.store import SQLiteStore
+from chatkit.store import Acceptance, SQLiteStore
+from chatkit.store.acceptance import TurnStatus
 from chatkit.streams import SQLiteStreamLog
 from tests.server.support import ADA, LIMIT, ScriptedServer, all_texts, decode, drain, kinds
 from tests.support.scale import scaled
@@ -34,11 +36,13 @@ def made(tmp_path: Path) -> Callable[..., ScriptedServer]:
     return make
 
 
+@pytest.mark.parametrize("waits", [False, True])
 async def test_a_turn_that_its_first_worker_opens_as_another_one_claims_it_is_begun_anew(
-    made: Callable[..., ScriptedServer],
+    waits: bool, made: Callable[..., ScriptedServer]
 ) -> None:
-    late, quick = made(), made()
+    late, quick = made(concurrency="enqueue"), made(concurrency="enqueue")
     thread_id = await quick.new_thread()
+    running = await quick.store.accept_turn(Acceptance("acts", thread_id, LIMIT), ADA) if waits else None
     wakes, opened = asyncio.Event(), asyncio.Event()
     log: Any = late._chatkit_turns().log
     store: Any = quick.store
@@ -66,7 +70,22 @@ async def test_a_turn_that_its_first_worker_opens_as_another_one_claims_it_is_be
         asleep = asyncio.create_task(late.say(thread_id, "Once", KEY))
         while (found := await store.find_keyed_turn("k1", ADA)) is None or not found.lapsed:
             await asyncio.sleep(0.02)
-        frames = await drain(await quick.say(thread_id, "Once", KEY))
+        again = await quick.say(thread_id, "Once", KEY)
+        if running is not None:
+            # It is not lost with its log, and comes to an end.
+            await quick.store.finish_turn("acts", running.token, "completed", ADA)
+            await drain(again)
+            while (found := await store.find_keyed_turn("k1", ADA)).status is not TurnStatus.ENDED:
+                await quick.recover()
+                await asyncio.sleep(0.02)
+            assert all_texts(await quick.items(thread_id))[:2] == ["Hi", "Once"]
+            await asyncio.wait({asleep})
+            with suppress(Exception):
+                await drain(asleep.result())
+            await late.close()
+            await quick.close()
+            return
+        frames = await drain(again)
         assert decode(await drain(await asleep)) == decode(frames)
     assert kinds(decode(frames))[-1] == "thread.item.done"
     assert b'"completed"' in frames[-1]

@@ -27,7 +27,8 @@ async def note_opened(turn: Turn, writer: TurnWriter) -> int:
     if accepted is None:
         return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
     store = store_of(turn)
-    if accepted.claimed and await writer.give_way():
+    # The message of one that waits is not in the thread yet: its place in the queue goes before.
+    if accepted.claimed and not turn.waits and await writer.give_way():
         if writer.lost:
             # Whoever accepted it had come as far as this, or it has ended there: no worker can write it any more. Its
             # request, sent again, begins another one.
