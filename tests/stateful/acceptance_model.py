@@ -35,6 +35,8 @@ LEASE: Final = 10.0
 THREAD: Final = "thr"
 KEPT: Final = 3 * LEASE
 """Seconds for which a worker renews its turns in the store."""
+RELEASED: Final = -1
+"""Who has a turn in the log that its worker has left to others."""
 UNKNOWN: Final = 2 * LEASE
 """Seconds for which an opened turn has to be unknown to the log before a sweep ends it."""
 PLANTS: Final = ("fence", "key", "order", "anew", "renewal")
@@ -111,9 +113,10 @@ class History:
         self.clients = [Client(f"key_{number}") for number in range(self.random.randint(1, 4))]
         self.numbers = iter(range(10_000))
         self.accepted: list[str] = []
-        self.shared = self.random.random() < 0.7
+        self.shared = self.random.random() < 0.5
         self.harmed = False
         self.taken: list[str] = []
+        self.late: list[str] = []
 
     def run(self) -> list[str]:
         """Runs the history to its end; returns what is wrong with it."""
@@ -132,15 +135,15 @@ class History:
 
     def _step(self, *, faults: bool) -> None:
         choice = self.random.random()
-        if choice < 0.10:
+        if choice < 0.14:
             self.clock.now += self.random.choice([0.1, 1.0, 4.0, 12.0])
-        elif choice < 0.22:
+        elif choice < 0.24:
             self._send()
-        elif choice < 0.30:
+        elif choice < 0.34:
             self._begin(self.random.choice(self.workers), self._sweep(), "sweep")
-        elif faults and choice < 0.36:
+        elif faults and choice < 0.40:
             self._harm(self.random.choice(self.workers))
-        elif faults and choice < 0.37 and self.shared:
+        elif faults and choice < 0.41 and self.shared:
             self.log.clear()
         else:
             self._work()
@@ -225,8 +228,11 @@ class History:
     def _turn(self, accepted: AcceptedTurn, client: Client | None, *, answers: bool = True) -> Steps:
         store, worker, turn_id = self.store, self.mine, accepted.turn_id
         # One that is there and another worker's is left alone.
-        self.log.setdefault(self._place(worker, turn_id), LogTurn(worker.number))
+        logged = self.log.setdefault(self._place(worker, turn_id), LogTurn(worker.number))
         yield
+        if accepted.claimed and accepted.status is TurnStatus.BEGUN and logged.holder != worker.number:
+            at_once(store.finish_turn(turn_id, accepted.token, "interrupted", ADA))
+            return
         try:
             at_once(store.open_turn(turn_id, accepted.token, ADA))
         except StaleTurnError:
@@ -266,17 +272,23 @@ class History:
             at_once(self.store.add_thread_item(THREAD, item, ADA))
         finally:
             current_fence.reset(before)
+        found = at_once(self.store.find_turn(accepted.turn_id, ADA))
+        if found is None or found.status is TurnStatus.ENDED or found.token != accepted.token:
+            self.late.append(accepted.turn_id)
 
     def _place(self, worker: Worker, turn_id: str) -> str:
         """Returns where a worker has a turn in its log."""
         return turn_id if self.shared else f"{turn_id} at {worker.number}"
 
     def _leave(self, worker: Worker, turn_id: str) -> None:
-        """Says nothing more of a turn that another worker has."""
+        """Says nothing more of a turn that another worker has; who sweeps finds it in a log that all share."""
+        turn = self.log.get(self._place(worker, turn_id))
+        if turn is None or turn.holder != worker.number or turn.ended:
+            return
         if self.shared:
-            self._end(worker, turn_id, "failed", None)
+            turn.holder = RELEASED
         else:
-            self.log.pop(self._place(worker, turn_id), None)
+            del self.log[self._place(worker, turn_id)]
 
     def _end(self, worker: Worker, turn_id: str, end: str, client: Client | None) -> None:
         turn = self.log.get(self._place(worker, turn_id))
@@ -290,8 +302,7 @@ class History:
         store = self.store
         while True:
             turn = self._known(found.turn_id)
-            # One that failed was another worker's by then: the store is asked again.
-            if turn is not None and turn.ended and turn.ended != "failed":
+            if turn is not None and turn.ended:
                 client.told = turn.ended
                 return
             now = at_once(store.find_turn(found.turn_id, ADA))
@@ -395,6 +406,7 @@ class History:
         ids = [item.id for item in page.data]
         wrong = [f"{client.key} was told no end" for client in self.clients if not client.told]
         wrong += [f"{turn_id} was ended although every worker lived" for turn_id in self.taken]
+        wrong += [f"{turn_id} was written to by a worker that had lost it" for turn_id in self.late]
         messages = [name.split("_")[2] for name in ids if name.startswith("m_")]
         for client in self.clients:
             count = messages.count(client.key.removeprefix("key_"))
