@@ -48,7 +48,6 @@ class LocalTurns:
         window: Bytes of events kept of a turn whose readers may come back.
         retention: Seconds for which such a turn is kept after its end.
         lag_limit: Bytes that the reader of another turn may lag behind before the turn waits.
-        shared: Whether another worker may go on with a turn that has ended here.
 
     Attributes:
         window: As given.
@@ -57,13 +56,12 @@ class LocalTurns:
         limits: Returns the limits of these bytes.
     """
 
-    def __init__(self, window: int, retention: float, lag_limit: int, *, shared: bool = False) -> None:
+    def __init__(self, window: int, retention: float, lag_limit: int) -> None:
         self.window = window
         self.lag_limit = lag_limit
         self.kept_bytes = 0
         self.limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS
         self._retention = retention
-        self._shared = shared
         self._ends: Remembered[str, EndState] = OrderedDict()
         self._turns: dict[str, WindowTurn] = {}
         self._by_thread: dict[ThreadKey, dict[str, WindowTurn]] = {}
@@ -232,7 +230,7 @@ class LocalTurns:
             return None
         # What is held here may have been read elsewhere, where it is known whose the turn is.
         if after is not None and after > turn.last_seq + turn.held:
-            if after > turn.last_seq + JUMP // 2 or (self._shared and turn.end is not None):
+            if after > turn.last_seq + JUMP // 2:
                 # Of an attempt that this process, which stood still or was cut off, has not heard of.
                 return None
             raise InvalidRequestError("'after' names an event that this turn has not sent.")

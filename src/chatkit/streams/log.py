@@ -94,7 +94,7 @@ class StreamLog:
         self.retention = retention
         self._make_backend = backend
         self._window = window
-        self._local = LocalTurns(window, retention, lag_limit, shared=self.has_backend)
+        self._local = LocalTurns(window, retention, lag_limit)
         self._keys = Keys()
         self._token = new_id("log")
         self._claims = Claims(self.holder, lambda: self.lease)
