@@ -105,7 +105,11 @@ async def _tell(telling: Telling, thread: ThreadMetadata) -> AsyncIterator[Threa
 def _store() -> SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]:
     if "CHAOS_SQLITE" in os.environ:
         return SQLiteStore(os.environ["CHAOS_SQLITE"])
-    return PostgresStore(os.environ["CHAOS_POSTGRES"], max_connections=8)
+    return PostgresStore(
+        os.environ["CHAOS_POSTGRES"],
+        max_connections=8,
+        reconnect_timeout=float(os.environ.get("CHAOS_RECONNECT", "5")),
+    )
 
 
 def _log(store: SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]) -> StreamLog:

@@ -176,6 +176,7 @@ def topology(
     policy: str = "allow",
     plant: str = "",
     small_disk: bool = False,
+    reconnect: float = 5.0,
 ) -> Generator[Topology]:
     """Runs the servers while the block runs.
 
@@ -189,6 +190,7 @@ def topology(
         policy: What a message does in a thread in which a turn runs.
         plant: The fault of the workers' code, as :mod:`benchmarks.chaos.plants` names it.
         small_disk: Puts the database on a disk that can be filled up.
+        reconnect: Seconds for which stores wait for a PostgreSQL that was there and is gone.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="chatkit-chaos-")))
@@ -209,6 +211,7 @@ def topology(
             "CHAOS_RERUN": str(rerun),
             "CHAOS_CONCURRENCY": policy,
             "CHAOS_PLANT": plant,
+            "CHAOS_RECONNECT": str(reconnect),
         }
         ways = stack.enter_context(network()) if links else None
         workers = [

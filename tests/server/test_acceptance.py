@@ -21,6 +21,7 @@ from tests.server.support import (
     added,
     decode,
     delta,
+    done,
     drain,
     events,
     hello,
@@ -501,3 +502,51 @@ async def test_a_turn_that_was_stopped_while_it_waited_keeps_its_message() -> No
     await drain(running)
     await drain(waiting)
     assert "Second" in [getattr(item.content[0], "text", "") for item in await server.items(thread_id)]
+
+
+async def ended_in_the_store(store: Any, turn_id: str, thread_id: str) -> None:
+    """Ends a turn as a sweep of another worker does, whose log does not know that it runs."""
+    token = await store.begin_turn(thread_id, turn_id, ADA)
+    assert await store.finish_turn(turn_id, token, "interrupted", ADA)
+
+
+@pytest.mark.parametrize("stores_more", [True, False])
+async def test_a_turn_that_was_ended_in_the_store_alone_is_told_as_it_ended_there(stores_more: bool) -> None:
+    store = MemoryStore[Any]()
+    go_on = asyncio.Event()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield added("One") if stores_more else done("One")
+        await go_on.wait()
+        if stores_more:
+            yield delta(" two")
+
+    server = worker(store, script)
+    result = await server.create(metadata=KEY)
+    await read(result.json_events, 4)
+    await ended_in_the_store(store, result.turn_id, result.thread_id)
+    go_on.set()
+    frames = await drain(result.json_events)
+    assert kinds(decode(frames))[-1] == "error"
+    assert ("thread.item.removed" in kinds(decode(frames))) is stores_more
+    assert b'"reason":"interrupted"' in frames[-2]
+    assert b'"status":"interrupted"' in frames[-1]
+    assert (await drain(await server.create(metadata=KEY)))[-1] == frames[-1]
+
+
+async def test_a_waiting_turn_that_was_ended_in_the_store_alone_may_be_tried_again() -> None:
+    store = MemoryStore[Any]()
+    server = worker(store, slow, concurrency="enqueue")
+    thread_id = await server.new_thread()
+    gate = asyncio.Event()
+    say = {"thread_id": thread_id, "input": user_input("First")}
+    running = await server.send("threads.add_user_message", {"user_id": "ada", "gate": gate}, **say)
+    await read(running.json_events, 3)
+    waiting = await server.say(thread_id, "Second", KEY)
+    await ended_in_the_store(store, waiting.turn_id, thread_id)
+    gate.set()
+    await drain(running)
+    frames = await drain(waiting)
+    assert kinds(decode(frames)) == ["error"]
+    assert b'"allow_retry":true' in frames[0]
+    assert b'"status":"interrupted"' in frames[-1]

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from chatkit.errors import ConflictError, InvalidRequestError, ThreadLockedError
+from chatkit.errors import (
+    ConflictError,
+    InvalidRequestError,
+    RequestError,
+    ThreadBusyError,
+    ThreadLockedError,
+    TooManyTurnsError,
+)
 from chatkit.server.requests import keys_in_log
 from chatkit.sse import SSEDecoder
 from chatkit.streams import MemoryStreamLog
@@ -463,11 +470,16 @@ async def test_a_message_whose_first_turn_never_stored_it_begins_anew_in_the_sam
     assert SSEDecoder().feed(b"".join(again)) == frames
 
 
-async def test_a_message_that_cannot_begin_anew_says_why(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("refused", "passes"), [(ConflictError, False), (ThreadBusyError, True), (TooManyTurnsError, True)]
+)
+async def test_a_message_that_cannot_begin_anew_says_why(
+    refused: type[RequestError], passes: bool, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, attached, end = await attached_to_a_turn_that_never_begins(store, RESUMABLE_KEY, monkeypatch)
 
     async def refuse(*args: Any) -> None:
-        raise ConflictError("Not here.")
+        raise refused("Not here.")
 
     monkeypatch.setattr(store, "save_thread", refuse)
     reading = asyncio.create_task(drain(attached))
@@ -475,7 +487,7 @@ async def test_a_message_that_cannot_begin_anew_says_why(store: Any, monkeypatch
     await end()
     frames = SSEDecoder().feed(b"".join(await reading))
     found = [json.loads(frame.data) for frame in frames]
-    assert found[0] == {"type": "error", "code": "custom", "message": "Not here.", "allow_retry": False}
+    assert found[0] == {"type": "error", "code": "custom", "message": "Not here.", "allow_retry": passes}
     assert found[1]["status"] == "failed"
     assert len(found) == 2
     assert (await server.ask("threads.list"))["data"] == []

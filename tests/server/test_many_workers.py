@@ -23,6 +23,7 @@ from tests.server.support import (
     delta,
     done,
     drain,
+    kinds,
     read,
     texts,
 )
@@ -279,4 +280,22 @@ async def test_who_asks_a_worker_that_leaves_its_turn_to_another_waits_for_that_
         await asking
         # Both answers, though the handler gave them the same id.
         assert texts(await second.items(thread_id)) == ["One two three"] * 2
+    await closed(first, second)
+
+
+async def test_a_reader_that_gives_a_turn_up_is_told_that_it_may_be_tried_again(
+    make: Make, telling: Telling
+) -> None:
+    first, second = make(telling), make()
+    thread_id, frames, result = await begun(first)
+    cursor = frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+    reader = await second.send("turns.resume", thread_id=thread_id, after=cursor)
+    # As where no worker is there to end it.
+    reader._feed._reader.give_up()
+    told = await drain(reader)
+    assert kinds(decode(told)) == ["error"]
+    assert b'"allow_retry":true' in told[0]
+    assert b'"status":"interrupted"' in told[-1]
+    telling.go_on.set()
+    await drain(result.json_events)
     await closed(first, second)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chatkit.errors import StoreUnavailableError
 from chatkit.ids import new_id
 from chatkit.store import SQLiteStore
 from chatkit.streams.redis import RedisStreamLog
@@ -75,5 +76,93 @@ async def test_its_readers_are_neither_told_of_a_failure_nor_of_an_end_that_is_n
     assert b'"status":"interrupted"' in told[-1]
     assert texts(await near.items(result.thread_id)) == ["One two"]
     link.heal()
+    await far.close()
+    await near.close()
+
+
+async def test_a_worker_whose_turn_another_one_has_claimed_does_not_say_how_it_ended(
+    redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    """It would say that it was cut off, and the other one, which has its text, would keep nothing of it."""
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+
+    async def script(thread: Any, message: Any, context: Any) -> Any:
+        yield added("One")
+        yield delta(" two")
+        await asyncio.Event().wait()
+
+    def made(url: str) -> ScriptedServer:
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
+
+    far, near = made(link.url(redis_url)), made(redis_url)
+    result = await far.create(metadata={"resumable": True})
+    frames = await read(result.json_events, 5)
+    turn = far._chatkit_turns()._running[result.turn_id]
+    await turn.writer.flush()
+    link.cut()
+    async with asyncio.timeout(LIMIT):
+        # And stands still before it has ended it.
+        while not await near._chatkit_turns().log.claim_interrupted():
+            await asyncio.sleep(0.02)
+        link.heal()
+        assert not any(b"turn.end" in frame for frame in await drain(result.json_events))
+        await turn.wait_finished()
+        while not await near.recover():
+            await asyncio.sleep(0.02)
+    assert texts(await near.items(result.thread_id)) == ["One two"]
+    cursor = frames[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+    told = await drain(await near.send("turns.resume", thread_id=result.thread_id, after=cursor))
+    assert kinds(decode(told)) == ["thread.item.done", "error"]
+    assert b'"status":"interrupted"' in told[-1]
+    await far.close()
+    await near.close()
+
+
+async def test_a_turn_whose_end_cannot_be_stored_is_not_told_as_ended(
+    redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    """Its thread is taken still: who is told of the end, and sends the next message, would be refused."""
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+
+    async def script(thread: Any, message: Any, context: Any) -> Any:
+        yield added("One")
+        yield delta(" two")
+        await asyncio.Event().wait()
+
+    def made(url: str) -> ScriptedServer:
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+        return ScriptedServer(
+            script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log, concurrency="reject"
+        )
+
+    far, near = made(link.url(redis_url)), made(redis_url)
+    result = await far.create(metadata={"resumable": True})
+    await read(result.json_events, 5)
+    await far._chatkit_turns()._running[result.turn_id].writer.flush()
+    link.cut()
+    store: Any = near.store
+    end_turn, asked = store.end_turn, asyncio.Event()
+
+    async def away(*_: Any) -> None:
+        asked.set()
+        raise StoreUnavailableError("The database is away.")
+
+    store.end_turn = away
+    async with asyncio.timeout(LIMIT):
+        while not asked.is_set():
+            assert await near.recover() == 0
+            await asyncio.sleep(0.02)
+        info = await near._chatkit_turns().log.find(result.turn_id, "ada")
+        assert [info] == await near._chatkit_turns().log.active(info.thread)
+        store.end_turn = end_turn
+        while not await near.recover():
+            await asyncio.sleep(0.02)
+    assert texts(await near.items(result.thread_id)) == ["One two"]
+    told = await drain(await near.send("turns.resume", thread_id=result.thread_id))
+    assert kinds(decode(told))[-2:] == ["thread.item.done", "error"]
+    assert b'"status":"interrupted"' in told[-1]
+    link.heal()
+    await drain(result.json_events)
     await far.close()
     await near.close()

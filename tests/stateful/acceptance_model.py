@@ -1,7 +1,9 @@
 """A model of how workers accept messages, over one store and one log, in an order and with faults that a seed decides.
 
 The store is the real one in memory, with a clock of the model's. What a worker does between two waits is one step.
-Between any two steps it may stand still or die, a client may send its message again, and time may pass.
+Between any two steps it may stand still or die, a client may send its message again, time may pass, and the log may
+lose what it has, which living workers write again. Or each worker has a log of its own, which no other one can read.
+They renew the leases of their turns in the store meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ __all__ = ["PLANTS", "History", "run"]
 ADA: Final = {"user_id": "ada"}
 LEASE: Final = 10.0
 THREAD: Final = "thr"
-PLANTS: Final = ("fence", "key", "order")
+KEPT: Final = 3 * LEASE
+"""Seconds for which a worker renews its turns in the store."""
+RELEASED: Final = -1
+"""Who has a turn in the log that its worker has left to others."""
+UNKNOWN: Final = 2 * LEASE
+"""Seconds for which an opened turn has to be unknown to the log before a sweep ends it."""
+PLANTS: Final = ("fence", "key", "order", "anew", "renewal")
 """Faults that are planted in the store or the workers, to see whether the model finds them."""
 
 Steps = Generator[None, None, None]
@@ -74,6 +82,9 @@ class Worker:
     asleep_until: float = 0.0
     renewed_at: float = 0.0
     running: list[tuple[Steps, str]] = field(default_factory=list[tuple[Steps, str]])
+    held: dict[str, Fence] = field(default_factory=dict[str, Fence])
+    kept_at: float = 0.0
+    unknown: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass
@@ -102,6 +113,10 @@ class History:
         self.clients = [Client(f"key_{number}") for number in range(self.random.randint(1, 4))]
         self.numbers = iter(range(10_000))
         self.accepted: list[str] = []
+        self.shared = self.random.random() < 0.5
+        self.harmed = False
+        self.taken: list[str] = []
+        self.late: list[str] = []
 
     def run(self) -> list[str]:
         """Runs the history to its end; returns what is wrong with it."""
@@ -120,21 +135,33 @@ class History:
 
     def _step(self, *, faults: bool) -> None:
         choice = self.random.random()
-        if choice < 0.10:
-            self.clock.now += self.random.choice([0.1, 1.0, 4.0])
-        elif choice < 0.22:
+        if choice < 0.14:
+            self.clock.now += self.random.choice([0.1, 1.0, 4.0, 12.0])
+        elif choice < 0.24:
             self._send()
-        elif choice < 0.30:
+        elif choice < 0.34:
             self._begin(self.random.choice(self.workers), self._sweep(), "sweep")
-        elif faults and choice < 0.36:
+        elif faults and choice < 0.40:
             self._harm(self.random.choice(self.workers))
+        elif faults and choice < 0.41 and self.shared:
+            self.log.clear()
         else:
             self._work()
         for worker in self.workers:
             if worker.asleep_until <= self.clock.now:
                 worker.renewed_at = self.clock.now
+                self._keep(worker)
+
+    def _keep(self, worker: Worker) -> None:
+        """Has a worker that lives renew its turns in the store, and write to the log what that has lost."""
+        for turn_id in worker.held:
+            self.log.setdefault(self._place(worker, turn_id), LogTurn(worker.number))
+        if self.plant != "renewal" and self.clock.now - worker.kept_at >= LEASE / 2:
+            worker.kept_at = self.clock.now
+            at_once(self.store.renew_turns([(ADA["user_id"], fence) for fence in worker.held.values()], KEPT))
 
     def _harm(self, worker: Worker) -> None:
+        self.harmed = True
         if self.random.random() < 0.5:
             # Another process with its number comes in its place.
             self.workers[worker.number % 3] = Worker(worker.number + 3, renewed_at=self.clock.now)
@@ -185,46 +212,58 @@ class History:
             yield
         yield from self._join(found, client)
 
-    def _acceptance(self, turn_id: str, client: Client) -> Acceptance:
+    def _acceptance(self, turn_id: str, client: Client, replaces: str | None = None) -> Acceptance:
         item = _message(client.key, turn_id if self.plant == "key" else "")
         return Acceptance(
             turn_id,
             THREAD,
             LEASE,
-            TurnWrites(message=item),
+            TurnWrites(message=item) if replaces is None else TurnWrites(),
             user_item_id=item.id,
             key=None if self.plant == "key" else client.key,
-            policy="enqueue",
+            policy="allow" if replaces is not None and self.plant == "anew" else "enqueue",
+            replaces=replaces,
         )
 
-    def _turn(self, accepted: AcceptedTurn, client: Client | None) -> Steps:
+    def _turn(self, accepted: AcceptedTurn, client: Client | None, *, answers: bool = True) -> Steps:
         store, worker, turn_id = self.store, self.mine, accepted.turn_id
         # One that is there and another worker's is left alone.
-        self.log.setdefault(turn_id, LogTurn(worker.number))
+        logged = self.log.setdefault(self._place(worker, turn_id), LogTurn(worker.number))
         yield
+        if accepted.claimed and accepted.status is TurnStatus.BEGUN and logged.holder != worker.number:
+            at_once(store.finish_turn(turn_id, accepted.token, "interrupted", ADA))
+            return
         try:
             at_once(store.open_turn(turn_id, accepted.token, ADA))
         except StaleTurnError:
-            self._end(worker, turn_id, "failed", None)
+            self._leave(worker, turn_id)
             return
+        worker.held[turn_id] = Fence(turn_id, accepted.token)
+        try:
+            yield from self._opened(accepted, client, answers=answers)
+        except StaleTurnError:
+            self._leave(worker, turn_id)
+        finally:
+            worker.held.pop(turn_id, None)
+
+    def _opened(self, accepted: AcceptedTurn, client: Client | None, *, answers: bool) -> Steps:
+        store, worker, turn_id = self.store, self.mine, accepted.turn_id
         yield
-        while accepted.status is TurnStatus.WAITING:
-            try:
-                others = at_once(
-                    store.begin_waiting_turn(turn_id, accepted.token, ADA, at_once=self.plant == "order")
-                )
-            except StaleTurnError:
-                return
-            if not others:
-                break
+        while accepted.status is TurnStatus.WAITING and at_once(
+            store.begin_waiting_turn(turn_id, accepted.token, ADA, at_once=self.plant == "order")
+        ):
             yield
         yield
-        with suppress(StaleTurnError):
+        if answers:
             self._write(accepted, f"a_{accepted.user_item_id}")
             yield
-            at_once(store.finish_turn(turn_id, accepted.token, "completed", ADA))
-            yield
-            self._end(worker, turn_id, "completed", client)
+        end = "completed" if answers else "interrupted"
+        noted = at_once(store.finish_turn(turn_id, accepted.token, end, ADA))
+        yield
+        if noted:
+            self._end(worker, turn_id, end, client)
+        else:
+            self._leave(worker, turn_id)
 
     def _write(self, accepted: AcceptedTurn, item_id: str) -> None:
         before = current_fence.set(None if self.plant == "fence" else Fence(accepted.turn_id, accepted.token))
@@ -233,9 +272,26 @@ class History:
             at_once(self.store.add_thread_item(THREAD, item, ADA))
         finally:
             current_fence.reset(before)
+        found = at_once(self.store.find_turn(accepted.turn_id, ADA))
+        if found is None or found.status is TurnStatus.ENDED or found.token != accepted.token:
+            self.late.append(accepted.turn_id)
+
+    def _place(self, worker: Worker, turn_id: str) -> str:
+        """Returns where a worker has a turn in its log."""
+        return turn_id if self.shared else f"{turn_id} at {worker.number}"
+
+    def _leave(self, worker: Worker, turn_id: str) -> None:
+        """Says nothing more of a turn that another worker has; who sweeps finds it in a log that all share."""
+        turn = self.log.get(self._place(worker, turn_id))
+        if turn is None or turn.holder != worker.number or turn.ended:
+            return
+        if self.shared:
+            turn.holder = RELEASED
+        else:
+            del self.log[self._place(worker, turn_id)]
 
     def _end(self, worker: Worker, turn_id: str, end: str, client: Client | None) -> None:
-        turn = self.log.get(turn_id)
+        turn = self.log.get(self._place(worker, turn_id))
         if turn is None or turn.holder != worker.number or turn.ended:
             return
         turn.ended = end
@@ -245,9 +301,8 @@ class History:
     def _join(self, found: AcceptedTurn, client: Client) -> Steps:
         store = self.store
         while True:
-            turn = self.log.get(found.turn_id)
-            # One that failed was another worker's by then: the store is asked again.
-            if turn is not None and turn.ended and turn.ended != "failed":
+            turn = self._known(found.turn_id)
+            if turn is not None and turn.ended:
                 client.told = turn.ended
                 return
             now = at_once(store.find_turn(found.turn_id, ADA))
@@ -255,9 +310,22 @@ class History:
             if now is None:
                 return
             found = now
-            if found.status is TurnStatus.ENDED:
+            if found.status is TurnStatus.ENDED and found.opened:
                 client.told = found.end
                 return
+            if found.status is TurnStatus.ENDED:
+                # No handler was called for it: it begins anew, unless another message came after it.
+                anew = self._acceptance(f"turn_{next(self.numbers)}", client, found.turn_id)
+                again = at_once(store.accept_turn(anew, ADA))
+                yield
+                if again.fresh:
+                    yield from self._turn(again, client)
+                    return
+                if again.turn_id == found.turn_id:
+                    client.told = found.end
+                    return
+                found = again
+                continue
             if (turn is None or turn.ended) and found.lapsed and not found.opened:
                 claimed = at_once(store.claim_turn(found, LEASE, ADA))
                 yield
@@ -270,7 +338,7 @@ class History:
         """Ends what dead workers have left: first what the log knows, then what only the store does."""
         store, worker = self.store, self.mine
         for turn_id, logged in list(self.log.items()):
-            if logged.ended or self._lives(logged.holder):
+            if logged.ended or not self.shared or self._lives(logged.holder):
                 continue
             logged.holder = worker.number
             yield
@@ -289,14 +357,26 @@ class History:
             worker.running.append((self._interrupted(found, token), "interrupted"))
         for entry in at_once(store.lapsed_turns(2 * LEASE)):
             found = entry.turn
-            turn = self.log.get(found.turn_id)
-            if (turn is not None and not turn.ended) or (found.opened and turn is None):
+            turn = self._known(found.turn_id)
+            if turn is not None and not turn.ended:
+                continue
+            since = worker.unknown.pop(found.turn_id, self.clock.now)
+            if found.opened and turn is None and self.clock.now - since < UNKNOWN:
+                worker.unknown[found.turn_id] = since
                 continue
             claimed = at_once(store.claim_turn(found, LEASE, ADA))
             yield
             if claimed is None:
                 continue
-            worker.running.append((self._interrupted(claimed, claimed.token), "interrupted"))
+            if found.opened and not self.harmed:
+                self.taken.append(found.turn_id)
+            waits = claimed.status is TurnStatus.WAITING
+            left = (
+                self._turn(claimed, None, answers=False)
+                if waits
+                else self._interrupted(claimed, claimed.token)
+            )
+            worker.running.append((left, "interrupted"))
 
     def _interrupted(self, found: AcceptedTurn, token: int) -> Steps:
         """Ends a turn of a worker that died; the message of one that waits is moved into its place first."""
@@ -310,6 +390,10 @@ class History:
         yield
         self._end(worker, turn_id, "interrupted", None)
 
+    def _known(self, turn_id: str) -> LogTurn | None:
+        """Returns what the worker whose step it is can know of a turn."""
+        return self.log.get(self._place(self.mine, turn_id))
+
     def _lives(self, holder: int) -> bool:
         return any(
             worker.number == holder and self.clock.now - worker.renewed_at < LEASE for worker in self.workers
@@ -321,6 +405,8 @@ class History:
         page = at_once(self.store.load_thread_items(THREAD, None, 1000, "asc", ADA))
         ids = [item.id for item in page.data]
         wrong = [f"{client.key} was told no end" for client in self.clients if not client.told]
+        wrong += [f"{turn_id} was ended although every worker lived" for turn_id in self.taken]
+        wrong += [f"{turn_id} was written to by a worker that had lost it" for turn_id in self.late]
         messages = [name.split("_")[2] for name in ids if name.startswith("m_")]
         for client in self.clients:
             count = messages.count(client.key.removeprefix("key_"))

@@ -77,6 +77,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "delete_attachment": ("alice", "atc_7"),
     "sweep_attachments": (86400.0,),
     "unclaimed_attachments": (86400.0,),
+    "is_passed": ("alice", "thr", f"m{LENGTH - 10}"),
     "turns_beside": ("alice", "thr_7", "turn_70", None, 86400.0),
 }
 

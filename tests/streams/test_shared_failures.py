@@ -338,6 +338,22 @@ async def test_a_turn_that_a_server_lost_with_its_worker_ends_its_readers(empty_
     await reading.close()
 
 
+async def test_a_reader_of_a_turn_that_nobody_ends_is_not_told_an_end(
+    worker: tuple[MakeLog, Arguments],
+) -> None:
+    """Its worker may only stand still, and say another one."""
+    make_log, _ = worker
+    dead, reading = make_log(), make_log()
+    info, writer = await open_turn(dead)
+    writer.append(event(1))
+    await writer.flush()
+    reader = await reader_of(reading, info.id)
+    await dead.close()
+    assert await rest_of(reader) == entries(1, 1)
+    assert reader.end is None
+    await reading.close()
+
+
 async def test_a_turn_that_ends_while_the_server_is_away_is_ended_there_later(
     empty_redis: RedisServer,
 ) -> None:
@@ -486,6 +502,7 @@ async def test_a_turn_whose_end_a_server_forgot_does_not_run_for_ever() -> None:
             appending.append(event(1))
             await appending.flush()
         await asyncio.to_thread(remember)
+        writer.append(event(2))
         await writer.close(EndState.COMPLETED)
         await plain_writer.close(EndState.COMPLETED)
         assert await reading.active(ThreadKey(None, "thr_a")) == [going]
@@ -501,8 +518,10 @@ async def test_a_turn_whose_end_a_server_forgot_does_not_run_for_ever() -> None:
                 left = await reading.active(ThreadKey(None, "thr_a"))
                 await asyncio.sleep(0.1)
         reader = await reader_of(reading, ended.id)
-        assert await rest_of(reader) == entries(1, 1)
-        assert reader.end is EndState.INTERRUPTED
+        assert await rest_of(reader) == entries(1, 2)
+        assert reader.end is EndState.COMPLETED, (
+            "its worker, which has it in memory, wrote again what was lost"
+        )
         lasting.append(event(1))
         await lasting.close(EndState.COMPLETED)
         assert await rest_of(await reader_of(reading, going.id)) == entries(1, 1)

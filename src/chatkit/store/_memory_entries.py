@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["EntrySequence"]
+__all__ = ["EntrySequence", "ThreadEntry"]
 
 T = TypeVar("T")
 
@@ -57,3 +59,16 @@ class EntrySequence(Generic[T]):
             end = len(self._numbers) if after is None else bisect_left(self._numbers, self._number_of[after])
             numbers = self._numbers[max(0, end - count) : end][::-1]
         return [self._entries[number][1] for number in numbers]
+
+
+@dataclass(slots=True)
+class ThreadEntry:
+    """A thread: its fields as JSON, and its items."""
+
+    data: str
+    items: EntrySequence[str] = field(default_factory=EntrySequence[str])
+
+    def newest_message(self) -> str | None:
+        """Returns the id of the user message that was added last."""
+        items = map(json.loads, self.items.page(None, len(self.items), ascending=False))
+        return next((item["id"] for item in items if item["type"] == "user_message"), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -27,11 +28,6 @@ class TurnRow:
     end: str = ""
     forget_at: float = 0.0
     message: str = ""
-
-    def gives_way_to(self, acceptance: Acceptance) -> bool:
-        """Returns whether a turn may be accepted in the place of this one."""
-        ended = self.status is TurnStatus.ENDED and not self.opened
-        return ended and self.acceptance.turn_id == acceptance.replaces
 
     def shown(self, *, fresh: bool = False, others: tuple[str, ...] = ()) -> AcceptedTurn:
         accepted = self.acceptance
@@ -90,6 +86,19 @@ class TurnTable:
             for row in found
             if row.acceptance.turn_id != turn_id and (row.status is TurnStatus.BEGUN or row.forget_at > ago)
         ]
+
+    def gives_way(
+        self, row: TurnRow, acceptance: Acceptance, newest_message: Callable[[], str | None]
+    ) -> bool:
+        """Returns whether a turn may be accepted in the place of the one that was accepted with its key."""
+        ended = row.status is TurnStatus.ENDED and not row.opened
+        if not ended or row.acceptance.turn_id != acceptance.replaces:
+            return False
+        if not acceptance.keeps_order:
+            return True
+        running = self._running.get(acceptance.thread_id, {}).values()
+        waits = any(other.status is TurnStatus.WAITING for other in running)
+        return not waits and newest_message() in {None, acceptance.user_item_id}
 
     def add(self, row: TurnRow) -> None:
         accepted = row.acceptance

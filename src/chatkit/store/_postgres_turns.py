@@ -44,6 +44,13 @@ async def accept_turn(
 ) -> AcceptedTurn:
     writes, thread_id = acceptance.writes, acceptance.thread_id
     change, thread, message = writes.change, documents.thread, documents.message
+    if acceptance.keeps_order:
+        # Before the look at it: what adds a message holds this lock.
+        await transaction.rows(SQL["lock_thread"], owner, thread_id)
+        if await transaction.value(SQL["is_passed"], owner, thread_id, acceptance.user_item_id):
+            passed = await find_turn(transaction, owner, str(acceptance.replaces))
+            if passed is not None:
+                return passed
     attachments = [document_columns(data, records.load_attachment) for _, data in documents.attachments]
     rows = await transaction.rows(
         SQL["accept_turn"],

@@ -46,6 +46,12 @@ def accept_turn(
 ) -> AcceptedTurn:
     turn_id, thread_id, key = acceptance.turn_id, acceptance.thread_id, acceptance.key
     others: tuple[str, ...] = ()
+    if acceptance.keeps_order:
+        asked = {"owner": owner, "thread_id": thread_id, "item_id": acceptance.user_item_id}
+        if run(connection, "is_passed", **asked).fetchone() is not None:
+            passed = find_turn(connection, owner=owner, turn_id=str(acceptance.replaces))
+            if passed is not None:
+                return passed
     if acceptance.policy != "allow":
         others = _turns_before(connection, owner, thread_id, turn_id)
         if others and acceptance.policy == "reject":

@@ -98,7 +98,8 @@ class Acceptance:
         policy: What becomes of it if others wait or run in the thread.
         info: What is needed to begin it in another worker, as text; kept until it ends.
         replaces: The turn that was accepted with the key before, if it ended and no worker had opened it: this one is
-            accepted in its place.
+            accepted in its place. Not where turns of the thread have an order (the policy is not ``"allow"``) and
+            another message came after the one that it answers: then that turn is returned.
     """
 
     turn_id: str
@@ -111,6 +112,11 @@ class Acceptance:
     policy: Policy = "allow"
     info: str = ""
     replaces: str | None = None
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether it goes on only where no other message came after the one that it answers."""
+        return self.replaces is not None and self.policy != "allow" and self.user_item_id is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
-from chatkit.store._memory_entries import EntrySequence
+from chatkit.store._memory_entries import EntrySequence, ThreadEntry
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store.acceptance import (
     Acceptance,
@@ -36,12 +36,6 @@ TContext = TypeVar("TContext", default=Any)
 
 
 @dataclass(slots=True)
-class _Thread:
-    data: str
-    items: EntrySequence[str] = field(default_factory=EntrySequence[str])
-
-
-@dataclass(slots=True)
 class _Attachment:
     data: str
     thread_id: str | None
@@ -50,11 +44,11 @@ class _Attachment:
 
 @dataclass(slots=True)
 class _Tenant:
-    threads: EntrySequence[_Thread] = field(default_factory=EntrySequence[_Thread])
+    threads: EntrySequence[ThreadEntry] = field(default_factory=EntrySequence[ThreadEntry])
     attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
     turns: TurnTable = field(default_factory=TurnTable)
 
-    def thread(self, thread_id: str) -> _Thread:
+    def thread(self, thread_id: str) -> ThreadEntry:
         thread = self.threads.get(thread_id)
         return records.no_thread(thread_id) if thread is None else thread
 
@@ -104,7 +98,7 @@ class MemoryStore(AcceptingStore[TContext]):
             tenant = self._fenced(owner)
             present = tenant.threads.get(thread.id)
             if present is None:
-                tenant.threads.put(thread.id, _Thread(data))
+                tenant.threads.put(thread.id, ThreadEntry(data))
                 self._tenants[owner] = tenant
             else:
                 present.data = data
@@ -279,7 +273,9 @@ class MemoryStore(AcceptingStore[TContext]):
         with self._lock:
             tenant = self._tenants.setdefault(owner, _Tenant())
             known = tenant.turns.keyed(acceptance.key)
-            if known is not None and not known.gives_way_to(acceptance):
+            if known is not None and not tenant.turns.gives_way(
+                known, acceptance, lambda: tenant.thread(thread_id).newest_message()
+            ):
                 return known.shown()
             if tenant.turns.get(acceptance.turn_id) is not None:
                 raise was_taken_over(acceptance.turn_id)
@@ -292,7 +288,7 @@ class MemoryStore(AcceptingStore[TContext]):
             if documents.thread is not None:
                 if thread_id in tenant.threads:
                     records.thread_exists(thread_id)
-                tenant.threads.put(thread_id, _Thread(documents.thread))
+                tenant.threads.put(thread_id, ThreadEntry(documents.thread))
             items = tenant.thread(thread_id).items if thread_id else EntrySequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:

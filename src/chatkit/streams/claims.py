@@ -9,8 +9,10 @@ from typing import Final
 
 from chatkit.errors import StaleTurnError, StoreError
 from chatkit.ids import new_id
-from chatkit.streams.backend import Backend, Save
+from chatkit.streams.backend import SEPARATOR, Backend, Loaded, Save
+from chatkit.streams.local import LocalTurns
 from chatkit.streams.records import EndState, TurnInfo
+from chatkit.streams.window import WindowTurn
 
 __all__ = ["LONE_AFTER", "LONE_SWEEP", "SWEEP", "Claims", "forget_old"]
 
@@ -80,7 +82,7 @@ class Claims:
         return epoch
 
     async def end_forgotten(
-        self, backend: Backend, running: Callable[[], set[str]], ended: Callable[[str], EndState | None]
+        self, backend: Backend, running: Callable[[], set[str]], local: LocalTurns
     ) -> None:
         """Ends turns that the server wrongly takes for running here: as long as this worker lives, no other one would.
 
@@ -89,7 +91,7 @@ class Claims:
         Args:
             backend: The server.
             running: Returns the turns that run here.
-            ended: Returns how a turn ended here.
+            local: The turns of this process, also those that have ended.
         """
         # A turn that begins or ends at this moment may be among them.
         strange = set(await backend.held(self._holder())) - running()
@@ -97,13 +99,22 @@ class Claims:
         self._strange = {turn_id: self._strange.get(turn_id, now) for turn_id in strange}
         for turn_id in [turn_id for turn_id, since in self._strange.items() if now - since > self._lease()]:
             del self._strange[turn_id]
-            if ended(turn_id) is None:
+            if local.ended(turn_id) is None:
                 await backend.release(turn_id, self._holder())
             elif (loaded := await backend.load(turn_id, 0)) is not None:
-                # Its last events may be lost.
-                last_seq, plain = loaded.last_seq, not loaded.record.info.resumable
-                end = Save(turn_id, last_seq + 1, last_seq, b"", end=EndState.INTERRUPTED, plain=plain)
-                await backend.save(self._holder(), [end], renew=False)
+                kept = local.get(turn_id, loaded.record.info.owner)
+                await backend.save(self._holder(), [_end_again(loaded, kept)], renew=False)
+
+
+def _end_again(loaded: Loaded, kept: WindowTurn | None) -> Save:
+    """Returns what ends a turn that has ended here, with the events that the server lost, as far as they are kept."""
+    info, last_seq = loaded.record.info, loaded.last_seq
+    if kept is not None and kept.end is not None and kept.last_seq - last_seq <= len(kept.entries):
+        lost = [entry.data for entry in kept.entries if entry.seq > last_seq]
+        events, end = SEPARATOR.join(lost), kept.end
+    else:
+        lost, events, end = [], b"", EndState.INTERRUPTED
+    return Save(info.id, last_seq + 1, last_seq + len(lost), events, end=end, plain=not info.resumable)
 
 
 async def forget_old(backend: Backend) -> None:

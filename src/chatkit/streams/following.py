@@ -99,6 +99,7 @@ class RemoteReader(TurnReader):
         """Ends the reader as interrupted: no worker will end the turn."""
         if self._end is None:
             self._end = EndState.INTERRUPTED
+            self.gave_up = True
         wake(self._news)
 
     def break_off(self) -> None:
@@ -258,7 +259,7 @@ class Follower:
         return lasts
 
     def miss(self, reader: RemoteReader) -> bool:
-        """Notes that the server cannot be asked for a reader's turn; breaks the reader off when that has lasted."""
+        """Notes that nothing can be learned of a reader's turn; breaks the reader off when that has lasted."""
         if lasts := self._lasts(reader, _PATIENCE):
             reader.break_off()
         return lasts
@@ -360,7 +361,9 @@ class Follower:
                     self.doubt(reader, leases=1)
                 elif standing is Standing.CLAIMED:
                     reader.doubtful_since = None
+                elif standing is Standing.DEAD:
+                    # It may come back before another one sees to the turn.
+                    self.miss(reader)
                 else:
-                    if standing is Standing.MISSING:
-                        reader.lag()
+                    reader.lag()
                     self.doubt(reader)

@@ -162,10 +162,11 @@ class LocalTurns:
         return self._turns.get(turn.info.id) is turn
 
     def let_go(self, turn_id: str) -> None:
-        """Forgets a running turn that another worker goes on with; readers here get no more of it."""
+        """Forgets a turn that another worker has; if it runs, readers here get no more of it."""
         turn = self._turns.get(turn_id)
         if turn is not None and turn.end is None:
             turn.moved = True
+        if turn is not None:
             self._drop(turn)
             wake(turn.news)
             wake(turn.closed)
@@ -227,7 +228,8 @@ class LocalTurns:
         turn = self.get(turn_id, owner)
         if turn is None:
             return None
-        if after is not None and after > turn.last_seq:
+        # What is held here may have been read elsewhere, where it is known whose the turn is.
+        if after is not None and after > turn.last_seq + turn.held:
             if after > turn.last_seq + JUMP // 2:
                 # Of an attempt that this process, which stood still or was cut off, has not heard of.
                 return None

@@ -335,7 +335,7 @@ class StreamLog:
         session = await self._session()
         if session is None:
             return []
-        await self._claims.end_forgotten(session.backend, self._running, self._local.ended)
+        await self._claims.end_forgotten(session.backend, self._running, self._local)
         await forget_old(session.backend)
         claimed = await self._claims.claim(session.backend)
         # There may be other workers now, which ask the turns of this one to stop.

@@ -112,6 +112,7 @@ class OutgoingTurn(TurnWriter):
         sender = self._sender
         if time.monotonic() > sender.frozen_from and sender.check_frozen() and self.held is not None:
             self.held.append(data)
+            self.memory.held += 1
             seq = self.last_seq
         else:
             seq = self.memory.append(data)
@@ -148,6 +149,13 @@ class OutgoingTurn(TurnWriter):
 
     async def close(self, end: EndState) -> None:
         """Writes the end mark; where the server is away, it is told when it comes back."""
+        await self._close(end, once_saved=False)
+
+    async def close_once_saved(self, end: EndState) -> None:
+        """Writes the end mark; where the server is away, readers here hear of it when they come back."""
+        await self._close(end, once_saved=True)
+
+    async def _close(self, end: EndState, *, once_saved: bool) -> None:
         if self._closing:
             return
         self._closing = True
@@ -159,6 +167,8 @@ class OutgoingTurn(TurnWriter):
                 else:
                     await self._sender.flush(self)
         finally:
+            if (once_saved or self.held) and not self.settled and not self.taken:
+                self._let_go(self.info.id)
             await self.memory.close(EndState.INTERRUPTED if self.taken else end)
             await self._session.follower.end_turn()
 

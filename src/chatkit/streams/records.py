@@ -213,6 +213,8 @@ class TurnWriter(ABC):
 
     lost: bool = False
     """True once another worker owns the turn. Events appended from then on are discarded."""
+    ends_elsewhere: bool = False
+    """True once another worker has the turn, and says how it ends."""
 
     @abstractmethod
     def append(self, data: bytes) -> int:
@@ -248,6 +250,14 @@ class TurnWriter(ABC):
     async def close(self, end: EndState) -> None:
         """Writes the end mark. Idempotent; the first end counts."""
 
+    async def close_once_saved(self, end: EndState) -> None:
+        """Like ``close``, for an end of which it is not known whether another worker says another one.
+
+        Readers of this process hear of it once the log's server has it. Where that has not been reached, they get no
+        more, and no end: they come back.
+        """
+        await self.close(end)
+
     async def hand_over(self) -> bool:
         """Leaves the turn to other workers, which may claim it at once, instead of closing it.
 
@@ -273,6 +283,8 @@ class TurnReader(AsyncIterator[list[LogEntry]]):
 
     end: EndState | None = None
     """How the turn ended, once iteration is over; None if it goes on elsewhere."""
+    gave_up: bool = False
+    """Whether that is all that is known, for nobody was there to say it: no event says why."""
 
     @abstractmethod
     async def __anext__(self) -> list[LogEntry]: ...

@@ -89,6 +89,7 @@ class Sender:
         """Takes a turn on that the server knows."""
         self._closed = False
         self.turns[turn.info.id] = turn
+        self._dirty.pop(turn.info.id, None)
         if self._heart is None:
             self._renewed_at = time.monotonic()
             self.frozen_from = self._renewed_at + self._lease
@@ -314,6 +315,7 @@ class Sender:
             turn.begin_again()
             more = True
         elif result.status is SaveStatus.LOST:
+            turn.ends_elsewhere = True
             self._lose(turn)
             return
         else:
@@ -331,10 +333,12 @@ class Sender:
         _logger.warning("Turn %s was taken over by another worker and stops here", turn.info.id)
         turn.taken = True
         turn.held = None
+        turn.memory.held = 0
         turn.events.clear()
         turn.size = 0
         self._forget(turn)
-        self._on_lost(turn.info.id)
+        if turn.ends_elsewhere or turn.memory.end is None:
+            self._on_lost(turn.info.id)
         turn.on_stop()
 
     def _forget(self, turn: OutgoingTurn) -> None:
@@ -347,5 +351,6 @@ class Sender:
         self.frozen_from = time.monotonic() + self._lease
         for turn in self.turns.values():
             held, turn.held = turn.held, None
+            turn.memory.held = 0
             for data in held or ():
                 turn.memory.append(data)

@@ -108,6 +108,7 @@ class WindowTurn(TurnWriter):
     Attributes:
         entries: The kept events, which end with the one numbered ``last_seq``.
         size: Their bytes.
+        held: Events after them that have their numbers, and are not shown here before it is known whose the turn is.
         counted: Bytes that ``turns`` has counted as kept.
         uncounted: Bytes that were appended since.
         detached: No reader will come any more.
@@ -135,6 +136,7 @@ class WindowTurn(TurnWriter):
         self.last_seq = last_seq
         self.entries: deque[LogEntry] = deque()
         self.size = 0
+        self.held = 0
         self.counted = 0
         self.uncounted = 0
         self.detached = False
@@ -254,12 +256,18 @@ class WindowReader(TurnReader):
 
     def _has_news(self) -> bool:
         turn = self._turn
-        return self._closed or turn.end is not None or turn.moved or turn.last_seq > self._seen
+        return (
+            self._closed or turn.end is not None or turn.moved or self._can_read(turn.last_seq - self._seen)
+        )
+
+    def _can_read(self, unseen: int) -> bool:
+        # The state has what is held already.
+        return unseen > 0 and not (self._turn.held and unseen > len(self._turn.entries))
 
     def ready(self) -> list[LogEntry]:
         turn = self._turn
         unseen = turn.last_seq - self._seen
-        if unseen <= 0 or self._closed:
+        if self._closed or not self._can_read(unseen):
             return []
         if unseen > len(turn.entries):
             return self._catch_up()

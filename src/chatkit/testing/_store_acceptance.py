@@ -328,3 +328,44 @@ class AcceptanceContract(AcceptanceBase):
             await store.accept_turn(created, self.alice)
 
         self.run(scenario)
+
+    def test_a_turn_that_never_began_goes_on_only_in_order(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            cases: list[tuple[Policy, str]] = [
+                (policy, later)
+                for policy in ("enqueue", "reject", "allow")
+                for later in ("none", "message", "waits")
+            ]
+            for policy, later in cases:
+                thread = await self.thread(store)
+                first = await self._accept(store, f"{policy} {later}", thread.id, key=f"{policy} {later}")
+                if later == "waits":
+                    acts = Acceptance(f"acts {policy}", thread.id, LONG)
+                    await store.accept_turn(acts, self.alice)
+                await store.finish_turn(first.turn_id, first.token, "interrupted", self.alice)
+                if later != "none":
+                    await self._accept(store, f"{policy} {later} later", thread.id, policy="enqueue")
+                again = await store.accept_turn(
+                    Acceptance(
+                        f"{policy} {later} again",
+                        thread.id,
+                        LONG,
+                        user_item_id=f"m_{policy} {later}",
+                        key=f"{policy} {later}",
+                        policy=policy,
+                        replaces=first.turn_id,
+                    ),
+                    self.alice,
+                )
+                assert again.fresh is (policy == "allow" or later == "none"), (policy, later)
+                if not again.fresh:
+                    assert (again.turn_id, again.status, again.end) == (
+                        first.turn_id,
+                        TurnStatus.ENDED,
+                        "interrupted",
+                    )
+
+        self.run(scenario)

@@ -7,7 +7,13 @@ import time
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
+from chatkit.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    RequestError,
+    ThreadBusyError,
+    TurnNotFoundError,
+)
 from chatkit.server.requests.accepted import turn_of_stored
 from chatkit.server.requests.keys_in_log import begin_keyed
 from chatkit.server.requests.sendings import OTHER_REQUEST, Sending, stored_frames
@@ -57,6 +63,9 @@ async def begin_accepted(sent: Sending, replaces: AcceptedTurn | None = None) ->
                 raise
     if found.fingerprint != sent.fingerprint:
         raise InvalidRequestError(OTHER_REQUEST)
+    if replaces is not None and found.turn_id == replaces.turn_id:
+        # Other messages of its thread came after it: an answer to it would stand after theirs.
+        return await _told_from_store(sent, found)
     return await _join(sent, store, found)
 
 
@@ -91,7 +100,9 @@ async def _join(sent: Sending, store: AcceptingStore[Any], accepted: AcceptedTur
         if found.lapsed and not found.opened:
             claimed = await store.claim_turn(found, turns.log.lease, scope.context)
             if claimed is not None:
-                return await _begin_claimed(sent, claimed)
+                # It may have become another worker's in the log.
+                with suppress(ThreadBusyError):
+                    return await _begin_claimed(sent, claimed)
         elif found.opened and time.monotonic() > until:
             # It may run in a process whose log is not known here.
             return await _told_from_store(sent, found)
@@ -129,15 +140,22 @@ async def _begin_again(sent: Sending, store: AcceptingStore[Any], ended: TurnFee
     scope = sent.scope
     found = await store.find_turn(ended.info.id, scope.context)
     until = time.monotonic() + 4 * scope.turns.log.lease
-    while found is not None and found.status is TurnStatus.WAITING and time.monotonic() < until:
-        # Its worker was to end: another one, or a sweep, goes on with it.
+    while found is not None and _may_begin(found) and time.monotonic() < until:
+        # Its worker was to end, or could not begin it: another one, or a sweep, goes on with it.
         await scope.turns.sweep()
         await asyncio.sleep(_PAUSE_SECONDS)
         found = await store.find_turn(ended.info.id, scope.context)
     if found is None or (found.status is TurnStatus.ENDED and not found.opened):
         # No handler was called for it: it begins now.
         return await begin_accepted(sent, found)
+    if ended.is_uncertain:
+        # Another worker has begun it meanwhile, or this one.
+        return await _join(sent, store, found)
     return StreamingResult.of(ended)
+
+
+def _may_begin(turn: AcceptedTurn) -> bool:
+    return turn.status is TurnStatus.WAITING or (turn.status is TurnStatus.BEGUN and not turn.opened)
 
 
 async def _told_from_store(sent: Sending, found: AcceptedTurn) -> StreamingResult:

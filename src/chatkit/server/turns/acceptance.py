@@ -21,6 +21,7 @@ from chatkit.errors import (
     ThreadBusyError,
 )
 from chatkit.store.acceptance import (
+    DELETED,
     Acceptance,
     AcceptedTurn,
     AcceptingStore,
@@ -29,7 +30,7 @@ from chatkit.store.acceptance import (
     TurnStatus,
 )
 from chatkit.store.base import current_fence, find_item
-from chatkit.streams.base import EndState, dump_info
+from chatkit.streams.base import EndState, dump_info, load_end
 from chatkit.types import ThreadItem
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ __all__ = [
     "accept",
     "begin_place",
     "finish",
-    "note_opened",
+    "store_of",
     "take_back",
-    "withdraw_unopened",
+    "withdraw",
     "write_one_by_one",
 ]
 
@@ -193,34 +194,22 @@ async def _withdraw_when_accepted(
 
 async def begin_place(turn: Turn, *, at_once: bool = False) -> tuple[str, ...]:
     """Moves the message of a turn that waits into the thread, unless others come first: then returns those."""
-    store, accepted = _store(turn), cast("AcceptedTurn", turn.accepted)
+    store, accepted = store_of(turn), cast("AcceptedTurn", turn.accepted)
     others = await store.begin_waiting_turn(turn.info.id, accepted.token, turn.scope.context, at_once=at_once)
     if not others:
         turn.accepted = replace(accepted, status=TurnStatus.BEGUN)
     return others
 
 
-async def note_opened(turn: Turn) -> int:
-    """Says to the store that the log knows a turn; returns the token that lets it write.
-
-    Raises:
-        StaleTurnError: Another worker has taken the turn over.
-    """
-    scope, info, accepted = turn.scope, turn.info, turn.accepted
-    if accepted is None:
-        return await scope.store.begin_turn(info.thread_id, info.id, scope.context)
-    await _store(turn).open_turn(info.id, accepted.token, scope.context)
-    return accepted.token
-
-
-async def finish(turn: Turn, token: int, end: EndState) -> bool:
+async def finish(turn: Turn, token: int, end: EndState) -> EndState | None:
     """Says to the store how a turn ended; where the store is away, says so when it is back.
 
     Where workers share turns, readers of a complete answer wait for that, for two leases: another worker that finds the
     turn without an end in the store would call it interrupted.
 
     Returns:
-        Whether the store knows it; False also where another worker has the turn.
+        How it ended for the store, where a sweep may have ended it before; None where the store does not say that, or
+        another worker has the turn in the log, which will.
     """
     try:
         return await _finish(turn, token, end)
@@ -234,19 +223,19 @@ async def finish(turn: Turn, token: int, end: EndState) -> bool:
         return await _begin_to_finish(turn, token, end)
 
 
-async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> bool:
+async def _begin_to_finish(turn: Turn, token: int, end: EndState) -> EndState | None:
     turns, name = turn.scope.turns, f"Storing the end of turn {turn.info.id}"
-    noted = list[bool]()
+    noted = list[EndState | None]()
     later = turns.background.run(_finish_later(turn, token, end, noted), name=name, seconds=_LATER_SECONDS)
     until = time.monotonic() + 2 * turns.log.lease
     while end is EndState.COMPLETED and turns.log.shared and not later.done() and time.monotonic() < until:
         await asyncio.wait({later}, timeout=_FIRST_PAUSE_SECONDS)
         if turns.shutting_down or turn.writer.lost:
             break
-    return any(noted)
+    return noted[0] if noted else None
 
 
-async def _finish_later(turn: Turn, token: int, end: EndState, noted: list[bool]) -> None:
+async def _finish_later(turn: Turn, token: int, end: EndState, noted: list[EndState | None]) -> None:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         await asyncio.sleep(pause)
@@ -256,7 +245,9 @@ async def _finish_later(turn: Turn, token: int, end: EndState, noted: list[bool]
             return
 
 
-async def _finish(turn: Turn, token: int, end: EndState) -> bool:
+async def _finish(turn: Turn, token: int, end: EndState) -> EndState | None:
+    if turn.writer.ends_elsewhere:
+        return None
     store, turn_id, context = turn.scope.store, turn.info.id, turn.scope.context
     # One that wrote one by one, too.
     accepting = accepting_store(store, whole=False)
@@ -264,39 +255,39 @@ async def _finish(turn: Turn, token: int, end: EndState) -> bool:
         # Items of a turn that answers no message are found by when it began.
         kept = "" if turn.info.user_item_id is not None else dump_info(replace(turn.info, context=None))
         # A class derived from one of ours may return nothing.
-        return await accepting.finish_turn(turn_id, token, end.value, context, info=kept) is not False
+        if await accepting.finish_turn(turn_id, token, end.value, context, info=kept) is not False:
+            return end
+        found = await accepting.find_turn(turn_id, context)
+        # It may have been noted by an attempt whose answer was lost.
+        if found is None or found.status is not TurnStatus.ENDED or found.end == DELETED:
+            return None
+        return load_end(found.end)
     if end is EndState.COMPLETED:
         await store.complete_turn(turn_id, token, context)
     else:
         await store.end_turn(turn_id, token, context)
     # Such a store does not say.
-    return True
+    return end
 
 
-async def withdraw_unopened(turn: Turn) -> None:
-    """Takes back a turn that was accepted just now and cannot be opened, for a request that may have been cancelled."""
-    accepted = turn.accepted
-    if accepted is not None and accepted.fresh and not accepted.claimed:
-        name = f"Withdrawing turn {turn.info.id}"
-        await asyncio.shield(
-            turn.scope.turns.background.run(withdraw(turn, accepted), name=name, seconds=60.0)
-        )
-
-
-def _store(turn: Turn) -> AcceptingStore[Any]:
+def store_of(turn: Turn) -> AcceptingStore[Any]:
+    """Returns the store that has accepted a turn."""
     # Not only one that accepts whole turns: this one may have been accepted before the store's class was changed.
     return cast("AcceptingStore[Any]", accepting_store(turn.scope.store, whole=False))
 
 
-async def withdraw(turn: Turn, accepted: AcceptedTurn) -> None:
-    """Takes back a turn that was accepted and cannot begin; logs why, if that fails."""
+async def withdraw(turn: Turn, accepted: AcceptedTurn) -> bool:
+    """Takes back a turn that was accepted and cannot begin, and returns whether it did; logs why, if that fails."""
     try:
         acceptance = _acceptance(turn, "allow", 0.0)
-        if await _store(turn).withdraw_turn(acceptance, accepted.token, turn.scope.context):
+        withdrawn = await store_of(turn).withdraw_turn(acceptance, accepted.token, turn.scope.context)
+        if withdrawn:
             await turn.release_attachments()
     except Exception as error:  # noqa: BLE001 -- what keeps the turn from beginning is told
         message = f"Turn {turn.info.id}, which could not begin, stays accepted, and is ended when its lease runs out"
         log_failure(logger, message, error, brief=True)
+        return False
+    return withdrawn
 
 
 # One by one.

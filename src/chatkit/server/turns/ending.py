@@ -8,18 +8,29 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit._outages import log_failure
-from chatkit.errors import BaseStreamError, ErrorCode, NotFoundError, StaleTurnError, StreamError
+from chatkit.errors import (
+    BaseStreamError,
+    CustomStreamError,
+    ErrorCode,
+    NotFoundError,
+    RateLimitedError,
+    RequestError,
+    StaleTurnError,
+    StreamError,
+    ThreadBusyError,
+)
 from chatkit.server.handler_results import method_name, settled_result
 from chatkit.server.handlers import is_overridden
 from chatkit.server.turns.cancellation import AbandonableWork, call_hook
 from chatkit.server.turns.storage import stored_items
 from chatkit.server.wire import interrupted_event
+from chatkit.streams.base import EndState
 from chatkit.types import ErrorEvent, ThreadItem
 
 if TYPE_CHECKING:
     from chatkit.server.turns.turn import Turn
 
-__all__ = ["Interrupted", "close_pending", "tell_error"]
+__all__ = ["Interrupted", "close_pending", "end_taken_over", "refusal", "tell_error"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -29,6 +40,13 @@ _STORE_SECONDS: Final = 40.0
 
 class Interrupted(Exception):  # noqa: N818 -- an event, not a fault
     """The server ends while the turn runs: what ``handle_stream_error`` gets then."""
+
+
+def refusal(error: RequestError) -> CustomStreamError:
+    """Returns what a stream says of a request that is refused; one for which there was no room may be sent again."""
+    return CustomStreamError(
+        error.public_message, allow_retry=isinstance(error, ThreadBusyError | RateLimitedError)
+    )
 
 
 async def tell_error(turn: Turn, error: Exception) -> None:
@@ -79,6 +97,17 @@ async def close_pending(turn: Turn, error: Exception | None) -> None:
         _log_not_kept(turn, failure)
     if not in_order and error is None:
         await tell_error(turn, RuntimeError())
+
+
+async def end_taken_over(turn: Turn) -> EndState:
+    """Ends a turn here that the store has for another worker."""
+    if not (turn.writer.lost or await turn.writer.give_way()):
+        # The log has it for this one: the other one, which found it in the store alone, has ended it there.
+        error = Interrupted("Another worker has ended this turn.")
+        await close_pending(turn, StaleTurnError(str(error)))
+        await tell_error(turn, error)
+    # Otherwise its readers come back to the worker that has it now.
+    return EndState.INTERRUPTED
 
 
 def _has_own_hook(turn: Turn, error: Exception | None) -> bool:

@@ -284,6 +284,10 @@ class Recovery:
             announce_opening = await find_opening(state, info, store, context)
             unseen = await unseen_items(state, info, store, context)
             stored = await stored_items(store, info.thread_id, kept, context)
+            if not completed:
+                # Before its log: who reads the end may send the next message at once, and whoever goes on with what
+                # this worker has not told finds here how it ended.
+                await store.end_turn(info.id, token, context)
             # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
             taken = replace(turn, info=replace(info, attempt=info.attempt + 1))
             writer = await self._log.take_over(taken, snapshot=state, on_stop=lambda: None)
@@ -305,9 +309,6 @@ class Recovery:
                     await pipeline.announce_closed(stored)
                     if ended not in {EndState.COMPLETED, EndState.STOPPED}:
                         pipeline.accept(interrupted_event())
-                if not completed:
-                    # Before its log: who reads the end may send the next message at once.
-                    await store.end_turn(info.id, token, context)
             finally:
                 if writer is not None:
                     await writer.close(ended or EndState.INTERRUPTED)

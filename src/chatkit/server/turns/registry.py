@@ -23,8 +23,10 @@ from chatkit.errors import (
 from chatkit.limits import check_room
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
-from chatkit.server.turns.acceptance import finish, note_opened, withdraw_unopened
+from chatkit.server.turns.acceptance import finish
 from chatkit.server.turns.background import BackgroundWork
+from chatkit.server.turns.ending import end_taken_over
+from chatkit.server.turns.opening import close_unopened, leave_unopened, note_opened, withdraw_unopened
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
 from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
@@ -32,7 +34,6 @@ from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.sweep import StoreSweep, keep_leases
 from chatkit.server.turns.turn import StopReason, Turn
-from chatkit.server.wire import FAILED
 from chatkit.store.base import Fence, Store, current_fence
 from chatkit.streams.base import (
     EndState,
@@ -183,8 +184,7 @@ class TurnRegistry:
                     await scope.accepting.open_turn(info.id, token, scope.context)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
-                if not await writer.hand_over():
-                    await writer.close(EndState.INTERRUPTED)
+                await leave_unopened(turn, writer, state)
                 raise
         before = (lambda: wait_for_place(self, turn)) if turn.waits else None
         turn.begin(pipeline, lambda: self._run(turn, token, before))
@@ -206,7 +206,7 @@ class TurnRegistry:
             raise
         try:
             pipeline = self._pipeline(turn, state, writer)
-            token = await note_opened(turn)
+            token = await note_opened(turn, writer)
             reader = await self.log.read(info.id, info.owner, None)
             if reader is None:
                 raise StoreError(f"The log lost turn {info.id} as it began.")
@@ -214,16 +214,12 @@ class TurnRegistry:
                 raise KeyPassedOnError
         except StaleTurnError:
             # This worker stood still for longer than its lease: readers find the turn at another one.
-            self.log.let_go(info.id)
-            await writer.close(EndState.FAILED)
+            await leave_unopened(turn, writer, state)
             # Unless its thread was deleted meanwhile.
             await turn.scope.store.load_thread(info.thread_id, turn.scope.context)
             raise ThreadBusyError("Another worker has taken this message over.") from None
         except BaseException:
-            # The same message, sent again meanwhile, may be read from this turn.
-            state.keep(writer.append(FAILED), FAILED)
-            await writer.close(EndState.FAILED)
-            await withdraw_unopened(turn)
+            await close_unopened(turn, writer, state)
             raise
         return pipeline, token, reader
 
@@ -349,7 +345,7 @@ class TurnRegistry:
             await self.log.wait_closed(turn.info.id, turn.info.owner)
 
     async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
-        end = EndState.FAILED
+        end, noted = EndState.FAILED, None
         fence = turn.fence = Fence(turn.info.id, token)
         current_fence.set(fence)
         keep_leases(self)
@@ -359,9 +355,9 @@ class TurnRegistry:
             if turn.moved:
                 return
             # Before its log, in which another worker may find it without an end.
-            if token and not turn.waits and not await finish(turn, fence.token, end) and turn.info.resumable:
-                # Another worker may say that it ended in another way: then its readers ask there.
-                await turn.writer.give_way()
+            noted = end if not token or turn.waits else await finish(turn, fence.token, end)
+            if noted not in {None, end}:
+                end = await end_taken_over(turn)
             if not turn.lost_lease:
                 # What the handler left running, such as the making of a title, may write on.
                 fence.token = 0
@@ -370,7 +366,9 @@ class TurnRegistry:
         finally:
             try:
                 if not turn.moved and not turn.loop.is_closed():
-                    await turn.writer.close(end)
+                    # Another worker may say that it ended in another way: then its readers ask there.
+                    known = noted is not None or not turn.info.resumable
+                    await (turn.writer.close if known else turn.writer.close_once_saved)(end)
             finally:
                 self._forget(turn)
 

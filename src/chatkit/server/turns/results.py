@@ -9,6 +9,7 @@ from typing import Final
 
 from chatkit._outages import log_failure
 from chatkit.errors import RequestError
+from chatkit.server.turns.ending import refusal
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import INTERRUPTED, end_frame, is_error
 from chatkit.sse import encode_event
@@ -85,6 +86,11 @@ class TurnFeed:
     def end(self) -> EndState | None:
         """How the turn ended, once it was read to its end."""
         return self._reader.end
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the log did not say how the turn ended, once it was read to the end of what there was."""
+        return self._reader.end is None or self._reader.gave_up
 
     async def _entries(self) -> AsyncGenerator[list[LogEntry], None]:
         held, self._held = self._held, []
@@ -197,12 +203,13 @@ class TurnFeed:
         return b"data: " + entry.data + b"\n\n"
 
     def _last_frame(self) -> bytes | None:
-        end = self._reader.end
-        if self.with_ids:
-            # Without an end the turn continues in another worker, where this reader finds it.
-            cursor = f"{self.info.id}:{self._last_seq}"
-            return None if end is None else end_frame(self.info.id, end, cursor=cursor)
-        return b"data: " + INTERRUPTED + b"\n\n" if end is None else None
+        end, frame = self._reader.end, b""
+        if self._reader.gave_up or (end is None and not self.with_ids):
+            frame = b"data: " + INTERRUPTED + b"\n\n"
+        # Without an end the turn continues in another worker, where a reader with ids finds it.
+        if self.with_ids and end is not None:
+            frame += end_frame(self.info.id, end, cursor=f"{self.info.id}:{self._last_seq}")
+        return frame or None
 
 
 class ResentFeed:
@@ -250,7 +257,8 @@ class ResentFeed:
     async def _refused(self, error: Exception) -> AsyncGenerator[bytes, None]:
         if isinstance(error, RequestError):
             # The request would have been answered so had it been the first one.
-            event = ErrorEvent(code="custom", message=error.public_message, allow_retry=False)
+            refused = refusal(error)
+            event = ErrorEvent(code="custom", message=refused.message, allow_retry=refused.allow_retry)
             yield encode_event(to_wire(event))
             if self.with_ids:
                 yield end_frame(self._first.info.id, EndState.FAILED)

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit._outages import log_failure
-from chatkit.errors import BaseStreamError, CustomStreamError, NotFoundError, RequestError, StaleTurnError
+from chatkit.errors import BaseStreamError, NotFoundError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
 from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
 from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
-from chatkit.server.turns.ending import Interrupted, close_pending, tell_error
+from chatkit.server.turns.ending import Interrupted, close_pending, end_taken_over, refusal, tell_error
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.server.user_agent import override_user_agent
@@ -377,9 +377,11 @@ class Turn:
         if self.waits and self.stop_reason == "shutdown" and await self._hand_over():
             self.opened.cancel()
             return EndState.INTERRUPTED
+        taken_over = False
         if isinstance(error, StaleTurnError):
             error = await self.pipeline.why_stale(error)
-            if isinstance(error, NotFoundError):
+            taken_over = not isinstance(error, NotFoundError)
+            if not taken_over:
                 # What is taken back now is nothing that another worker could have.
                 current_fence.set(None)
         await take_back(self, error)
@@ -394,8 +396,10 @@ class Turn:
                 return EndState.STOPPED
             await tell_error(self, Interrupted("The server is shutting down."))
             return EndState.INTERRUPTED
+        if taken_over:
+            return await end_taken_over(self)
         if isinstance(error, RequestError):
-            await tell_error(self, CustomStreamError(error.public_message))
+            await tell_error(self, refusal(error))
         else:
             if reader_waits:
                 log_failure(logger, f"Turn {self.info.id} could not begin", error)
@@ -435,10 +439,8 @@ class Turn:
         if isinstance(error, StaleTurnError):
             self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
-            if self.writer.lost or await self.writer.give_way():
-                # Its readers come back to the worker that has it now.
-                return EndState.INTERRUPTED
-        elif not isinstance(error, BaseStreamError | Interrupted):
+            return await end_taken_over(self)
+        if not isinstance(error, BaseStreamError | Interrupted):
             log_failure(logger, f"Turn {self.info.id} failed", error)
         await close_pending(self, error)
         await tell_error(self, error)

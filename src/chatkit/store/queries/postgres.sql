@@ -71,6 +71,17 @@ WHERE owner = $1 AND thread_id = $2 AND status <> 'ended'
 AND number < (SELECT number FROM chatkit.accepted_turns WHERE owner = $1 AND id = $3)
 ORDER BY number;
 
+-- name: is_passed
+-- Whether another message of the thread came after this one: it is in the thread, or waits for its place.
+SELECT EXISTS (
+    SELECT FROM chatkit.accepted_turns WHERE owner = $1 AND thread_id = $2 AND status = 'waiting'
+) OR EXISTS (
+    SELECT FROM chatkit.threads AS t JOIN chatkit.items AS i ON i.thread = t.number
+    WHERE t.owner = $1 AND t.id = $2 AND i.type = 'user_message' AND i.seq > coalesce((
+        SELECT own.seq FROM chatkit.items AS own WHERE own.thread = t.number AND own.id = $3
+    ), 0)
+);
+
 -- name: set_begun
 UPDATE chatkit.accepted_turns SET status = 'begun', message = NULL WHERE owner = $1 AND id = $2 RETURNING number;
 

@@ -151,6 +151,16 @@ WHERE owner = :owner AND thread_id = :thread_id AND status <> 'ended' AND number
 ), 9223372036854775807)
 ORDER BY number;
 
+-- name: is_passed
+-- A row where another message of the thread came after this one: it is in the thread, or waits for its place.
+SELECT 1 FROM accepted_turns WHERE owner = :owner AND thread_id = :thread_id AND status = 'waiting'
+UNION ALL
+SELECT 1 FROM threads JOIN items ON items.thread = threads.seq
+WHERE threads.owner = :owner AND threads.id = :thread_id AND items.type = 'user_message' AND items.seq > coalesce((
+    SELECT own.seq FROM items AS own WHERE own.thread = threads.seq AND own.id = :item_id
+), 0)
+LIMIT 1;
+
 -- name: accept_turn
 -- Nothing where the turn, or one with its key, is there.
 INSERT INTO accepted_turns
