@@ -47,7 +47,8 @@ UNMEASURED = tuple(
 )
 """What coverage is not measured of, which makes Python half as fast."""
 MEASURED_PROCESSES = tuple(
-    ROOT / "tests" / name for name in ("cli", "hosted/test_command.py", "web/test_termination.py")
+    ROOT / "tests" / name
+    for name in ("browser/test_stock_check.py", "cli", "hosted/test_command.py", "web/test_termination.py")
 )
 """Tests whose processes are measured, too: only these reach the code that they are about."""
 
