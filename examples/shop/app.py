@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from chatkit import LocalFileStore, PostgresStore, SQLiteStore
+from chatkit import LocalFileStore, SQLiteStore
 from chatkit.errors import AuthenticationError
 from chatkit.store import Store
 from chatkit.web import ChatPage, Prompt, create_app
@@ -39,8 +39,16 @@ async def sign_in(request: Request) -> RedirectResponse:
     return answer
 
 
-store: Store[Context] = PostgresStore(DATABASE) if DATABASE else SQLiteStore("shop.db")
-server = ShopServer(store, attachment_store=LocalFileStore("shop-files"))
+def open_store() -> Store[Context]:
+    """Returns the store: PostgreSQL, which needs the extra ``postgres``, where a database is named, else SQLite."""
+    if not DATABASE:
+        return SQLiteStore("shop.db")
+    from chatkit import PostgresStore
+
+    return PostgresStore(DATABASE)
+
+
+server = ShopServer(open_store(), attachment_store=LocalFileStore("shop-files"))
 app = create_app(
     server,
     context=signed_in,

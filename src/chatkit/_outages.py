@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sysconfig
 import time
+import traceback
 import weakref
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Final, TypeGuard, TypeVar, cast
 
 from chatkit.errors import AuthenticationUnavailableError, ConfigurationError, StoreUnavailableError
 
-__all__ = ["SELF_EXPLANATORY", "Outage", "Source", "is_disk_full", "log_failure"]
+__all__ = ["SELF_EXPLANATORY", "Outage", "Source", "is_disk_full", "log_failure", "place_of"]
 
 _AWAY: Final = (StoreUnavailableError, AuthenticationUnavailableError)
 SELF_EXPLANATORY: Final = (ConfigurationError, *_AWAY)
@@ -24,6 +26,7 @@ _REMINDER_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 5.0
 """Seconds without a failure after which something that succeeds is the end of an outage."""
 _OURS: Final = str(Path(__file__).resolve().parent) + os.sep
+_PYTHONS: Final = sysconfig.get_path("stdlib") + os.sep
 
 logger = logging.getLogger("chatkit")
 
@@ -203,9 +206,21 @@ def _only_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _from_application(traceback: TracebackType | None) -> TracebackType | None:
+def _from_application(raised: TracebackType | None) -> TracebackType | None:
     """Returns a traceback without our own frames at its beginning; all of it, if it has no others."""
-    found = traceback
+    found = raised
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_OURS):
         found = found.tb_next
-    return found or traceback
+    return found or raised
+
+
+def place_of(error: BaseException) -> traceback.FrameSummary | None:
+    """Returns where an error comes from: the newest line of the application, or the newest of all if it has none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith((_OURS, _PYTHONS, "<"))
+        and not {"site-packages", "dist-packages"} & {*Path(frame.filename).parts}
+    ]
+    return next(reversed(own or list(frames)), None)

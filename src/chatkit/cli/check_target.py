@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from chatkit._outages import place_of
 from chatkit.cli.database import open_store
 from chatkit.cli.findings import Finding, note, ok, problem
 from chatkit.cli.model import find_model
@@ -107,9 +106,7 @@ def check_context(name: str | None) -> Iterator[Finding]:
 
 
 def _told(error: BaseException) -> str:
-    """Returns an error of the application with the place in it, its own lines before those of others."""
-    frames = traceback.extract_tb(error.__traceback__)
-    folder = str(Path.cwd())
-    own = [frame for frame in frames if frame.filename.startswith(folder) and ".venv" not in frame.filename]
-    place = (own or list(frames))[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno}). Correct it there."
+    """Returns an error of the application with the place in it."""
+    place = place_of(error)
+    where = "" if place is None else f" ({place.filename}:{place.lineno})"
+    return f"{type(error).__name__}: {error}{where}. Correct it there."

@@ -7,7 +7,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from chatkit._outages import log_failure
+from chatkit._outages import log_failure, place_of
 from chatkit.errors import (
     BaseStreamError,
     CustomStreamError,
@@ -161,9 +161,8 @@ def _error_event(error: Exception, *, in_full: bool) -> ErrorEvent:
 
 
 def _described(error: Exception) -> str:
-    """Returns an exception as its traceback ends: class and text, then the place where it was raised."""
+    """Returns an exception as its traceback ends, class and text, then the place in the application."""
     lines = traceback.format_exception_only(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    if frames:
-        lines.append(f"({frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})")
+    if (place := place_of(error)) is not None:
+        lines.append(f"({place.filename}:{place.lineno}, in {place.name})")
     return " ".join(line.strip() for line in lines)
