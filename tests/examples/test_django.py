@@ -105,6 +105,8 @@ def test_a_user_who_was_blocked_is_asked_again_with_each_request(example: Exampl
         assert visitor.post(BESIDE, json=message("Hi")).status_code == 401
 
 
+# On a busy machine the process has once been there for 90 seconds after it was asked to end, at /chatkit.
+@pytest.mark.flaky(reruns=1)
 @pytest.mark.parametrize("chat", ["/chatkit", BESIDE])
 def test_an_answer_ends_with_its_client_and_with_the_process(example: Example, chat: str) -> None:
     with ExitStack() as late, example.serving() as url:

@@ -6,10 +6,12 @@ itself, about modules that are missing, or about a program's own processes takes
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import multiprocessing
 import os
 import runpy
+import select
 import signal
 import subprocess
 import sys
@@ -81,13 +83,14 @@ class WarmProcess:
         read, write = _CONTEXT.Pipe(duplex=False)
         pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(2)]
         theirs = [read, *(end for _, end in pipes)]
+        self._stacks, stacks = _CONTEXT.Pipe(duplex=False)
         self.stdin = _text(write, "w")
         self.stdout, self.stderr = (_text(end, "r") for end, _ in pipes)
         self._process = _CONTEXT.Process(
-            target=_run, args=(module, arguments, os.fspath(folder), dict(environment), theirs)
+            target=_run, args=(module, arguments, os.fspath(folder), dict(environment), theirs, stacks)
         )
         self._process.start()
-        for end in theirs:
+        for end in (*theirs, stacks):
             end.close()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -112,8 +115,14 @@ class WarmProcess:
         self._process.join(timeout)
         if self._process.exitcode is None:
             assert timeout is not None
-            raise subprocess.TimeoutExpired("warm process", timeout)
+            raise subprocess.TimeoutExpired(f"a warm process, which is here:\n{self._where()}\n", timeout)
         return self._process.exitcode
+
+    def _where(self) -> str:
+        """Returns the stacks of its threads."""
+        self.send_signal(signal.SIGUSR1)
+        ready, _, _ = select.select([self._stacks], [], [], scaled(2))
+        return os.read(self._stacks.fileno(), 65536).decode() if ready else "it does not say where"
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
@@ -165,8 +174,10 @@ def _run(
     folder: str,
     environment: dict[str, str],
     pipes: list[Connection],
+    stacks: Connection,
 ) -> None:
     os.setsid()
+    faulthandler.register(signal.SIGUSR1, stacks.fileno())
     # A collection would look at all that was imported.
     gc.freeze()
     for number, end in enumerate(pipes):
