@@ -45,7 +45,7 @@ from tests.frameworks.support import (
     user_input,
 )
 from tests.stateful.plain_store import PlainStore
-from tests.support.scale import scaled
+from tests.support.scale import FAST, scaled
 
 QUIET = RunConfig(tracing_disabled=True)
 
@@ -384,6 +384,7 @@ server.run()
 """
 
 
+@pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not")
 async def test_mcp_servers_are_connected_for_the_first_answer(tmp_path: Path) -> None:
     (tmp_path / "words.py").write_text(MCP_SERVER)
     words = MCPServerStdio(
