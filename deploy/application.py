@@ -6,7 +6,7 @@ What it needs comes from the environment; the same file runs in every worker:
 ``REDIS_URL``         Redis or Valkey, for the events of running turns; without it they are kept in PostgreSQL
 ``S3_ENDPOINT``, ``S3_BUCKET``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``   for files; without a bucket, none
 ``OIDC_ISSUER``, ``OIDC_AUDIENCE``   who signs users in
-``CHATKIT_TRIAL``     1 instead of them, for demonstrations only: a page on which whoever picks a name is that user
+``CHATKIT_TRIAL``     1 instead of them, for demonstrations only: a page on which users sign in by any name, unchecked
 ``CHATKIT_SECRET``    signs that name, and what else this package signs; a long random text, the same in every worker
 ``DRAIN_SECONDS``     how long running answers may go on when a worker is replaced; 30
 ``LEASE_SECONDS``     how long a worker may show no sign of life before others end its answers; 10

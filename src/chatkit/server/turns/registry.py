@@ -366,9 +366,11 @@ class TurnRegistry:
         finally:
             try:
                 if not turn.moved and not turn.loop.is_closed():
-                    # Another worker may say that it ended in another way: then its readers ask there.
-                    known = noted is not None or not turn.info.resumable
-                    await (turn.writer.close if known else turn.writer.close_once_saved)(end)
+                    if noted is not None or not turn.info.resumable:
+                        await turn.writer.close(end)
+                    else:
+                        # Another worker may say that it ended in another way: then its readers ask there.
+                        await turn.writer.close_once_saved(end)
             finally:
                 self._forget(turn)
 
