@@ -58,6 +58,10 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 
+# Programs that are tested have their own use for SIGUSR1 and SIGUSR2.
+_TELL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2))
+"""The signal at which a process writes the stacks of its threads."""
+
 
 class WarmProcess:
     """What ``subprocess.Popen`` is to a real one, as far as tests use it; leader of a session of its own.
@@ -120,7 +124,7 @@ class WarmProcess:
 
     def _where(self) -> str:
         """Returns the stacks of its threads."""
-        self.send_signal(signal.SIGUSR1)
+        self.send_signal(_TELL)
         ready, _, _ = select.select([self._stacks], [], [], scaled(2))
         return os.read(self._stacks.fileno(), 65536).decode() if ready else "it does not say where"
 
@@ -177,7 +181,7 @@ def _run(
     stacks: Connection,
 ) -> None:
     os.setsid()
-    faulthandler.register(signal.SIGUSR1, stacks.fileno())
+    faulthandler.register(_TELL, stacks.fileno())
     # A collection would look at all that was imported.
     gc.freeze()
     for number, end in enumerate(pipes):
