@@ -166,3 +166,85 @@ async def test_a_turn_whose_end_cannot_be_stored_is_not_told_as_ended(
     await drain(result.json_events)
     await far.close()
     await near.close()
+
+
+@pytest.mark.parametrize("key", [None, "one"])
+async def test_a_stream_that_cannot_come_back_is_told_what_the_other_worker_has_kept(
+    key: str | None, redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    """Its page would show more than is stored, or an item that never ends."""
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+
+    async def script(thread: Any, message: Any, context: Any) -> Any:
+        yield added("One")
+        yield delta(" two")
+        await asyncio.Event().wait()
+
+    def made(url: str) -> ScriptedServer:
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
+
+    far, near = made(link.url(redis_url)), made(redis_url)
+    result = await far.create(metadata={} if key is None else {"idempotency_key": key})
+    told = await read(result.json_events, 5)
+    turn = far._chatkit_turns()._running[result.turn_id]
+    await turn.writer.flush()
+    link.cut()
+    async with asyncio.timeout(LIMIT):
+        while not await near.recover():
+            await asyncio.sleep(0.02)
+        link.heal()
+        told += await drain(result.json_events)
+    assert kinds(decode(told))[-3:] == ["thread.item.updated", "thread.item.done", "error"]
+    assert decode(told)[-2]["item"]["content"][0]["text"] == "One two"
+    assert decode(told)[-1]["reason"] == "interrupted"
+    assert texts(await near.items(result.thread_id)) == ["One two"]
+    await far.close()
+    await near.close()
+
+
+class Rerunning(ScriptedServer):
+    """Runs turns of dead workers again."""
+
+    def dump_context(self, context: Any) -> Any:
+        return context
+
+    def load_context(self, data: Any) -> Any:
+        return data
+
+
+async def test_a_stream_that_cannot_come_back_reads_the_answer_that_is_made_anew(
+    redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+
+    def made(url: str, answer: str, *, ends: bool) -> ScriptedServer:
+        async def script(thread: Any, message: Any, context: Any) -> Any:
+            yield added(answer)
+            yield delta(" more")
+            if not ends:
+                await asyncio.Event().wait()
+            yield done(answer + " more")
+
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+        store = SQLiteStore(str(tmp_path / "chat.db"))
+        return Rerunning(script, store, stream_log=log, rerun_on_crash=1, on_disconnect="continue")
+
+    far, near = made(link.url(redis_url), "First", ends=False), made(redis_url, "Second", ends=True)
+    result = await far.create(metadata={"idempotency_key": "one"})
+    told = await read(result.json_events, 5)
+    await far._chatkit_turns()._running[result.turn_id].writer.flush()
+    link.cut()
+    async with asyncio.timeout(LIMIT):
+        while not await near.recover():
+            await asyncio.sleep(0.02)
+        link.heal()
+        told += await drain(result.json_events)
+    events = decode(told)
+    assert not [event for event in events if event["type"] == "error"]
+    assert events[-1]["item"]["content"][0]["text"] == "Second more"
+    first = next(event for event in events if event["type"] == "thread.item.added")
+    assert {"type": "thread.item.removed", "item_id": first["item"]["id"]} in events
+    assert texts(await near.items(result.thread_id)) == ["Second more"]
+    await far.close()
+    await near.close()

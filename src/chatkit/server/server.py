@@ -233,12 +233,12 @@ class ChatKitServer(Handlers[TContext]):
 
     async def shutdown(self) -> None:
         """Ends all running turns as interrupted, their partial answers stored and their readers told."""
-        await self._chatkit_turns().shutdown()
+        await self._chatkit_turns().drain()
 
     async def close(self) -> None:
         """Shuts down, then releases what log and store hold. The server can be used again afterwards."""
         turns = self._chatkit_turns()
-        await turns.shutdown()
+        await turns.drain()
         await turns.log.close()
         # A store written for openai-chatkit may have a method of this name that is not async.
         await maybe_await(self._chatkit_store().close())

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from chatkit._checks import checked
-from chatkit.errors import InvalidRequestError
 from chatkit.ids import new_id
 from chatkit.streams.backend import Backend, TurnRecord
 from chatkit.streams.claims import LONE_AFTER, LONE_SWEEP, SWEEP, Claims, forget_old
@@ -175,16 +174,12 @@ class StreamLog:
         """
         reader = self._local.read(turn_id, owner, after)
         session = None if reader is not None else await self._session()
-        if session is None:
-            return reader
-        loaded = await load_turn(session.backend, turn_id, owner, after or 0)
-        if loaded is None or not loaded.record.is_kept:
-            return None
-        # The turn's worker shows its readers what it could not save so far, and may have died before it could.
-        certain = loaded.record.end not in {None, EndState.INTERRUPTED}
-        if certain and (after or 0) > loaded.last_seq:
-            raise InvalidRequestError("'after' names an event that this turn has not sent.")
-        return RemoteReader(turn_id, after or 0, session.follower, session.backend)
+        return reader if session is None else await session.read(turn_id, owner, after or 0)
+
+    async def read_on(self, turn_id: str, owner: str | None, after: int) -> TurnReader | None:
+        """Like ``read``, of a turn that another worker took over from a reader that cannot come back by itself."""
+        session = await self._session()
+        return None if session is None else await session.read(turn_id, owner, after, plain=True)
 
     async def find(self, turn_id: str, owner: str | None) -> TurnInfo | None:
         """Returns what the log knows of an owner's turn that runs or is still kept.

@@ -7,10 +7,11 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, TypeAlias
 
+from chatkit.errors import InvalidRequestError
 from chatkit.streams.backend import Backend, Loaded, TurnRecord, decode_parts
-from chatkit.streams.following import Follower
+from chatkit.streams.following import Follower, RemoteReader
 from chatkit.streams.outgoing import OutgoingTurn
-from chatkit.streams.records import LogEntry, ThreadKey, state_entries
+from chatkit.streams.records import EndState, LogEntry, ThreadKey, state_entries
 from chatkit.streams.sender import Sender
 from chatkit.streams.window import WindowTurn
 
@@ -54,6 +55,29 @@ class Session:
         self.follower.begin_turn()
         if epoch is None:
             self.sender.queue(turn)
+
+    async def read(
+        self, turn_id: str, owner: str | None, after: int, *, plain: bool = False
+    ) -> RemoteReader | None:
+        """Returns a reader of an owner's turn that the backend keeps, None if it does not.
+
+        Args:
+            turn_id: The turn.
+            owner: Its owner.
+            after: Number of the last event that the reader has.
+            plain: Whether a turn is read whose readers cannot come back, too: it is kept for ten seconds after its end.
+
+        Raises:
+            InvalidRequestError: The turn has not sent the event numbered ``after``.
+        """
+        loaded = await load_turn(self.backend, turn_id, owner, after)
+        if loaded is None or not (plain or loaded.record.is_kept):
+            return None
+        # The turn's worker shows its readers what it could not save so far, and may have died before it could.
+        certain = loaded.record.end not in {None, EndState.INTERRUPTED}
+        if certain and after > loaded.last_seq:
+            raise InvalidRequestError("'after' names an event that this turn has not sent.")
+        return RemoteReader(turn_id, after, self.follower, self.backend)
 
     def _stop(self, turn_id: str) -> None:
         turn = self.sender.turns.get(turn_id)

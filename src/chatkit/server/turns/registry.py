@@ -122,7 +122,7 @@ class TurnRegistry:
             turn.key.passed_on = True
         turn.begin(pipeline, lambda: self._run(turn, token, before))
         stops = application.on_disconnect == "stop" and not scope.resumable
-        feed = TurnFeed(reader=reader, info=info, with_ids=scope.resumable, turn=turn, stops_turn=stops)
+        feed = TurnFeed(self._read_on, reader, info, with_ids=scope.resumable, turn=turn, stops_turn=stops)
         result = StreamingResult.of(feed)
         if before is None:
             try:
@@ -428,8 +428,6 @@ class TurnRegistry:
         await self.stop_all(list(self._running.values()), [], "shutdown")
         await self.background.end()
 
-    shutdown = drain
-
     # Coming back.
 
     async def active_turn(self, thread: ThreadKey) -> str | None:
@@ -446,4 +444,7 @@ class TurnRegistry:
         reader = await self.log.read(info.id, info.owner, after) if info.resumable else None
         if reader is None:
             raise TurnNotFoundError
-        return TurnFeed(reader=reader, info=info, with_ids=with_ids, after=after or 0)
+        return TurnFeed(self._read_on, reader, info, with_ids=with_ids, after=after or 0)
+
+    async def _read_on(self, info: TurnInfo, after: int) -> TurnReader | None:
+        return None if self.shutting_down else await self.log.read_on(info.id, info.owner, after)

@@ -30,6 +30,7 @@ class TurnFeed:
     """One reader of a turn, as frames.
 
     Args:
+        read_on: Returns a reader of the rest of a turn, if another worker has taken it over.
         reader: Reads the log.
         info: The turn.
         with_ids: Whether frames carry event ids and the stream ends with ``turn.end``.
@@ -40,9 +41,10 @@ class TurnFeed:
 
     def __init__(
         self,
-        *,
+        read_on: Callable[[TurnInfo, int], Awaitable[TurnReader | None]],
         reader: TurnReader,
         info: TurnInfo,
+        *,
         with_ids: bool,
         after: int = 0,
         turn: Turn | None = None,
@@ -53,6 +55,7 @@ class TurnFeed:
         self._reader = reader
         self._turn = turn
         self._stops_turn = stops_turn
+        self._read_on = read_on
         self._id_head = b"id: " + info.id.encode() + b":"
         self._left = False
         self._held: list[LogEntry] = []
@@ -94,15 +97,36 @@ class TurnFeed:
 
     async def _entries(self) -> AsyncGenerator[list[LogEntry], None]:
         held, self._held = self._held, []
-        yield held
+        if held:
+            yield held
         async for entries in self._reader:
+            self._last_seq = entries[-1].seq
             yield entries
+        # Who reads with ids comes back by itself.
+        if self._reader.end is None and not self.with_ids and await self._goes_on_elsewhere():
+            async for entries in self._reader:
+                yield entries
+
+    async def _goes_on_elsewhere(self) -> bool:
+        """Returns whether there is a reader now for the rest of a turn that another worker has taken over."""
+        try:
+            reader = await self._read_on(self.info, self._last_seq)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(
+                logger, f"Turn {self.info.id}, which another worker has taken over, cannot be read", error
+            )
+            return False
+        if reader is None:
+            return False
+        await self._reader.aclose()
+        self._reader = reader
+        return True
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yields one frame a chunk."""
         self._begin()
         try:
-            async for entries in self._entries() if self._held else self._reader:
+            async for entries in self._entries():
                 if self.with_ids:
                     for entry in entries:
                         yield self._frame(entry)
@@ -122,7 +146,7 @@ class TurnFeed:
         clock = asyncio.get_running_loop().time
         last = -max_delay
         try:
-            async for entries in self._entries() if self._held else self._reader:
+            async for entries in self._entries():
                 wait = last + max_delay - clock()
                 if wait > 0:
                     await asyncio.sleep(wait)
