@@ -55,6 +55,7 @@ class Reader:
         refusals: Answers other than 200.
         shrunk: Characters of shown text that were taken back: the last moment of a worker that died may be.
         reran: Whether an item was removed: the turn was run again.
+        record: What was sent and what came, with times: it is written down where something is wrong.
     """
 
     ask: Ask
@@ -78,11 +79,13 @@ class Reader:
     refusals: list[str] = field(default_factory=list[str])
     shrunk: int = 0
     reran: bool = False
+    record: list[str] = field(default_factory=list[str])
     _sent: int = 0
     _seq: int = 0
     _received: int = 0
     _replays: bool = False
     _failed: str = ""
+    _was_interrupted: bool = False
     _patience: float = PATIENCE
 
     def __post_init__(self) -> None:
@@ -99,6 +102,9 @@ class Reader:
         seeds = {ask.telling.seed, None}
         return {item_id: text for item_id, text in self.done.items() if Telling.seed_of(text) in seeds}
 
+    def _note(self, *parts: str) -> None:
+        self.record.append(f"{_now():.3f} {' '.join(parts)}")
+
     def _is_own(self, text: str) -> bool:
         return Telling.seed_of(text) in {self.ask.telling.seed, None}
 
@@ -110,8 +116,9 @@ class Reader:
                 while self.end is None and not self.gone:
                     try:
                         await self._read(await self._connect())
-                        self._begin_anew_if_unheard()
+                        await self._begin_anew_if_unheard()
                     except Broken:
+                        self._note("broken off")
                         self.reconnects += 1
                         await asyncio.sleep(PAUSE * random.random())
                     except Refused as error:
@@ -122,13 +129,17 @@ class Reader:
         if self.end is not None and not self.plan.resumes:
             self.ask.ended_at = min(self.ask.ended_at, _now())
 
-    def _begin_anew_if_unheard(self) -> None:
+    async def _begin_anew_if_unheard(self) -> None:
         unheard = self.end in {"failed", "interrupted"} and not self.heard and not self.plan.resumes
-        if unheard and self.retryable:
+        # Told a second time, it is how the request ended: its handler was called, and had not said anything.
+        again = self.end == "interrupted" and self._was_interrupted
+        if unheard and self.retryable and not again:
             # Nothing came of it: sent again under its key, it is the same request.
             self.refusals.append("failed before it began")
+            self._was_interrupted = self.end == "interrupted"
             self.end, self._failed = None, ""
             self._forget()
+            await asyncio.sleep(PAUSE * random.random())
 
     def _forget(self) -> None:
         self.retryable, self.turn_id, self._seq = False, "", 0
@@ -136,6 +147,7 @@ class Reader:
 
     def _note_refusal(self, error: Refused) -> None:
         self.refusals.append(str(error))
+        self._note("refused", str(error))
         if error.status == 404 and self._replays:
             # Nothing is kept of it any more.
             self.gone = self.plan.resumes
@@ -153,8 +165,11 @@ class Reader:
         self._sent_at = _now()
         try:
             async with asyncio.timeout(self._patience):
+                self._note("sent", request["type"], str(request["params"].get("after", "")))
                 response = await open_request(port, self.ask.user, request)
+                self._note("answered by", response.worker)
         except TimeoutError as error:
+            self._note("no answer")
             self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             raise Broken from error
         if not self.worker and not self._replays:
@@ -183,6 +198,7 @@ class Reader:
         snapshot: list[bytes] = []
         try:
             async for event_id, name, data in frames(response, 2 * self._patience):
+                self._note(event_id or "", name, data[:160].decode(errors="replace"))
                 if name == "turn.end":
                     for event in snapshot:
                         self._take(json.loads(event))

@@ -36,6 +36,7 @@ class Verdict:
         reconnects: How often readers came back.
         snapshots: How often they came back to a snapshot.
         shrunk: Characters of shown text that were taken back, at most.
+        records: What the readers of each session saw in which something is wrong.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -44,6 +45,7 @@ class Verdict:
     reconnects: int = 0
     snapshots: int = 0
     shrunk: int = 0
+    records: list[str] = field(default_factory=list[str])
 
     @property
     def clean(self) -> bool:
@@ -59,6 +61,7 @@ class Verdict:
         self.counts.update(other.counts)
         self.injected.update(other.injected)
         self.lines += other.lines
+        self.records += other.records
         self.reconnects += other.reconnects
         self.snapshots += other.snapshots
         self.shrunk = max(self.shrunk, other.shrunk)
@@ -123,7 +126,18 @@ def judge_session(
     judging = _SessionJudge(verdict, session, _rows_of(session, rows), policy)
     judging.judge(untouched, may_fail=may_fail)
     judging.judge_refusals(broken_until)
+    if not verdict.clean:
+        verdict.records += _records(session)
     return verdict
+
+
+def _records(session: Session) -> list[str]:
+    records = [f"{session.user} ({session.shape}), thread {session.thread_id}"]
+    for ask in session.asks:
+        for reader in ask.readers:
+            records += [f"  {ask.kind} {ask.number}, {reader.plan}, {reader.end}"]
+            records += [f"    {line}" for line in reader.record]
+    return records
 
 
 def _rows_of(session: Session, rows: Rows) -> dict[str, list[Any]]:

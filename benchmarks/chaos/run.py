@@ -66,8 +66,8 @@ def run_once(options: argparse.Namespace) -> Verdict:
     if not verdict.clean and not options.plant:
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{options.seed}.log"
-        path.write_text(logs)
-        print(f"  what the workers wrote: {path}")
+        path.write_text("\n".join([logs, *verdict.records, ""]))
+        print(f"  what the workers wrote, and what their readers saw: {path}")
     return verdict
 
 
