@@ -13,7 +13,19 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.ids import new_id
 from chatkit.store import SQLiteStore
 from chatkit.streams.redis import RedisStreamLog
-from tests.server.support import LIMIT, ScriptedServer, added, decode, delta, done, drain, kinds, read, texts
+from tests.server.support import (
+    LIMIT,
+    ScriptedServer,
+    added,
+    all_texts,
+    decode,
+    delta,
+    done,
+    drain,
+    kinds,
+    read,
+    texts,
+)
 from tests.support.network import Network, network
 from tests.support.scale import lasting
 
@@ -246,5 +258,50 @@ async def test_a_stream_that_cannot_come_back_reads_the_answer_that_is_made_anew
     first = next(event for event in events if event["type"] == "thread.item.added")
     assert {"type": "thread.item.removed", "item_id": first["item"]["id"]} in events
     assert texts(await near.items(result.thread_id)) == ["Second more"]
+    await far.close()
+    await near.close()
+
+
+async def test_a_message_that_waits_takes_no_place_once_another_worker_has_claimed_its_turn(
+    redis_url: str, wires: Network, tmp_path: Path
+) -> None:
+    """It would stand in the thread before the answer that it waits for."""
+    link, prefix = wires.link(redis_url), new_id("test") + ":"
+
+    async def script(thread: Any, message: Any, context: Any) -> Any:
+        yield added("Answer")
+        yield delta(" to one")
+        await asyncio.Event().wait()
+
+    def made(url: str) -> ScriptedServer:
+        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+        store = SQLiteStore(str(tmp_path / "chat.db"))
+        return ScriptedServer(script, store, stream_log=log, concurrency="enqueue")
+
+    far, near = made(link.url(redis_url)), made(redis_url)
+    first = await far.create("one", metadata={"resumable": True})
+    await read(first.json_events, 5)
+    second = await far.say(first.thread_id, "two", metadata={"resumable": True})
+    turns = far._chatkit_turns()._running
+    running, waiting = turns[first.turn_id], turns[second.turn_id]
+    await running.writer.flush()
+    await waiting.writer.flush()
+    link.cut()
+    async with asyncio.timeout(LIMIT):
+        claimed = list[Any]()
+        # And stands still before it has looked at any of them.
+        while len(claimed) < 2:
+            claimed += await near._chatkit_turns().log.claim_interrupted()
+            await asyncio.sleep(0.02)
+        link.heal()
+        await waiting.wait_finished()
+        await running.wait_finished()
+        assert all_texts(await near.items(first.thread_id)) == ["one"]
+        while len(await near.items(first.thread_id)) < 3:
+            await near.recover()
+            await asyncio.sleep(0.02)
+    assert all_texts(await near.items(first.thread_id)) == ["one", "Answer to one", "two"]
+    for result in (first, second):
+        await drain(result.json_events)
     await far.close()
     await near.close()

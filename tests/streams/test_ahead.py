@@ -113,7 +113,7 @@ async def test_a_state_that_has_what_is_held_back_is_not_shown(tmp_path: Path) -
     session: Any = await log._session()
     session.sender.frozen_from = 0.0
     append(b"3")
-    assert writer.held
+    assert writer.memory.held
     reader = await log.read("turn_1", None, 0)
     assert reader is not None
     assert reader.ready() == []

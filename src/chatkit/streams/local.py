@@ -229,7 +229,7 @@ class LocalTurns:
         if turn is None:
             return None
         # What is held here may have been read elsewhere, where it is known whose the turn is.
-        if after is not None and after > turn.last_seq + turn.held:
+        if after is not None and after > turn.last_seq + len(turn.held or ()):
             if after > turn.last_seq + JUMP // 2:
                 # Of an attempt that this process, which stood still or was cut off, has not heard of.
                 return None

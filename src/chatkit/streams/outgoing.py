@@ -49,7 +49,6 @@ class OutgoingTurn(TurnWriter):
         window: Bytes of events that the server keeps at least, if readers may come back.
 
     Attributes:
-        held: Events that readers here must not see before it is known whether the turn is still this worker's.
         taken: Another worker has the turn.
         recording: Events are taken for the server; of a turn that is not resumable only for a while.
         saved_seq: Number of the last event that the server has.
@@ -72,7 +71,6 @@ class OutgoingTurn(TurnWriter):
         self.on_stop = on_stop
         self.events: deque[bytes] = deque()
         self.size = 0
-        self.held: deque[bytes] | None = None
         self.saved_seq = memory.last_seq
         self.queued = False
         self.taken = False
@@ -110,12 +108,12 @@ class OutgoingTurn(TurnWriter):
                 raise StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
             return self.memory.append(data)
         sender = self._sender
-        if time.monotonic() > sender.frozen_from and sender.check_frozen() and self.held is not None:
-            self.held.append(data)
-            self.memory.held += 1
+        memory = self.memory
+        if time.monotonic() > sender.frozen_from and sender.check_frozen() and memory.held is not None:
+            memory.held.append(data)
             seq = self.last_seq
         else:
-            seq = self.memory.append(data)
+            seq = memory.append(data)
         if self.recording:
             self.events.append(data)
             self.size += len(data)
@@ -125,7 +123,7 @@ class OutgoingTurn(TurnWriter):
 
     @property
     def last_seq(self) -> int:
-        return self.memory.last_seq + (len(self.held) if self.held else 0)
+        return self.memory.last_seq + len(self.memory.held or ())
 
     @property
     def congested(self) -> bool:
@@ -167,7 +165,7 @@ class OutgoingTurn(TurnWriter):
                 else:
                     await self._sender.flush(self)
         finally:
-            if (once_saved or self.held) and not self.settled and not self.taken:
+            if (once_saved or self.memory.held) and not self.settled and not self.taken:
                 self._let_go(self.info.id)
             await self.memory.close(EndState.INTERRUPTED if self.taken else end)
             await self._session.follower.end_turn()
@@ -257,7 +255,7 @@ class OutgoingTurn(TurnWriter):
         self._kept_size = 0
         entries: list[LogEntry] = list(self.memory.entries)
         entries = [entry for entry in entries if entry.seq > saved_seq]
-        held = list(self.held or ())
+        held = list(self.memory.held or ())
         if self.info.resumable:
             self.events = deque([*(entry.data for entry in entries), *held])
             self.saved_seq = self.last_seq - len(self.events)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import AbstractEventLoop, Task, TimerHandle, shield, timeout
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
@@ -122,8 +121,8 @@ class Sender:
         self._frozen = True
         self.frozen_from = 0.0
         for turn in self.turns.values():
-            if turn.held is None and not turn.taken:
-                turn.held = deque()
+            if not turn.taken:
+                turn.memory.hold()
         self._renewed_at = 0.0
         self._schedule(0.0)
 
@@ -332,8 +331,7 @@ class Sender:
     def _lose(self, turn: OutgoingTurn) -> None:
         _logger.warning("Turn %s was taken over by another worker and stops here", turn.info.id)
         turn.taken = True
-        turn.held = None
-        turn.memory.held = 0
+        turn.memory.held = None
         turn.events.clear()
         turn.size = 0
         self._forget(turn)
@@ -350,7 +348,4 @@ class Sender:
         self._frozen = False
         self.frozen_from = time.monotonic() + self._lease
         for turn in self.turns.values():
-            held, turn.held = turn.held, None
-            turn.memory.held = 0
-            for data in held or ():
-                turn.memory.append(data)
+            turn.memory.release()

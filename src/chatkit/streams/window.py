@@ -108,7 +108,7 @@ class WindowTurn(TurnWriter):
     Attributes:
         entries: The kept events, which end with the one numbered ``last_seq``.
         size: Their bytes.
-        held: Events after them that have their numbers, and are not shown here before it is known whose the turn is.
+        held: Events after them that are not shown here before it is known whose the turn is; None while it is known.
         counted: Bytes that ``turns`` has counted as kept.
         uncounted: Bytes that were appended since.
         detached: No reader will come any more.
@@ -136,7 +136,7 @@ class WindowTurn(TurnWriter):
         self.last_seq = last_seq
         self.entries: deque[LogEntry] = deque()
         self.size = 0
-        self.held = 0
+        self.held: deque[bytes] | None = None
         self.counted = 0
         self.uncounted = 0
         self.detached = False
@@ -166,6 +166,17 @@ class WindowTurn(TurnWriter):
         if self.news:
             wake(self.news)
         return seq
+
+    def hold(self) -> None:
+        """Has what is appended from now on held back."""
+        if self.held is None:
+            self.held = deque()
+
+    def release(self) -> None:
+        """Shows what was held back."""
+        held, self.held = self.held, None
+        for data in held or ():
+            self.append(data)
 
     @property
     def congested(self) -> bool:

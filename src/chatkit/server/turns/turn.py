@@ -226,6 +226,9 @@ class Turn:
                 if self.stop_reason == "shutdown":
                     # Another worker goes on with it.
                     raise _Stopped
+                if self.writer.lost:
+                    # The one that has it now gives the message its place.
+                    raise StaleTurnError(f"Turn {self.info.id} is another worker's now.")
                 await begin_place(self, at_once=True)
             await self.opening(self.pipeline)
         except BaseException as error:  # noqa: BLE001 -- told to the request that waits, or to the reader
@@ -384,7 +387,8 @@ class Turn:
             if not taken_over:
                 # What is taken back now is nothing that another worker could have.
                 current_fence.set(None)
-        await take_back(self, error)
+        if not taken_over or self.accepted is None:
+            await take_back(self, error)
         if not self.opened.done():
             if isinstance(error, _Stopped | asyncio.CancelledError):
                 self.opened.cancel()
@@ -413,9 +417,7 @@ class Turn:
     async def _stopped(self, error: BaseException) -> EndState:
         self._uncancel()
         if self.writer.lost:
-            return await self._failed(
-                StaleTurnError(f"Turn {self.info.id} was taken over by another worker.")
-            )
+            return await self._failed(StaleTurnError(f"Turn {self.info.id} is another worker's now."))
         if self.stop_reason == "shutdown":
             if self.may_move and await self._hand_over():
                 return EndState.INTERRUPTED
