@@ -20,6 +20,7 @@
     │   ├── UnsupportedMediaTypeError 415
     │   ├── InvalidRequestError      422  also a ValueError
     │   └── RateLimitedError         429
+    │       ├── QuotaExceededError            a quota has not as much left
     │       └── TooManyTurnsError             as many answers of one owner run as may
     ├── UnsupportedOperationError    501  also a NotImplementedError
     ├── ConfigurationError           500  also a RuntimeError
@@ -72,6 +73,7 @@ __all__ = [
     "MissingOwnerError",
     "NotFoundError",
     "PermissionDeniedError",
+    "QuotaExceededError",
     "RateLimitedError",
     "RequestError",
     "RequestTooLargeError",
@@ -287,6 +289,12 @@ class RateLimitedError(RequestError):
     @property
     def headers(self) -> dict[str, str]:
         return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+
+
+class QuotaExceededError(RateLimitedError):
+    """A :class:`chatkit.quotas.Quota` has not as much left as the request needs."""
+
+    code = "quota_exceeded"
 
 
 class TooManyTurnsError(RateLimitedError):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chatkit._checks import check_annotated
 from chatkit.errors import ConfigurationError, TooManyTurnsError
+from chatkit.quotas import Quota
 
 __all__ = ["DEFAULT_LIMITS", "Bound", "Id", "Limits", "UsualNumber", "check_room"]
 
@@ -57,6 +59,7 @@ class Limits:
             count as one owner's where the number was chosen, and are not counted where it is the usual one.
         kept_bytes_per_owner: Bytes of events kept in memory for the readers of one owner's turns.
         kept_bytes: Bytes of events kept in memory for the readers of all turns of this process.
+        quotas: How much each owner, or group of owners, may ask for in a window of time, over all workers.
     """
 
     body_bytes: int = 2 * 1024 * 1024
@@ -74,9 +77,14 @@ class Limits:
     running_turns_per_owner: int | None = None
     kept_bytes_per_owner: int | None = None
     kept_bytes: int | None = None
+    quotas: tuple[Quota, ...] = ()
 
     def __post_init__(self) -> None:
+        for quota in self.quotas:
+            check_annotated("Limits(quotas=(...,))", quota, Quota)
         for name in self.__slots__:
+            if name == "quotas":
+                continue
             value = getattr(self, name)
             if value is None and name in _PER_OWNER:
                 continue

@@ -80,6 +80,7 @@ MODULES = [
     "ids",
     "item_texts",
     "limits",
+    "quotas",
     "reduce",
     "server/server",
     "server/turns/turn",

@@ -19,7 +19,7 @@ from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
 # What modules import for type checkers only.
-UNRESOLVED = {"Limits": Limits, "StreamLog": StreamLog}
+UNRESOLVED = {"Counter": Counter, "Limits": Limits, "StreamLog": StreamLog}
 PORTS = [
     Store,
     AttachmentStore,
@@ -33,7 +33,7 @@ PORTS = [
 
 
 def public_objects() -> list[object]:
-    modules = [importlib.import_module(face) for face in (*FACES, "chatkit.limits")]
+    modules = [importlib.import_module(face) for face in (*FACES, "chatkit.limits", "chatkit.quotas")]
     return [
         getattr(module, name)
         for module in modules

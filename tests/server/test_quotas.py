@@ -1,291 +1,239 @@
-"""How many turns of one owner run at once: one more is refused before anything is written."""
+"""Quotas: what an owner, or a group, may ask for in a window of time, counted over all workers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chatkit.errors import RateLimitedError, TooManyTurnsError
+from chatkit.counters import Counter, MemoryCounter, RedisCounter, SQLiteCounter
+from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
+from chatkit.files import LocalFileStore
+from chatkit.ids import new_id
 from chatkit.limits import Limits
-from chatkit.server import StreamingResult
-from chatkit.server.requests.turns import turn_again
-from chatkit.streams.base import InterruptedTurn
-from chatkit.types import (
-    ClientToolCallItem,
-    StructuredInputFreeform,
-    StructuredInputItem,
-    ThreadItemDoneEvent,
-    TranscriptionResult,
-)
-from tests.server.support import (
-    ADA,
-    BOB,
-    LIMIT,
-    ScriptedServer,
-    added,
-    drain,
-    events,
-    read,
-    silent,
-    user_input,
-)
+from chatkit.quotas import Quota
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+from tests.server.support import ADA, ScriptedServer, all_texts, answer, done, drain, user_input
+from tests.support.postgres import new_database
 
-RESUMABLE = {"resumable": True}
+BOB = {"user_id": "bob"}
 
 
-class Hanging(ScriptedServer):
-    """Its turns go on until the test lets them end."""
-
-    def __init__(self, most: int | None = 2, store: Any = None, **options: Any) -> None:
-        super().__init__(self.hang, store, limits=Limits(running_turns_per_owner=most), **options)
-        self.gate = asyncio.Event()
-        self.called = 0
-
-    async def hang(self, thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
-        self.called += 1
-        yield added("One")
-        await self.gate.wait()
-
-    def action(self, thread: Any, action: Any, sender: Any, context: Any) -> Any:
-        return self.hang(thread, None, context)
-
-    async def sync_action(self, thread: Any, action: Any, sender: Any, context: Any) -> None:
-        self.called += 1
-        await self.gate.wait()
-
-    async def transcribe(self, audio_input: Any, context: Any) -> TranscriptionResult:
-        self.called += 1
-        await self.gate.wait()
-        return TranscriptionResult(text="Hi")
-
-    async def threads(self, context: Any = ADA) -> int:
-        return len((await self.ask("threads.list", context, limit=200))["data"])
+async def hello(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+    yield done("Hello.", "msg_" + message.id)
 
 
-async def full(server: Hanging, most: int = 2) -> list[StreamingResult]:
-    return [await server.create("Hi", ADA, RESUMABLE) for _ in range(most)]
+class Now:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
-async def test_a_hundred_at_once_begin_as_many_as_may(store: Any) -> None:
-    server = Hanging(20, store)
-    found = await asyncio.gather(
-        *(server.create("Hi", ADA, RESUMABLE) for _ in range(100)), return_exceptions=True
+def made(*quotas: Quota, store: Any = None, counter: Counter | None = None, **options: Any) -> ScriptedServer:
+    return ScriptedServer(
+        hello, store or MemoryStore(), limits=Limits(quotas=quotas), counter=counter, **options
     )
-    refused = [error for error in found if isinstance(error, TooManyTurnsError)]
-    begun = [result for result in found if isinstance(result, StreamingResult)]
-    assert (len(begun), len(refused)) == (20, 80)
-    assert (refused[0].status, refused[0].code) == (429, "too_many_turns")
-    assert isinstance(refused[0], RateLimitedError)
-    assert "20 answers" in str(refused[0])
-    assert "stop one" in str(refused[0])
-    assert await server.threads() == 20
-    # Another owner is not concerned.
-    begun.append(await server.create("Hi", BOB, RESUMABLE))
-    server.gate.set()
-    for result in begun:
-        await drain(result)
-    assert server._chatkit_turns()._turns_of == {}
-    server.gate.clear()
-    again = await server.create("Hi", ADA, RESUMABLE)
-    server.gate.set()
-    await drain(again)
 
 
-async def test_every_request_that_begins_a_turn_is_refused_and_writes_nothing(store: Any) -> None:
-    server = Hanging(2, store)
-    thread_id = await server.new_thread()
-
-    async def asks(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
-        question = StructuredInputFreeform(id="q", question="Why?")
-        yield ThreadItemDoneEvent(item=StructuredInputItem(id="asked", inputs=[question]))
-        yield ThreadItemDoneEvent(item=ClientToolCallItem(id="call", call_id="c", name="n", arguments={}))
-
-    server.script = asks
-    await drain(await server.say(thread_id))
-    server.script = server.hang
-    running = await full(server)
-    before = await server.items(thread_id)
-    ask = {"status": "answered", "answers": {"q": {"values": ["So"]}}}
-    requests: list[tuple[str, dict[str, Any]]] = [
-        ("threads.create", {"input": user_input()}),
-        ("threads.add_user_message", {"thread_id": thread_id, "input": user_input()}),
-        ("threads.retry_after_item", {"thread_id": thread_id, "item_id": before[0].id}),
-        ("threads.custom_action", {"thread_id": thread_id, "action": {"type": "x"}}),
-        ("threads.add_client_tool_output", {"thread_id": thread_id, "result": {}}),
-        ("threads.add_structured_input", {"thread_id": thread_id, "item_id": "asked", "input": ask}),
-    ]
-    for kind, params in requests:
-        for metadata in (None, {"idempotency_key": f"key of {kind}"}):
-            with pytest.raises(TooManyTurnsError):
-                await server.send(kind, ADA, metadata, **params)
-    assert await server.items(thread_id) == before
-    assert await server.threads() == 3
-    # What begins no turn goes on.
-    resumed = await server.send("turns.resume", thread_id=running[0].thread_id)
-    await resumed.aclose()
-    server.gate.set()
-    for result in running:
-        await drain(result)
-    # A refused key is free.
-    for kind, params in requests[:2]:
-        await drain(await server.send(kind, ADA, {"idempotency_key": f"key of {kind}"}, **params))
+async def refused(
+    server: ScriptedServer, kind: str, context: Any = None, /, **params: Any
+) -> QuotaExceededError:
+    with pytest.raises(QuotaExceededError) as raised:
+        await server.ask(kind, context, **params)
+    return raised.value
 
 
-async def test_a_message_that_is_sent_again_joins_its_turn() -> None:
-    server = Hanging(1)
-    key = {"resumable": True, "idempotency_key": "k"}
-    first = await server.create("Hi", ADA, key)
-    second = await server.create("Hi", ADA, key)
-    assert second.turn_id == first.turn_id
-    server.gate.set()
-    assert await drain(second) == await drain(first)
-    assert server.called == 1
+async def test_messages_of_an_owner_and_when_there_may_be_more() -> None:
+    now = Now()
+    server = made(Quota("messages", 2, 60), counter=MemoryCounter(now))
+    thread_id = (await server.create()).thread_id
+    now.seconds += 20
+    await server.ask("threads.add_user_message", thread_id=thread_id, input=user_input("again"))
+    error = await refused(server, "threads.add_user_message", thread_id=thread_id, input=user_input("more"))
+    assert str(error) == "You may send 2 messages in a minute. Try again in 40 seconds."
+    assert (error.status, error.code, error.headers) == (429, "quota_exceeded", {"Retry-After": "40"})
+    item = (await server.items(thread_id))[0]
+    await refused(server, "threads.retry_after_item", thread_id=thread_id, item_id=item.id)
+    assert all_texts(await server.items(thread_id)) == ["Hi", "Hello.", "again", "Hello."], "nothing was done"
+    # Others have their own, and what is no message is not counted.
+    await drain((await server.create("Hi", BOB)).json_events)
+    await server.ask("threads.get_by_id", thread_id=thread_id)
+    now.seconds += 40
+    await drain((await server.create()).json_events)
 
 
-async def test_queued_messages_count_until_they_are_answered() -> None:
-    server = Hanging(2, concurrency="enqueue")
-    thread_id = await server.new_thread()
-    queue = [await server.say(thread_id, text, RESUMABLE) for text in ("a", "b")]
-    with pytest.raises(TooManyTurnsError):
-        await server.say(thread_id, "c")
-    server.gate.set()
-    for result in queue:
-        await drain(result)
-    await drain(await server.say(thread_id, "c"))
-
-
-async def test_a_message_that_interrupts_takes_the_place_of_the_turn_that_it_ends() -> None:
-    server = Hanging(1, concurrency="interrupt")
-    first = await server.create("a", ADA, RESUMABLE)
-    await read(first.json_events, 4)
-    second = await server.say(first.thread_id, "b", RESUMABLE)
-    with pytest.raises(TooManyTurnsError):
-        await server.create("c")
-    server.gate.set()
-    await drain(first)
-    await drain(second)
-
-
-async def stop(server: Hanging, result: StreamingResult) -> None:
-    await server.send("turns.stop", thread_id=result.thread_id)
-
-
-async def leave(server: Hanging, result: StreamingResult) -> None:
-    await result.aclose()
-
-
-async def delete(server: Hanging, result: StreamingResult) -> None:
-    await server.send("threads.delete", thread_id=result.thread_id)
-
-
-async def fail(server: Hanging, result: StreamingResult) -> None:
-    next(iter(server._chatkit_turns()._running.values())).task.cancel()
-
-
-@pytest.mark.parametrize("end", [stop, leave, delete, fail])
-async def test_every_end_makes_room(end: Any) -> None:
-    server = Hanging(1)
-    result = await server.create("Hi", ADA, None)
-    await read(result.json_events, 4)
-    with pytest.raises(TooManyTurnsError):
-        await server.create()
-    await end(server, result)
-    if end is not leave:
-        try:
-            await drain(result)
-        except asyncio.CancelledError:
-            assert end is fail
-    server.gate.set()
-    await drain(await server.create())
-    assert server._chatkit_turns()._turns_of == {}
-
-
-async def test_an_opening_that_fails_makes_room() -> None:
-    server = Hanging(1)
-    kept = server.store.add_thread_item
-
-    async def refuse(*args: Any) -> None:
-        raise RuntimeError
-
-    server.store.add_thread_item = refuse  # type: ignore[method-assign]
+async def test_a_message_that_is_refused_for_another_reason_is_not_counted() -> None:
+    server = made(Quota("messages", 1))
     for _ in range(3):
-        with pytest.raises(RuntimeError):
-            await server.create()
-    server.store.add_thread_item = kept  # type: ignore[method-assign]
-    server.gate.set()
-    await drain(await server.create())
+        with pytest.raises(Exception, match="no thread"):
+            await server.ask("threads.add_user_message", thread_id="thr_none", input=user_input("x"))
+    await drain((await server.create()).json_events)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_message_that_is_sent_again_counts_once(apart: bool) -> None:
+    class Apart(MemoryStore[Any]):
+        """Writes one by one, for it has its own way to add an item."""
+
+        async def add_thread_item(self, thread_id: str, item: Any, context: Any) -> None:
+            await super().add_thread_item(thread_id, item, context)
+
+    server = made(Quota("messages", 1), store=Apart() if apart else MemoryStore())
+    for _ in range(3):
+        result = await server.create("Hi", metadata={"idempotency_key": "one", "resumable": True})
+        assert "Hello." in b"".join(await drain(result.json_events)).decode()
+    with pytest.raises(QuotaExceededError):
+        await server.create("Hi", metadata={"idempotency_key": "two"})
+    # The key is free: the message may be sent again when there is room.
+    server.limits = Limits(quotas=(Quota("messages", 2),))
+    await drain((await server.create("Hi", metadata={"idempotency_key": "two"})).json_events)
+
+
+async def test_requests_count_whatever_comes_of_them() -> None:
+    server = made(Quota("requests", 3, 3600))
+    await server.ask("threads.list")
+    for _ in range(2):
+        with pytest.raises(Exception, match="no thread"):
+            await server.ask("threads.get_by_id", thread_id="thr_none")
+    error = await refused(server, "threads.list")
+    assert str(error) == "You may send 3 requests in an hour. Try again in 60 minutes."
+    await server.ask("threads.list", BOB)
+
+
+async def test_files_and_their_bytes(tmp_path: Path) -> None:
+    server = made(
+        Quota("uploads", 2, 86_400),
+        Quota("upload_bytes", 1_000, 86_400),
+        attachment_store=LocalFileStore(tmp_path, base_url="http://127.0.0.1/files"),
+    )
+
+    async def announce(size: int) -> Any:
+        return await server.ask("attachments.create", name="a.txt", size=size, mime_type="text/plain")
+
+    with pytest.raises(
+        QuotaExceededError, match=r"You may attach 1,000 bytes of files in a day, and this is more."
+    ):
+        await announce(1_001)
+    await announce(600)
+    with pytest.raises(QuotaExceededError, match=r"1,000 bytes of files in a day. Try again in 24 hours"):
+        await announce(401)
+    await announce(400)
+    with pytest.raises(QuotaExceededError, match="You may attach 2 files in a day"):
+        await announce(0)
+
+
+async def test_a_group_shares_its_quotas() -> None:
+    class Teams(ScriptedServer):
+        def quota_group(self, context: Any) -> str | None:
+            return context.get("team")
+
+    limits = Limits(quotas=(Quota("messages", 2), Quota("messages", 3, by="group")))
+    server = Teams(hello, MemoryStore(), limits=limits)
+    ada, bob = {**ADA, "team": "red"}, {**BOB, "team": "red"}
+    for context in (ada, bob, bob):
+        await drain((await server.create("Hi", context)).json_events)
+    with pytest.raises(QuotaExceededError, match="Your group may send 3 messages in a minute"):
+        await server.create("Hi", ada)
+    # The group's refusal took nothing of ada's own.
+    await drain((await server.create("Hi", ADA)).json_events)
+    with pytest.raises(QuotaExceededError, match="You may send 2 messages"):
+        await server.create("Hi", ADA)
+
+
+class Away(MemoryCounter):
+    async def take(self, *_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("The counter is away.")
+
+
+async def test_nothing_is_done_while_the_counter_is_away() -> None:
+    server = made(Quota("messages", 5), counter=Away())
+    with pytest.raises(StoreUnavailableError):
+        await server.create()
+    page = await answer(await server.send("threads.list"))
+    assert page["data"] == []
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[ScriptedServer]]:
+    """Three workers that share a counter: that of their database, or one that is given."""
+    quota = Quota("messages", 50, 3600)
+    if request.param == "sqlite":
+        yield [made(quota, store=SQLiteStore(str(tmp_path / "chat.db"))) for _ in range(3)]
+    elif request.param == "postgres":
+        with new_database(request.getfixturevalue("postgres_url")) as url:
+            yield [made(quota, store=PostgresStore(url)) for _ in range(3)]
+    else:
+        url, prefix = request.getfixturevalue("redis_url"), new_id("test") + ":"
+        yield [made(quota, counter=RedisCounter(url, prefix=prefix)) for _ in range(3)]
+
+
+async def test_a_race_over_three_workers_exceeds_nothing(workers: list[ScriptedServer]) -> None:
+    async def send(number: int) -> bool:
+        try:
+            await drain((await workers[number % 3].create(f"message {number}")).json_events)
+        except QuotaExceededError:
+            return False
+        return True
+
+    taken = await asyncio.gather(*(send(number) for number in range(150)))
+    assert sum(taken) == 50
+    for server in workers:
+        assert server.counter is not None
+        assert server.counter.shared
+        await server.close()
+
+
+def test_workers_that_would_count_apart_are_refused(tmp_path: Path) -> None:
+    server = made(Quota("messages", 5), store=SQLiteStore(str(tmp_path / "chat.db")))
+    server.check_workers(3)
+    server.counter = MemoryCounter()
+    with pytest.raises(ConfigurationError, match="3 workers would count the quotas each on its own"):
+        server.check_workers(3)
+    server.limits = None
+    server.check_workers(3)
 
 
 @pytest.mark.parametrize(
-    ("limits", "counts"),
-    [(Limits(running_turns_per_owner=20), True), (Limits().for_service(), False), (Limits(), False)],
+    ("options", "says"),
+    [
+        ({"what": "message", "most": 1}, "Did you mean 'messages'"),
+        ({"what": "messages", "most": -1}, "whole number from 0"),
+        ({"what": "messages", "most": 1, "seconds": 0}, "above 0"),
+        ({"what": "messages", "most": 1, "by": "team"}, "one of 'owner', 'group'"),
+    ],
 )
-async def test_those_without_an_owner_are_one_where_the_number_was_chosen(
-    limits: Limits, counts: bool
-) -> None:
-    class Foreign(Hanging):
-        pass
-
-    from tests.stateful.plain_store import PlainStore
-
-    server = Foreign(None, PlainStore())
-    server.limits = limits
-    begun = [await server.create("Hi", {"anybody": True}, RESUMABLE) for _ in range(20)]
-    if counts:
-        with pytest.raises(TooManyTurnsError):
-            await server.create("Hi", {"anybody": True})
-    else:
-        begun.append(await server.create("Hi", {"anybody": True}, RESUMABLE))
-    server.gate.set()
-    for result in begun:
-        await drain(result)
+def test_what_is_no_quota(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Quota(**options)
 
 
-async def test_calls_that_are_no_turns_are_bounded_as_well() -> None:
-    server = Hanging(2)
-    thread_id = await server.new_thread()
-
-    def act() -> Any:
-        return server.send("threads.sync_custom_action", thread_id=thread_id, action={"type": "x"})
-
-    def speak() -> Any:
-        return server.send("input.transcribe", audio_base64="", mime_type="audio/webm")
-
-    calls = [asyncio.create_task(act()), asyncio.create_task(speak())]
-    async with asyncio.timeout(LIMIT):
-        while server.called < 2:
-            await asyncio.sleep(0)
-    for call in (act, speak):
-        with pytest.raises(TooManyTurnsError):
-            await call()
-    server.gate.set()
-    await asyncio.gather(*calls)
-    await act()
-    # They take no place of a turn.
-    server.script = silent
-    assert await events(await server.create())
+def test_limits_take_quotas_only() -> None:
+    wrong: Any = ("20/minute",)
+    with pytest.raises(ConfigurationError, match="quotas"):
+        Limits(quotas=wrong)
 
 
-async def test_a_turn_that_runs_again_is_never_refused() -> None:
-    """Recovery begins what was accepted before; it counts from then on."""
-    server = Hanging(1)
-    running = await server.create("Hi", ADA, RESUMABLE)
-    turns = server._chatkit_turns()
-    info = next(iter(turns._running.values())).info
-    other = await turn_again(server._chatkit_scope(ADA), info)
-    assert other is not None
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    ("seconds", "span"),
+    [
+        (1, "a second"),
+        (60, "a minute"),
+        (3600, "an hour"),
+        (604_800, "7 days"),
+        (90, "90 seconds"),
+        (0.5, "0.5 seconds"),
+    ],
+)
+def test_windows_in_words(seconds: float, span: str) -> None:
+    assert Quota("messages", 1, seconds).span == span
 
-    moved = InterruptedTurn(replace(info, id="turn_other"), [])
-    assert await turns.begin_again(moved, other, others=None)
-    assert turns._turns_of == {"ada": 2}
-    server.gate.set()
-    await drain(running)
-    await turns.log.wait_closed("turn_other", "ada")
-    async with asyncio.timeout(LIMIT):
-        while turns._running:
-            await asyncio.sleep(0)
-    assert turns._turns_of == {}
+
+def test_the_counter_is_the_stores(tmp_path: Path) -> None:
+    assert isinstance(SQLiteStore(str(tmp_path / "chat.db")).quota_counter(), SQLiteCounter)

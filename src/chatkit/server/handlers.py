@@ -30,6 +30,7 @@ from chatkit.types import (
 )
 
 if TYPE_CHECKING:
+    from chatkit.counters import Counter
     from chatkit.files.limits import FileLimits
     from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
     from chatkit.streams.base import StreamLog
@@ -53,6 +54,7 @@ class Handlers(ABC, Generic[TContext]):
     rerun_on_crash: int = 0
     file_limits: FileLimits | None = None
     limits: Limits | None = None
+    counter: Counter | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False
@@ -220,6 +222,17 @@ class Handlers(ABC, Generic[TContext]):
             Exception: The turn must not run again, because its user is gone, for example; it is finalised then.
         """
         raise NotImplementedError("Override load_context() along with dump_context().")
+
+    def quota_group(self, context: TContext) -> str | None:
+        """Returns the group whose quotas bound a request, beside those of its owner: a team or a plan, for example.
+
+        Args:
+            context: The request's context.
+
+        Returns:
+            The group; None, the default, is bounded by the owner's quotas alone.
+        """
+        return None
 
     # Limits and stores, as the server uses them.
 

@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, accepting_store
+from chatkit.quotas import used
 from chatkit.server.handlers import Handlers
 from chatkit.server.turns.registry import TurnRegistry
 from chatkit.store.base import plain_metadata
 from chatkit.streams.base import ThreadKey
-from chatkit.types import ChatKitReq, ThreadMetadata
+from chatkit.types import (
+    ChatKitReq,
+    ThreadMetadata,
+    ThreadsAddUserMessageReq,
+    ThreadsCreateReq,
+    ThreadsRetryAfterItemReq,
+)
 
 if TYPE_CHECKING:
+    from chatkit.counters import Counter
     from chatkit.files.base import AttachmentStore
     from chatkit.files.limits import FileLimits
     from chatkit.limits import Limits
+    from chatkit.quotas import Use
     from chatkit.store.acceptance import AcceptingStore
     from chatkit.store.base import Store
 
 __all__ = ["RequestScope"]
+
+_MESSAGES: Final = (ThreadsCreateReq, ThreadsAddUserMessageReq, ThreadsRetryAfterItemReq)
+"""What counts as a message of a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class RequestScope:
         context: The request's context.
         owner: Whose turns, locks and idempotency keys are the request's.
         turns: The turns of the server.
+        counter: Counts what the quotas bound; None without quotas.
         request: The request; None for an upload, and for a turn that runs again.
     """
 
@@ -48,6 +61,7 @@ class RequestScope:
     context: Any
     owner: str | None
     turns: TurnRegistry
+    counter: Counter | None = None
     request: ChatKitReq | None = None
 
     @property
@@ -69,6 +83,36 @@ class RequestScope:
     def store_lacks_owners(self) -> bool:
         """Whether the store is an application's own that does not separate owners as ours do."""
         return isinstance(self.store, OpenAIStoreAdapter) and not self.store.knows_owners
+
+    @asynccontextmanager
+    async def use(self, uses: Mapping[Use, int]) -> AsyncGenerator[None]:
+        """Counts what is used, and gives it back where the block raises an error.
+
+        Raises:
+            QuotaExceededError: A quota has not as much left.
+            StoreUnavailableError: The counter cannot be reached.
+        """
+        if self.counter is None:
+            yield
+            return
+        owners = {"owner": self.owner or "", "group": self.application.quota_group(self.context)}
+        async with used(self.limits.quotas, self.counter, uses, owners):
+            yield
+
+    @asynccontextmanager
+    async def use_turn(self, *, again: bool = False) -> AsyncGenerator[None]:
+        """Counts the turn of a request, unless it cannot begin.
+
+        Args:
+            again: Whether the request was counted before.
+
+        Raises:
+            TooManyTurnsError: As many of the owner's turns run here as may.
+            QuotaExceededError: The owner, or its group, has sent as many messages as it may.
+        """
+        self.turns.check_room(self)
+        async with self.use({"messages": int(isinstance(self.request, _MESSAGES) and not again)}):
+            yield
 
     def thread_key(self, thread_id: str) -> ThreadKey:
         """Returns the key of one of the owner's threads."""

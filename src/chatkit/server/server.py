@@ -17,6 +17,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
+from chatkit.counters import Counter, MemoryCounter
 from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.errors import ConfigurationError, StoreError
@@ -56,6 +57,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "rerun_on_crash": int,
     "file_limits": FileLimits | None,
     "limits": Limits | None,
+    "counter": Counter | None,
 }
 
 _SWEEP_DELAY_SECONDS = 600.0
@@ -86,6 +88,8 @@ class ChatKitServer(Handlers[TContext]):
             ``AttachmentStore`` decides by itself unless limits are given.
         limits: Bounds on what requests may hold and owners may keep running; None is ``Limits()``, which
             ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
+        counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
+            this package, else in this process.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -108,6 +112,7 @@ class ChatKitServer(Handlers[TContext]):
         rerun_on_crash: int | None = None,
         file_limits: FileLimits | None = None,
         limits: Limits | None = None,
+        counter: Counter | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -122,6 +127,7 @@ class ChatKitServer(Handlers[TContext]):
             "rerun_on_crash": rerun_on_crash,
             "file_limits": file_limits,
             "limits": limits,
+            "counter": counter,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
@@ -155,7 +161,11 @@ class ChatKitServer(Handlers[TContext]):
             if time.monotonic() - self._chatkit_recovered_at >= max(self.sweep_seconds, _RECOVER_SECONDS):
                 # Where nothing else does so in the background.
                 await self.recover()
-            answer = await HANDLERS[type(parsed)](self._chatkit_scope(context, parsed), parsed.params)
+            scope = self._chatkit_scope(context, parsed)
+            async with scope.use({"requests": 1}):
+                # Counted whatever comes of it.
+                pass
+            answer = await HANDLERS[type(parsed)](scope, parsed.params)
         return NonStreamingResult(answer) if isinstance(answer, bytes) else answer
 
     async def upload_attachment(
@@ -240,6 +250,8 @@ class ChatKitServer(Handlers[TContext]):
         turns = self._chatkit_turns()
         await turns.drain()
         await turns.log.close()
+        if self.counter is not None:
+            await self.counter.close()
         # A store written for openai-chatkit may have a method of this name that is not async.
         await maybe_await(self._chatkit_store().close())
         turns.shutting_down = False
@@ -299,6 +311,11 @@ class ChatKitServer(Handlers[TContext]):
                 "another worker. Run one worker (--workers 1, WEB_CONCURRENCY=1), or give the server a log that "
                 "workers share: ChatKitServer(..., stream_log=...)."
             )
+        if workers > 1 and self._chatkit_limits.quotas and not self._chatkit_counter().shared:
+            raise ConfigurationError(
+                f"{workers} workers would count the quotas each on its own. Give the server a counter that they share: "
+                "ChatKitServer(..., counter=RedisCounter(...))."
+            )
 
     # What the methods above are made of.
 
@@ -321,8 +338,14 @@ class ChatKitServer(Handlers[TContext]):
             context=context,
             owner=self._chatkit_owner(context),
             turns=self._chatkit_turns(),
+            counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
         )
+
+    def _chatkit_counter(self) -> Counter:
+        if self.counter is None:
+            self.counter = self._chatkit_store().quota_counter() or MemoryCounter()
+        return self.counter
 
     def _chatkit_check_options(self) -> None:
         """Raises ConfigurationError for a store or an option that cannot be used.

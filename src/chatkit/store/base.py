@@ -25,6 +25,7 @@ from chatkit.store.owners import OwnedThread, OwnerContext, OwnerOf, owner_from_
 from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata, UserMessageItem
 
 if TYPE_CHECKING:
+    from chatkit.counters import Counter
     from chatkit.streams.base import StreamLog
 
 __all__ = [
@@ -433,17 +434,15 @@ class Store(ABC, Generic[TContext]):
 
     def stream_log(self) -> StreamLog | None:
         """Returns the log that suits this store, or None for the one in memory. Called once per server."""
-        return None
+
+    def quota_counter(self) -> Counter | None:
+        """Returns a counter in the same database, or None for one in memory. Called once per server with quotas."""
 
     async def check(self) -> None:
         """Raises if the store cannot serve; a readiness probe calls it."""
 
     def stop_waiting(self) -> bool:
-        """Makes calls fail that others hold up, now and until ``close``, instead of waiting: the process is to end.
-
-        Returns:
-            Whether the store can do so.
-        """
+        """Makes calls fail that others hold up, until ``close``: the process is to end. Returns whether it can."""
         return False
 
     async def close(self) -> None:

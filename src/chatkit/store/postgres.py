@@ -27,6 +27,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from chatkit.counters.postgres import PostgresCounter
     from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
     from chatkit.store.base import Fence
     from chatkit.streams.postgres import PostgresStreamLog
@@ -397,6 +398,12 @@ class PostgresStore(AcceptingStore[TContext]):
         from chatkit.streams.postgres import PostgresStreamLog
 
         return None if self.database.settings.stateless else PostgresStreamLog(self.database)
+
+    def quota_counter(self) -> PostgresCounter:
+        """Returns a counter in the same database."""
+        from chatkit.counters.postgres import PostgresCounter
+
+        return PostgresCounter(self.database)
 
     async def check(self) -> None:
         await self.database.read(lambda transaction: transaction.value(SQL["check"]), patient=False)

@@ -28,6 +28,7 @@ from chatkit.streams.sqlite import SQLiteStreamLog
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from chatkit.counters.sqlite import SQLiteCounter
     from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
     from chatkit.store.base import Fence
     from chatkit.types import Attachment, Page, ThreadItem, ThreadMetadata
@@ -298,6 +299,12 @@ class SQLiteStore(AcceptingStore[TContext]):
         if self._stream_log is None:
             self._stream_log = SQLiteStreamLog(self.database)
         return self._stream_log
+
+    def quota_counter(self) -> SQLiteCounter:
+        """Returns a counter in the same file."""
+        from chatkit.counters.sqlite import SQLiteCounter
+
+        return SQLiteCounter(self.database)
 
     async def check(self) -> None:
         """Raises if the file cannot be read and written, or does not answer within two seconds.

@@ -62,9 +62,10 @@ async def create(scope: RequestScope, params: AttachmentCreateParams) -> bytes:
     """Registers an attachment and answers where to upload its file."""
     files = _file_store(scope)
     params = _admitted(scope, params)
-    with previews_for(scope.owner):
-        attachment = await files.create_attachment(params, scope.context)
-    await scope.store.save_attachment(attachment, scope.context)
+    async with scope.use({"uploads": 1, "upload_bytes": params.size}):
+        with previews_for(scope.owner):
+            attachment = await files.create_attachment(params, scope.context)
+        await scope.store.save_attachment(attachment, scope.context)
     return attachment_json(attachment)
 
 
@@ -74,13 +75,14 @@ async def upload(scope: RequestScope, params: AttachmentCreateParams, source: Pa
     params = _admitted(scope, params)
     head, size = await asyncio.to_thread(_look_at, source)
     check_content(params.mime_type, params.size, size, head)
-    with previews_for(scope.owner):
-        attachment = await files.upload_attachment(params, source, scope.context)
-    try:
-        await scope.store.save_attachment(attachment, scope.context)
-    except BaseException:
-        await files.delete_attachment(attachment.id, scope.context)
-        raise
+    async with scope.use({"uploads": 1, "upload_bytes": size}):
+        with previews_for(scope.owner):
+            attachment = await files.upload_attachment(params, source, scope.context)
+        try:
+            await scope.store.save_attachment(attachment, scope.context)
+        except BaseException:
+            await files.delete_attachment(attachment.id, scope.context)
+            raise
     return attachment_json(attachment)
 
 

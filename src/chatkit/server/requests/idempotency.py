@@ -33,8 +33,8 @@ async def begin_once(
     request, key = scope.request, idempotency_key(scope.metadata)
     if request is None or key is None:
         # Before the turn is made, which may copy files.
-        scope.turns.check_room(scope)
-        return await begin(await make_turn())
+        async with scope.use_turn():
+            return await begin(await make_turn())
     if scope.accepting is not None:
         return await begin_accepted(Sending(scope, key, fingerprint(request), make_turn, make_again))
     return await begin_keyed(Sending(scope, key, fingerprint(request), make_turn))

@@ -10,7 +10,13 @@ from dataclasses import replace
 from typing import Final
 
 from chatkit._outages import log_failure
-from chatkit.errors import InvalidRequestError, NotFoundError, RequestError, TurnNotFoundError
+from chatkit.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitedError,
+    RequestError,
+    TurnNotFoundError,
+)
 from chatkit.ids import new_id
 from chatkit.server.requests.accepted import turn_of_stored
 from chatkit.server.requests.sendings import OTHER_REQUEST, MakeTurn, Sending, stored_frames
@@ -106,7 +112,12 @@ async def _begin_first(
         if isinstance(turn, RequestError):
             raise turn
         turn.key = hold
-        return await begin(turn)
+        try:
+            async with sent.scope.use_turn():
+                return await begin(turn)
+        except RateLimitedError:
+            await turn.release_attachments()
+            raise
     except KeyPassedOnError:
         return await begin_keyed(sent, make_turn)
     except BaseException:

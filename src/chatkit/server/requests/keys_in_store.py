@@ -49,11 +49,11 @@ async def begin_accepted(sent: Sending, replaces: AcceptedTurn | None = None) ->
         if found is None and await scope.turns.log.find_key(scope.owner, sent.key) is not None:
             return await begin_keyed(sent)
     if found is None:
-        scope.turns.check_room(scope)
         try:
-            turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
-            turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces and replaces.turn_id)
-            return await begin(turn)
+            async with scope.use_turn(again=replaces is not None):
+                turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
+                turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces and replaces.turn_id)
+                return await begin(turn)
         except AcceptedBeforeError as before:
             found = before.found
         except RequestError:
