@@ -109,6 +109,7 @@ def _store() -> SQLiteStore[dict[str, str]] | PostgresStore[dict[str, str]]:
         os.environ["CHAOS_POSTGRES"],
         max_connections=8,
         reconnect_timeout=float(os.environ.get("CHAOS_RECONNECT", "5")),
+        acquire_timeout=max(10.0, float(os.environ.get("CHAOS_RECONNECT", "5"))),
     )
 
 

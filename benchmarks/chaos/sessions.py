@@ -132,7 +132,8 @@ class Session:
             case "retry" if self.first.readers[0].messages:
                 retry = self._ask("retry")
                 retry.telling = self.first.telling
-                [retry.item_id] = self.first.readers[0].messages
+                # Told under several ids, which the judge minds, it is retried under the last one.
+                *_, retry.item_id = self.first.readers[0].messages
                 await self._send_twice(retry)
             case _:
                 pass
