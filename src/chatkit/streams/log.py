@@ -177,7 +177,13 @@ class StreamLog:
         return reader if session is None else await session.read(turn_id, owner, after or 0)
 
     async def read_on(self, turn_id: str, owner: str | None, after: int) -> TurnReader | None:
-        """Like ``read``, of a turn that another worker took over from a reader that cannot come back by itself."""
+        """Like ``read``, of a turn that another worker took over from a reader that cannot come back by itself.
+
+        Args:
+            turn_id: The turn.
+            owner: Its owner.
+            after: Number of the last event that the reader has.
+        """
         session = await self._session()
         return None if session is None else await session.read(turn_id, owner, after, plain=True)
 
