@@ -154,8 +154,7 @@ class StreamLog:
         """Begins a turn, after the events up to ``base``, in memory and for the server: see ``begin_turn``."""
         memory = self._local.begin(info, snapshot, on_stop, last_seq=base)
         turn = OutgoingTurn(info, session, self.let_go, memory, snapshot, on_stop, self._window)
-        session.begin_turn(turn, epoch)
-        return turn
+        return session.begin_turn(turn, epoch)
 
     def let_go(self, turn_id: str) -> None:
         """Forgets a turn here that another worker goes on with: readers come back to it there."""

@@ -48,13 +48,14 @@ class Session:
         self.follower = Follower(backend, lease, self._stop)
         self.sender = Sender(loop, backend, holder, lease, on_lost, self.follower.listen)
 
-    def begin_turn(self, turn: OutgoingTurn, epoch: str | None) -> None:
-        """Begins a turn; the server knows it already if there is an ``epoch``, and is told of it otherwise."""
+    def begin_turn(self, turn: OutgoingTurn, epoch: str | None) -> OutgoingTurn:
+        """Begins a turn, which it returns; the server knows it if there is an ``epoch``, and is told of it otherwise."""
         turn.epoch = epoch or ""
         self.sender.add(turn)
         self.follower.begin_turn()
         if epoch is None:
             self.sender.queue(turn)
+        return turn
 
     async def read(
         self, turn_id: str, owner: str | None, after: int, *, plain: bool = False
