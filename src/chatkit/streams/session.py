@@ -49,7 +49,7 @@ class Session:
         self.sender = Sender(loop, backend, holder, lease, on_lost, self.follower.listen)
 
     def begin_turn(self, turn: OutgoingTurn, epoch: str | None) -> OutgoingTurn:
-        """Begins a turn, which it returns; the server knows it if there is an ``epoch``, and is told of it otherwise."""
+        """Begins a turn, and returns it; the server knows it if there is an ``epoch``, and is told of it otherwise."""
         turn.epoch = epoch or ""
         self.sender.add(turn)
         self.follower.begin_turn()
