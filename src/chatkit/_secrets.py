@@ -13,6 +13,7 @@ __all__ = [
     "SECRET_VARIABLE",
     "accepted_secrets",
     "configured_secrets",
+    "digest_secret",
     "signing_secret",
 ]
 
@@ -38,8 +39,12 @@ def accepted_secrets() -> tuple[bytes, ...]:
     current, *old = configured_secrets()
     if current is None:
         _warn_of_random_secret()
-        current = _PROCESS_SECRET
-    return (current, *(secret for secret in old if secret is not None))
+    return (current or _PROCESS_SECRET, *(secret for secret in old if secret is not None))
+
+
+def digest_secret() -> bytes:
+    """Returns the secret that ``signing_secret`` does, without a warning: for what need not outlive this process."""
+    return configured_secrets()[0] or _PROCESS_SECRET
 
 
 def configured_secrets() -> tuple[bytes | None, ...]:

@@ -80,6 +80,7 @@ MODULES = [
     "ids",
     "item_texts",
     "limits",
+    "logs",
     "quotas",
     "reduce",
     "server/server",

@@ -37,6 +37,7 @@ CLIENT_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.UnsupportedMediaTypeError(), 415, "unsupported_media_type"),
     (errors.InvalidRequestError("limit: must not be negative"), 422, "invalid_request"),
     (errors.RateLimitedError(), 429, "rate_limited"),
+    (errors.QuotaExceededError(), 429, "quota_exceeded"),
     (errors.TooManyTurnsError(), 429, "too_many_turns"),
 ]
 SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [

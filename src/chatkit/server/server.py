@@ -24,6 +24,7 @@ from chatkit.errors import ConfigurationError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
+from chatkit.logs import about
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -165,7 +166,8 @@ class ChatKitServer(Handlers[TContext]):
             async with scope.use({"requests": 1}):
                 # Counted whatever comes of it.
                 pass
-            answer = await HANDLERS[type(parsed)](scope, parsed.params)
+            with about(owner=scope.owner, thread=getattr(parsed.params, "thread_id", None)):
+                answer = await HANDLERS[type(parsed)](scope, parsed.params)
         return NonStreamingResult(answer) if isinstance(answer, bytes) else answer
 
     async def upload_attachment(

@@ -24,6 +24,7 @@ from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import answer_error, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.origins import OriginCheck, check_origins
+from chatkit.web.request_ids import REQUEST_ID, RequestIds
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
 from chatkit.web.ui import ChatPage, ui_routes
 from chatkit.web.uploads import FileRoutes, Uploads
@@ -118,7 +119,7 @@ def create_app(
             *([] if page is False else ui_routes(chat=path, page=page)),
             *routes,
         ],
-        middleware=[*cors_middleware(cors_origins, context), *middleware],
+        middleware=[Middleware(RequestIds), *cors_middleware(cors_origins, context), *middleware],
         exception_handlers=dict.fromkeys((ChatKitError, HTTPException, Exception), answer_error),
         lifespan=_with_lifespan(lifespan, lifecycle),
     )
@@ -201,7 +202,7 @@ def cors_middleware(origins: str | Sequence[str], context: object) -> list[Middl
             allow_methods=["GET", "POST", "PUT"],
             # Cookies for every page on the web would let any of them act for the user.
             allow_credentials="*" not in allowed,
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", REQUEST_ID],
         )
     ]
 

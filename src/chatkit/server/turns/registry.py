@@ -21,6 +21,7 @@ from chatkit.errors import (
     TurnNotFoundError,
 )
 from chatkit.limits import check_room
+from chatkit.logs import about
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
 from chatkit.server.turns.acceptance import finish
@@ -350,7 +351,7 @@ class TurnRegistry:
         current_fence.set(fence)
         keep_leases(self)
         try:
-            with watch_loop():
+            with watch_loop(), about(turn=turn.info.id, thread=turn.info.thread_id, owner=turn.info.owner):
                 end = await turn.run(before)
             if turn.moved:
                 return
@@ -427,8 +428,6 @@ class TurnRegistry:
                 )
         await self.stop_all(list(self._running.values()), [], "shutdown")
         await self.background.end()
-
-    # Coming back.
 
     async def active_turn(self, thread: ThreadKey) -> str | None:
         """Returns the id of the turn that began last of those that run in the thread."""
