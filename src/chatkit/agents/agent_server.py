@@ -30,6 +30,7 @@ from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import to_model_content
+from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
 from chatkit.store.base import Store
 from chatkit.types import (
@@ -144,6 +145,17 @@ class AgentServer(BaseAgentServer[TContext]):
         titler = Agent[Any](name="Titles", instructions=TITLE_INSTRUCTIONS, model_settings=_NO_SETTINGS)
         run = await Runner.run(titler, text, run_config=replace(config, model=model))
         return tidied(str(run.final_output))
+
+    def missing_key(self) -> str | None:
+        """Returns the environment variable that the client of the agent's model asks for when it is made."""
+        model = self._run_config.model or self.agent.model
+        if isinstance(model, Model):
+            return None
+        try:
+            self._run_config.model_provider.get_model(model)
+        except Exception as error:  # noqa: BLE001 -- what else is wrong is told where the agent is run
+            return find_missing_key(error)
+        return None
 
     async def close(self) -> None:
         """Shuts down, closes the store, and ends the connections to MCP servers that were made here."""

@@ -14,7 +14,7 @@ from chatkit import __version__
 from chatkit._secrets import OLD_SECRETS_VARIABLE, SECRET_VARIABLE
 from chatkit.cli import serve_options
 from chatkit.cli.check_places import check_database, check_files, check_log, check_secrets
-from chatkit.cli.check_target import CheckedTarget, check_context, check_target
+from chatkit.cli.check_target import CheckedTarget, check_context, check_keys, check_target
 from chatkit.cli.console import printable
 from chatkit.cli.findings import Finding, ok, problem
 from chatkit.cli.requirements import extras, find_misfits
@@ -63,6 +63,7 @@ def _findings(options: CheckOptions) -> Iterator[Finding]:
     targets = [check_target(name, options.db) for name in names]
     for target in targets:
         yield target.finding
+        yield from check_keys(target)
     # A whole application signs in by itself, and sessions of hosted ChatKit say who a user is.
     if options.context or not (options.workflows or all(target.is_application for target in targets)):
         yield from check_context(options.context)
@@ -76,7 +77,7 @@ def _findings(options: CheckOptions) -> Iterator[Finding]:
         options.db,
         options.api_keys,
         is_hosted=bool(options.workflows or options.api_keys),
-        given=gets_store,
+        targets=targets,
     )
 
 

@@ -10,11 +10,11 @@ from chatkit._outages import place_of
 from chatkit.cli.database import open_store
 from chatkit.cli.findings import Finding, note, ok, problem
 from chatkit.cli.model import find_model
-from chatkit.cli.target import Target, load, resolve
+from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError
 from chatkit.store import MemoryStore, Store
 
-__all__ = ["CheckedTarget", "check_context", "check_target"]
+__all__ = ["CheckedTarget", "check_context", "check_keys", "check_target"]
 
 _GUIDE = "no target: the built-in guide, which has no model, would be served"
 
@@ -79,6 +79,12 @@ def _kind(found: object, target: Target) -> str:
     what = "a function" if inspect.isfunction(found) else f"an object of the type {type(found).__name__}"
     given = "the store of --db" if target.got_store else "no store"
     return f"{what}, which is given {given} and served as {server}"
+
+
+def check_keys(checked: CheckedTarget) -> Iterator[Finding]:
+    """Yields the keys of models that are not set."""
+    if checked.target is not None:
+        yield from (problem("model", line) for line in missing_keys(checked.target))
 
 
 def check_context(name: str | None) -> Iterator[Finding]:

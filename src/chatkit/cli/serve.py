@@ -20,14 +20,22 @@ from pydantic import TypeAdapter
 
 from chatkit import __version__
 from chatkit.cli.database import describe, open_store, prepare
-from chatkit.cli.files import as_bucket, check_bucket, describe_files, open_files, origin_of
+from chatkit.cli.files import (
+    SIGNS_ALONE,
+    as_bucket,
+    check_bucket,
+    describe_files,
+    open_files,
+    origin_of,
+    signs_alone,
+)
 from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
 from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
-from chatkit.cli.target import Target, load, resolve
+from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
@@ -416,6 +424,9 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
                 f"WARNING: {settings.host} can be reached from other machines. Everybody there can read and write "
                 "all threads. Use --host 127.0.0.1, or --context for users of their own."
             )
+    if any(signs_alone(server.attachment_store) for server in target.servers):
+        lines.append(f"WARNING: {SIGNS_ALONE}")
+    lines += [f"WARNING: {line}" for line in missing_keys(target)]
     if settings.dev:
         lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:
