@@ -119,6 +119,17 @@ def test_sign_in_is_looked_at_where_it_is_the_commands(check: Check) -> None:
     assert "sign-in" not in check("--workflow", f"wf_a={SERVER}")
 
 
+def test_sign_in_by_an_issuer(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OIDC_ISSUER", "OIDC_AUDIENCE"):
+        monkeypatch.delenv(name, raising=False)
+    ((status, message),) = check(SERVER, "--auth", "oidc")["sign-in"]
+    assert (status, "--oidc-issuer https://" in message) == ("problem", True)
+    monkeypatch.setenv("OIDC_ISSUER", "https://sign-in.example.com")
+    monkeypatch.setenv("CHATKIT_AUTH", "oidc")
+    ((status, message),) = check(SERVER, "--oidc-audience", "chat")["sign-in"]
+    assert (status, message) == ("ok", "Users have a token of https://sign-in.example.com for chat.")
+
+
 def test_targets_that_cannot_be_served(check: Check, tmp_path: Path) -> None:
     assert check("check_target_shop:SopServer")["target"][0][1].endswith("Did you mean 'ShopServer'?")
     tmp_path.joinpath("check_target_broken.py").write_text("import json\n\njson.loads('{')\n")
@@ -235,7 +246,11 @@ NEEDS_KEYS = {
 
 @pytest.mark.parametrize("kind", NEEDS_KEYS)
 def test_keys_that_are_not_set(
-    kind: str, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    check: Check,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     key = "ANTHROPIC_API_KEY" if kind == "at_import" else "OPENAI_API_KEY"
     monkeypatch.delenv(key, raising=False)
@@ -282,6 +297,7 @@ def test_packages(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
         "no-such-package>=1; extra == 's3'",
     ]
     monkeypatch.setattr(checked_requirements, "requires", lambda name: listed)
+    monkeypatch.setattr(checked_requirements, "installed_from", lambda: None)
     found = check("--stream-log", "redis://127.0.0.1:1/0")
     ((status, message),) = found["versions"]
     assert (status, "not >=9999: pip install --upgrade" in message) == ("problem", True)

@@ -198,7 +198,8 @@ async def test_a_step_is_complete_when_its_tool_is_though_it_showed_something() 
     marks = [
         [task["status_indicator"] for task in event["item"]["workflow"]["tasks"]]
         for event in events
-        if event["type"] in {"thread.item.done", "thread.item.replaced"} and event["item"]["type"] == "workflow"
+        if event["type"] in {"thread.item.done", "thread.item.replaced"}
+        and event["item"]["type"] == "workflow"
     ]
     assert marks == [["none", "none"], ["complete", "none"]]
     assert text_of(events) == "Meanwhile, there."

@@ -217,7 +217,9 @@ def _signing_secret(
         return note("secret", f"{SIGNS_ALONE} Make one: {_MAKE_SECRET}")
     if not any(checked.gets_store for checked in targets):
         if made:
-            return ok("secret", "CHATKIT_SECRET is not set, and the target's own file store does not ask for it.")
+            return ok(
+                "secret", "CHATKIT_SECRET is not set, and the target's own file store does not ask for it."
+            )
         return note(
             "secret",
             "CHATKIT_SECRET is not set: a file store that was not given a secret signs with one of its process alone. "

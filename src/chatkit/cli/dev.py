@@ -45,7 +45,8 @@ def check_dev(settings: ServeSettings, target: Target, *, single: bool) -> None:
     elif settings.allow_host:
         reason = "others may reach it under the names of --allow-host, which has to be left out"
     elif not single:
-        reason = "--context lets several users in, who would see exceptions; leave it or --dev out"
+        option = "--auth" if settings.auth else "--context"
+        reason = f"{option} lets several users in, who would see exceptions; leave it or --dev out"
     elif settings.workers > 1:
         reason = "it runs one worker; leave --workers out"
     else:
