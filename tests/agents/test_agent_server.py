@@ -410,6 +410,24 @@ async def test_mcp_servers_are_connected_for_the_first_answer(tmp_path: Path) ->
     assert words.session is None
 
 
+@pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not")
+async def test_mcp_servers_of_an_agent_that_takes_over_are_connected(tmp_path: Path) -> None:
+    (tmp_path / "words.py").write_text(MCP_SERVER)
+    words = MCPServerStdio(
+        {"command": sys.executable, "args": [str(tmp_path / "words.py")]}, name="words", cache_tools_list=True
+    )
+    model = ScriptedModel(
+        [ModelToolCall("transfer_to_clerk"), ModelToolCall("look_it_up", {"word": "tea"}), "A leaf."]
+    )
+    clerk = Agent[Any](name="Clerk", model=model, mcp_servers=[words])
+    server = serve(model, handoffs=[clerk])
+    events = await create(server, "Tea?")
+    assert text_of(events) == "A leaf."
+    assert "tea: a leaf" in str(model.requests[2].input)
+    await server.close()
+    assert words.session is None
+
+
 async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> None:
     began = asyncio.Event()
 
@@ -444,3 +462,13 @@ async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> N
     outputs = [entry for entry in model.requests[1].input if entry.get("type") == "function_call_output"]
     assert len(calls) == len(outputs)
     session.close()
+
+
+async def test_the_key_that_the_agents_model_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    by_name = AgentServer(Agent[Any](name="Guide"), MemoryStore(), run_config=RunConfig())
+    assert by_name.missing_key() == "OPENAI_API_KEY"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert by_name.missing_key() is None
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert serve(ScriptedModel([])).missing_key() is None

@@ -59,7 +59,7 @@ class AgentServer(BaseAgentServer[TContext]):
 
     Args:
         agent: The agent. Its tools get an :class:`AgentContext` as their context. MCP servers of its own that are not
-            connected are, with the first answer.
+            connected are, with the first answer; those of an agent that it hands over to are with the first handoff.
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
         session: Returns the SDK's session of a thread, from the thread and the request's context; sync or async. The
@@ -192,7 +192,7 @@ class AgentServer(BaseAgentServer[TContext]):
             context=context,
             run_config=self.make_run_config(turn),
             session=turn.memory,
-            hooks=ToolStepHooks(self.tool_title, self.handoff_title),
+            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected),
             **self._run_options,
         )
         events = stream_agent_response(context, result, converter=self.make_converter(agent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents import RunHooks
@@ -93,13 +93,18 @@ class ToolStepHooks(RunHooks[Any]):
     Args:
         tool_title: Returns what the user is shown of a tool of that name; None to show nothing.
         handoff_title: The same for a handoff to the agent of that name.
+        before_handoff: Is awaited before the agent that takes over runs, with that agent.
     """
 
     def __init__(
-        self, tool_title: Callable[[str], str | None], handoff_title: Callable[[str], str | None]
+        self,
+        tool_title: Callable[[str], str | None],
+        handoff_title: Callable[[str], str | None],
+        before_handoff: Callable[[Any], Awaitable[object]],
     ) -> None:
         self._tool_title = tool_title
         self._handoff_title = handoff_title
+        self._before_handoff = before_handoff
         self._places: dict[object, tuple[WorkflowItem, int, CustomTask]] = {}
 
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
@@ -137,6 +142,7 @@ class ToolStepHooks(RunHooks[Any]):
         chat: object = context.context
         if title is not None and isinstance(chat, AgentContext):
             await chat.add_workflow_task(CustomTask(title=title, status_indicator="complete"))
+        await self._before_handoff(to_agent)
 
 
 def _call_id(context: Any, tool: Any) -> object:
