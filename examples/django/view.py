@@ -33,8 +33,8 @@ async def chatkit(request: ASGIRequest) -> StreamingHttpResponse:
     return await answer(request)
 
 
-# Django's check would read the form before the chat does, and links that are signed need no session. Files that a page of
-# another origin posts are refused by the chat.
+# Django's check would read the form before the chat does, and links that are signed need no session. Files that a page
+# of another origin posts are refused by the chat.
 @csrf_exempt
 async def files(request: ASGIRequest, path: str = "") -> StreamingHttpResponse:
     """Takes and serves files."""

@@ -90,7 +90,7 @@ def test_a_sign_in_leads_there_and_back(open_page: OpenPage, url: str) -> None:
     expect(chat.sidebar.get_by_text("No conversations yet.")).to_be_visible()
     expect(chat.sidebar.get_by_role("link", name=SIGN_IN)).to_have_count(0)
     # What was written before is not lost.
-    expect(chat.input).to_have_text("Good morning")
+    expect(chat.input).to_have_value("Good morning")
     assert any("401" in error for error in chat.errors)
     chat.errors.clear()
 
