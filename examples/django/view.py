@@ -9,7 +9,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from chatkit.errors import AuthenticationError
 from chatkit.web import create_app
@@ -44,7 +44,7 @@ async def files(request: ASGIRequest, path: str = "") -> StreamingHttpResponse:
 async def answer(request: ASGIRequest) -> StreamingHttpResponse:
     """Answers a request with the chat's application, in the event loop that the view runs in."""
     exchange = Exchange(request)
-    scope = {**request.scope, "user": await request.auser(), "extensions": {}}
+    scope: Scope = {**request.scope, "user": await request.auser(), "extensions": {}}
     exchange.task = asyncio.create_task(application(scope, exchange.receive, exchange.send))
     start = await exchange.next()
     response = StreamingHttpResponse(exchange.body(), status=start["status"])

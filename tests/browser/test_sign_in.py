@@ -84,6 +84,10 @@ def test_a_sign_in_leads_there_and_back(open_page: OpenPage, url: str) -> None:
     expect(chat.element.get_by_role("alert")).to_contain_text(LOCKED_OUT)
     link = chat.element.get_by_role("link", name=SIGN_IN)
     expect(link).to_have_attribute("href", address)
+    colors = link.evaluate(
+        "element => [getComputedStyle(element).color, getComputedStyle(element).backgroundColor]"
+    )
+    assert colors[0] != colors[1], "The words are seen."
     link.click()
     chat.page.get_by_role("button", name="I am Ada").click()
     chat.page.wait_for_url(f"{url}/?locale=en")
