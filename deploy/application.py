@@ -46,7 +46,9 @@ def _page(files: S3FileStore | None) -> ChatPage:
     endpoint = urlsplit(os.environ.get("S3_ENDPOINT", ""))
     # Browsers send files there, and load pictures from there, themselves.
     bucket = [f"{endpoint.scheme}://{endpoint.netloc}"] if files is not None and endpoint.netloc else []
-    return ChatPage(attachments=files is not None, connect=bucket, images=["https:", *bucket])
+    return ChatPage(
+        attachments=files is not None, connect=bucket, images=["https:", *bucket], sign_in_url="/"
+    )
 
 
 def _context() -> Any:

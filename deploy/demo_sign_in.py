@@ -22,6 +22,8 @@ __all__ = ["DemoSignIn"]
 _COOKIE = "chatkit-demo"
 _AUDIENCE = "chatkit-demo"
 _SECONDS = 12 * 60 * 60
+_OWN_PATH = re.compile(r"/(?![/\\])[^\\\s]*")
+"""What is no path of this host leads to the page."""
 _NAME = re.compile(r"[\w .-]{1,40}")
 _SHORTEST_SECRET = 32
 _PAGE = """<!doctype html>
@@ -31,6 +33,7 @@ _PAGE = """<!doctype html>
 <h1>A demonstration</h1>
 <p>Nobody is checked here: pick a name, and you are that user. {present}</p>
 <form method="post" action="sign-in">
+<input type="hidden" name="next" value="{next}">
 <input name="name" aria-label="Name" placeholder="Name" required maxlength="40" pattern="[\\w .\\-]+" autofocus>
 <button>Sign in</button>
 </form>
@@ -94,20 +97,28 @@ class DemoSignIn:
         user = self._user(request)
         page = escape(self._page.removeprefix("/"))
         present = "" if user is None else f'You are {escape(user)}: <a href="{page}">to the chat</a>.'
-        return HTMLResponse(_PAGE.format(present=present), headers=_HEADERS)
+        # The page that sent the user here gave its address, to come back to.
+        wanted = escape(request.query_params.get("next", ""))
+        return HTMLResponse(_PAGE.format(present=present, next=wanted), headers=_HEADERS)
 
     async def _sign_in(self, request: Request) -> Response:
         async with request.form(max_files=0, max_fields=5) as form:
-            name = str(form.get("name", "")).strip()
+            name, wanted = (str(form.get(field, "")).strip() for field in ("name", "next"))
         if not _NAME.fullmatch(name):
             return HTMLResponse(
-                _PAGE.format(present="That is no name: use letters, digits, dots and dashes."), 422, _HEADERS
+                _PAGE.format(
+                    present="That is no name: use letters, digits, dots and dashes.", next=escape(wanted)
+                ),
+                422,
+                _HEADERS,
             )
         claims = {"sub": name, "aud": _AUDIENCE, "exp": int(time.time()) + _SECONDS}
         token = jwt.encode(claims, self._secret, algorithm="HS256")
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
-        answer = RedirectResponse(self._page.removeprefix("/"), 303)
+        answer = RedirectResponse(
+            wanted if _OWN_PATH.fullmatch(wanted) else self._page.removeprefix("/"), 303
+        )
         is_https = request.url.scheme == "https"
         answer.set_cookie(_COOKIE, token, max_age=_SECONDS, httponly=True, samesite="lax", secure=is_https)
         return answer

@@ -56,6 +56,7 @@ app = create_app(
     ui=ChatPage(
         title="Tea shop",
         attachments=True,
+        sign_in_url="/sign-in/ada",
         prompts=[
             Prompt("Where is my order?", "Where is order 1042?"),
             Prompt("Show it", "Show me order 1042"),

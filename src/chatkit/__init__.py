@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chatkit.actions import Action
     from chatkit.files import LocalFileStore, S3FileStore
+    from chatkit.frameworks import first_words
     from chatkit.limits import Limits
     from chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
     from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
@@ -36,6 +37,7 @@ __all__ = [
     "WidgetItem",
     "__version__",
     "create_app",
+    "first_words",
 ]
 
 _MODULES = {
@@ -53,6 +55,7 @@ _MODULES = {
     "UserMessageItem": "types",
     "WidgetItem": "types",
     "create_app": "web",
+    "first_words": "frameworks",
 }
 
 

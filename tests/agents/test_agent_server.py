@@ -28,7 +28,7 @@ from chatkit.dialects.adapters import adapt_files
 from chatkit.files import LocalFileStore
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelThoughts, ModelToolCall, ScriptedModel
-from chatkit.types import AttachmentCreateParams
+from chatkit.types import AttachmentCreateParams, WorkflowItem
 from chatkit.widgets import Card, Text
 from tests.files.page import PNG
 from tests.frameworks.support import (
@@ -337,17 +337,25 @@ async def test_a_hosted_search_is_a_step_of_the_workflow(monkeypatch: pytest.Mon
     assert text_of(events) == "A leaf."
 
 
-async def test_a_step_whose_workflow_has_ended_does_not_go_on_loading() -> None:
+async def test_the_step_of_a_tool_that_shows_something_is_complete_when_the_tool_is() -> None:
     @function_tool
     async def show_card(ctx: RunContextWrapper[AgentContext[Any]]) -> str:
         """Shows a card."""
         await ctx.context.stream_widget(Card(children=[Text(value="Hi")]))
         return "shown"
 
-    events = await create(serve(ScriptedModel([ModelToolCall("show_card"), "There."]), tools=[show_card]))
+    server = serve(ScriptedModel([ModelToolCall("show_card"), "There."]), tools=[show_card])
+    events = await create(server)
     ((task,),) = [item["workflow"]["tasks"] for item in done(events, "workflow")]
+    # The workflow ends with the widget, and the tool after it.
     assert (task["title"], task["status_indicator"]) == ("Show card", "none")
     assert len(done(events, "widget")) == 1
+    (shown,) = [event["item"] for event in events if event["type"] == "thread.item.replaced"]
+    page = await server.store.load_thread_items(thread_of(events), None, 10, "asc", ADA)
+    (stored,) = [item for item in page.data if isinstance(item, WorkflowItem)]
+    for task in (shown["workflow"]["tasks"][0], stored.workflow.tasks[0].model_dump()):
+        assert (task["title"], task["status_indicator"]) == ("Show card", "complete")
+    assert [item.type for item in page.data][1:] == ["workflow", "widget", "assistant_message"]
 
 
 async def test_files_are_given_as_what_they_are(tmp_path: Path) -> None:
@@ -402,6 +410,24 @@ async def test_mcp_servers_are_connected_for_the_first_answer(tmp_path: Path) ->
     assert words.session is None
 
 
+@pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not")
+async def test_mcp_servers_of_an_agent_that_takes_over_are_connected(tmp_path: Path) -> None:
+    (tmp_path / "words.py").write_text(MCP_SERVER)
+    words = MCPServerStdio(
+        {"command": sys.executable, "args": [str(tmp_path / "words.py")]}, name="words", cache_tools_list=True
+    )
+    model = ScriptedModel(
+        [ModelToolCall("transfer_to_clerk"), ModelToolCall("look_it_up", {"word": "tea"}), "A leaf."]
+    )
+    clerk = Agent[Any](name="Clerk", model=model, mcp_servers=[words])
+    server = serve(model, handoffs=[clerk])
+    events = await create(server, "Tea?")
+    assert text_of(events) == "A leaf."
+    assert "tea: a leaf" in str(model.requests[2].input)
+    await server.close()
+    assert words.session is None
+
+
 async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> None:
     began = asyncio.Event()
 
@@ -436,3 +462,13 @@ async def test_after_a_stop_in_a_tool_the_session_can_go_on(tmp_path: Path) -> N
     outputs = [entry for entry in model.requests[1].input if entry.get("type") == "function_call_output"]
     assert len(calls) == len(outputs)
     session.close()
+
+
+async def test_the_key_that_the_agents_model_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    by_name = AgentServer(Agent[Any](name="Guide"), MemoryStore(), run_config=RunConfig())
+    assert by_name.missing_key() == "OPENAI_API_KEY"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert by_name.missing_key() is None
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert serve(ScriptedModel([])).missing_key() is None

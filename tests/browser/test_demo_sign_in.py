@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -45,3 +46,20 @@ def test_who_picks_a_name_is_that_user(open_page: OpenPage) -> None:
                 expect(chat.sidebar.locator("li.thread")).to_have_count(before + 1)
                 chat.page.goto(server.url)
                 expect(chat.page.get_by_text(f"You are {name}")).to_be_visible()
+
+            # The page leads there, and back to where it was.
+            chat = open_page("about:blank")
+            chat.page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+            chat.page.goto(f"{server.url}/chat/?theme=dark")
+            chat.sidebar.get_by_role("link", name="Sign in").click()
+            chat.page.get_by_role("textbox", name="Name").fill("Ada")
+            chat.page.get_by_role("button", name="Sign in").click()
+            chat.page.wait_for_url("**/chat/?theme=dark")
+            expect(chat.sidebar.locator("li.thread")).to_have_count(2)
+            chat.errors.clear()
+            for elsewhere in ("https://evil.example/", "//evil.example/", "/\\evil.example"):
+                chat.page.goto(f"{server.url}/?next={quote(elsewhere, safe='')}")
+                chat.page.get_by_role("textbox", name="Name").fill("Ada")
+                chat.page.get_by_role("button", name="Sign in").click()
+                chat.page.wait_for_url(f"{server.url}/chat/")
+                expect(chat.sidebar.locator("li.thread")).to_have_count(2)

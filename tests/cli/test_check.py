@@ -25,6 +25,7 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 SERVER = "check_target_shop:ShopServer"
 PROGRAM = """
 from chatkit.demo import GuideServer
+from chatkit.files import LocalFileStore
 from chatkit.store import MemoryStore
 
 class ShopServer(GuideServer):
@@ -40,6 +41,9 @@ async def application(scope, receive, send):
 
 async def agent(text):
     yield text
+
+def with_files(store):
+    return GuideServer(store, attachment_store=LocalFileStore("own-files"))
 
 def context(request):
     return {}
@@ -113,6 +117,17 @@ def test_sign_in_is_looked_at_where_it_is_the_commands(check: Check) -> None:
     assert check(SERVER)["sign-in"][0][0] == "note"
     assert "sign-in" not in check("check_target_shop:application")
     assert "sign-in" not in check("--workflow", f"wf_a={SERVER}")
+
+
+def test_sign_in_by_an_issuer(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OIDC_ISSUER", "OIDC_AUDIENCE"):
+        monkeypatch.delenv(name, raising=False)
+    ((status, message),) = check(SERVER, "--auth", "oidc")["sign-in"]
+    assert (status, "--oidc-issuer https://" in message) == ("problem", True)
+    monkeypatch.setenv("OIDC_ISSUER", "https://sign-in.example.com")
+    monkeypatch.setenv("CHATKIT_AUTH", "oidc")
+    ((status, message),) = check(SERVER, "--oidc-audience", "chat")["sign-in"]
+    assert (status, message) == ("ok", "Users have a token of https://sign-in.example.com for chat.")
 
 
 def test_targets_that_cannot_be_served(check: Check, tmp_path: Path) -> None:
@@ -212,6 +227,51 @@ def test_files_and_secrets(check: Check, tmp_path: Path, monkeypatch: pytest.Mon
     assert check()["secret"][0][0] == "ok"
 
 
+def test_a_secret_of_one_process_alone_is_told(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((status, message),) = check("check_target_shop:with_files")["secret"]
+    assert (status, "not after a restart" in message) == ("note", True)
+    assert check("check_target_shop:own")["secret"][0][0] == "ok"
+    assert check("check_target_shop:application")["secret"][0][0] == "note"
+    monkeypatch.setenv("CHATKIT_SECRET", "x" * 32)
+    assert check("check_target_shop:with_files")["secret"][0][0] == "ok"
+
+
+NEEDS_KEYS = {
+    "agents": 'from agents import Agent\nagent = Agent(name="Clerk")\n',
+    "pydantic_ai": 'from pydantic_ai import Agent\nagent = Agent("openai:gpt-5-mini", defer_model_check=True)\n',
+    "at_import": 'from pydantic_ai import Agent\nagent = Agent("anthropic:claude-sonnet-4-5")\n',
+    "variable": 'import os\nkey = os.environ["OPENAI_API_KEY"]\nasync def agent(text):\n    yield text\n',
+}
+
+
+@pytest.mark.parametrize("kind", NEEDS_KEYS)
+def test_keys_that_are_not_set(
+    kind: str,
+    check: Check,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    key = "ANTHROPIC_API_KEY" if kind == "at_import" else "OPENAI_API_KEY"
+    monkeypatch.delenv(key, raising=False)
+    name = f"check_target_key_{kind}"
+    tmp_path.joinpath(f"{name}.py").write_text(NEEDS_KEYS[kind])
+    found = check(name)
+    ((status, message),) = found["model"] if "model" in found else found["target"]
+    assert status == "problem"
+    assert f"{key}, which is not set" in message or message.startswith(f"{key} is not set")
+    assert message.endswith(f"export {key}=...")
+    if "model" not in found:
+        assert main(["serve", name]) == 1
+        told = capsys.readouterr().err
+        assert f"{key}, which is not set" in told
+        assert told.count("\n") == 1
+    monkeypatch.setenv(key, "sk-test")
+    found = check(name)
+    assert "model" not in found
+    assert found["target"][0][0] == "ok"
+
+
 def test_misspelt_settings(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CHATKIT_PROT", "CHATKIT_FILE", "CHATKIT_PORT", "CHATKIT_OF_THE_APPLICATION"):
         monkeypatch.setenv(name, "1")
@@ -237,6 +297,7 @@ def test_packages(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
         "no-such-package>=1; extra == 's3'",
     ]
     monkeypatch.setattr(checked_requirements, "requires", lambda name: listed)
+    monkeypatch.setattr(checked_requirements, "installed_from", lambda: None)
     found = check("--stream-log", "redis://127.0.0.1:1/0")
     ((status, message),) = found["versions"]
     assert (status, "not >=9999: pip install --upgrade" in message) == ("problem", True)

@@ -15,7 +15,7 @@ from typing import get_args
 
 import pytest
 
-from chatkit.cli import main
+from chatkit.cli import main, requirements
 from chatkit.cli.new import write_project
 from chatkit.cli.project_kinds import Auth, Template
 from tests.cli.processes import serving
@@ -179,3 +179,25 @@ def test_names_that_cannot_be(
     assert main(["new", name]) == 1
     assert re.fullmatch(f"chatkit new: {re.escape(repr(name))} {message}\n", capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("recorded", ["file:///srv/my%20checkout", "https://example.com/chatkit.whl", None])
+def test_pip_is_told_where_a_package_is_that_no_index_has(
+    recorded: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return None if recorded is None else json.dumps({"url": recorded})
+
+    monkeypatch.setattr(requirements, "distribution", lambda name: Installed())
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "corner_shop", "--auth", "oidc"]) == 0
+    line = "  pip install '/srv/my checkout[agents,serve,auth]'\n  pip install -e '.[dev]'\n"
+    is_told = recorded is not None and recorded.startswith("file:")
+    assert (line in capsys.readouterr().out) is is_told
+    readme = tmp_path.joinpath("corner_shop", "README.md").read_text()
+    assert "pip install '/path/to/checkout[agents,serve,auth]'" in readme
+    advice = "pip install 'chatkit-server[serve]'"
+    expected = "pip install '/srv/my checkout[serve]'" if is_told else advice
+    assert requirements.with_source(f"Do it: {advice}.") == f"Do it: {expected}."

@@ -42,6 +42,11 @@ def test_arguments_that_cannot_be_read(
     [
         (["serve"], {"CHATKIT_LOG_LEVEL": "loud"}, "CHATKIT_LOG_LEVEL"),
         (["serve", "--single-user", "--context", "a:b"], {}, "exclude each other"),
+        (["serve", "--single-user", "--auth", "oidc"], {}, "--auth excludes --single-user"),
+        (["serve", "--context", "a:b", "--auth", "oidc"], {}, "--auth and --context exclude each other"),
+        (["serve", "--auth", "oidc"], {"OIDC_ISSUER": "https://a.example"}, "--oidc-audience NAME"),
+        (["serve"], {"CHATKIT_AUTH": "smoke"}, "CHATKIT_AUTH is one of oidc"),
+        (["serve", "--sign-in-url", "/in"], {}, "in single-user mode nobody signs in"),
         (["serve", "--model", "m"], {}, "--model needs an endpoint: set OPENAI_API_KEY"),
         (["serve", "--api", "chat", "a:b"], {"OPENAI_API_KEY": "k"}, "a:b chooses its model itself"),
         (["serve"], {"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL is the address of an API"),

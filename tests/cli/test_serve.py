@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from tests.cli.processes import COMMAND, run, serving
 from tests.support.scale import scaled
+from tests.web.test_jwt import AUDIENCE, live_issuer
 
 APP = """
 from chatkit.demo import GuideServer
@@ -306,6 +308,30 @@ def test_context_keeps_users_apart(folder: Path) -> None:
         hello(server.url, x_test_user="a")
         assert titles(server.url, x_test_user="a") == ["help"]
         assert titles(server.url, x_test_user="b") == []
+
+
+def test_users_with_a_token_of_an_issuer(folder: Path) -> None:
+    with live_issuer() as issuer:
+        options = (
+            "--port",
+            "0",
+            "--auth",
+            "oidc",
+            "--oidc-issuer",
+            issuer.url,
+            "--sign-in-url",
+            "/in?rd={page}",
+        )
+        with serving("app:Mine", *options, folder=folder, OIDC_AUDIENCE=AUDIENCE) as server:
+            assert f"Users have a token of {issuer.url} for {AUDIENCE}." in server.announcement
+            assert "Single-user" not in server.announcement
+            for token, status in ((issuer.token(), 200), (issuer.token(aud="other"), 401), ("", 401)):
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                body = {"type": "threads.list", "params": {}}
+                with httpx2.Client() as client:
+                    assert client.post(server.url, json=body, headers=headers).status_code == status
+            with urllib.request.urlopen(server.url.removesuffix("chatkit")) as page:
+                assert "&quot;signIn&quot;: &quot;/in?rd={page}&quot;" in page.read().decode()
 
 
 def test_cors_by_option_and_by_environment(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_changes_exceptions_and_slow_handlers(tmp_path: Path) -> None:
             )
             module.write_text(PROGRAM.replace("apples", "pears").replace("time.sleep(0.8)", "pass"))
             assert "KeyError: 'pears'" in ask(server.url)
+            assert process.stdout.readline() == "It serves again, with what was changed.\n"  # type: ignore[union-attr]
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.communicate(timeout=scaled(30))

@@ -61,6 +61,8 @@ def test_a_conversation(example: Example) -> None:
             "/chatkit", json={"type": "threads.get_by_id", "params": {"thread_id": "thr_no"}}
         )
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+        with Visitor(url) as other:
+            exchange_files(visitor, other)
         del visitor.headers["X-CSRFToken"]
         assert visitor.post("/chatkit", json=message("Hi")).status_code == 403
     with example.serving() as url, Visitor(url) as visitor:

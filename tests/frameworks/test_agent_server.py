@@ -164,6 +164,47 @@ async def test_what_the_user_and_the_operator_are_told(
     assert log in logged.getMessage()
 
 
+async def test_a_key_that_is_not_set_is_the_operators_and_shown_to_developers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SHOP_API_KEY", raising=False)
+
+    async def agent(text: str) -> AsyncIterator[str]:
+        raise RuntimeError("Set the SHOP_API_KEY environment variable.")
+        yield text
+
+    for shows in (False, True):
+        server = FunctionServer(agent, MemoryStore(), titles=False)
+        server.shows_exceptions = shows
+        message = (await create(server))[-1]["message"]
+        assert message.startswith("This chat is not set up completely")
+        assert ("Set the SHOP_API_KEY" in message) is shows
+        assert ("Check the key of the model" in message) is shows
+    monkeypatch.setenv("SHOP_API_KEY", "sk-test")
+    assert find_failure(RuntimeError("The SHOP_API_KEY is out of date.")) is None
+    assert find_failure(TypeError("Could not resolve authentication method. Expected one of")) is not None
+
+
+async def test_a_step_is_complete_when_its_tool_is_though_it_showed_something() -> None:
+    async def agent(text: str) -> AsyncIterator[Any]:
+        yield ToolStep("1", "Looking")
+        yield ToolStep("2", "Asking")
+        yield "Meanwhile, "
+        yield ToolEndStep("1")
+        yield ToolEndStep("2", failed=True)
+        yield "there."
+
+    events = await create(FunctionServer(agent, MemoryStore(), titles=False))
+    marks = [
+        [task["status_indicator"] for task in event["item"]["workflow"]["tasks"]]
+        for event in events
+        if event["type"] in {"thread.item.done", "thread.item.replaced"}
+        and event["item"]["type"] == "workflow"
+    ]
+    assert marks == [["none", "none"], ["complete", "none"]]
+    assert text_of(events) == "Meanwhile, there."
+
+
 @pytest.mark.parametrize(
     "error",
     [ValueError("mine"), NotImplementedError("mine"), CustomStreamError("mine"), KeyError("status_code")],

@@ -159,7 +159,7 @@ async def test_tools_alone_are_a_custom_workflow_and_stop_at_its_end() -> None:
     )
     assert [item.type for item in items] == ["assistant_message", "workflow", "assistant_message", "workflow"]
     assert [item.workflow.type for item in items[1::2]] == ["custom", "custom"]
-    assert [item.workflow.tasks[0].status_indicator for item in items[1::2]] == ["none", "none"]
+    assert [item.workflow.tasks[0].status_indicator for item in items[1::2]] == ["complete", "none"]
 
 
 async def test_events_pass_and_visible_items_end_what_is_open() -> None:

@@ -123,7 +123,8 @@ def test_the_servers_of_the_readme_answer(tmp_path: Path) -> None:
         "body = {'type': 'threads.create', 'params': {'input': {'content': [{'type': 'input_text', 'text': 'hi'}]}}}\n"
         "with TestClient(create_app(Hello(MemoryStore()), context=single_user(), ui=True)) as client:\n"
         "    assert client.get('/').headers['content-type'].startswith('text/html')\n"
-        "    assert 'Hello! You said: hi' in client.post('/chatkit', json=body).text\n"
+        "    answer = client.post('/chatkit', json=body).text\n"
+        "    assert 'Hello! You said: hi' in answer and '\"title\":\"hi\"' in answer, answer\n"
     )
     done = subprocess.run(
         [sys.executable, "ask.py"],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import chatkit
+from chatkit.cli.requirements import with_source
 from tests.support.scale import scaled
 
 
@@ -85,7 +86,5 @@ def test_the_chat_command_names_its_extra(tmp_path: Path) -> None:
     )
     done = run(program, tmp_path)
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == "chatkit chat: The client needs another package: pip install 'chatkit-server[client]'.\n"
-    )
+    told = "chatkit chat: The client needs another package: pip install 'chatkit-server[client]'.\n"
+    assert done.stderr == with_source(told)

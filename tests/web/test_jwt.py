@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -105,11 +106,18 @@ class Issuer:
 RSA_KEYS: dict[str, rsa.RSAPrivateKey] = {}
 
 
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
+@contextmanager
+def live_issuer() -> Iterator[Issuer]:
+    """Serves an issuer while the block runs."""
     made = Issuer()
     with live_server(made.app) as server:
         made.url = server.url
+        yield made
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with live_issuer() as made:
         yield made
 
 

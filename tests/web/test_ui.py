@@ -185,6 +185,20 @@ def test_below_another_path() -> None:
         assert all(mounted.get(address).status_code == 200 for address in addresses(answer.text))
 
 
+def test_where_users_sign_in() -> None:
+    here = Page(sign_in_url="/sign-in?kind=staff")
+    app = create_app(GuideServer(MemoryStore()), context=single_user(), ui=here)
+    with TestClient(Starlette(routes=[Mount("/sub", app)])) as mounted:
+        assert options_of(mounted.get("/sub/").text)["signIn"] == "/sub/sign-in?kind=staff"
+    with client(ui=Page(sign_in_url="https://sign-in.example.com/?rd={page}")) as page:
+        assert options_of(page.get("/").text)["signIn"] == "https://sign-in.example.com/?rd={page}"
+    with client(ui=True) as page:
+        assert "signIn" not in options_of(page.get("/").text)
+    for wrong in ("sign-in", "//elsewhere.example", "javascript:alert(1)", "https:///", "/a b", ""):
+        with pytest.raises(ConfigurationError, match="sign_in_url"):
+            Page(sign_in_url=wrong)
+
+
 def test_the_element_alone() -> None:
     with client(routes=ui_routes(path="/static/chat/")) as own:
         assert own.get("/static/chat/chatkit.js").status_code == 200

@@ -30,6 +30,7 @@ from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import to_model_content
+from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
 from chatkit.store.base import Store
 from chatkit.types import (
@@ -58,7 +59,7 @@ class AgentServer(BaseAgentServer[TContext]):
 
     Args:
         agent: The agent. Its tools get an :class:`AgentContext` as their context. MCP servers of its own that are not
-            connected are, with the first answer.
+            connected are, with the first answer; those of an agent that it hands over to are with the first handoff.
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
         session: Returns the SDK's session of a thread, from the thread and the request's context; sync or async. The
@@ -145,6 +146,17 @@ class AgentServer(BaseAgentServer[TContext]):
         run = await Runner.run(titler, text, run_config=replace(config, model=model))
         return tidied(str(run.final_output))
 
+    def missing_key(self) -> str | None:
+        """Returns the environment variable that the client of the agent's model asks for when it is made."""
+        model = self._run_config.model or self.agent.model
+        if isinstance(model, Model):
+            return None
+        try:
+            self._run_config.model_provider.get_model(model)
+        except Exception as error:  # noqa: BLE001 -- what else is wrong is told where the agent is run
+            return find_missing_key(error)
+        return None
+
     async def close(self) -> None:
         """Shuts down, closes the store, and ends the connections to MCP servers that were made here."""
         await super().close()
@@ -180,7 +192,7 @@ class AgentServer(BaseAgentServer[TContext]):
             context=context,
             run_config=self.make_run_config(turn),
             session=turn.memory,
-            hooks=ToolStepHooks(self.tool_title, self.handoff_title),
+            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected),
             **self._run_options,
         )
         events = stream_agent_response(context, result, converter=self.make_converter(agent))

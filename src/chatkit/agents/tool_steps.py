@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents import RunHooks
@@ -10,7 +10,16 @@ from agents import RunHooks
 from chatkit.agents.context import AgentContext
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.frameworks.titles import tool_title
-from chatkit.types import CustomTask, FileSource, FileTask, SearchTask, Task, URLSource
+from chatkit.types import (
+    CustomTask,
+    FileSource,
+    FileTask,
+    SearchTask,
+    Task,
+    ThreadItemReplacedEvent,
+    URLSource,
+    WorkflowItem,
+)
 
 __all__ = ["HostedToolConverter", "ToolStepHooks"]
 
@@ -84,14 +93,19 @@ class ToolStepHooks(RunHooks[Any]):
     Args:
         tool_title: Returns what the user is shown of a tool of that name; None to show nothing.
         handoff_title: The same for a handoff to the agent of that name.
+        before_handoff: Is awaited before the agent that takes over runs, with that agent.
     """
 
     def __init__(
-        self, tool_title: Callable[[str], str | None], handoff_title: Callable[[str], str | None]
+        self,
+        tool_title: Callable[[str], str | None],
+        handoff_title: Callable[[str], str | None],
+        before_handoff: Callable[[Any], Awaitable[object]],
     ) -> None:
         self._tool_title = tool_title
         self._handoff_title = handoff_title
-        self._places: dict[object, tuple[str, int, CustomTask]] = {}
+        self._before_handoff = before_handoff
+        self._places: dict[object, tuple[WorkflowItem, int, CustomTask]] = {}
 
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
         """Shows the tool."""
@@ -103,7 +117,7 @@ class ToolStepHooks(RunHooks[Any]):
         await chat.add_workflow_task(task)
         item = chat.workflow_item
         if item is not None:
-            self._places[_call_id(context, tool)] = item.id, len(item.workflow.tasks) - 1, task
+            self._places[_call_id(context, tool)] = item, len(item.workflow.tasks) - 1, task
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
         """Shows that the tool is done."""
@@ -111,10 +125,16 @@ class ToolStepHooks(RunHooks[Any]):
         chat: object = context.context
         if place is None or not isinstance(chat, AgentContext):
             return
-        item_id, index, task = place
-        # Else the tool has shown something, which ended the workflow.
-        if chat.workflow_item is not None and chat.workflow_item.id == item_id:
-            await chat.update_workflow_task(task.model_copy(update={"status_indicator": "complete"}), index)
+        item, index, task = place
+        done = task.model_copy(update={"status_indicator": "complete"})
+        if chat.workflow_item is not None and chat.workflow_item.id == item.id:
+            await chat.update_workflow_task(done, index)
+        elif item.workflow.summary is not None:
+            # The tool has shown something, which ended the workflow.
+            tasks = [*item.workflow.tasks]
+            tasks[index] = done
+            item.workflow.tasks = tasks
+            await chat.stream(ThreadItemReplacedEvent(item=item.model_copy(deep=True)))
 
     async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
         """Shows the handoff."""
@@ -122,6 +142,7 @@ class ToolStepHooks(RunHooks[Any]):
         chat: object = context.context
         if title is not None and isinstance(chat, AgentContext):
             await chat.add_workflow_task(CustomTask(title=title, status_indicator="complete"))
+        await self._before_handoff(to_agent)
 
 
 def _call_id(context: Any, tool: Any) -> object:

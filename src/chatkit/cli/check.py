@@ -8,16 +8,16 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from chatkit import __version__
 from chatkit._secrets import OLD_SECRETS_VARIABLE, SECRET_VARIABLE
 from chatkit.cli import serve_options
 from chatkit.cli.check_places import check_database, check_files, check_log, check_secrets
-from chatkit.cli.check_target import CheckedTarget, check_context, check_target
+from chatkit.cli.check_target import CheckedTarget, check_context, check_keys, check_oidc, check_target
 from chatkit.cli.console import printable
 from chatkit.cli.findings import Finding, ok, problem
-from chatkit.cli.requirements import extras, find_misfits
+from chatkit.cli.requirements import extras, find_misfits, with_source
 from chatkit.cli.suggestions import suggest
 from chatkit.dialects.openai_chatkit.installation import find_problem
 
@@ -30,6 +30,9 @@ class CheckOptions:
 
     target: str | None
     context: str | None
+    auth: str | None
+    oidc_issuer: str | None
+    oidc_audience: str | None
     db: str
     files: str | None
     stream_log: str | None
@@ -39,7 +42,7 @@ class CheckOptions:
 
 def check(options: CheckOptions, *, as_json: bool) -> int:
     """Prints what was found, as lines or ``as_json``, and returns the exit code: 1 if there is a problem, else 0."""
-    findings = list(_findings(options))
+    findings = [replace(found, message=with_source(found.message)) for found in _findings(options)]
     problems = sum(finding.status == "problem" for finding in findings)
     if as_json:
         print(
@@ -63,8 +66,11 @@ def _findings(options: CheckOptions) -> Iterator[Finding]:
     targets = [check_target(name, options.db) for name in names]
     for target in targets:
         yield target.finding
+        yield from check_keys(target)
     # A whole application signs in by itself, and sessions of hosted ChatKit say who a user is.
-    if options.context or not (options.workflows or all(target.is_application for target in targets)):
+    if options.auth:
+        yield check_oidc(options.oidc_issuer, options.oidc_audience)
+    elif options.context or not (options.workflows or all(target.is_application for target in targets)):
         yield from check_context(options.context)
     gets_store = any(target.gets_store for target in targets)
     yield from _extras(options, targets)
@@ -76,7 +82,7 @@ def _findings(options: CheckOptions) -> Iterator[Finding]:
         options.db,
         options.api_keys,
         is_hosted=bool(options.workflows or options.api_keys),
-        given=gets_store,
+        targets=targets,
     )
 
 
@@ -124,6 +130,8 @@ def _extras(options: CheckOptions, targets: list[CheckedTarget]) -> Iterator[Fin
             needed["postgres"] = "PostgreSQL"
     if (options.stream_log or "").startswith(("redis://", "rediss://", "unix://")):
         needed["redis"] = "Redis"
+    if options.auth:
+        needed["auth"] = "--auth"
     if (options.files or "").startswith("s3://"):
         needed["s3"] = "files in a bucket"
     for name, purpose in needed.items():

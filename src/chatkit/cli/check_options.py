@@ -6,6 +6,7 @@ import argparse
 from typing import Final
 
 from chatkit.cli.options import DEFAULT_DB, add_db, listed, setting, workflow
+from chatkit.cli.sign_in import AUTH_KINDS, chosen_auth
 
 __all__ = ["DESCRIPTION", "add_options"]
 
@@ -28,6 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context", metavar="MODULE:FUNCTION", help="as for 'chatkit serve' (CHATKIT_CONTEXT)"
     )
+    parser.add_argument("--auth", choices=AUTH_KINDS, help="as for 'chatkit serve' (CHATKIT_AUTH)")
+    parser.add_argument("--oidc-issuer", metavar="URL", help="as for 'chatkit serve' (OIDC_ISSUER)")
+    parser.add_argument("--oidc-audience", metavar="NAME", help="as for 'chatkit serve' (OIDC_AUDIENCE)")
     parser.add_argument(
         "--workflow",
         type=workflow,
@@ -47,6 +51,9 @@ def _check(arguments: argparse.Namespace) -> int:
     options = CheckOptions(
         target=arguments.target or setting("CHATKIT_TARGET"),
         context=arguments.context or setting("CHATKIT_CONTEXT"),
+        auth=chosen_auth(arguments.auth),
+        oidc_issuer=arguments.oidc_issuer or setting("OIDC_ISSUER"),
+        oidc_audience=arguments.oidc_audience or setting("OIDC_AUDIENCE"),
         db=arguments.db or setting("CHATKIT_DB", DEFAULT_DB) or DEFAULT_DB,
         files=arguments.files or setting("CHATKIT_FILES"),
         stream_log=arguments.stream_log or setting("CHATKIT_STREAM_LOG"),

@@ -13,7 +13,16 @@ from typing import Any, Final, cast
 from chatkit._migrations import list_migrations
 from chatkit.cli.check_target import CheckedTarget
 from chatkit.cli.database import check_folder, check_name, describe, is_postgres, is_postgres_store
-from chatkit.cli.files import SECRET_NAME, as_bucket, check_bucket, folder_of, open_files, origin_of
+from chatkit.cli.files import (
+    SECRET_NAME,
+    SIGNS_ALONE,
+    as_bucket,
+    check_bucket,
+    folder_of,
+    open_files,
+    origin_of,
+    signs_alone,
+)
 from chatkit.cli.findings import Finding, note, ok, problem
 from chatkit.cli.hosted import read_keys
 from chatkit.cli.migrate import version_of
@@ -175,10 +184,15 @@ def check_files(files: str | None, db: str, *, given: bool) -> Iterator[Finding]
 
 
 def check_secrets(
-    files: str | None, db: str, api_keys: str | None, *, is_hosted: bool, given: bool
+    files: str | None,
+    db: str,
+    api_keys: str | None,
+    *,
+    is_hosted: bool,
+    targets: Sequence[CheckedTarget],
 ) -> Iterator[Finding]:
     """Yields what was found about the secret that signs, and about the keys of hosted ChatKit."""
-    yield _signing_secret(files, db, is_hosted=is_hosted, given=given)
+    yield _signing_secret(files, db, is_hosted=is_hosted, targets=targets)
     if is_hosted:
         try:
             tenants = set(read_keys(api_keys).values())
@@ -188,7 +202,9 @@ def check_secrets(
             yield ok("hosted keys", f"{api_keys} has keys of {', '.join(sorted(tenants))}.")
 
 
-def _signing_secret(files: str | None, db: str, *, is_hosted: bool, given: bool) -> Finding:
+def _signing_secret(
+    files: str | None, db: str, *, is_hosted: bool, targets: Sequence[CheckedTarget]
+) -> Finding:
     secret = setting("CHATKIT_SECRET")
     if secret is not None:
         if len(secret) < _SHORTEST_SECRET_CHARACTERS:
@@ -196,11 +212,18 @@ def _signing_secret(files: str | None, db: str, *, is_hosted: bool, given: bool)
                 "secret", f"CHATKIT_SECRET is short enough to be guessed. Make one: {_MAKE_SECRET}"
             )
         return ok("secret", "CHATKIT_SECRET signs links to files and client secrets.")
-    if not given:
+    made = [server for checked in targets if checked.target for server in checked.target.servers]
+    if any(signs_alone(server.attachment_store) for server in made):
+        return note("secret", f"{SIGNS_ALONE} Make one: {_MAKE_SECRET}")
+    if not any(checked.gets_store for checked in targets):
+        if made:
+            return ok(
+                "secret", "CHATKIT_SECRET is not set, and the target's own file store does not ask for it."
+            )
         return note(
             "secret",
             "CHATKIT_SECRET is not set: a file store that was not given a secret signs with one of its process alone. "
-            f"Set it for several processes. Make one: {_MAKE_SECRET}",
+            f"Set it for several processes, and for links that are good after a restart. Make one: {_MAKE_SECRET}",
         )
     if files is not None and (files == "off" or files.startswith("s3://")):
         if is_hosted:

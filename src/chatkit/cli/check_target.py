@@ -10,11 +10,12 @@ from chatkit._outages import place_of
 from chatkit.cli.database import open_store
 from chatkit.cli.findings import Finding, note, ok, problem
 from chatkit.cli.model import find_model
-from chatkit.cli.target import Target, load, resolve
+from chatkit.cli.sign_in import oidc_context
+from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError
 from chatkit.store import MemoryStore, Store
 
-__all__ = ["CheckedTarget", "check_context", "check_target"]
+__all__ = ["CheckedTarget", "check_context", "check_keys", "check_oidc", "check_target"]
 
 _GUIDE = "no target: the built-in guide, which has no model, would be served"
 
@@ -81,6 +82,12 @@ def _kind(found: object, target: Target) -> str:
     return f"{what}, which is given {given} and served as {server}"
 
 
+def check_keys(checked: CheckedTarget) -> Iterator[Finding]:
+    """Yields the keys of models that are not set."""
+    if checked.target is not None:
+        yield from (problem("model", line) for line in missing_keys(checked.target))
+
+
 def check_context(name: str | None) -> Iterator[Finding]:
     """Yields what was found about ``--context``."""
     if name is None:
@@ -103,6 +110,15 @@ def check_context(name: str | None) -> Iterator[Finding]:
             )
         else:
             yield ok("sign-in", f"{name} makes the context of each request.")
+
+
+def check_oidc(issuer: str | None, audience: str | None) -> Finding:
+    """Returns what was found about ``--auth oidc``, without asking the issuer."""
+    try:
+        oidc_context(issuer, audience)
+    except ChatKitError as error:
+        return problem("sign-in", str(error))
+    return ok("sign-in", f"Users have a token of {issuer} for {audience}.")
 
 
 def _told(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,8 @@ __all__ = ["RELOADED", "check_dev", "run_reloading", "tell_more"]
 RELOADED: Final = ["*.py", "*.widget"]
 """Files of the working folder whose changes start the server again."""
 
+_CHANGED: Final = "CHATKIT_SERVE_CHANGED"
+"""Set for processes that take the place of another one."""
 _LIMIT_SECONDS: Final = 0.5
 """For which a handler may block the event loop before it is named."""
 
@@ -42,7 +45,8 @@ def check_dev(settings: ServeSettings, target: Target, *, single: bool) -> None:
     elif settings.allow_host:
         reason = "others may reach it under the names of --allow-host, which has to be left out"
     elif not single:
-        reason = "--context lets several users in, who would see exceptions; leave it or --dev out"
+        option = "--auth" if settings.auth else "--context"
+        reason = f"{option} lets several users in, who would see exceptions; leave it or --dev out"
     elif settings.workers > 1:
         reason = "it runs one worker; leave --workers out"
     else:
@@ -52,8 +56,23 @@ def check_dev(settings: ServeSettings, target: Target, *, single: bool) -> None:
 
 def run_reloading(config: uvicorn.Config, listener: socket.socket) -> int:
     """Runs a process that serves, and another one in its place whenever a file changes; returns the exit code."""
-    ChangeReload(config, uvicorn.Server(config).run, [listener]).run()
+    _Reload(config, _Server(config).run, [listener]).run()
     return 0
+
+
+class _Reload(ChangeReload):
+    def restart(self) -> None:
+        os.environ[_CHANGED] = "1"
+        super().restart()
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it serves again."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and _CHANGED in os.environ:
+            print("It serves again, with what was changed.", flush=True)
 
 
 def tell_more(server: ChatKitServer[Any]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECRET_NAME",
+    "SIGNS_ALONE",
     "as_bucket",
     "check_bucket",
     "describe_files",
@@ -30,6 +31,7 @@ __all__ = [
     "keep_secret",
     "open_files",
     "origin_of",
+    "signs_alone",
 ]
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -37,6 +39,10 @@ _PATIENCE_SECONDS: Final = 10.0
 _ERROR_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 SECRET_NAME: Final = "secret"  # noqa: S105 -- the name of a file
 """Of the file, in the folder of the files, with the secret that signs their links."""
+SIGNS_ALONE: Final = (
+    "CHATKIT_SECRET is not set, and the target's file store has no secret of its own: links to files are good in this "
+    "process alone, not after a restart. Set it to the same long random text for every start and process."
+)
 
 
 def open_files(folder: str | None, db: str, *, create: bool = False) -> ManagedFileStore | None:
@@ -99,6 +105,11 @@ def describe_files(files: object) -> str | None:
         return str(files.directory.resolve())
     bucket = as_bucket(files)
     return None if bucket is None else f"the bucket {bucket.bucket} at {origin_of(bucket)}"
+
+
+def signs_alone(files: object) -> bool:
+    """Returns whether a file store signs links with a secret that no other process has, and no later one."""
+    return isinstance(files, LocalFileStore) and not files.has_secret
 
 
 def _kept_secret(folder: Path) -> bytes:

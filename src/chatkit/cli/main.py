@@ -11,6 +11,7 @@ from chatkit import __version__
 from chatkit.cli import check_options, hosted_import, new_options, serve_options
 from chatkit.cli.console import printable
 from chatkit.cli.options import DEFAULT_DB, add_db, header, port, setting
+from chatkit.cli.requirements import with_source
 from chatkit.cli.suggestions import SuggestingParser
 from chatkit.errors import ChatKitError
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     except ChatKitError as error:
         # It may quote a server.
-        print(f"chatkit {arguments.command}: {printable(str(error))}", file=sys.stderr)
+        print(f"chatkit {arguments.command}: {printable(with_source(str(error)))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         # What shells expect of a command that Ctrl-C ended.

@@ -6,6 +6,7 @@ import keyword
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chatkit import __version__
 from chatkit.cli.options import CommandError
 from chatkit.cli.project_kinds import Auth, Template
+from chatkit.cli.requirements import installed_from
 
 __all__ = ["new", "write_project"]
 
@@ -37,6 +39,11 @@ def new(name: str, template: Template, auth: Auth) -> int:
     write_project(folder, template, auth)
     print(f"{folder} has a chat with an agent of {_FRAMEWORKS[template]}. {name}/README.md says more:")
     print(f"  cd {name}")
+    source = installed_from()
+    if source is not None:
+        # In another environment than this one, pip would look for it in the package index.
+        extras = ",".join(_extras(template, auth))
+        print(f"  pip install {quote(f'{source}[{extras}]')}")
     print("  pip install -e '.[dev]'")
     print("  pytest")
     print(f"  chatkit serve --dev {name}.server:{_class_name(name)}")
@@ -64,7 +71,7 @@ def write_project(folder: Path, template: Template, auth: Auth) -> None:
         "template": template,
         "framework": _FRAMEWORKS[template],
         "auth": auth,
-        "extras": [template, "serve", *(["auth"] if auth == "oidc" else [])],
+        "extras": _extras(template, auth),
         "version": __version__,
     }
     files = _rendered(values, ("common", template, auth))
@@ -78,6 +85,10 @@ def write_project(folder: Path, template: Template, auth: Auth) -> None:
         raise CommandError(f"{folder} is there already, and stays as it is. Choose another name.") from None
     except OSError as error:
         raise CommandError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+
+def _extras(template: Template, auth: Auth) -> list[str]:
+    return [template, "serve", *(["auth"] if auth == "oidc" else [])]
 
 
 def _rendered(values: dict[str, Any], parts: tuple[str, ...]) -> dict[Path, str]:

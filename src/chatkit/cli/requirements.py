@@ -1,12 +1,15 @@
-"""Which of this package's extras are installed, and in versions that fit."""
+"""Which of this package's extras are installed, in versions that fit, and where it was installed from."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-__all__ = ["DISTRIBUTION", "Extra", "extras", "find_misfits"]
+__all__ = ["DISTRIBUTION", "Extra", "extras", "find_misfits", "installed_from", "with_source"]
 
 DISTRIBUTION: Final = "chatkit-server"
 _EVERYTHING: Final = "all"
@@ -48,6 +51,24 @@ def find_misfits() -> list[str]:
         if installed is not None and not SpecifierSet(specifier).contains(installed, prereleases=True):
             found[f"{name} {installed}, not {specifier}"] = None
     return list(found)
+
+
+def installed_from() -> str | None:
+    """Returns the checkout or the wheel that this package was installed from; None for a package index."""
+    try:
+        recorded = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    parts = urlsplit(json.loads(recorded)["url"] if recorded else "")
+    return url2pathname(parts.path) if parts.scheme == "file" else None
+
+
+def with_source(text: str) -> str:
+    """Returns a text whose ``pip install`` lines name what this package was installed from, as no index may have it."""
+    if f"'{DISTRIBUTION}[" not in text:
+        return text
+    source = installed_from()
+    return text if source is None else text.replace(f"'{DISTRIBUTION}[", f"'{source}[")
 
 
 def _requirements() -> Iterator[tuple[str, str, str]]:

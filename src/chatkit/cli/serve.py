@@ -20,14 +20,23 @@ from pydantic import TypeAdapter
 
 from chatkit import __version__
 from chatkit.cli.database import describe, open_store, prepare
-from chatkit.cli.files import as_bucket, check_bucket, describe_files, open_files, origin_of
+from chatkit.cli.files import (
+    SIGNS_ALONE,
+    as_bucket,
+    check_bucket,
+    describe_files,
+    open_files,
+    origin_of,
+    signs_alone,
+)
 from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
+from chatkit.cli.sign_in import served_context
 from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
-from chatkit.cli.target import Target, load, resolve
+from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.limits import Limits
 from chatkit.server import ChatKitServer
@@ -41,7 +50,7 @@ try:
 
     from chatkit.cli.dev import RELOADED, check_dev, run_reloading, tell_more
     from chatkit.hosted import create_hosted_app
-    from chatkit.web import ChatPage, Prompt, create_app, single_user, ui_is_built
+    from chatkit.web import ChatPage, Prompt, create_app, ui_is_built
     from chatkit.web.auth import is_single_user
     from chatkit.web.connections import DEFAULT_REQUEST_TIMEOUT, BoundedProtocol
     from chatkit.web.origins import check_origins
@@ -84,6 +93,10 @@ class ServeSettings:
         workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
         api_keys: Of hosted ChatKit: the file with the hashes of keys.
         own_machine_only: Whether other machines cannot reach the server; found when the address is known.
+        auth: The kind of sign-in that the command brings; None is none of them.
+        oidc_issuer: Who signs users in, for ``auth="oidc"``.
+        oidc_audience: For whom their tokens are.
+        sign_in_url: Where the page leads users who are not signed in.
         title: Of the page; None is its own.
         dev: Whether to start again on changes, and to show exceptions in the chat.
     """
@@ -114,6 +127,10 @@ class ServeSettings:
     workflows: tuple[tuple[str, str], ...] = ()
     api_keys: str | None = None
     own_machine_only: bool = False
+    auth: str | None = None
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    sign_in_url: str | None = None
     title: str | None = None
     dev: bool = False
 
@@ -129,7 +146,7 @@ def serve(settings: ServeSettings) -> int:
     if target.hosted is not None:
         _hosted_application(settings, target.hosted)
     elif target.server is not None:
-        _context(settings)
+        served_context(settings)
     else:
         _check_application(settings)
     for server in target.servers:
@@ -142,7 +159,9 @@ def serve(settings: ServeSettings) -> int:
     with listener:
         settings = replace(settings, own_machine_only=is_loopback(listener.getsockname()[0]))
         if settings.dev:
-            check_dev(settings, target, single=target.server is None or is_single_user(_context(settings)))
+            check_dev(
+                settings, target, single=target.server is None or is_single_user(served_context(settings))
+            )
         announcement = _announcement(settings, target, listener)
         if settings.workers > 1:
             print(announcement, flush=True)
@@ -285,7 +304,7 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         return _hosted_application(settings, target.hosted)
     if target.server is None:
         return target.application
-    context = _context(settings)
+    context = served_context(settings)
     target.server.limits = _limits(settings, target.server)
     if settings.dev:
         tell_more(target.server)
@@ -318,28 +337,12 @@ def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | Non
     return replace(server.limits or Limits(), **changed) if changed else server.limits
 
 
-def _context(settings: ServeSettings) -> Any:
-    context: Any = single_user() if settings.context is None else load(settings.context, "--context")
-    if inspect.isclass(context) or not callable(context):
-        raise CommandError(
-            f"{settings.context} is not a function that takes a request and returns its context."
-        )
-    if "*" in check_origins("--cors", settings.cors) and is_single_user(context):
-        raise CommandError(
-            "--cors '*' in single-user mode would let every page on the web read and write all threads. Name the "
-            "origins of your pages, such as --cors http://localhost:5173, or sign users in with --context."
-        )
-    if settings.allow_host and not is_single_user(context):
-        raise CommandError(
-            "--allow-host is for single-user mode; with --context the server answers under any name. Leave it out."
-        )
-    return context
-
-
 def _check_application(settings: ServeSettings) -> None:
     """Raises CommandError for options that a whole application would not heed, one of which may be its sign-in."""
     for option, value in (
         ("--context", settings.context),
+        ("--auth", settings.auth),
+        ("--sign-in-url", settings.sign_in_url),
         ("--cors", settings.cors),
         ("--allow-host", settings.allow_host),
         ("--title", settings.title),
@@ -362,6 +365,7 @@ def _page(settings: ServeSettings, server: ChatKitServer[Any]) -> ChatPage:
         attachments=server.attachment_store is not None,
         connect=origins,
         images=("https:", *origins),
+        sign_in_url=settings.sign_in_url,
     )
 
 
@@ -409,13 +413,21 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
             lines.append(f"Attached files are kept in {files}.")
         if settings.stream_log is not None:
             lines.append(f"Running turns are shared through {describe_log(settings.stream_log)}.")
-    if target.server is not None and is_single_user(_context(settings)):
+    if target.server is not None and is_single_user(served_context(settings)):
         lines.append("Single-user mode: no sign-in, everybody who reaches this port is the same user.")
         if not is_loopback(address):
             lines.append(
                 f"WARNING: {settings.host} can be reached from other machines. Everybody there can read and write "
                 "all threads. Use --host 127.0.0.1, or --context for users of their own."
             )
+    if settings.auth == "oidc":
+        lines.append(
+            f"Users have a token of {settings.oidc_issuer} for {settings.oidc_audience}. Requests of the page get it "
+            "from a proxy in front that signs users in; a page of yours gives it to the element."
+        )
+    if any(signs_alone(server.attachment_store) for server in target.servers):
+        lines.append(f"WARNING: {SIGNS_ALONE}")
+    lines += [f"WARNING: {line}" for line in missing_keys(target)]
     if settings.dev:
         lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:

@@ -24,6 +24,7 @@ from chatkit.cli.options import (
     workers,
     workflow,
 )
+from chatkit.cli.sign_in import AUTH_KINDS, chosen_auth
 from chatkit.limits import Limits
 
 __all__ = ["DESCRIPTION", "add_options"]
@@ -49,7 +50,8 @@ Without a target the built-in assistant answers. Set OPENAI_API_KEY for a model 
 behind any endpoint of that kind (Ollama, vLLM and others). With neither it is a guide that has no model.
 
 Single-user mode is the default: there is no sign-in, everybody who reaches the port is the same user. For more
-than one user give --context module:function; it gets each request and returns its context, with a user_id.
+than one user give --context module:function; it gets each request and returns its context, with a user_id. Or give
+--auth oidc, for users with a token of an OpenID Connect issuer; the function is chatkit.web.JWTContext then.
 
 With --hosted it takes the place of OpenAI's hosted ChatKit: each --workflow has its TARGET, servers with a key of
 --api-keys open sessions at /v1/chatkit/sessions, and pages talk at /chatkit with the client secret of a session.
@@ -123,6 +125,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "(CHATKIT_CORS, separated by commas)",
     )
     add("--context", "makes the context of a request; default single-user", metavar="MODULE:FUNCTION")
+    add(
+        "--auth",
+        "who signs users in, without a function of yours: 'oidc' lets in who has a token of an OpenID Connect issuer",
+        read=False,
+        choices=AUTH_KINDS,
+    )
+    parser.add_argument(
+        "--oidc-issuer",
+        metavar="URL",
+        default=setting("OIDC_ISSUER"),
+        help="for --auth oidc: who made the tokens, to the letter of their claim 'iss' (OIDC_ISSUER)",
+    )
+    parser.add_argument(
+        "--oidc-audience",
+        metavar="NAME",
+        default=setting("OIDC_AUDIENCE"),
+        help="for --auth oidc: for whom they are, their claim 'aud' (OIDC_AUDIENCE)",
+    )
+    add(
+        "--sign-in-url",
+        "where the page leads users who are not signed in: a path or an address, which gets the page's own to come "
+        "back to where it has '{page}', otherwise as parameter 'next'",
+        metavar="URL",
+    )
     parser.add_argument(
         "--allow-host",
         action="append",
@@ -240,6 +266,11 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise CommandError("--single-user and --hosted exclude each other.")
     if arguments.single_user and arguments.context:
         raise CommandError("--single-user and --context exclude each other.")
+    auth = None if arguments.single_user or arguments.hosted else chosen_auth(arguments.auth)
+    if arguments.auth and auth is None:
+        raise CommandError("--auth excludes --single-user and --hosted.")
+    if auth is not None and arguments.context:
+        raise CommandError("--auth and --context exclude each other: each says who sends a request.")
     options: dict[str, Any] = {
         **vars(arguments),
         "asked_for": tuple(
@@ -249,6 +280,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         "files": arguments.files or setting("CHATKIT_FILES"),
         "stream_log": arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
         "model": None if arguments.hosted else find_model(arguments.model, arguments.api, arguments.target),
+        "auth": auth,
         "workflows": tuple(workflows),
         "api_keys": arguments.api_keys or setting("CHATKIT_API_KEYS"),
         "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from chatkit._outages import place_of
 from chatkit.cli.options import CommandError
 from chatkit.cli.suggestions import suggest_attribute, suggest_module
+from chatkit.errors import ChatKitError
+from chatkit.frameworks import BaseAgentServer
+from chatkit.frameworks.failures import find_missing_key
 from chatkit.server import ChatKitServer
 from chatkit.store import Store
 
-__all__ = ["Target", "load", "resolve"]
+__all__ = ["Target", "load", "missing_keys", "resolve"]
 
 _LOOKED_FOR: Final = ("server", "app", "agent")
 """Names that are looked for in a module that is a target without one, in this order."""
@@ -64,7 +69,8 @@ def load(name: str, purpose: str) -> object:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        found: object = import_module(module_name)
+        with _keys_told(name):
+            found: object = import_module(module_name)
     except ModuleNotFoundError as error:
         # Not one that the module itself fails to import: that is a fault in it, and its traceback says where.
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
@@ -97,6 +103,36 @@ def load(name: str, purpose: str) -> object:
     return found
 
 
+@contextmanager
+def _keys_told(name: str) -> Generator[None]:
+    """Turns the errors of clients that find no key of their model's into one line that says what to do."""
+    try:
+        yield
+    except ChatKitError:
+        raise
+    except Exception as error:
+        key = find_missing_key(error)
+        if key is None:
+            raise
+        place = place_of(error)
+        where = "" if place is None else f" ({place.filename}:{place.lineno})"
+        raise CommandError(f"{name} asks for {key}, which is not set{where}. {_set(key)}") from error
+
+
+def missing_keys(target: Target) -> list[str]:
+    """Returns what to do about keys of models that are not set, a line for each, as far as agents can tell now."""
+    keys = [server.missing_key() for server in target.servers if isinstance(server, BaseAgentServer)]
+    return [
+        f"{key} is not set, and the agent's model asks for it: no message will be answered. {_set(key)}"
+        for key in dict.fromkeys(keys)
+        if key is not None
+    ]
+
+
+def _set(key: str) -> str:
+    return f"Set it before the start: export {key}=..."
+
+
 def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> Target:
     """Makes a target of a server, a class of servers, a function that makes one, an agent, or an ASGI application.
 
@@ -119,7 +155,8 @@ def resolve(found: object, name: str, make_store: Callable[[], Store[Any]]) -> T
         return Target(application=found)
     if required > 1:
         raise CommandError(f"{name} takes {required} arguments; {_KINDS}")
-    made = cast("Callable[..., object]", found)(*([make_store()] if takes else []))
+    with _keys_told(name):
+        made = cast("Callable[..., object]", found)(*([make_store()] if takes else []))
     if inspect.isawaitable(made):
         if inspect.iscoroutine(made):
             made.close()

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from chatkit._checks import check_address_is_none, checked
-from chatkit._secrets import accepted_secrets
+from chatkit._secrets import accepted_secrets, configured_secrets
 from chatkit.errors import (
     AlreadyUploadedError,
     ConfigurationError,
@@ -158,6 +158,11 @@ class LocalFileStore(ManagedFileStore):
             )
         query = links.sign(self._keys()[0], purpose, links.check_file_id(file_id), fields)
         return f"{base}/{quote(file_id, safe='')}{path}?{query}"
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether other processes, and later ones, can have the secret that signs links: it was given, or is set."""
+        return bool(self._secret) or configured_secrets()[0] is not None
 
     def _keys(self) -> list[bytes]:
         """Returns the key that signs links, then those of secrets that it has replaced."""

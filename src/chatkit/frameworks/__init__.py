@@ -31,6 +31,7 @@ from chatkit.frameworks.steps import (
     ToolEndStep,
     ToolStep,
 )
+from chatkit.frameworks.titles import first_words
 
 __all__ = [
     "AgentTurn",
@@ -46,5 +47,6 @@ __all__ = [
     "ThoughtStep",
     "ToolEndStep",
     "ToolStep",
+    "first_words",
     "stream_steps",
 ]

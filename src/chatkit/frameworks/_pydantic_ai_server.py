@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.messages import ModelMessage, UserContent
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, infer_model
 from typing_extensions import TypeVar
 
 from chatkit.files.base import AttachmentStore
@@ -15,6 +15,7 @@ from chatkit.frameworks._pydantic_ai_history import to_message_history
 from chatkit.frameworks._pydantic_ai_run import output_text, stream_run
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, media_type
+from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
 from chatkit.store.base import Store
 from chatkit.types import (
@@ -100,6 +101,16 @@ class AgentServer(BaseAgentServer[TContext]):
         model = self.title_model or self.picked_model(turn) or self.agent.model
         run = await titler.run(text, model=model)
         return tidied(run.output)
+
+    def missing_key(self) -> str | None:
+        """Returns the environment variable that the provider of the agent's model asks for when it is made."""
+        if not isinstance(self.agent.model, str):
+            return None
+        try:
+            infer_model(self.agent.model)
+        except Exception as error:  # noqa: BLE001 -- what else is wrong is told where the agent is run
+            return find_missing_key(error)
+        return None
 
     # The answer.
 

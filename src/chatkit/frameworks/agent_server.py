@@ -231,6 +231,13 @@ class BaseAgentServer(ChatKitServer[TContext]):
         """Returns what the user is told of a model that did not answer."""
         return failure.text
 
+    def missing_key(self) -> str | None:
+        """Returns the environment variable with the key of the agent's model, where it is not set.
+
+        It is for messages at the start: None where it is set, and where that cannot be known before the model is asked.
+        """
+        return None
+
     async def recall(self, turn: AgentTurn[TContext]) -> bool:
         """Returns whether the agent's own memory has what was said before in the thread, so that it is not sent.
 
@@ -276,9 +283,7 @@ class BaseAgentServer(ChatKitServer[TContext]):
                 if has_begun or number + 1 == len(attempts) or not _is_maybe_the_files(failure):
                     self._log(failure)
                     # Without its cause, which is logged.
-                    raise CustomStreamError(
-                        self.failure_text(failure), allow_retry=failure.allow_retry
-                    ) from None
+                    raise CustomStreamError(self._told(failure), allow_retry=failure.allow_retry) from None
                 logger.warning(
                     "The model did not answer with files, so it is asked without: %s", failure.detail
                 )
@@ -373,6 +378,10 @@ class BaseAgentServer(ChatKitServer[TContext]):
         except Exception as error:  # noqa: BLE001 -- it is logged, and there are the first words
             logger.info("The model made no title: %s", error)
         return made or first_words(text)
+
+    def _told(self, failure: Failure) -> str:
+        text = self.failure_text(failure)
+        return f"{text}\n\n{failure.detail} {failure.advice}".strip() if self.shows_exceptions else text
 
     def _log(self, failure: Failure) -> None:
         level = logging.ERROR if failure.kind in {"not_set_up", "quota"} else logging.WARNING

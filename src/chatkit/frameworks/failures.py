@@ -6,11 +6,13 @@ and no client of a model is imported here.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["Failure", "FailureKind", "find_failure"]
+__all__ = ["Failure", "FailureKind", "find_failure", "find_missing_key"]
 
 FailureKind: TypeAlias = Literal[
     "timeout",
@@ -155,6 +157,10 @@ _SAYS: Final[tuple[tuple[FailureKind, tuple[str, ...]], ...]] = (
     ("quota", ("insufficient_quota", "credit balance")),
 )
 """What answers say where the status alone does not tell: the codes of APIs, and the words of some servers."""
+_KEY: Final = re.compile(r"\b[A-Z][A-Z0-9_]*API_(?:KEY|TOKEN)\b")
+"""The names of environment variables that clients of models read their key from."""
+_NO_KEY: Final = "could not resolve authentication method"
+"""What Anthropic's client says instead of a name."""
 
 
 def find_failure(error: BaseException) -> Failure | None:
@@ -167,6 +173,8 @@ def find_failure(error: BaseException) -> Failure | None:
     detail = " ".join(str(error).split()) or type(error).__name__
     names = {kind.__name__ for found in chain for kind in type(found).__mro__}
     status = next((code for found in chain if (code := _status(found)) is not None), None)
+    if find_missing_key(error) is not None or _NO_KEY in detail.lower():
+        return Failure("not_set_up", status, detail)
     if names & _OF_APPLICATIONS:
         return None
     if status is None and not names & (_OF_MODELS | {name for _, known in _BY_NAME for name in known}):
@@ -174,6 +182,16 @@ def find_failure(error: BaseException) -> Failure | None:
     words = " ".join(f"{getattr(found, 'code', '')} {found}" for found in chain).lower()
     kind = _kind_by_words(words, status) or _kind_by_name(names) or _kind_by_status(status)
     return Failure(kind, status, detail)
+
+
+def find_missing_key(error: BaseException) -> str | None:
+    """Returns the environment variable that an error asks for, where that is one with a key and is not set.
+
+    Args:
+        error: What making a model raised, or asking it; its causes are looked at too.
+    """
+    names = (name for found in _chain(error) for name in _KEY.findall(str(found)))
+    return next((name for name in names if not os.environ.get(name)), None)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -35,6 +35,7 @@ from chatkit.types import (
     ThoughtTask,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
+    ThreadItemReplacedEvent,
     ThreadItemUpdatedEvent,
     ThreadMetadata,
     ThreadStreamEvent,
@@ -77,7 +78,9 @@ class StepConverter:
         self._workflow: WorkflowItem | None = None
         self._began: datetime = utc_now()
         self._thought: int | None = None
-        self._tools: dict[str, int] = {}
+        # Workflow and place of each tool that runs, and the workflows that ended before one of their tools did.
+        self._tools: dict[str, tuple[str, int]] = {}
+        self._ended: dict[str, WorkflowItem] = {}
 
     def convert(self, step: Step) -> list[ThreadStreamEvent]:
         """Returns the events that a step becomes.
@@ -174,16 +177,24 @@ class StepConverter:
     def _begin_tool(self, step: ToolStep) -> list[ThreadStreamEvent]:
         self._thought = None
         task = CustomTask(title=step.title, content=step.content, status_indicator="loading")
-        events, self._tools[step.call_id] = self._add(task, "custom")
+        events, index = self._add(task, "custom")
+        self._tools[step.call_id] = cast("WorkflowItem", self._workflow).id, index
         return events
 
     def _end_tool(self, step: ToolEndStep) -> list[ThreadStreamEvent]:
-        index = self._tools.pop(step.call_id, None)
-        if index is None or self._workflow is None:
+        if step.call_id not in self._tools:
             return []
-        task = self._workflow.workflow.tasks[index]
-        status = "none" if step.failed else "complete"
-        return self._replace(index, task.model_copy(update={"status_indicator": status}))
+        item_id, index = self._tools.pop(step.call_id)
+        status: Any = "none" if step.failed else "complete"
+        if self._workflow is not None and self._workflow.id == item_id:
+            task = self._workflow.workflow.tasks[index]
+            return self._replace(index, task.model_copy(update={"status_indicator": status}))
+        if step.failed:
+            return []
+        # The tool has shown something meanwhile, which ended the workflow.
+        item = self._ended[item_id] = self._ended[item_id].model_copy(deep=True)
+        item.workflow.tasks[index].status_indicator = status
+        return [ThreadItemReplacedEvent(item=item)]
 
     def _add(self, task: Task, kind: Any) -> tuple[list[ThreadStreamEvent], int]:
         if self._workflow is not None:
@@ -210,9 +221,9 @@ class StepConverter:
 
     def _end_workflow(self) -> list[ThreadStreamEvent]:
         item, self._workflow, self._thought = self._workflow, None, None
-        self._tools.clear()
         if item is None:
             return []
+        self._ended[item.id] = item
         workflow = item.workflow
         workflow.summary = DurationSummary(duration=int((utc_now() - self._began).total_seconds()))
         workflow.tasks = [

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import mimetypes
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,8 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
 _SMALLEST_TO_COMPRESS_BYTES: Final = 512
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_ADDRESS: Final = re.compile(r"(/(?!/)|https?://[^\s/])\S*")
+"""A path from the root, or an address with its origin."""
 _COMMON: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -67,6 +70,9 @@ class ChatPage:
         feedback: Whether answers have thumbs.
         connect: Origins besides its own that it may talk to, such as that of a bucket for uploads.
         images: Where pictures may come from, in the words of a content security policy.
+        sign_in_url: Where users sign in, who are led there when a request is answered with 401: a path of the same
+            host, or an ``https://`` address. The page's own address, to come back to, stands where it has ``{page}``,
+            otherwise in the parameter ``next``.
     """
 
     title: str = "Chat"
@@ -75,12 +81,18 @@ class ChatPage:
     feedback: bool = True
     connect: Sequence[str] = ()
     images: Sequence[str] = ("https:",)
+    sign_in_url: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         for source in (*self.connect, *self.images):
             if not source or any(char in source for char in "; ,\r\n\"'"):
                 raise ConfigurationError(f"{source!r} is no source of a content security policy.")
+        if self.sign_in_url is not None and not _ADDRESS.fullmatch(self.sign_in_url):
+            raise ConfigurationError(
+                f"ChatPage(sign_in_url=...) is a path such as '/sign-in', or an address such as "
+                f"'https://sign-in.example.com/', not {self.sign_in_url!r}."
+            )
 
 
 Page = ChatPage
@@ -219,6 +231,9 @@ def _page_endpoint(page: ChatPage, path: str, chat: str) -> Callable[[Request], 
                 for prompt in page.prompts
             ],
         }
+        if page.sign_in_url is not None:
+            is_path = page.sign_in_url.startswith("/")
+            options["signIn"] = f"{root if is_path else ''}{page.sign_in_url}"
         content = (
             text.replace("@OPTIONS@", html.escape(json.dumps(options)))
             .replace("@BASE@", html.escape(f"{root}{path}"))

@@ -9,7 +9,10 @@ import { ClientSecrets } from "./secrets";
  * With `getClientSecret` each request carries a client secret; without `url` it goes to `/chatkit` where the element's
  * script came from. Without `getClientSecret`, `url` is needed.
  */
-export type ApiOption = Partial<CustomApiConfig & HostedApiConfig>;
+export type ApiOption = Partial<CustomApiConfig & HostedApiConfig> & {
+  /** Where users sign in: an addition of ours. Where the server lets nobody in, a link leads there and back. */
+  signInUrl?: string;
+};
 
 export interface Endpoint {
   url: string;

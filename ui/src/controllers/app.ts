@@ -7,10 +7,12 @@ import { Conversation, type ConversationHost } from "./conversation";
 import { History } from "./history";
 import type { OutgoingMessage } from "./outgoing";
 import { Tabs } from "./tabs";
+import { Titles } from "./titles";
 import { forgetStops } from "./tools";
 import { ConnectionError, isUnauthorised } from "../protocol/errors";
 import { ProtocolClient } from "../client/client";
 import { type ApiOption, type Endpoint, endpointOf } from "../client/endpoint";
+import type { Thread } from "../protocol/wire";
 import { lastUserMessage } from "../state/thread";
 import { english, format, isRightToLeft, loadTable, type Table, validLocale } from "../strings";
 import { schemeOf } from "../theme/theme";
@@ -57,6 +59,7 @@ export class App implements ConversationHost {
     () => this.endpoint.url,
     (threadId) => this.#touchedElsewhere(threadId),
   );
+  readonly #titles = new Titles(this.client, (thread) => this.#entitled(thread));
   #table: Table = english();
   #tableOf = "en";
   #kept = new Map<string, Conversation>();
@@ -78,6 +81,11 @@ export class App implements ConversationHost {
     return validLocale(this.options.locale ?? globalThis.navigator?.language ?? "en");
   }
 
+  /** Where users sign in, if the page says so. */
+  get signInUrl(): string | undefined {
+    return (this.options.api as ApiOption).signInUrl;
+  }
+
   get isRightToLeft(): boolean {
     return isRightToLeft(this.locale);
   }
@@ -93,6 +101,7 @@ export class App implements ConversationHost {
 
   disconnect(): void {
     this.#tabs.close();
+    this.#titles.clear();
     globalThis.removeEventListener("online", this.#cameBack);
     document.removeEventListener("visibilitychange", this.#cameBack);
   }
@@ -293,10 +302,22 @@ export class App implements ConversationHost {
 
   onResponse(phase: "start" | "end", conversation: Conversation): void {
     if (phase === "start") this.emit("chatkit.response.start");
-    else this.emit("chatkit.response.end");
+    else {
+      const { thread } = conversation.state;
+      if (thread && !thread.title) void this.#titles.follow(thread.id);
+      this.emit("chatkit.response.end");
+    }
     if (conversation !== this.conversation) return;
     if (phase === "start") this.announce(this.translate("thread.answering"));
     else this.announce(this.#spokenAnswer(conversation));
+  }
+
+  /** Takes in the title of a thread that was made after its answer. */
+  #entitled(thread: Thread): void {
+    const { title } = thread;
+    for (const conversation of [this.conversation, ...this.#kept.values()]) if (conversation.id === thread.id && title) conversation.rename(title);
+    this.history.note(thread);
+    this.#tabs.tell(thread.id);
   }
 
   /** The answer in one piece when it is whole, for a live region that followed each word would chatter. */
@@ -325,6 +346,7 @@ export class App implements ConversationHost {
     if (this.isConfigured) this.endpoint = endpointOf(this.options.api as ApiOption);
     this.composer.clear();
     this.history.clear();
+    this.#titles.clear();
     forgetStops();
     this.view = "thread";
     this.conversation = new Conversation(this, null);

@@ -8,14 +8,14 @@ import type { Failure } from "../state/thread";
 export function failureOf(error: unknown): Failure {
   if (error instanceof StreamInterrupted) return interrupted("interrupted");
   if (error instanceof ConnectionError) return { message: null, code: "offline", allowRetry: true };
-  if (error instanceof ClientSecretError) return { message: null, code: "client_secret", allowRetry: true };
+  if (error instanceof ClientSecretError) return { message: null, code: "client_secret", allowRetry: true, isSignedOut: !error.isTemporary };
   if (!(error instanceof ServerError)) return { message: null, code: "unexpected", allowRetry: true };
   switch (error.status) {
     case 401:
     case 403:
       // What the server says of a secret is for the application, whose user knows of none.
-      if (error.code.endsWith("_client_secret")) return { message: null, code: "client_secret", allowRetry: true };
-      return { message: error.words, code: "unauthorized", allowRetry: true };
+      if (error.code.endsWith("_client_secret")) return { message: null, code: "client_secret", allowRetry: true, isSignedOut: error.status === 401 };
+      return { message: error.words, code: "unauthorized", allowRetry: true, isSignedOut: error.status === 401 };
     case 404:
       return { message: null, code: "not_found", allowRetry: false };
     case 413:
@@ -42,6 +42,23 @@ const KEYS: Record<string, string> = {
   too_large: "failure.tooLarge",
   server: "failure.server",
 };
+
+const PAGE = "{page}";
+
+/**
+ * Returns the address of a sign-in that leads back to the page: the page stands where the address has `{page}`, otherwise in
+ * the parameter `next`. Undefined where there is no sign-in, and where it would not mend the failure.
+ */
+export function signInAddress({ isSignedOut }: Failure, signInUrl: string | undefined, page: Location = location): string | undefined {
+  if (!isSignedOut || !signInUrl) return undefined;
+  const wanted = signInUrl.includes(PAGE) ? signInUrl : `${signInUrl}${signInUrl.includes("?") ? "&" : "?"}next=${PAGE}`;
+  const address = wanted.replace(PAGE, "");
+  const found = URL.canParse(address, document.baseURI) ? new URL(address, document.baseURI) : null;
+  if (found?.protocol !== "http:" && found?.protocol !== "https:") return undefined;
+  // Without the origin where it is the same one, for a sign-in should lead to its own pages alone.
+  const back = found.origin === page.origin ? page.pathname + page.search + page.hash : page.href;
+  return wanted.replace(PAGE, () => encodeURIComponent(back));
+}
 
 /** Returns what is said of a failure: when there is a way on, or its words, or else our own. */
 export function textOfFailure({ message, code, retryAt }: Failure, { translate, locale }: { translate: Translate; locale: string }, otherwise = "failure.generic"): string {

@@ -6,6 +6,7 @@ import { state } from "lit/decorators.js";
 import { StyledElement } from "../content/styledElement";
 import { App, type AppEvents } from "../controllers/app";
 import { failureOf, textOfFailure } from "../controllers/failures";
+import { signInLink } from "../views/signIn";
 import { headerIcon, icon } from "../icons/icons";
 import type { UserContent, WireAttachment } from "../protocol/wire";
 import { isOpen } from "../state/thread";
@@ -246,6 +247,7 @@ export class ChatKitElement extends StyledElement {
           ? html`<div class="loading" role="status">${spinner()}<span class="visually-hidden">${app.translate("thread.loading")}</span></div>`
           : conversation.pages.loadError && conversation.isEmpty
             ? html`<div class="loading"><div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${textOfFailure({ ...failureOf(conversation.pages.loadError), message: null }, app, "thread.loadFailed")}</div>
+                ${signInLink(failureOf(conversation.pages.loadError), app.signInUrl, app.translate)}
                 <button type="button" class="button small" @click=${() => app.reload()}>${app.translate("failure.retry")}</button></div></div>`
             : html`<ck-thread class="conversation" part="thread" .app=${app} .conversation=${conversation} .threadState=${conversation.state} .flags=${`${conversation.phase} ${conversation.reconnecting} ${conversation.pages.loadingOlder} ${conversation.pages.olderError !== null} ${conversation.pages.hasOlder} ${[...conversation.feedback.entries()].join()}`} .contentHost=${app.content}></ck-thread>`}
       ${this.#foot()}

@@ -4,7 +4,7 @@ import type { ChatKitOptions } from "@openai/chatkit";
 import type { ApiOption } from "../client/endpoint";
 
 const KNOWN: Record<string, readonly string[] | null> = {
-  api: ["url", "fetch", "domainKey", "uploadStrategy", "getClientSecret"],
+  api: ["url", "fetch", "domainKey", "uploadStrategy", "getClientSecret", "signInUrl"],
   locale: null,
   theme: ["colorScheme", "typography", "radius", "density", "color"],
   frameTitle: null,
@@ -46,8 +46,9 @@ export function checkOptions(options: unknown): asserts options is ChatKitOption
   if (typeof options !== "object" || options === null) throw new TypeError("setOptions needs an object of options.");
   const api = (options as { api?: unknown }).api;
   if (typeof api !== "object" || api === null) throw new TypeError("The option api is missing: api: { url: '/chatkit' }, or api: { getClientSecret }.");
-  const { url, getClientSecret } = api as { [Field in keyof ApiOption]: unknown };
+  const { url, getClientSecret, signInUrl } = api as { [Field in keyof ApiOption]: unknown };
   if (!isNothing(getClientSecret) && typeof getClientSecret !== "function") throw new TypeError("The option api.getClientSecret must be a function.");
+  if (!isNothing(signInUrl) && typeof signInUrl !== "string") throw new TypeError("The option api.signInUrl must be the address where users sign in.");
   if (isNothing(url) ? isNothing(getClientSecret) : typeof url !== "string") throw new TypeError("The option api.url must be the address of the server.");
 }
 

@@ -13,6 +13,7 @@ import { english, format, isRightToLeft, loadTable } from "../strings";
 import { base } from "../styles/base";
 import { thread as threadStyles } from "../styles/thread";
 import { schemeOf, sheetOf, variablesOf } from "../theme/theme";
+import { signInLink } from "../views/signIn";
 import "../views/threads";
 import type { ThreadListHost } from "../views/threads";
 import { sidebar } from "./styles";
@@ -22,12 +23,13 @@ interface PageOptions {
   title: string;
   attachments: boolean;
   upload: string | null;
+  signIn: string | undefined;
   prompts: { label: string; prompt: string; icon?: string }[];
   feedback: boolean;
 }
 
 const told = document.querySelector<HTMLMetaElement>('meta[name="chatkit-page"]')?.content ?? "{}";
-const page = { url: "/chatkit", title: "Chat", attachments: false, upload: null, prompts: [], feedback: true, ...(JSON.parse(told) as Partial<PageOptions>) } as PageOptions;
+const page = { url: "/chatkit", title: "Chat", attachments: false, upload: null, signIn: undefined, prompts: [], feedback: true, ...(JSON.parse(told) as Partial<PageOptions>) } as PageOptions;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 52em)");
 const asked = new URLSearchParams(location.search);
@@ -62,8 +64,8 @@ class Sidebar extends LitElement {
   readonly #client = new ProtocolClient(() => ({ url: page.url }));
   readonly list = new History(this.#client, () => this.requestUpdate(), () => undefined);
   readonly #sheet = new CSSStyleSheet();
-  /** Elements that show a thread hear of its new title and of its end; this page's own among them. */
-  readonly #tabs = new Tabs(() => page.url, () => undefined);
+  /** Elements that show a thread hear of its new title and of its end, this page's own among them, and tell of theirs. */
+  readonly #tabs = new Tabs(() => page.url, () => void this.list.load());
   #table = english();
 
   #opener: HTMLElement | null = null;
@@ -131,7 +133,7 @@ class Sidebar extends LitElement {
       <div class="top"><span class="brand">${page.title}</span></div>
       <button type="button" class="new" @click=${() => this.#go(null)}>${icon("compose")}${this.t("header.newThread")}</button>
       <div class="list">
-        ${list.error ? html`<p class="empty">${this.t("history.failed")} ${textOfFailure({ ...failureOf(list.error), message: null }, { translate: this.t, locale })} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
+        ${list.error ? html`<p class="empty">${this.t("history.failed")} ${textOfFailure({ ...failureOf(list.error), message: null }, { translate: this.t, locale })} ${signInLink(failureOf(list.error), page.signIn, this.t)} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
         ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
         <ck-threads .host=${this.#host} .list=${list} .threads=${list.threads} .current=${this.current} .strings=${this.#table}></ck-threads>
         ${list.hasMore ? html`<button type="button" class="button ghost more" ?disabled=${list.loading} @click=${() => list.loadMore()}>${this.t("history.more")}</button>` : nothing}
@@ -172,7 +174,7 @@ async function start(): Promise<void> {
     document.documentElement.dataset["theme"] = scheme();
     bar.applyTheme();
     chat.setOptions({
-      api: { url: page.url, domainKey: "local", uploadStrategy: page.upload ? { type: "direct", uploadUrl: page.upload } : { type: "two_phase" } },
+      api: { url: page.url, domainKey: "local", uploadStrategy: page.upload ? { type: "direct", uploadUrl: page.upload } : { type: "two_phase" }, ...(page.signIn ? { signInUrl: page.signIn } : {}) } as never,
       locale: locale as never,
       theme: scheme(),
       frameTitle: page.title,

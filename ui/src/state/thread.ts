@@ -15,6 +15,8 @@ export interface Failure {
   message: string | null;
   code: string;
   allowRetry: boolean;
+  /** Whether it is over when the user has signed in. */
+  isSignedOut?: boolean;
   /** When the server takes requests again, in milliseconds since 1970, where it says so. */
   retryAt?: number;
 }

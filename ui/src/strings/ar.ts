@@ -63,6 +63,7 @@ export const ar: Record<StringKey, string> = {
   "failure.server": "يواجه الخادم مشكلة. حاول مرة أخرى بعد قليل.",
   "failure.offline": "تعذّر الوصول إلى الخادم. تحقّق من الاتصال.",
   "failure.retry": "إعادة المحاولة",
+  "failure.signIn": "تسجيل الدخول",
   "failure.dismiss": "إغلاق",
   "notice.dismiss": "إغلاق",
   "action.copy": "نسخ",

@@ -63,6 +63,7 @@ export const de: Record<StringKey, string> = {
   "failure.server": "Der Server hat ein Problem. Bitte gleich noch einmal versuchen.",
   "failure.offline": "Der Server ist nicht erreichbar. Bitte die Verbindung prüfen.",
   "failure.retry": "Erneut versuchen",
+  "failure.signIn": "Anmelden",
   "failure.dismiss": "Schließen",
   "notice.dismiss": "Schließen",
   "action.copy": "Kopieren",

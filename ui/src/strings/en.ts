@@ -63,6 +63,7 @@ export const en = {
   "failure.server": "The server has a problem. Try again in a moment.",
   "failure.offline": "The server cannot be reached. Check the connection.",
   "failure.retry": "Try again",
+  "failure.signIn": "Sign in",
   "failure.dismiss": "Dismiss",
   "notice.dismiss": "Dismiss",
   "action.copy": "Copy",

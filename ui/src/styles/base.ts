@@ -41,6 +41,7 @@ export const base = css`
   .icon-button[aria-pressed="true"] { color: var(--ck-link); }
   .icon-button.recording { color: var(--ck-color-danger); animation: pulse 1.4s ease-in-out infinite; }
   .button { display: inline-flex; align-items: center; gap: 0.4em; padding: 0.4em 1em; min-block-size: 2.25em; border-radius: var(--ck-radius-control); background: var(--ck-color-hover); font-weight: 500; font-size: 0.9375em; border: 1px solid transparent; transition: background 0.12s; }
+  a.button { text-decoration: none; }
   .button:hover:not(:disabled) { background: var(--ck-color-pressed); }
   .button.small { font-size: 0.875em; padding: 0.2em 0.8em; min-block-size: 2em; white-space: nowrap; }
   .button.small .icon { inline-size: 1em; block-size: 1em; }

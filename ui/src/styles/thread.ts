@@ -48,7 +48,7 @@ export const thread = css`
   .notice-text { flex: 1; min-inline-size: 0; --ck-font-size: 0.9375rem; }
   .notice-text strong { display: block; }
   .notice .button, .notice .icon-button { margin-block: -0.15em; }
-  .notice .button { background: var(--ck-color-surface); border-color: var(--ck-color-border); }
+  .notice .button:not(.primary) { background: var(--ck-color-surface); border-color: var(--ck-color-border); }
 
   @container (max-width: 30em) {
     .notice { flex-wrap: wrap; }

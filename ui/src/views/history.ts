@@ -7,6 +7,7 @@ import type { History } from "../controllers/history";
 import { icon } from "../icons/icons";
 import type { Thread } from "../protocol/wire";
 import { define, ShellView } from "./base";
+import { signInLink } from "./signIn";
 import { spinner } from "./thread";
 import "./threads";
 import type { ThreadListHost } from "./threads";
@@ -51,6 +52,7 @@ export class HistoryView extends ShellView {
     return html`<section class="history" part="history" aria-label=${this.t("history.title")} aria-busy=${history.loading}>
       ${history.error
         ? html`<div class="notice danger" part="error" role="alert">${icon("alert")}<div class="notice-text">${this.t("history.failed")} ${textOfFailure({ ...failureOf(history.error), message: null }, app)}</div>
+            ${signInLink(failureOf(history.error), app.signInUrl, this.t)}
             <button type="button" class="button small" @click=${() => history.load()}>${this.t("failure.retry")}</button></div>`
         : nothing}
       ${history.loaded && this.threads.length === 0 && !history.error ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}

@@ -5,6 +5,7 @@ import { property, state } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { Conversation } from "../controllers/conversation";
 import { textOfFailure } from "../controllers/failures";
+import { signInLink } from "./signIn";
 import { icon, namedIcon } from "../icons/icons";
 import { isOpen, type Notice, type ThreadState } from "../state/thread";
 import { TurnGrouping } from "../state/turns";
@@ -144,6 +145,7 @@ export class ThreadView extends ShellView {
     if (!failure || this.conversation.isBusy) return nothing;
     return html`<div class="notice danger" part="error" role="alert">${icon("alert")}
       <div class="notice-text" dir="auto">${textOfFailure(failure, this.app)}</div>
+      ${signInLink(failure, this.app.signInUrl, this.t)}
       ${failure.allowRetry ? html`<button type="button" class="button small" @click=${() => this.conversation.retry()}>${icon("reload")}${this.t("failure.retry")}</button>` : nothing}
       <button type="button" class="icon-button small" aria-label=${this.t("failure.dismiss")} @click=${() => this.conversation.dismissFailure()}>${icon("close")}</button>
     </div>`;

@@ -1,9 +1,11 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { App } from "../../src/controllers/app";
-import { failureOf, textOfFailure } from "../../src/controllers/failures";
+import { failureOf, signInAddress, textOfFailure } from "../../src/controllers/failures";
+import { Titles } from "../../src/controllers/titles";
+import { ProtocolClient } from "../../src/client/client";
 import type { GetClientSecret } from "../../src/client/secrets";
-import { errorOfAnswer } from "../../src/protocol/errors";
+import { ClientSecretError, errorOfAnswer, ServerError } from "../../src/protocol/errors";
 import { english, format } from "../../src/strings";
 import { type Asked, end, EVENTS, json, numbered, serverOf, stream, THREAD } from "../resumable/server";
 
@@ -83,7 +85,7 @@ test("a message for which there is no secret waits under its key", async () => {
   );
   const { conversation } = app;
   await conversation.send({ ...MESSAGE, key: "k1" });
-  expect(conversation.state.failure).toEqual({ message: null, code: "client_secret", allowRetry: true });
+  expect(conversation.state.failure).toEqual({ message: null, code: "client_secret", allowRetry: true, isSignedOut: true });
   expect(asked).toEqual([]);
   isDown = false;
   await Promise.all([conversation.retry(), until(() => !conversation.isBusy)]);
@@ -160,4 +162,40 @@ test("a turn is asked for again when the server wants it", async () => {
   expect(conversation.state.failure).toBeNull();
   expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(40_000);
   expect(times).toHaveLength(2);
+});
+
+test("a sign-in leads back to the page, and is offered where it mends what failed", () => {
+  const page = { origin: "https://shop.example.com", pathname: "/chat/", search: "?thread=thr_1", hash: "", href: "https://shop.example.com/chat/?thread=thr_1" } as Location;
+  const of = (status: number, code = "unauthenticated") => failureOf(new ServerError("Sign in first.", status, code));
+  const address = (signInUrl: string | undefined, failure = of(401)) => signInAddress(failure, signInUrl, page);
+  document.head.innerHTML = '<base href="https://shop.example.com/chat/">';
+  expect(address("/sign-in")).toBe("/sign-in?next=%2Fchat%2F%3Fthread%3Dthr_1");
+  expect(address("/sign-in?kind=staff")).toBe("/sign-in?kind=staff&next=%2Fchat%2F%3Fthread%3Dthr_1");
+  expect(address("/oauth2/start?rd={page}")).toBe("/oauth2/start?rd=%2Fchat%2F%3Fthread%3Dthr_1");
+  expect(address("https://login.example.com/in")).toBe(`https://login.example.com/in?next=${encodeURIComponent(page.href)}`);
+  expect(address("javascript:alert(1)")).toBeUndefined();
+  expect(address("https://")).toBeUndefined();
+  expect(address(undefined)).toBeUndefined();
+  expect(address("/sign-in", of(403))).toBeUndefined();
+  expect(address("/sign-in", of(500))).toBeUndefined();
+  expect(address("/sign-in", failureOf(new ClientSecretError("no", { cause: new Error("HTTP 401") })))).toBeDefined();
+  expect(address("/sign-in", failureOf(new ClientSecretError("no", { cause: new TypeError("no connection") })))).toBeUndefined();
+  document.head.innerHTML = "";
+});
+
+test("a title that is made after the answer is asked for, and not for ever", async () => {
+  for (const [found, times] of [["Tea", 2], [null, 4]] as const) {
+    let asked = 0;
+    const { fetch } = serverOf(() => {
+      asked += 1;
+      return json({ ...THREAD, title: asked < 2 ? null : found });
+    });
+    const told: (string | null | undefined)[] = [];
+    const titles = new Titles(new ProtocolClient(() => ({ url: "https://chat.example.com/chatkit", fetch })), (thread) => told.push(thread.title));
+    const followed = [titles.follow("thr_1"), titles.follow("thr_1")];
+    await vi.advanceTimersByTimeAsync(120_000);
+    await Promise.all(followed);
+    expect(asked).toBe(times);
+    expect(told).toEqual(found === null ? [] : [found]);
+  }
 });
