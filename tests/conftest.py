@@ -126,9 +126,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in the background so, and programs that the tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A process that shares the tests with others reads the options anew.
+    config.option.timeout = scaled(float(config.option.timeout or config.getini("timeout")))
     if hasattr(config, "workerinput"):
         return
-    config.option.timeout = scaled(float(config.option.timeout or config.getini("timeout")))
     config.pluginmanager.register(FailuresAtOnce(config))
     if config.getoption("numprocesses", None) and not FAST:
         running = ExitStack()
