@@ -104,9 +104,10 @@ NOT_FAST = {
         "web/test_fastapi.py",
         "web/test_termination.py",
         "web/test_uploads.py",
-        # They wait for leases, locks and limits of time, or compute for seconds.
+        # They wait for leases, locks and limits of time, or compute or import for seconds.
         "files/test_preview_queue.py",
         "files/test_thumbnails.py",
+        "frameworks/test_langgraph.py",
         "server/test_blocking.py",
         "store/test_sqlite_failures.py",
         "streams/test_sqlite.py",
