@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 from hypothesis import settings
 
 from chatkit import _outages
+from tests.support.certificates import read_once
 from tests.support.scale import FAST, examples, scaled, share
 from tests.support.servers import servers_of_all
 
@@ -55,37 +56,58 @@ MEASURED_PROCESSES = tuple(
 NOT_FAST = {
     ROOT / "tests" / name
     for name in (
-        # All of them start processes.
+        # Nearly all of them start processes or servers.
         "acceptance",
         "adapters",
         "agents/test_http.py",
         "browser",
         "cli/test_chat.py",
+        "cli/test_options.py",
         "cli/test_postgres.py",
         "cli/test_serve.py",
+        "cli/test_serve_connections.py",
         "cli/test_serve_many.py",
         "client/test_conversation.py",
         "client/test_uploads.py",
+        "demo/test_guide.py",
         "dropin",
         "examples",
+        "files/test_contract.py",
         "files/test_end_to_end.py",
         "files/test_previews.py",
+        "hosted/test_calls.py",
         "hosted/test_client_secrets.py",
         "hosted/test_command.py",
+        "hosted/test_configuration.py",
         "hosted/test_errors.py",
         "hosted/test_exported_workflow.py",
+        "hosted/test_import.py",
+        "hosted/test_isolation.py",
+        "project/test_main_names.py",
+        "server/test_kill_points_found.py",
         "server/test_many_workers.py",
         "server/test_partitions.py",
         "server/test_processes.py",
         "store/test_postgres.py",
+        "store/test_postgres_failures.py",
+        "store/test_postgres_lifetime.py",
+        "store/test_postgres_migrations.py",
         "store/test_postgres_order.py",
+        "store/test_postgres_queries.py",
         "streams/test_network.py",
         "streams/test_postgres.py",
         "streams/test_redis.py",
         "streams/test_rolling.py",
-        # They wait for leases, locks and limits of time, or compute for seconds.
+        "streams/test_shared_failures.py",
+        "web/test_bad_input.py",
+        "web/test_face.py",
+        "web/test_fastapi.py",
+        "web/test_termination.py",
+        "web/test_uploads.py",
+        # They wait for leases, locks and limits of time, or compute or import for seconds.
         "files/test_preview_queue.py",
         "files/test_thumbnails.py",
+        "frameworks/test_langgraph.py",
         "server/test_blocking.py",
         "store/test_sqlite_failures.py",
         "streams/test_sqlite.py",
@@ -105,9 +127,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in the background so, and programs that the tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A process that shares the tests with others reads the options anew.
+    config.option.timeout = scaled(float(config.option.timeout or config.getini("timeout")))
     if hasattr(config, "workerinput"):
         return
-    config.option.timeout = scaled(float(config.option.timeout or config.getini("timeout")))
     config.pluginmanager.register(FailuresAtOnce(config))
     if config.getoption("numprocesses", None) and not FAST:
         running = ExitStack()
@@ -132,9 +155,23 @@ class FailuresAtOnce:
         reporter.flush()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Looks for no garbage while thousands of tests are made, which are all kept."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leaves out of a fast run what takes long or is skipped there."""
     return True if FAST and collection_path in NOT_FAST else None
+
+
+def _is_slow(path: Path) -> bool:
+    return not NOT_FAST.isdisjoint((path, *path.parents))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,6 +187,13 @@ def no_process_in_a_fast_run() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def certificates() -> Iterator[None]:
+    """Lets clients share what they trust."""
+    with read_once():
+        yield
+
+
 def _skipping(start: Callable[..., Any]) -> Callable[..., Any]:
     def skip_or_start(*arguments: Any, **options: Any) -> Any:
         if threading.current_thread() is threading.main_thread():
@@ -162,9 +206,9 @@ def _skipping(start: Callable[..., Any]) -> Callable[..., Any]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the acceptance tests last: what a small test can tell is best told first.
 
-    Where processes share the files, those of few tests go first, for they are the long ones: at the end the other
-    processes would wait for them. With the oldest packages a share of each file is run: what does not work with them
-    fails in many tests.
+    Where processes share the files, the long ones go first, for which the other processes would wait at the end:
+    those that a fast run leaves out, and then those of few tests. With the oldest packages a share of each file is run:
+    what does not work with them fails in many tests.
     """
     if os.environ.get("CHATKIT_TEST_OLDEST"):
         by_path = {path: list(tests) for path, tests in groupby(items, key=lambda item: item.path)}
@@ -173,7 +217,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
     if hasattr(config, "workerinput"):
         tests = Counter(item.path for item in items)
-        items.sort(key=lambda item: tests[item.path])
+        items.sort(key=lambda item: (not _is_slow(item.path), tests[item.path]))
     else:
         items.sort(key=lambda item: item.path.is_relative_to(ACCEPTANCE))
     for item in items:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from chatkit._checks import check_choice, check_number, check_whole
-from chatkit.errors import QuotaExceededError, StoreUnavailableError
+from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -24,6 +25,7 @@ Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes"]
 """What is counted: messages of users, retries included; all requests; files that are announced or uploaded, and their
 bytes."""
 
+_TEXT: Final = re.compile(r"(\w+)=(\d{1,15})/(second|minute|hour|day|\d{1,9})", re.ASCII)
 _NOUNS: Final[Mapping[Use, str]] = {
     "messages": "message",
     "requests": "request",
@@ -63,6 +65,20 @@ class Quota:
         check_choice("Quota(by=...)", self.by, ("owner", "group"))
         check_whole("Quota(most=...)", self.most)
         check_number("Quota(seconds=...)", self.seconds, above=True)
+
+    @classmethod
+    def parse(cls, text: str) -> Quota:
+        """Reads an owner's quota from a text such as ``messages=20/minute``; a window may be a number of seconds, too.
+
+        Raises:
+            ConfigurationError: It is none.
+        """
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise ConfigurationError(f"A quota is written such as messages=20/minute, not {text!r}.")
+        what, most, window = match.groups()
+        seconds = {name: float(seconds) for seconds, name in _SPANS}
+        return cls(cast("Use", what), int(most), seconds.get(window) or float(window))
 
     @property
     def span(self) -> str:

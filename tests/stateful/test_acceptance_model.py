@@ -16,4 +16,4 @@ def test_messages_are_accepted_once_in_order_and_told() -> None:
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_fault_is_found(plant: str) -> None:
-    assert run(range(1500), plant)
+    assert any(run(range(seed, seed + 1), plant) for seed in range(1500))

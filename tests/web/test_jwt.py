@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -36,6 +37,12 @@ from tests.support.live_server import live_server
 from tests.support.scale import examples, lasting, scaled
 
 AUDIENCE = "chat"
+
+
+@cache
+def rsa_key(name: str) -> rsa.RSAPrivateKey:
+    """Returns a key, which takes long to make, for all tests that name it so."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 def request_with(**headers: str) -> Request:
@@ -78,7 +85,7 @@ class Issuer:
     def rotate(self, *names: str) -> None:
         self.keys, self.fields = {}, {}
         for name in names:
-            self.add(name, RSA_KEYS.setdefault(name, rsa.generate_private_key(65537, 2048)))
+            self.add(name, rsa_key(name))
 
     def add(self, name: str, key: Any, **fields: Any) -> None:
         algorithm = jwt.algorithms.RSAAlgorithm
@@ -101,9 +108,6 @@ class Issuer:
 
     def context(self, **options: Any) -> JWTContext[Any]:
         return JWTContext(issuer=self.url, audience=AUDIENCE, **options)
-
-
-RSA_KEYS: dict[str, rsa.RSAPrivateKey] = {}
 
 
 @contextmanager
@@ -197,7 +201,7 @@ async def test_the_context_may_be_the_applications_own(issuer: Issuer) -> None:
 )
 async def test_a_token_that_is_not_good(issuer: Issuer, changes: dict[str, Any], reason: str) -> None:
     if "key" in changes:
-        changes = changes | {"key": RSA_KEYS.setdefault("another", rsa.generate_private_key(65537, 2048))}
+        changes = changes | {"key": rsa_key("another")}
     if changes.get("sub") == 7:
         now = int(time.time())
         part = json.dumps({"iss": issuer.url, "aud": AUDIENCE, "sub": 7, "exp": now + 600}).encode()
@@ -332,7 +336,7 @@ async def test_a_rotated_key_is_found(issuer: Issuer) -> None:
 async def test_made_up_keys_do_not_cause_a_fetch_each(issuer: Issuer) -> None:
     context = issuer.context()
     await made_of(context, issuer.token())
-    key = RSA_KEYS["first"]
+    key = rsa_key("first")
     for n in range(50):
         await refused(context, issuer.token(kid=f"made_up_{n}", key=key))
     assert issuer.fetches == 1
@@ -359,7 +363,7 @@ async def test_known_keys_outlive_an_issuer_that_is_away(issuer: Issuer) -> None
     issuer.answer = Response("down", 500)
     assert (await made_of(context, issuer.token()))["user_id"] == "alice"
     assert issuer.fetches == 2
-    assert await refused(context, issuer.token(kid="new", key=RSA_KEYS["first"]))
+    assert await refused(context, issuer.token(kid="new", key=rsa_key("first")))
 
 
 @pytest.mark.parametrize(
@@ -456,13 +460,13 @@ async def test_a_discovery_document_that_is_not_to_be_trusted(issuer: Issuer) ->
 
 
 async def test_keys_that_sign_no_tokens(issuer: Issuer) -> None:
-    issuer.add("enc", RSA_KEYS["first"], use="enc")
+    issuer.add("enc", rsa_key("first"), use="enc")
     issuer.fields["secret"] = {"kty": "oct", "kid": "secret", "k": part("secret"), "alg": "HS256"}
     issuer.fields["nonsense"] = {"kty": "RSA", "kid": "nonsense", "n": "!", "e": 7}
     context = issuer.context()
     assert await refused(context, issuer.token(kid="enc")) == "The token is signed with an unknown key."
     assert await refused(context, issuer.token(kid="secret", key=b"x" * 32, algorithm="HS256"))
-    assert (await made_of(context, issuer.token(kid=None, key=RSA_KEYS["first"])))["user_id"] == "alice"
+    assert (await made_of(context, issuer.token(kid=None, key=rsa_key("first"))))["user_id"] == "alice"
 
 
 @pytest.mark.parametrize(

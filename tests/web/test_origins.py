@@ -30,7 +30,9 @@ COOKIE = {"Cookie": "session=of-ada"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> SampleServer:
-    return SampleServer(MemoryStore(), LocalFileStore(tmp_path / "files", secret="a secret of the tests"))
+    # Previews take more time than all else here.
+    files = LocalFileStore(tmp_path / "files", secret="a secret of the tests", preview_size=None)
+    return SampleServer(MemoryStore(), files)
 
 
 def by_cookie(request: Request) -> dict[str, str]:

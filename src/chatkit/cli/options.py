@@ -8,7 +8,8 @@ import os
 import re
 from typing import Final
 
-from chatkit.errors import ChatKitError
+from chatkit.errors import ChatKitError, ConfigurationError
+from chatkit.quotas import Quota
 
 __all__ = [
     "DEFAULT_DB",
@@ -20,6 +21,7 @@ __all__ = [
     "lease",
     "listed",
     "port",
+    "quota",
     "root_path",
     "seconds",
     "setting",
@@ -123,6 +125,15 @@ def workflow(text: str) -> tuple[str, str]:
     raise argparse.ArgumentTypeError(
         f"a workflow is written ID=TARGET, such as wf_support=app:server, not {text!r}"
     )
+
+
+def quota(text: str) -> str:
+    """Reads a quota, which stays a text."""
+    try:
+        Quota.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def header(text: str) -> tuple[str, str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import inspect
 import json
-import logging
 import math
 import os
 import socket
@@ -39,16 +37,17 @@ from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.limits import Limits
+from chatkit.quotas import Quota
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore, Store
 from chatkit.streams.worker import is_on_network
 
 try:
     import uvicorn
-    from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
     from chatkit.cli.dev import RELOADED, check_dev, run_reloading, tell_more
+    from chatkit.cli.logging_config import logging_config
     from chatkit.hosted import create_hosted_app
     from chatkit.web import ChatPage, Prompt, create_app, ui_is_built
     from chatkit.web.auth import is_single_user
@@ -86,9 +85,11 @@ class ServeSettings:
         lease: Seconds; None is the usual number.
         context: ``module:function``; None is single-user mode.
         log_level: Name of uvicorn's level.
+        log_format: How a record is written: ``text`` or ``json``.
         max_body_bytes: Bytes of a request's body; None is what the server has, and so for the next two.
         running_turns: Turns of one user that run at once.
         kept_bytes: Bytes of one user's turns that are kept for readers.
+        quotas: What a user may ask for, such as ``messages=20/minute``.
         hosted: Whether to serve hosted ChatKit.
         workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
         api_keys: Of hosted ChatKit: the file with the hashes of keys.
@@ -115,11 +116,13 @@ class ServeSettings:
     context: str | None = None
     workers: int = 1
     log_level: str = "warning"
+    log_format: str = "text"
     limit_concurrency: int = DEFAULT_LIMIT_CONCURRENCY
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     max_body_bytes: int | None = None
     running_turns: int | None = None
     kept_bytes: int | None = None
+    quotas: tuple[str, ...] = ()
     allow_host: tuple[str, ...] = ()
     root_path: str = ""
     create: bool = False
@@ -334,6 +337,8 @@ def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | Non
         "kept_bytes_per_owner": settings.kept_bytes,
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if settings.quotas:
+        changed["quotas"] = tuple(map(Quota.parse, settings.quotas))
     return replace(server.limits or Limits(), **changed) if changed else server.limits
 
 
@@ -376,7 +381,7 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         workers=settings.workers,
         reload=settings.dev,
         reload_includes=RELOADED if settings.dev else None,
-        log_config=_logging(settings.log_level),
+        log_config=logging_config(settings.log_level, settings.log_format),
         log_level=settings.log_level,
         # Not a closure: it has to reach other processes.
         http=cast("Any", partial(BoundedProtocol, request_timeout=settings.request_timeout)),
@@ -384,16 +389,6 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         root_path=settings.root_path,
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds) + _GRACE_SECONDS,
     )
-
-
-def _logging(level: str) -> dict[str, Any]:
-    """Returns uvicorn's configuration with our own messages in it, unless the target looks after them."""
-    config = copy.deepcopy(LOGGING_CONFIG)
-    if not logging.getLogger("chatkit").hasHandlers():
-        # "trace" is a level of uvicorn's own.
-        level = "DEBUG" if level == "trace" else level.upper()
-        config["loggers"]["chatkit"] = {"handlers": ["default"], "level": level, "propagate": False}
-    return config
 
 
 def _announcement(settings: ServeSettings, target: Target, listener: socket.socket) -> str:

@@ -17,6 +17,7 @@ from chatkit.cli.options import (
     lease,
     listed,
     port,
+    quota,
     root_path,
     seconds,
     setting,
@@ -29,6 +30,7 @@ from chatkit.limits import Limits
 
 __all__ = ["DESCRIPTION", "add_options"]
 
+_LOG_FORMATS: Final = ("text", "json")
 _LOG_LEVELS: Final = ("critical", "error", "warning", "info", "debug", "trace")
 
 DESCRIPTION: Final = """\
@@ -240,7 +242,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the folder of the database if it does not exist",
     )
+    parser.add_argument(
+        "--quota",
+        type=quota,
+        action="append",
+        metavar="WHAT=N/WINDOW",
+        help="what one user may ask for, counted over all workers, such as messages=20/minute: messages, requests, "
+        "uploads or upload_bytes, in a second, minute, hour, day or number of seconds; repeatable (CHATKIT_QUOTAS, "
+        "separated by commas)",
+    )
     add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
+    add("--log-format", "how a record is written; default text", "text", choices=_LOG_FORMATS)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -254,6 +266,12 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise CommandError(
             f"CHATKIT_LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {arguments.log_level!r}."
         )
+    if arguments.log_format not in _LOG_FORMATS:
+        raise CommandError(f"CHATKIT_LOG_FORMAT is text or json, not {arguments.log_format!r}.")
+    try:
+        quotas = arguments.quota or [quota(entry) for entry in listed("CHATKIT_QUOTAS")]
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(f"CHATKIT_QUOTAS: {error}") from None
     try:
         workflows = arguments.workflow or [workflow(entry) for entry in listed("CHATKIT_WORKFLOWS")]
     except argparse.ArgumentTypeError as error:
@@ -281,6 +299,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         "stream_log": arguments.stream_log or setting("CHATKIT_STREAM_LOG"),
         "model": None if arguments.hosted else find_model(arguments.model, arguments.api, arguments.target),
         "auth": auth,
+        "quotas": tuple(quotas),
         "workflows": tuple(workflows),
         "api_keys": arguments.api_keys or setting("CHATKIT_API_KEYS"),
         "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chatkit.web.auth import ContextFactory, api_keys, bearer, single_user
     from chatkit.web.errors import install_error_handlers
     from chatkit.web.jwt import JWTContext
+    from chatkit.web.request_ids import RequestIds
     from chatkit.web.response import EventStreamResponse
     from chatkit.web.ui import ChatPage, Page, Prompt, ui_is_built, ui_routes
     from chatkit.web.uploads import Uploads
@@ -26,6 +27,7 @@ __all__ = [
     "JWTContext",
     "Page",
     "Prompt",
+    "RequestIds",
     "Uploads",
     "api_keys",
     "bearer",
@@ -42,6 +44,7 @@ _NAMES: Final = {
     "auth": ("ContextFactory", "api_keys", "bearer", "single_user"),
     "errors": ("install_error_handlers",),
     "jwt": ("JWTContext",),
+    "request_ids": ("RequestIds",),
     "response": ("EventStreamResponse",),
     "ui": ("ChatPage", "Page", "Prompt", "ui_is_built", "ui_routes"),
     "uploads": ("Uploads",),

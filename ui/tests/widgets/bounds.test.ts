@@ -6,6 +6,7 @@ import { nestValues } from "../../src/widgets/actions";
 import { checkPattern, patternReach } from "../../src/widgets/forms";
 import type { CkSelect } from "../../src/widgets/select";
 import { type CkWidget } from "../../src/widgets";
+import { spent } from "../spent";
 import { quietHost } from "../xssViews";
 
 afterEach(() => {
@@ -33,9 +34,7 @@ describe("patterns", () => {
     const field = document.createElement("input");
     for (const value of ["a".repeat(28), "a".repeat(5_000), "x".repeat(400), `${"ab ".repeat(1_000)}!`]) {
       field.value = value;
-      const begun = performance.now();
-      checkPattern(field, pattern, "no");
-      expect(performance.now() - begun).toBeLessThan(1_000);
+      expect(spent(() => checkPattern(field, pattern, "no"))).toBeLessThan(1_000);
     }
   });
 

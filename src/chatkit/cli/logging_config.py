@@ -1,0 +1,28 @@
+"""How ``chatkit serve`` logs: uvicorn's configuration, with our own messages in it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+from uvicorn.config import LOGGING_CONFIG
+
+__all__ = ["logging_config"]
+
+
+def logging_config(level: str, form: str = "text") -> dict[str, Any]:
+    """Returns uvicorn's configuration with our own messages in it, unless the target looks after them.
+
+    Args:
+        level: Name of uvicorn's level.
+        form: How a record is written: ``"text"`` or ``"json"``.
+    """
+    config = copy.deepcopy(LOGGING_CONFIG)
+    if form == "json":
+        config["formatters"] = {name: {"()": "chatkit.logs.JSONFormatter"} for name in config["formatters"]}
+    if not logging.getLogger("chatkit").hasHandlers():
+        # "trace" is a level of uvicorn's own.
+        level = "DEBUG" if level == "trace" else level.upper()
+        config["loggers"]["chatkit"] = {"handlers": ["default"], "level": level, "propagate": False}
+    return config
