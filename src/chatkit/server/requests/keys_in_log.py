@@ -65,10 +65,13 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
         mine = KeyClaim(new_id("turn"), "", mark, fresh=True)
     claimed_at = time.monotonic()
     claim = await _claim(sent, mine)
-    patience = time.monotonic() + _BEGINNING_SECONDS
+    waited_for, patience = "", 0.0
     while not claim.fresh:
         if claim.fingerprint != mark:
             raise InvalidRequestError(OTHER_REQUEST)
+        if claim.turn_id != waited_for:
+            # Of several sendings that gave up a turn of a dead worker, one has the key now, and begins.
+            waited_for, patience = claim.turn_id, time.monotonic() + _BEGINNING_SECONDS
         waits = time.monotonic() < patience
         earlier = await _sent_before(sent, claim, waits=waits)
         if earlier is not None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
-from chatkit.errors import NotFoundError, StoreError
+from chatkit.errors import NotFoundError, StaleTurnError, StoreError
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
@@ -314,6 +314,9 @@ class Recovery:
                     await writer.close(ended or EndState.INTERRUPTED)
             if writer is None:
                 await self._log.settle(info.id)
+        except StaleTurnError:
+            # Another worker has it, or has ended it, since it was claimed.
+            return False
         except StoreError as error:
             log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
             return False
