@@ -261,8 +261,7 @@ class Recovery:
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
-        info = turn.info
-        token = 0
+        info, token = turn.info, 0
         fence: Token[Fence | None] | None = None
         try:
             # Its worker died between telling the store and telling the log, or was cut off from the log's server:
@@ -314,11 +313,10 @@ class Recovery:
                     await writer.close(ended or EndState.INTERRUPTED)
             if writer is None:
                 await self._log.settle(info.id)
-        except StaleTurnError:
-            # Another worker has it, or has ended it, since it was claimed.
-            return False
         except StoreError as error:
-            log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
+            # Another worker may have it, or have ended it, since it was claimed.
+            if not isinstance(error, StaleTurnError):
+                log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [INTERRUPTED])
