@@ -416,7 +416,6 @@ def _allowed(case: Case, worker: Worker) -> list[tuple[str, list[str]]]:
     allowed: list[tuple[str, list[str]]] = []
     if finished in possible:
         allowed.append(("completed", [FIRST]))
-        allowed += [("interrupted", [FIRST])] if unknown else []
     if finished in certain:
         return allowed
     if opened not in certain or case.reruns:

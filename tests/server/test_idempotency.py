@@ -220,8 +220,16 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
 
     monkeypatch.setattr(log, "find", forgotten)
     assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
-    # As after a restart: the turn may have been cut off with its process.
+    # As after a restart. The store remembers that it completed.
     monkeypatch.setattr(log, "ended", forgotten)
+    assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
+
+    async def not_known(*_: object) -> bool:
+        return False
+
+    # One that does not: the turn may have been cut off with its process.
+    monkeypatch.setattr(store_apart, "find_turn", forgotten)
+    monkeypatch.setattr(store_apart, "has_completed", not_known)
     assert b'"status":"interrupted"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
 
 

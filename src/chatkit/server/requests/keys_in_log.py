@@ -16,6 +16,7 @@ from chatkit.server.requests.accepted import turn_of_stored
 from chatkit.server.requests.sendings import OTHER_REQUEST, MakeTurn, Sending, stored_frames
 from chatkit.server.requests.turns import begin
 from chatkit.server.turns.acceptance import KeyHold
+from chatkit.server.turns.recovery import end_in_store
 from chatkit.server.turns.registry import KeyPassedOnError
 from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
@@ -181,6 +182,7 @@ async def _go_on(sent: Sending, claim: KeyClaim, ended: TurnFeed) -> StreamingRe
 async def _replayed(sent: Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
     scope = sent.scope
     end = await scope.turns.log.ended(claim)
+    end = end or await end_in_store(scope.store, claim.turn_id, scope.context)
     if end is None and claim.user_item_id is None and waits:
         # Nothing in the store shows whether it began.
         return None

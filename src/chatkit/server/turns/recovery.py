@@ -39,7 +39,7 @@ from chatkit.types import (
     WorkflowItem,
 )
 
-__all__ = ["Recovery", "find_opening", "fold_log", "known_end", "take_back", "unseen_items"]
+__all__ = ["Recovery", "end_in_store", "find_opening", "fold_log", "known_end", "take_back", "unseen_items"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -269,7 +269,7 @@ class Recovery:
             if await _ended_unopened(store, info, context):
                 await self._log.settle(info.id, [INTERRUPTED])
                 return True
-            ended = await _end_in_store(store, info, context)
+            ended = await end_in_store(store, info.id, context)
             completed = ended is not None
             token = 0 if completed else await store.begin_turn(info.thread_id, info.id, context)
             # If this takes too long, only the worker that claims the turn next may write.
@@ -345,14 +345,14 @@ async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) ->
     return True
 
 
-async def _end_in_store(store: Store[Any], info: TurnInfo, context: object) -> EndState | None:
+async def end_in_store(store: Store[Any], turn_id: str, context: object) -> EndState | None:
     """Returns how a turn ended that its log does not know to have ended; None if it did not, or that is not known."""
     accepting = accepting_store(store, whole=False)
     if accepting is not None:
-        accepted = await accepting.find_turn(info.id, context)
+        accepted = await accepting.find_turn(turn_id, context)
         if accepted is not None and accepted.status is TurnStatus.ENDED:
             return known_end(accepted)
-    return EndState.COMPLETED if await store.has_completed(info.id, context) else None
+    return EndState.COMPLETED if await store.has_completed(turn_id, context) else None
 
 
 def known_end(turn: AcceptedTurn) -> EndState:
