@@ -394,6 +394,31 @@ async def test_a_turn_that_begins_while_it_is_looked_up_is_not_called_interrupte
     assert b"interrupted" not in b"".join(frames)
 
 
+async def test_a_turn_that_its_worker_has_not_saved_yet_is_not_called_interrupted(store_apart: Any) -> None:
+    log: Any = MemoryStreamLog()
+    first, second = workers(store_apart, log=log)
+    thread_id = await first.new_thread()
+    go_on, find, asked = asyncio.Event(), log.find, list[Any]()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await go_on.wait()
+        yield done("Hello!")
+
+    async def find_late(*args: Any) -> Any:
+        # As where its worker was alone on an SQLite file: it saves its turns now and then, and the message is stored.
+        asked.append(args)
+        return await find(*args) if len(asked) > 4 else None
+
+    first.script = script
+    running = await first.say(thread_id, "Once", RESUMABLE_KEY)
+    log.find = find_late
+    async with asyncio.timeout(LIMIT):
+        again = await second.say(thread_id, "Once", RESUMABLE_KEY)
+        go_on.set()
+        assert await drain(again) == await drain(running)
+    assert all_texts(await second.items(thread_id)) == ["Hi", "Once", "Hello!"]
+
+
 async def test_an_action_that_is_about_to_begin_elsewhere_is_waited_for(store: Any) -> None:
     class Shop(ScriptedServer):
         async def action(self, thread: Any, action: Any, sender: Any, context: Any) -> AsyncIterator[Any]:
