@@ -53,7 +53,7 @@ async def turn_of_stored(
     async def opening(pipeline: Pipeline) -> None:
         # One that waited is in the thread by now.
         turn.message = turn.message or await _message(scope, thread_id, item_id)
-        if not runs and accepted is not None and not accepted.opened:
+        if not runs and accepted is not None and not accepted.opened and turn.stop_reason is None:
             # Nothing is told of it: its request, sent again, has it answered.
             return
         if isinstance(scope.request, ThreadsCreateReq):
@@ -94,6 +94,8 @@ async def begin_waiting(
     again = await turn_of_stored(
         scope, info.thread_id, info.user_item_id, info=info, accepted=accepted, runs=runs
     )
+    if turn.stop:
+        again.request_stop()
     return await scope.turns.begin_again(turn, again, others=None)
 
 
