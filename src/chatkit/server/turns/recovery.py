@@ -254,14 +254,15 @@ class Recovery:
             async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
                 return await rerun(turn)
         except StoreError as error:
-            log_failure(logger, f"Running turn {turn.info.id} again failed; it is tried again later", error)
+            _log_postponed(f"Running turn {turn.info.id} again", error)
             return None
         except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(logger, f"Turn {turn.info.id} of a worker that died could not be run again", error)
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
-        info, token = turn.info, 0
+        info = turn.info
+        token = 0
         fence: Token[Fence | None] | None = None
         try:
             # Its worker died between telling the store and telling the log, or was cut off from the log's server:
@@ -314,9 +315,7 @@ class Recovery:
             if writer is None:
                 await self._log.settle(info.id)
         except StoreError as error:
-            # Another worker may have it, or have ended it, since it was claimed.
-            if not isinstance(error, StaleTurnError):
-                log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
+            _log_postponed(f"Finalising turn {info.id}", error)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [INTERRUPTED])
@@ -329,6 +328,12 @@ class Recovery:
             if fence is not None:
                 current_fence.reset(fence)
         return True
+
+
+def _log_postponed(what: str, error: StoreError) -> None:
+    # Another worker may have the turn, or have ended it, since it was claimed: no failure.
+    if not isinstance(error, StaleTurnError):
+        log_failure(logger, f"{what} failed; it is tried again later", error)
 
 
 async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) -> bool:
