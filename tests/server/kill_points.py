@@ -268,7 +268,7 @@ class _Run:
                 for server in self.servers[case.scene == "elsewhere" :]:
                     await stack.enter_async_context(sweeping(server))
                 if case.resent == "later":
-                    await self._settled(case.scene == "elsewhere")
+                    await self._settled(case.scene in {"busy", "elsewhere"})
                 copies = 2 if case.resent == "twice" else 1
                 told = await asyncio.gather(*(self._send(server) for server in self.servers[:copies]))
                 wrong = await self._wrong_of(told, worker)
