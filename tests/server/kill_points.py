@@ -268,7 +268,7 @@ class _Run:
                 for server in self.servers[case.scene == "elsewhere" :]:
                     await stack.enter_async_context(sweeping(server))
                 if case.resent == "later":
-                    await self._settled(case.scene == "elsewhere")
+                    await self._settled(case.scene in {"busy", "elsewhere"})
                 copies = 2 if case.resent == "twice" else 1
                 told = await asyncio.gather(*(self._send(server) for server in self.servers[:copies]))
                 wrong = await self._wrong_of(told, worker)
@@ -304,7 +304,7 @@ class _Run:
         return pending
 
     async def _pending(self, elsewhere: bool) -> list[str]:
-        """Returns what the store and the log take for running; without the turn that still is, if it runs elsewhere."""
+        """Returns what the store and the log take for running; without what does, or waits for that, if it may."""
         server = self.servers[0]
         store: Any = server.store
         if self.place.setup == "sqlite":
@@ -323,7 +323,7 @@ class _Run:
                     self.place.owner,
                 )
             )
-        runs = {turn.info.id for turn in server._chatkit_turns()._running.values()} if elsewhere else set()
+        runs = {turn_id for each in self.servers for turn_id in each._chatkit_turns()._running if elsewhere}
         pending = [f"turn {turn_id} stays in the store" for (turn_id,) in rows if turn_id not in runs]
         threads = await store.load_threads(9, None, "asc", self.context)
         for thread in threads.data:
@@ -416,19 +416,10 @@ def _allowed(case: Case, worker: Worker) -> list[tuple[str, list[str]]]:
     allowed: list[tuple[str, list[str]]] = []
     if finished in possible:
         allowed.append(("completed", [FIRST]))
-        allowed += [("interrupted", [FIRST])] if unknown else []
     if finished in certain:
         return allowed
     if opened not in certain or case.reruns:
         allowed.append(("completed", [SECOND]))
-    if (
-        case.policy == "enqueue"
-        and case.resent == "later"
-        and "store.accept_turn" in possible
-        and not case.reruns
-    ):
-        # A sweep has put the message in its place, for all to see.
-        allowed.append(("interrupted", []))
     if case.reruns and put in possible and case.policy == "allow" and case.scene in {"busy", "elsewhere"}:
         # The other turn may have stored it, and not have told it so far.
         allowed.append(("completed", [FIRST, SECOND]))

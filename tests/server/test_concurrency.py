@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chatkit.errors import ConflictError, ThreadBusyError, ThreadClosedError
+from chatkit.streams import MemoryStreamLog
 from chatkit.types import (
     ClientToolCallItem,
     ClosedStatus,
@@ -22,6 +23,7 @@ from tests.server.support import (
     LIMIT,
     ScriptedServer,
     added,
+    all_texts,
     done,
     drain,
     events,
@@ -202,6 +204,38 @@ async def test_interrupt_ends_the_running_turn_first(store: Any) -> None:
         "user_message",
         "assistant_message",
     ]
+
+
+@pytest.mark.parametrize("policy", ["enqueue", "interrupt"])
+async def test_a_message_comes_after_what_a_dead_worker_left_though_the_log_gives_up_waiting_for_a_sweep(
+    policy: Any, store_apart: Any
+) -> None:
+    log: Any = MemoryStreamLog()
+    dead = ScriptedServer(store=store_apart, stream_log=log)
+    server = ScriptedServer(silent, store_apart, stream_log=log, concurrency=policy)
+    thread_id = await server.new_thread()
+    swept, over = asyncio.Event(), asyncio.Event()
+
+    async def first(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await swept.wait()
+        yield done("So far")
+
+    async def give_up(*_: Any) -> bool:
+        return True
+
+    async def sweep() -> None:
+        swept.set()
+        await over.wait()
+
+    dead.script = first
+    reading = asyncio.create_task(drain(await dead.say(thread_id, "one")))
+    reading.add_done_callback(lambda _: over.set())
+    log.stop = log.wait_closed = give_up
+    server._chatkit_turns().recover = sweep
+    async with asyncio.timeout(LIMIT):
+        await drain(await server.say(thread_id, "two"))
+        await reading
+    assert all_texts(await server.items(thread_id)) == ["Hi", "one", "So far", "two"]
 
 
 async def test_an_interrupting_message_sees_the_thread_as_it_was_left() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from tests.server.support import (
     LIMIT,
     ScriptedServer,
     added,
+    all_texts,
     decode,
     delta,
     done,
@@ -45,6 +47,7 @@ from tests.server.support import (
     texts,
     user_input,
 )
+from tests.support.scale import scaled
 
 KEY = {"idempotency_key": "k1"}
 RESUMABLE_KEY = {"idempotency_key": "k1", "resumable": True}
@@ -217,8 +220,16 @@ async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
 
     monkeypatch.setattr(log, "find", forgotten)
     assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
-    # As after a restart: the turn may have been cut off with its process.
+    # As after a restart. The store remembers that it completed.
     monkeypatch.setattr(log, "ended", forgotten)
+    assert b'"status":"completed"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
+
+    async def not_known(*_: object) -> bool:
+        return False
+
+    # One that does not: the turn may have been cut off with its process.
+    monkeypatch.setattr(store_apart, "find_turn", forgotten)
+    monkeypatch.setattr(store_apart, "has_completed", not_known)
     assert b'"status":"interrupted"' in (await drain(await server.create(metadata=RESUMABLE_KEY)))[-1]
 
 
@@ -383,6 +394,31 @@ async def test_a_turn_that_begins_while_it_is_looked_up_is_not_called_interrupte
     assert b"interrupted" not in b"".join(frames)
 
 
+async def test_a_turn_that_its_worker_has_not_saved_yet_is_not_called_interrupted(store_apart: Any) -> None:
+    log: Any = MemoryStreamLog()
+    first, second = workers(store_apart, log=log)
+    thread_id = await first.new_thread()
+    go_on, find, asked = asyncio.Event(), log.find, list[Any]()
+
+    async def script(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        await go_on.wait()
+        yield done("Hello!")
+
+    async def find_late(*args: Any) -> Any:
+        # As where its worker was alone on an SQLite file: it saves its turns now and then, and the message is stored.
+        asked.append(args)
+        return await find(*args) if len(asked) > 4 else None
+
+    first.script = script
+    running = await first.say(thread_id, "Once", RESUMABLE_KEY)
+    log.find = find_late
+    async with asyncio.timeout(LIMIT):
+        again = await second.say(thread_id, "Once", RESUMABLE_KEY)
+        go_on.set()
+        assert await drain(again) == await drain(running)
+    assert all_texts(await second.items(thread_id)) == ["Hi", "Once", "Hello!"]
+
+
 async def test_an_action_that_is_about_to_begin_elsewhere_is_waited_for(store: Any) -> None:
     class Shop(ScriptedServer):
         async def action(self, thread: Any, action: Any, sender: Any, context: Any) -> AsyncIterator[Any]:
@@ -516,3 +552,35 @@ async def test_a_worker_that_takes_long_to_begin_asks_whether_the_key_is_still_i
     go_on.set()
     assert await drain(await slow) == frames
     assert len((await first.ask("threads.list"))["data"]) == 1
+
+
+async def test_two_that_give_up_the_turn_of_a_dead_worker_at_once_store_the_message_once(
+    store_apart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them has the key then, and takes its time to begin: the other one waits for it."""
+    monkeypatch.setattr(keys_in_log, "_BEGINNING_SECONDS", scaled(1.0))
+    log: Any = MemoryStreamLog()
+    servers = workers(store_apart, log=log)
+    thread_id = await servers[0].new_thread()
+    claim, opened, dead, beaten = log.claim_key, log.open, list[Any](), asyncio.Event()
+
+    async def claim_after_dead(owner: Any, key: str, wanted: Any) -> Any:
+        if not dead:
+            # Whose worker died before it stored anything.
+            dead.append(replace(wanted, turn_id="turn_of_dead", user_item_id="msg_of_dead"))
+            await claim(owner, key, dead[0])
+        found = await claim(owner, key, wanted)
+        if not found.fresh and found.turn_id != dead[0].turn_id:
+            beaten.set()
+        return found
+
+    async def open_late(*args: Any, **rest: Any) -> Any:
+        await beaten.wait()
+        return await opened(*args, **rest)
+
+    log.claim_key, log.open = claim_after_dead, open_late
+    async with asyncio.timeout(LIMIT):
+        sendings = [server.say(thread_id, "New", RESUMABLE_KEY) for server in servers]
+        streams = [await drain(result) for result in await asyncio.gather(*sendings)]
+    assert streams[0] == streams[1]
+    assert all_texts(await servers[0].items(thread_id)) == ["Hi", "New", "Hello!"]

@@ -20,6 +20,7 @@ from tests.server.support import ADA, LIMIT, ScriptedServer, all_texts, writes_a
 from tests.support.scale import FAST
 
 PUT, OPENED = "after store.put_thread_item", "after store.open_turn"
+UNOPENED = "before store.open_turn"
 
 
 @pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not")
@@ -55,6 +56,18 @@ PUT, OPENED = "after store.put_thread_item", "after store.open_turn"
         # An answer stood before one that began earlier, was stored later, and hid it.
         pytest.param(
             Case("sqlite", "accepting", "busy", "allow", 1, "at once", PUT), id="stored in another order"
+        ),
+        # A message that waited, and of whose turn nobody had heard, was ended as interrupted before those who had sent
+        # it again.
+        pytest.param(
+            Case("sqlite", "accepting", "elsewhere", "enqueue", 0, "twice", UNOPENED), id="never opened"
+        ),
+        pytest.param(
+            Case("sqlite", "accepting", "elsewhere", "enqueue", 0, "later", UNOPENED), id="put in its place"
+        ),
+        # Two that gave up waiting for the dead worker took the message both.
+        pytest.param(
+            Case("sqlite", "apart", "elsewhere", "interrupt", 0, "twice", "before log.turns"), id="given up"
         ),
     ],
 )

@@ -117,3 +117,37 @@ async def test_a_turn_that_the_store_cannot_note_as_opened_is_begun_in_the_strea
     assert all_texts(await second.items(thread_id)) == ["Hi", "Once", "Hello!"]
     await first.close()
     await second.close()
+
+
+@pytest.mark.parametrize("claimed_first", [True, False])
+async def test_a_turn_that_was_never_opened_and_is_stopped_as_it_waits_is_not_begun_anew(
+    claimed_first: bool, made: Callable[..., ScriptedServer]
+) -> None:
+    dead, server = made(concurrency="enqueue"), made(concurrency="enqueue")
+    thread_id = await server.new_thread()
+    store: Any = server.store
+    running = await store.accept_turn(Acceptance("acts", thread_id, LIMIT), ADA)
+    log: Any = dead._chatkit_turns().log
+
+    async def hang(*_: Any, **rest: Any) -> Any:
+        await asyncio.Event().wait()
+
+    log.open = hang
+    async with asyncio.timeout(LIMIT):
+        asleep = asyncio.create_task(dead.say(thread_id, "Once", KEY))
+        while (found := await store.find_keyed_turn("k1", ADA)) is None or not found.lapsed:
+            await asyncio.sleep(0.02)
+        while claimed_first and server._chatkit_turns().running(found.turn_id) is None:
+            await server.recover()
+            await asyncio.sleep(0.02)
+        again = await server.say(thread_id, "Once", KEY)
+        assert await server.ask("turns.stop", ADA, thread_id=thread_id) == {"stopped": [found.turn_id]}
+        frames = await drain(again)
+        assert b'"stopped"' in frames[-1]
+        assert all_texts(await server.items(thread_id)) == ["Hi", "Once"]
+        assert kinds(decode(await drain(await server.say(thread_id, "Once", KEY)))) == kinds(decode(frames))
+        await store.finish_turn("acts", running.token, "completed", ADA)
+    asleep.cancel()
+    await asyncio.wait({asleep})
+    await dead.close()
+    await server.close()

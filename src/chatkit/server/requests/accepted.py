@@ -40,7 +40,8 @@ async def turn_of_stored(
         item_id: The user message that is answered, which may wait for its place in the thread.
         info: The turn as the log is to know it; by default a new one.
         accepted: The turn in the store, if this worker has claimed it there.
-        runs: Whether the handler may be called here; if not, the message is kept, and the turn ends as interrupted.
+        runs: Whether the handler may be called here; if not, the message is kept, and the turn ends as interrupted,
+            not opened unless it was before.
 
     Raises:
         NotFoundError: The thread was deleted.
@@ -52,6 +53,9 @@ async def turn_of_stored(
     async def opening(pipeline: Pipeline) -> None:
         # One that waited is in the thread by now.
         turn.message = turn.message or await _message(scope, thread_id, item_id)
+        if not runs and accepted is not None and not accepted.opened and turn.stop_reason is None:
+            # Nothing is told of it: its request, sent again, has it answered.
+            return
         if isinstance(scope.request, ThreadsCreateReq):
             pipeline.announce_thread(created=True)
         announce = await find_opening(pipeline.state, turn.info, scope.store, scope.context)
@@ -90,6 +94,8 @@ async def begin_waiting(
     again = await turn_of_stored(
         scope, info.thread_id, info.user_item_id, info=info, accepted=accepted, runs=runs
     )
+    if turn.stop:
+        again.request_stop()
     return await scope.turns.begin_again(turn, again, others=None)
 
 

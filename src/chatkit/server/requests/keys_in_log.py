@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from chatkit.server.requests.accepted import turn_of_stored
 from chatkit.server.requests.sendings import OTHER_REQUEST, MakeTurn, Sending, stored_frames
 from chatkit.server.requests.turns import begin
 from chatkit.server.turns.acceptance import KeyHold
+from chatkit.server.turns.recovery import end_in_store
 from chatkit.server.turns.registry import KeyPassedOnError
 from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
@@ -36,6 +38,8 @@ logger = logging.getLogger("chatkit.server")
 _BEGINNING_SECONDS: Final = 5.0
 """How long a message that was sent again waits for the worker that got it first to begin its turn."""
 _BEGINNING_PAUSE_SECONDS: Final = 0.1
+_UNSAVED_SECONDS: Final = 1.0
+"""How long it waits for the log to learn of a turn whose message is stored: a worker that was alone saves it soon."""
 _SAFE_SECONDS: Final = 4.0
 """How long no other worker gives up waiting for a turn to begin, so that its key need not be asked for."""
 
@@ -71,17 +75,20 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
         mine = KeyClaim(new_id("turn"), "", mark, fresh=True)
     claimed_at = time.monotonic()
     claim = await _claim(sent, mine)
-    patience = time.monotonic() + _BEGINNING_SECONDS
+    waited_for, since = "", 0.0
     while not claim.fresh:
         if claim.fingerprint != mark:
             raise InvalidRequestError(OTHER_REQUEST)
-        waits = time.monotonic() < patience
-        earlier = await _sent_before(sent, claim, waits=waits)
+        if claim.turn_id != waited_for:
+            # Of several sendings that gave up a turn of a dead worker, one has the key now, and begins.
+            waited_for, since = claim.turn_id, time.monotonic()
+        waited = time.monotonic() - since
+        earlier = await _sent_before(sent, claim, waited)
         if earlier is not None:
             return earlier
         if isinstance(turn, RequestError):
             raise turn
-        if await log.ended(claim) is None and waits:
+        if await log.ended(claim) is None and waited < _BEGINNING_SECONDS:
             # Another worker may be about to begin it, and has to stop an earlier turn first.
             await asyncio.sleep(_BEGINNING_PAUSE_SECONDS)
             claim = await _claim(sent, mine)
@@ -126,13 +133,19 @@ async def _begin_first(
         raise
 
 
-async def _sent_before(sent: Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
-    """Returns the stream of a message that was sent before; None if nothing of it is there (so far)."""
+async def _sent_before(sent: Sending, claim: KeyClaim, waited: float) -> StreamingResult | None:
+    """Returns the stream of a message that was sent before; None if nothing of it is there (so far).
+
+    Args:
+        sent: The request.
+        claim: The turn that its key is bound to.
+        waited: Seconds for which it has waited for that.
+    """
     turns, owner = sent.scope.turns, sent.scope.owner
     await turns.wait_begun(claim.turn_id)
     info = await turns.log.find(claim.turn_id, owner)
     if info is None:
-        replayed = await _replayed(sent, claim, waits=waits)
+        replayed = await _replayed(sent, claim, waited)
         # A turn is opened in the log before its message is stored: it may have begun since the log was asked.
         info = None if replayed is None else await turns.log.find(claim.turn_id, owner)
         if info is None:
@@ -141,7 +154,7 @@ async def _sent_before(sent: Sending, claim: KeyClaim, *, waits: bool) -> Stream
         return await _attached(sent, claim, info)
     except TurnNotFoundError:
         # It ended long ago, and the log has just forgotten it.
-        return await _replayed(sent, claim, waits=False)
+        return await _replayed(sent, claim, math.inf)
 
 
 async def _attached(sent: Sending, claim: KeyClaim, info: TurnInfo) -> StreamingResult:
@@ -186,11 +199,12 @@ async def _go_on(sent: Sending, claim: KeyClaim, ended: TurnFeed) -> StreamingRe
     return StreamingResult(frames())
 
 
-async def _replayed(sent: Sending, claim: KeyClaim, *, waits: bool) -> StreamingResult | None:
+async def _replayed(sent: Sending, claim: KeyClaim, waited: float) -> StreamingResult | None:
     scope = sent.scope
     end = await scope.turns.log.ended(claim)
-    if end is None and claim.user_item_id is None and waits:
-        # Nothing in the store shows whether it began.
+    end = end or await end_in_store(scope.store, claim.turn_id, scope.context)
+    if end is None and waited < (_BEGINNING_SECONDS if claim.user_item_id is None else _UNSAVED_SECONDS):
+        # Without a message nothing in the store shows whether it began; with one, nothing whether it still runs.
         return None
     try:
         frames = await stored_frames(

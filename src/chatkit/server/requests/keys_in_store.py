@@ -23,7 +23,7 @@ from chatkit.server.turns.recovery import known_end
 from chatkit.server.turns.results import ResentFeed, StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
 from chatkit.store.acceptance import DELETED, AcceptedTurn, AcceptingStore, TurnStatus
-from chatkit.streams.base import load_info
+from chatkit.streams.base import EndState, load_info
 from chatkit.types import ThreadsCreateReq
 
 __all__ = ["begin_accepted"]
@@ -94,9 +94,7 @@ async def _join(sent: Sending, store: AcceptingStore[Any], accepted: AcceptedTur
             return await begin_accepted(sent)
         found = stored
         if found.status is TurnStatus.ENDED:
-            if not found.opened:
-                return await begin_accepted(sent, found)
-            return await _told_from_store(sent, found)
+            return await (begin_accepted if _never_ran(found) else _told_from_store)(sent, found)
         if found.lapsed and not found.opened:
             claimed = await store.claim_turn(found, turns.log.lease, scope.context)
             if claimed is not None:
@@ -145,13 +143,18 @@ async def _begin_again(sent: Sending, store: AcceptingStore[Any], ended: TurnFee
         await scope.turns.sweep()
         await asyncio.sleep(_PAUSE_SECONDS)
         found = await store.find_turn(ended.info.id, scope.context)
-    if found is None or (found.status is TurnStatus.ENDED and not found.opened):
+    if found is None or _never_ran(found):
         # No handler was called for it: it begins now.
         return await begin_accepted(sent, found)
     if ended.is_uncertain:
         # Another worker has begun it meanwhile, or this one.
         return await _join(sent, store, found)
     return StreamingResult.of(ended)
+
+
+def _never_ran(turn: AcceptedTurn) -> bool:
+    """Returns whether a turn ended before its handler was called, though nobody stopped it."""
+    return turn.status is TurnStatus.ENDED and not turn.opened and turn.end != EndState.STOPPED
 
 
 def _may_begin(turn: AcceptedTurn) -> bool:

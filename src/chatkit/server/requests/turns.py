@@ -141,8 +141,6 @@ async def run_lost(scope: RequestScope, lost: AcceptedTurn) -> bool:
     begin = again.opening
 
     async def opening(pipeline: Pipeline) -> None:
-        announce = await find_opening(pipeline.state, info, scope.store, scope.context)
-        announce(pipeline)
         await begin(pipeline)
         await take_back(pipeline, info, scope.store, scope.context, others=others)
 
@@ -184,7 +182,7 @@ async def _told_by_others(scope: RequestScope, info: TurnInfo) -> set[str] | Non
 
 
 async def turn_again(scope: RequestScope, info: TurnInfo) -> Turn | None:
-    """Returns a turn that does what one whose worker died was to do; its opening sends the stream options only.
+    """Returns a turn that does what one whose worker died was to do; its opening sends what was stored and not told.
 
     Args:
         scope: The request that began it, as far as it can be made again.
@@ -208,6 +206,8 @@ async def turn_again(scope: RequestScope, info: TurnInfo) -> Turn | None:
     options = await stream_options(scope, thread)
 
     async def opening(pipeline: Pipeline) -> None:
+        announce = await find_opening(pipeline.state, info, scope.store, scope.context)
+        announce(pipeline)
         pipeline.accept(options)
 
     return Turn(scope, thread, message=message, opening=opening)

@@ -34,7 +34,8 @@ async def note_opened(turn: Turn, writer: TurnWriter) -> int:
             # request, sent again, begins another one.
             await store.finish_turn(info.id, accepted.token, EndState.INTERRUPTED.value, scope.context)
         raise StaleTurnError(f"Turn {info.id} is another worker's in the log.")
-    await store.open_turn(info.id, accepted.token, scope.context)
+    if turn.runs:
+        await store.open_turn(info.id, accepted.token, scope.context)
     return accepted.token
 
 

@@ -12,6 +12,7 @@ from chatkit.errors import StoreUnavailableError, ThreadBusyError
 from chatkit.server.threads import refuse_messages_unless_active, reload_thread
 from chatkit.server.turns.acceptance import accept, begin_place
 from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError
+from chatkit.streams.base import ThreadKey
 
 if TYPE_CHECKING:
     from chatkit.server.turns.registry import TurnRegistry
@@ -132,15 +133,30 @@ async def _look_around(turns: TurnRegistry, turn: Turn) -> Callable[[], Awaitabl
         return None
     if concurrency == "reject":
         raise ThreadBusyError
+    others = {*mine, *(info.id for info in elsewhere)}
     if concurrency == "interrupt":
         await turns.stop_all(earlier, elsewhere, "interrupt")
+        await _wait_for_sweep(turns, thread, others)
         await _reload(turn)
         return None
 
     async def wait_for_others() -> None:
-        for turn_id in (*mine, *(info.id for info in elsewhere)):
+        for turn_id in others:
             await turns.wait_ended(turn_id, thread.owner)
+        await _wait_for_sweep(turns, thread, others)
         await turn.pipeline.reload_thread()
         refuse_messages_unless_active(turn.thread)
 
     return wait_for_others
+
+
+async def _wait_for_sweep(turns: TurnRegistry, thread: ThreadKey, turn_ids: set[str]) -> None:
+    """Waits, for three leases at most, for turns that no worker has ended so far: what they had written comes first."""
+    until, pause = time.monotonic() + 3 * turns.log.lease, _FIRST_PAUSE_SECONDS
+    while time.monotonic() < until:
+        with suppress(StoreUnavailableError):
+            if turn_ids.isdisjoint(info.id for info in await turns.log.active(thread)):
+                return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        await turns.sweep()

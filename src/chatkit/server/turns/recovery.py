@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
-from chatkit.errors import NotFoundError, StoreError
+from chatkit.errors import NotFoundError, StaleTurnError, StoreError
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
@@ -39,7 +39,7 @@ from chatkit.types import (
     WorkflowItem,
 )
 
-__all__ = ["Recovery", "find_opening", "fold_log", "known_end", "take_back", "unseen_items"]
+__all__ = ["Recovery", "end_in_store", "find_opening", "fold_log", "known_end", "take_back", "unseen_items"]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -254,7 +254,7 @@ class Recovery:
             async with asyncio.timeout(_RERUN_LIMIT_SECONDS):
                 return await rerun(turn)
         except StoreError as error:
-            log_failure(logger, f"Running turn {turn.info.id} again failed; it is tried again later", error)
+            _log_postponed(f"Running turn {turn.info.id} again", error)
             return None
         except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(logger, f"Turn {turn.info.id} of a worker that died could not be run again", error)
@@ -270,7 +270,7 @@ class Recovery:
             if await _ended_unopened(store, info, context):
                 await self._log.settle(info.id, [INTERRUPTED])
                 return True
-            ended = await _end_in_store(store, info, context)
+            ended = await end_in_store(store, info.id, context)
             completed = ended is not None
             token = 0 if completed else await store.begin_turn(info.thread_id, info.id, context)
             # If this takes too long, only the worker that claims the turn next may write.
@@ -315,7 +315,7 @@ class Recovery:
             if writer is None:
                 await self._log.settle(info.id)
         except StoreError as error:
-            log_failure(logger, f"Finalising turn {info.id} failed; it is tried again later", error)
+            _log_postponed(f"Finalising turn {info.id}", error)
             return False
         except NotFoundError:
             await self._log.settle(info.id, [INTERRUPTED])
@@ -328,6 +328,12 @@ class Recovery:
             if fence is not None:
                 current_fence.reset(fence)
         return True
+
+
+def _log_postponed(what: str, error: StoreError) -> None:
+    # Another worker may have the turn, or have ended it, since it was claimed: no failure.
+    if not isinstance(error, StaleTurnError):
+        log_failure(logger, f"{what} failed; it is tried again later", error)
 
 
 async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) -> bool:
@@ -344,14 +350,14 @@ async def _ended_unopened(store: Store[Any], info: TurnInfo, context: object) ->
     return True
 
 
-async def _end_in_store(store: Store[Any], info: TurnInfo, context: object) -> EndState | None:
+async def end_in_store(store: Store[Any], turn_id: str, context: object) -> EndState | None:
     """Returns how a turn ended that its log does not know to have ended; None if it did not, or that is not known."""
     accepting = accepting_store(store, whole=False)
     if accepting is not None:
-        accepted = await accepting.find_turn(info.id, context)
+        accepted = await accepting.find_turn(turn_id, context)
         if accepted is not None and accepted.status is TurnStatus.ENDED:
             return known_end(accepted)
-    return EndState.COMPLETED if await store.has_completed(info.id, context) else None
+    return EndState.COMPLETED if await store.has_completed(turn_id, context) else None
 
 
 def known_end(turn: AcceptedTurn) -> EndState:

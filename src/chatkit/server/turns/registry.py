@@ -30,7 +30,7 @@ from chatkit.server.turns.ending import end_taken_over
 from chatkit.server.turns.opening import close_unopened, leave_unopened, note_opened, withdraw_unopened
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
-from chatkit.server.turns.recovery import Recovery, find_opening, fold_log, take_back
+from chatkit.server.turns.recovery import Recovery, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.sweep import StoreSweep, keep_leases
@@ -162,8 +162,6 @@ class TurnRegistry:
 
         async def opening(pipeline: Pipeline) -> None:
             if not opened:
-                announce_opening = await find_opening(state, info, scope.store, scope.context)
-                announce_opening(pipeline)
                 await begin(pipeline)
             await take_back(pipeline, info, scope.store, scope.context, others=others)
 
@@ -181,7 +179,7 @@ class TurnRegistry:
                 token = await scope.store.begin_turn(info.thread_id, info.id, scope.context)
                 if turn.accepted is not None:
                     turn.accepted = replace(turn.accepted, token=token)
-                if scope.accepting is not None:
+                if scope.accepting is not None and turn.runs:
                     await scope.accepting.open_turn(info.id, token, scope.context)
             except BaseException:
                 # A worker that has the store within reach keeps what the turn had produced.
