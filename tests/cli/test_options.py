@@ -42,7 +42,11 @@ def test_arguments_that_cannot_be_read(
     [
         (["serve"], {"CHATKIT_LOG_LEVEL": "loud"}, "CHATKIT_LOG_LEVEL"),
         (["serve"], {"CHATKIT_LOG_FORMAT": "xml"}, "CHATKIT_LOG_FORMAT is text or json"),
-        (["serve"], {"CHATKIT_QUOTAS": "messages=20/minute, requests"}, "CHATKIT_QUOTAS: A quota is written such"),
+        (
+            ["serve"],
+            {"CHATKIT_QUOTAS": "messages=20/minute, requests"},
+            "CHATKIT_QUOTAS: A quota is written such",
+        ),
         (["serve"], {"CHATKIT_QUOTAS": "mesages=20/minute"}, "Did you mean 'messages'"),
         (["serve", "--single-user", "--context", "a:b"], {}, "exclude each other"),
         (["serve", "--single-user", "--auth", "oidc"], {}, "--auth excludes --single-user"),

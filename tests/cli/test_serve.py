@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -308,6 +309,23 @@ def test_context_keeps_users_apart(folder: Path) -> None:
         hello(server.url, x_test_user="a")
         assert titles(server.url, x_test_user="a") == ["help"]
         assert titles(server.url, x_test_user="b") == []
+
+
+def test_quotas_and_records_as_json(folder: Path) -> None:
+    options = ("--port", "0", "--log-format", "json", "--log-level", "debug", "--quota", "messages=1/hour")
+    with serving("app:Mine", *options, folder=folder, CHATKIT_SECRET="s" * 32) as server:
+        hello(server.url, x_request_id="proxy-1")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            hello(server.url)
+        assert refused.value.code == 429
+        assert int(refused.value.headers["retry-after"]) > 3_000
+        assert "You may send 1 message in an hour." in refused.value.read().decode()
+        os.killpg(server.process.pid, signal.SIGTERM)
+        _, errors = server.process.communicate(timeout=scaled(20))
+    records = [json.loads(line) for line in errors.splitlines()]
+    assert {"uvicorn.error", "chatkit.web"} <= {record["logger"] for record in records}
+    [streamed] = [record for record in records if "streams to" in record["message"]]
+    assert (streamed["request"], streamed["level"]) == ("proxy-1", "debug")
 
 
 def test_users_with_a_token_of_an_issuer(folder: Path) -> None:

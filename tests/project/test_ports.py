@@ -33,7 +33,9 @@ PORTS = [
 
 
 def public_objects() -> list[object]:
-    modules = [importlib.import_module(face) for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas")]
+    modules = [
+        importlib.import_module(face) for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas")
+    ]
     return [
         getattr(module, name)
         for module in modules

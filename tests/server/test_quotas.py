@@ -214,6 +214,26 @@ def test_what_is_no_quota(options: dict[str, Any], says: str) -> None:
         Quota(**options)
 
 
+@pytest.mark.parametrize(
+    ("text", "quota"),
+    [
+        ("messages=20/minute", Quota("messages", 20, 60)),
+        (" upload_bytes=5000000/day ", Quota("upload_bytes", 5_000_000, 86_400)),
+        ("requests=0/90", Quota("requests", 0, 90)),
+    ],
+)
+def test_a_quota_as_text(text: str, quota: Quota) -> None:
+    assert Quota.parse(text) == quota
+
+
+@pytest.mark.parametrize(
+    "text", ["", "messages", "messages=20", "20/minute", "messages=-1/minute", "messages=1/week"]
+)
+def test_what_is_no_quota_as_text(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="A quota is written such as messages=20/minute"):
+        Quota.parse(text)
+
+
 def test_limits_take_quotas_only() -> None:
     wrong: Any = ("20/minute",)
     with pytest.raises(ConfigurationError, match="quotas"):
