@@ -21,10 +21,16 @@ export function failureOf(error: unknown): Failure {
     case 413:
       return { message: null, code: "too_large", allowRetry: false };
     case 429:
-      return { message: error.words, code: "rate_limited", allowRetry: true, ...(error.retryAt === null ? {} : { retryAt: error.retryAt }) };
+      return { message: error.words, code: "rate_limited", allowRetry: true, ...(error.retryAt === null ? {} : { retryAt: error.retryAt }), ...boundOf(error) };
     default:
-      return { message: error.words, code: error.isTemporary ? "server" : error.code, allowRetry: true };
+      return { message: error.words, code: error.isTemporary ? "server" : error.code, allowRetry: true, ...(error.status < 500 || error.requestId === null ? {} : { requestId: error.requestId }) };
   }
+}
+
+/** What a quota allows, without the time from now on, which is told as a time of day. */
+function boundOf({ code, words }: ServerError): { bound?: string } {
+  const bound = code === "quota_exceeded" ? /^[^.]+\./.exec(words ?? "")?.[0] : undefined;
+  return bound === undefined ? {} : { bound };
 }
 
 export function interrupted(code: string): Failure {
@@ -61,10 +67,13 @@ export function signInAddress({ isSignedOut }: Failure, signInUrl: string | unde
 }
 
 /** Returns what is said of a failure: when there is a way on, or its words, or else our own. */
-export function textOfFailure({ message, code, retryAt }: Failure, { translate, locale }: { translate: Translate; locale: string }, otherwise = "failure.generic"): string {
-  if (retryAt === undefined || retryAt <= Date.now()) return message ?? translate(Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise);
+export function textOfFailure({ message, code, retryAt, bound, requestId }: Failure, { translate, locale }: { translate: Translate; locale: string }, otherwise = "failure.generic"): string {
+  if (retryAt === undefined || retryAt <= Date.now()) {
+    const text = message ?? translate(Object.hasOwn(KEYS, code) ? (KEYS[code] ?? otherwise) : otherwise);
+    return requestId === undefined ? text : `${text} (${requestId})`;
+  }
   // A time, for how long it takes is out of date while it is read.
   const isToday = new Date(retryAt).toDateString() === new Date().toDateString();
   const time = new Intl.DateTimeFormat(locale, { timeStyle: "medium", ...(isToday ? {} : { dateStyle: "short" }) }).format(retryAt);
-  return translate("failure.retryAt", { time });
+  return [translate("failure.retryAt", { time }), bound ?? ""].join(" ").trim();
 }

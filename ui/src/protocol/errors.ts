@@ -14,6 +14,8 @@ export class ServerError extends Error {
     readonly words: string | null = null,
     /** When the server wants to be asked again at the earliest, in milliseconds since 1970; null where it does not say. */
     readonly retryAt: number | null = null,
+    /** The id under which the server's log has the request; null where the answer has none. */
+    readonly requestId: string | null = null,
   ) {
     super(message);
   }
@@ -65,7 +67,8 @@ export async function errorOfAnswer(response: Response): Promise<ServerError> {
     // The body is no JSON: a proxy's page, say. The status has to do.
   }
   const retryAt = response.status === 429 ? timeOf(response.headers.get("retry-after")) : null;
-  return new ServerError(message || `HTTP ${response.status}`, response.status, code, message || null, retryAt);
+  const requestId = /^[\w.:=+/-]{1,128}$/.exec(response.headers.get("x-request-id") ?? "")?.[0] ?? null;
+  return new ServerError(message || `HTTP ${response.status}`, response.status, code, message || null, retryAt, requestId);
 }
 
 /** Reads a header `Retry-After`: seconds, or a date. */

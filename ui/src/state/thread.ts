@@ -19,6 +19,10 @@ export interface Failure {
   isSignedOut?: boolean;
   /** When the server takes requests again, in milliseconds since 1970, where it says so. */
   retryAt?: number;
+  /** What the server allows, where that is used up. */
+  bound?: string;
+  /** What an operator finds it by in the server's log. */
+  requestId?: string;
 }
 
 export interface ThreadState {

@@ -143,6 +143,26 @@ test("429 says when it may go on", async () => {
   for (const nothing of [null, "soon", "0"]) expect(await said(nothing)).toBe("Too many requests. Wait a moment and try again.");
 });
 
+test("a quota that is used up is told with what it allows", async () => {
+  vi.setSystemTime(new Date(2026, 0, 2, 14, 5, 0));
+  const host = { translate: (key: string, args?: Record<string, string | number>) => format(english(), key, args), locale: "de-DE" };
+  const said = async (message: string, headers: Record<string, string> = {}) =>
+    textOfFailure(failureOf(await errorOfAnswer(Response.json({ error: { code: "quota_exceeded", message } }, { status: 429, headers }))), host);
+  const used = "You may send 20 messages in a minute. Try again in 40 seconds.";
+  expect(await said(used, { "Retry-After": "40" })).toBe("Too many requests. You can go on at 14:05:40. You may send 20 messages in a minute.");
+  const large = "You may attach 1,000 bytes of files in a day, and this is more.";
+  expect(await said(large)).toBe(large);
+});
+
+test("an error of the server is told with the id that its log has", async () => {
+  const host = { translate: (key: string, args?: Record<string, string | number>) => format(english(), key, args), locale: "en" };
+  const said = async (status: number, id: string) =>
+    textOfFailure(failureOf(await errorOfAnswer(Response.json({ error: { code: "x", message: "No." } }, { status, headers: { "X-Request-Id": id } }))), host);
+  expect(await said(500, "req_1")).toBe("No. (req_1)");
+  expect(await said(503, "two words")).toBe("No.");
+  expect(await said(422, "req_1")).toBe("No.");
+});
+
 test("a turn is asked for again when the server wants it", async () => {
   let count = 0;
   const times: number[] = [];
