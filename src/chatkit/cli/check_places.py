@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from chatkit._migrations import list_migrations
 from chatkit.cli.check_target import CheckedTarget
 from chatkit.cli.database import check_folder, check_name, describe, is_postgres, is_postgres_store
 from chatkit.cli.files import (
@@ -25,7 +24,7 @@ from chatkit.cli.files import (
 )
 from chatkit.cli.findings import Finding, note, ok, problem
 from chatkit.cli.hosted import read_keys
-from chatkit.cli.migrate import version_of
+from chatkit.cli.migrate import known_version, version_of
 from chatkit.cli.options import setting
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.errors import ChatKitError
@@ -87,7 +86,7 @@ def _sqlite(path: Path) -> Finding:
     version = version_of(path)
     if version is None:
         return ok("database", f"{path} is not there yet; the first start makes it.")
-    known = _known("sqlite")
+    known = known_version("sqlite")
     if 0 < version < known:
         return _older(str(path), version, known, str(path))
     # Of a file that is up to date, it changes nothing.
@@ -109,7 +108,7 @@ async def _postgres(store: Any, name: str) -> Finding:
         version = await store.database.version()
     finally:
         await store.close()
-    known = _known("postgres")
+    known = known_version("postgres")
     if version is None:
         return ok("database", f"{name} can be reached and is empty; the first start makes its schema.")
     if version < known:
@@ -123,12 +122,6 @@ def _older(name: str, version: int, known: int, db: str) -> Finding:
         f"{name} is at schema version {version}, this version of the package brings it to {known} when it starts. To "
         f"do so before: chatkit migrate --db {db}",
     )
-
-
-def _known(kind: str) -> int:
-    from chatkit import store
-
-    return len(list_migrations(Path(store.__file__).parent / "migrations" / kind))
 
 
 def check_log(url: str | None, *, given: bool) -> Iterator[Finding]:

@@ -66,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     migrating = add("migrate", "bring a database up to date", _MIGRATE)
     migrating.set_defaults(run=_migrate)
     add_db(migrating, default=setting("CHATKIT_DB", DEFAULT_DB))
+    migrating.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; exit with 1 if there is something to bring up to date",
+    )
+    _add_copies(
+        add("backup", "copy a database and its files while they are in use", _BACKUP),
+        add("restore", "put a backup in place", _RESTORE),
+    )
     _add_stock_check(add("stock-check", "try the stock element with this server", _STOCK_CHECK))
     completing = add("completion", "complete this command with the tab key", _COMPLETION)
     completing.set_defaults(run=_completion)
@@ -92,6 +101,16 @@ Look after hosted ChatKit, which 'chatkit serve --hosted' serves in the place of
 _KEY: Final = "Make an API key and print it. Only its hash is kept, in the file of --api-keys."
 
 _MIGRATE: Final = "Bring an SQLite or PostgreSQL database to the newest schema. Serving does so too."
+
+_BACKUP: Final = """\
+Copy an SQLite database and its folder of attached files into a new folder, while they are in use.
+
+The copy of the database is of one moment, and is checked. The files are copied after it. The folder also holds the
+secret that signs links, if it was kept beside the files: keep it as safe as the originals. A PostgreSQL database and
+a bucket are backed up by their own tools.
+"""
+
+_RESTORE: Final = "Put what 'chatkit backup' copied in the place of a database and files that do not exist."
 
 _STOCK_CHECK: Final = """\
 Serve a page that tries the stock element of OpenAI's CDN with this server.
@@ -143,6 +162,23 @@ def _add_hosted(parser: argparse.ArgumentParser) -> None:
     add_db(importing, default=setting("CHATKIT_DB", DEFAULT_DB))
 
 
+def _add_copies(backing_up: argparse.ArgumentParser, restoring: argparse.ArgumentParser) -> None:
+    backing_up.set_defaults(run=_backup)
+    restoring.set_defaults(run=_restore)
+    for parser, what in (
+        (backing_up, "a new folder for the copy"),
+        (restoring, "what 'chatkit backup' made"),
+    ):
+        parser.add_argument("folder", metavar="FOLDER", help=what)
+        add_db(parser, default=setting("CHATKIT_DB", DEFAULT_DB))
+        parser.add_argument(
+            "--files",
+            metavar="FOLDER",
+            default=setting("CHATKIT_FILES"),
+            help="the folder of attached files, or 'off'; default chatkit-files beside chatkit.db (CHATKIT_FILES)",
+        )
+
+
 def _add_stock_check(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_stock_check)
     parser.add_argument(
@@ -179,9 +215,21 @@ def _hosted_import(arguments: argparse.Namespace) -> int:
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    from chatkit.cli.migrate import migrate
+    from chatkit.cli.migrate import check_migrated, migrate
 
-    return migrate(arguments.db)
+    return check_migrated(arguments.db) if arguments.check else migrate(arguments.db)
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.backup import backup
+
+    return backup(arguments.db, arguments.files, arguments.folder)
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from chatkit.cli.backup import restore
+
+    return restore(arguments.folder, arguments.db, arguments.files)
 
 
 def _stock_check(arguments: argparse.Namespace) -> int:

@@ -8,11 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from chatkit import store as store_package
+from chatkit._migrations import list_migrations
 from chatkit.cli.database import check_name, describe, is_postgres
 from chatkit.cli.options import CommandError
 from chatkit.store import SQLiteStore
 
-__all__ = ["migrate", "version_of"]
+__all__ = ["check_migrated", "known_version", "migrate", "version_of"]
 
 
 def migrate(db: str) -> int:
@@ -33,6 +35,37 @@ def migrate(db: str) -> int:
         done = f"migrated from schema version {before} to {after}"
     print(f"{name}: {done}. Workers that know version {since} or a later one can start on it.")
     return 0
+
+
+def check_migrated(db: str) -> int:
+    """Says whether a database is at the newest schema, changes nothing, and returns 1 if it is not."""
+    check_name(db)
+    if is_postgres(db):
+        name, known, version = describe(db), known_version("postgres"), asyncio.run(_postgres_version(db))
+        name = name[0].upper() + name[1:]
+    else:
+        name, known, version = db, known_version("sqlite"), version_of(Path(db))
+    if version is not None and version >= known:
+        print(f"{name}: is at schema version {version}; this version of the package knows {known}.")
+        return 0
+    state = "has no schema so far" if version is None else f"is at schema version {version}"
+    print(f"{name}: {state}; 'chatkit migrate' brings it to version {known}.")
+    return 1
+
+
+def known_version(kind: str) -> int:
+    """Returns the newest schema version that this version of the package knows, for ``sqlite`` or ``postgres``."""
+    return len(list_migrations(Path(store_package.__file__).parent / "migrations" / kind))
+
+
+async def _postgres_version(db: str) -> int | None:
+    from chatkit.store import PostgresStore
+
+    store = PostgresStore(db)
+    try:
+        return await store.database.version()
+    finally:
+        await store.close()
 
 
 def _migrate_sqlite(db: str) -> tuple[int | None, int, int]:

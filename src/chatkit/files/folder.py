@@ -23,11 +23,12 @@ from chatkit.files.links import check_file_id
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.types import FileMetadata
 
-__all__ = ["DATA", "PREVIEW", "FileFolder", "look_at", "move", "read_metadata"]
+__all__ = ["DATA", "INCOMING", "PREVIEW", "FileFolder", "look_at", "move", "read_metadata"]
 
 DATA: Final = "data"
 PREVIEW: Final = "preview"
 """Beside the data of a picture that is shown smaller than it is."""
+INCOMING: Final = "incoming"
 _METADATA: Final = "metadata.json"
 
 
@@ -50,7 +51,7 @@ class FileFolder:
 
     def make_incoming(self) -> Path:
         """Returns a new folder for a file that arrives, on the same file system; the caller deletes it."""
-        parent = self._directory / "incoming"
+        parent = self._directory / INCOMING
         _make_folder(self._directory)
         _make_folder(parent)
         return Path(tempfile.mkdtemp(dir=parent))
@@ -185,7 +186,7 @@ class FileFolder:
     def sweep_incoming(self, age: float) -> None:
         """Deletes what a process left that was killed while a file arrived, ``age`` seconds after that."""
         with suppress(FileNotFoundError):
-            for left in (self._directory / "incoming").iterdir():
+            for left in (self._directory / INCOMING).iterdir():
                 with suppress(FileNotFoundError):
                     if time.time() - left.stat().st_mtime > age:
                         shutil.rmtree(left, ignore_errors=True)
