@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import chain, filterfalse, groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +206,9 @@ def _skipping(start: Callable[..., Any]) -> Callable[..., Any]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts the acceptance tests last: what a small test can tell is best told first.
 
-    Where processes share the files, the long ones go first, for which the other processes would wait at the end:
-    those that a fast run leaves out, and then those of few tests. With the oldest packages a share of each file is run:
-    what does not work with them fails in many tests.
+    Where processes share the files, those that a fast run leaves out, which take long and mostly wait, take turns with
+    the others, each kind from those of few tests on: at the end no process has to wait for a long one. With the oldest
+    packages a share of each file is run: what does not work with them fails in many tests.
     """
     if os.environ.get("CHATKIT_TEST_OLDEST"):
         by_path = {path: list(tests) for path, tests in groupby(items, key=lambda item: item.path)}
@@ -217,7 +217,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
     if hasattr(config, "workerinput"):
         tests = Counter(item.path for item in items)
-        items.sort(key=lambda item: (not _is_slow(item.path), tests[item.path]))
+        paths = sorted(tests, key=lambda path: tests[path])
+        slow, others = filter(_is_slow, paths), filterfalse(_is_slow, paths)
+        places = {path: place for place, path in enumerate(chain(*zip_longest(slow, others)))}
+        items.sort(key=lambda item: places[item.path])
     else:
         items.sort(key=lambda item: item.path.is_relative_to(ACCEPTANCE))
     for item in items:

@@ -25,3 +25,5 @@ def test_a_user_signs_in_and_chats(name: str, open_page: OpenPage, tmp_path: Pat
         chat.until_idle()
         expect(chat.answers).to_have_count(1)
         assert "ada, you said: Good morning" in chat.text()
+        # It asks no more before the example ends.
+        chat.page.goto("about:blank")

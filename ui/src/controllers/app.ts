@@ -304,7 +304,8 @@ export class App implements ConversationHost {
     if (phase === "start") this.emit("chatkit.response.start");
     else {
       const { thread } = conversation.state;
-      if (thread && !thread.title) void this.#titles.follow(thread.id);
+      // Other servers give a title in the stream, or none.
+      if (thread && !thread.title && this.client.knowsTurns) void this.#titles.follow(thread.id);
       this.emit("chatkit.response.end");
     }
     if (conversation !== this.conversation) return;
