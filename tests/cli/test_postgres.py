@@ -1,5 +1,6 @@
 """``chatkit migrate`` and ``chatkit serve`` on a real PostgreSQL server."""
 
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -90,7 +91,7 @@ def test_without_the_driver_the_extra_is_named(command: list[str], tmp_path: Pat
         *command, "--db", "postgresql://localhost/chat", folder=tmp_path, cold=True, PYTHONPATH=str(tmp_path)
     )
     assert done.returncode == 1
-    assert "pip install 'chatkit-server[postgres]'" in done.stderr
+    assert re.search(r"pip install '\S+\[postgres\]'", done.stderr)
     assert done.stderr.count("\n") == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -405,7 +406,7 @@ def test_a_missing_extra_is_named(missing: str, arguments: list[str], extra: str
     folder.joinpath(f"{missing}.py").write_text(f"raise ModuleNotFoundError('not here', name='{missing}')\n")
     done = run("serve", "--port", "0", *arguments, folder=folder, cold=True, PYTHONPATH=str(folder), **KEYS)
     assert done.returncode == 1
-    assert f"pip install 'chatkit-server[{extra}]'" in done.stderr
+    assert re.search(rf"pip install '\S+\[{extra}\]'", done.stderr)
     assert done.stderr.count("\n") == 1, done.stderr
 
 

@@ -44,7 +44,7 @@ def test_options_and_commands(
 
 
 def test_nothing_is_suggested_where_nothing_is_near(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["xyzzy"], ["serve", "--quux"], ["serve", "a:b", "c", "d"]):
+    for arguments in (["xyzzy"], ["serve", "--xyzzy"], ["serve", "a:b", "c", "d"]):
         with pytest.raises(SystemExit):
             main(arguments)
         message = capsys.readouterr().err
