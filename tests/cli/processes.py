@@ -159,7 +159,7 @@ class Terminal:
         end = time.monotonic() + timeout
         self.type(pressing)
         while True:
-            ready, _, _ = select.select([self._fd], [], [], scaled(10) if pressing else timeout)
+            ready, _, _ = select.select([self._fd], [], [], 1.0 if pressing else timeout)
             assert time.monotonic() < end, f"The process did not end in time:\n{self.shown}"
             if ready and not self._read():
                 break
