@@ -23,7 +23,7 @@ _COOKIE = "chatkit-demo"
 _AUDIENCE = "chatkit-demo"
 _SECONDS = 12 * 60 * 60
 _OWN_PATH = re.compile(r"/(?![/\\])[^\\\s]*")
-"""What is no path of this host leads to the page."""
+"""A path on this host. Any other address in ``next`` is ignored, and the user is sent to the page."""
 _NAME = re.compile(r"[\w .-]{1,40}")
 _SHORTEST_SECRET = 32
 _PAGE = """<!doctype html>

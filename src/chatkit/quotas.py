@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Quota", "Use", "used"]
 
 Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes"]
-"""What is counted: messages of users, retries included; all requests; files that are announced or uploaded, and their
-bytes."""
+"""What a quota counts: messages of users, with retries; all requests; files, when they are announced or uploaded; the
+bytes of these files."""
 
 _TEXT: Final = re.compile(r"(\w+)=(\d{1,15})/(second|minute|hour|day|\d{1,9})", re.ASCII)
 _NOUNS: Final[Mapping[Use, str]] = {

@@ -40,6 +40,27 @@ def wires() -> Iterator[Network]:
         yield made
 
 
+async def script(thread: Any, message: Any, context: Any) -> Any:
+    """Answers a part, and no more."""
+    yield added("One")
+    yield delta(" two")
+    await asyncio.Event().wait()
+
+
+def worker(
+    url: str,
+    prefix: str,
+    folder: Path,
+    script: Any,
+    *,
+    kind: type[ScriptedServer] = ScriptedServer,
+    **options: Any,
+) -> ScriptedServer:
+    """Returns a worker of those that share a database in a folder, and a log under a prefix."""
+    log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
+    return kind(script, SQLiteStore(str(folder / "chat.db")), stream_log=log, **options)
+
+
 @pytest.mark.parametrize("way", ["cut", "black_hole"])
 @pytest.mark.parametrize("heals", ["before the answer is done", "after"])
 @pytest.mark.parametrize("stores_more", [True, False])
@@ -60,11 +81,7 @@ async def test_its_readers_are_neither_told_of_a_failure_nor_of_an_end_that_is_n
             yield done("One two")
             await go_on.wait()
 
-    def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
-
-    far, near = made(link.url(redis_url)), made(redis_url)
+    far, near = (worker(url, prefix, tmp_path, script) for url in (link.url(redis_url), redis_url))
     result = await far.create(metadata={"resumable": True})
     frames = await read(result.json_events, 5 if stores_more else 6)
     await far._chatkit_turns()._running[result.turn_id].writer.flush()
@@ -98,16 +115,7 @@ async def test_a_worker_whose_turn_another_one_has_claimed_does_not_say_how_it_e
     """It would say that it was cut off, and the other one, which has its text, would keep nothing of it."""
     link, prefix = wires.link(redis_url), new_id("test") + ":"
 
-    async def script(thread: Any, message: Any, context: Any) -> Any:
-        yield added("One")
-        yield delta(" two")
-        await asyncio.Event().wait()
-
-    def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
-
-    far, near = made(link.url(redis_url)), made(redis_url)
+    far, near = (worker(url, prefix, tmp_path, script) for url in (link.url(redis_url), redis_url))
     result = await far.create(metadata={"resumable": True})
     frames = await read(result.json_events, 5)
     turn = far._chatkit_turns()._running[result.turn_id]
@@ -137,18 +145,10 @@ async def test_a_turn_whose_end_cannot_be_stored_is_not_told_as_ended(
     """Its thread is taken still: who is told of the end, and sends the next message, would be refused."""
     link, prefix = wires.link(redis_url), new_id("test") + ":"
 
-    async def script(thread: Any, message: Any, context: Any) -> Any:
-        yield added("One")
-        yield delta(" two")
-        await asyncio.Event().wait()
-
-    def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        return ScriptedServer(
-            script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log, concurrency="reject"
-        )
-
-    far, near = made(link.url(redis_url)), made(redis_url)
+    far, near = (
+        worker(url, prefix, tmp_path, script, concurrency="reject")
+        for url in (link.url(redis_url), redis_url)
+    )
     result = await far.create(metadata={"resumable": True})
     await read(result.json_events, 5)
     await far._chatkit_turns()._running[result.turn_id].writer.flush()
@@ -187,16 +187,7 @@ async def test_a_stream_that_cannot_come_back_is_told_what_the_other_worker_has_
     """Its page would show more than is stored, or an item that never ends."""
     link, prefix = wires.link(redis_url), new_id("test") + ":"
 
-    async def script(thread: Any, message: Any, context: Any) -> Any:
-        yield added("One")
-        yield delta(" two")
-        await asyncio.Event().wait()
-
-    def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        return ScriptedServer(script, SQLiteStore(str(tmp_path / "chat.db")), stream_log=log)
-
-    far, near = made(link.url(redis_url)), made(redis_url)
+    far, near = (worker(url, prefix, tmp_path, script) for url in (link.url(redis_url), redis_url))
     result = await far.create(metadata={} if key is None else {"idempotency_key": key})
     told = await read(result.json_events, 5)
     turn = far._chatkit_turns()._running[result.turn_id]
@@ -238,9 +229,8 @@ async def test_a_stream_that_cannot_come_back_reads_the_answer_that_is_made_anew
                 await asyncio.Event().wait()
             yield done(answer + " more")
 
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        store = SQLiteStore(str(tmp_path / "chat.db"))
-        return Rerunning(script, store, stream_log=log, rerun_on_crash=1, on_disconnect="continue")
+        options: Any = {"kind": Rerunning, "rerun_on_crash": 1, "on_disconnect": "continue"}
+        return worker(url, prefix, tmp_path, script, **options)
 
     far, near = made(link.url(redis_url), "First", ends=False), made(redis_url, "Second", ends=True)
     result = await far.create(metadata={"idempotency_key": "one"})
@@ -273,12 +263,10 @@ async def test_a_message_that_waits_takes_no_place_once_another_worker_has_claim
         yield delta(" to one")
         await asyncio.Event().wait()
 
-    def made(url: str) -> ScriptedServer:
-        log = RedisStreamLog(url, prefix=prefix, lease=LEASE, timeout=TIMEOUT)
-        store = SQLiteStore(str(tmp_path / "chat.db"))
-        return ScriptedServer(script, store, stream_log=log, concurrency="enqueue")
-
-    far, near = made(link.url(redis_url)), made(redis_url)
+    far, near = (
+        worker(url, prefix, tmp_path, script, concurrency="enqueue")
+        for url in (link.url(redis_url), redis_url)
+    )
     first = await far.create("one", metadata={"resumable": True})
     await read(first.json_events, 5)
     second = await far.say(first.thread_id, "two", metadata={"resumable": True})

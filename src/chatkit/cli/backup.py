@@ -29,7 +29,8 @@ _ABOUT: Final = "backup.json"
 def backup(db: str, files: str | None, target: str) -> int:
     """Copies a database, then its files, into a new folder, says so, and returns the exit code.
 
-    The copy is of one moment, whatever is written meanwhile. The folder has its name once it is whole.
+    The copy of the database is a snapshot: writes during the backup are not in it. The folder gets its name when it is
+    complete.
 
     Raises:
         CommandError: There is nothing to copy, the folder exists, or it cannot be written.
@@ -67,15 +68,15 @@ def restore(source: str, db: str, files: str | None) -> int:
     for place in (path, Path(f"{path}-wal"), *([folder] if folder is not None and kept.is_dir() else [])):
         if place.exists() and not (place.is_dir() and not any(place.iterdir())):
             raise CommandError(f"{place} exists. Move it away, or name another place with --db and --files.")
-    # The files first: where the database is, a server finds all that it names.
+    # The database gets its name last: a server that finds it also finds the files that it names.
+    partial = path.with_name(f"{path.name}.partial")
+    _copy_database(Path(source) / _DATABASE, partial)
     count = 0
     if folder is not None and kept.is_dir():
         if folder.is_dir():
             folder.rmdir()
         with _appearing(folder) as made:
             count = _copy_files(kept, made)
-    partial = path.with_name(f"{path.name}.partial")
-    _copy_database(Path(source) / _DATABASE, partial)
     partial.rename(path)
     print(
         f"{path}: restored from {about['made_at']}, schema version {about['schema']}, {count} files of attachments."

@@ -1,4 +1,4 @@
-"""Who sends a request to ``chatkit serve``: one user, users with tokens of an issuer, or whom a function names."""
+"""How ``chatkit serve`` authenticates requests: a single user, tokens of an OpenID Connect issuer, or a function."""
 
 from __future__ import annotations
 

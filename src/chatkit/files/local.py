@@ -161,7 +161,7 @@ class LocalFileStore(ManagedFileStore):
 
     @property
     def has_secret(self) -> bool:
-        """Whether other processes, and later ones, can have the secret that signs links: it was given, or is set."""
+        """Whether links are signed with a configured secret, which other processes have too, not a random one."""
         return bool(self._secret) or configured_secrets()[0] is not None
 
     def _keys(self) -> list[bytes]:

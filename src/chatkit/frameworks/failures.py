@@ -160,7 +160,7 @@ _SAYS: Final[tuple[tuple[FailureKind, tuple[str, ...]], ...]] = (
 _KEY: Final = re.compile(r"\b[A-Z][A-Z0-9_]*API_(?:KEY|TOKEN)\b")
 """The names of environment variables that clients of models read their key from."""
 _NO_KEY: Final = "could not resolve authentication method"
-"""What Anthropic's client says instead of a name."""
+"""Anthropic's client says this when no key is set, without naming the variable."""
 
 
 def find_failure(error: BaseException) -> Failure | None:

@@ -153,7 +153,7 @@ async def _begin_again(sent: Sending, store: AcceptingStore[Any], ended: TurnFee
 
 
 def _never_ran(turn: AcceptedTurn) -> bool:
-    """Returns whether a turn ended before its handler was called, though nobody stopped it."""
+    """Returns whether a turn ended before its handler was called, and not because a user stopped it."""
     return turn.status is TurnStatus.ENDED and not turn.opened and turn.end != EndState.STOPPED
 
 
