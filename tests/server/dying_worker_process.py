@@ -40,6 +40,7 @@ from tests.support.scale import lasting
 
 FIRST, SECOND = "Of the first worker", "Of the second worker"
 LEASE = lasting(1.5)
+WAITING = "in wait_unless"
 KEYS = {"m0": "key_0", "m1": "key_1", "m2": "key_2"}
 
 
@@ -134,8 +135,9 @@ _BACKGROUND = frozenset({"log.save"})
 class Watch:
     """Knows the points that the worker comes by, and kills it at one of them."""
 
-    def __init__(self, point: str, tell: Callable[[str, Any], None]) -> None:
-        self.point = point
+    def __init__(self, orders: Orders, tell: Callable[[str, Any], None]) -> None:
+        self.point = orders.point
+        self.queues = orders.scene == "elsewhere" and orders.policy == "enqueue"
         self.tell = tell
         self.armed = False
         self.seen: dict[str, None] = {}
@@ -149,6 +151,9 @@ class Watch:
         self.seen.setdefault(point)
         if moment == "after":
             self.tell("done", name)
+        if point == WAITING and self.queues:
+            # Not before: the answer elsewhere would have ended, and there would be nothing to wait for.
+            self.tell("begun", None)
         if point == self.point:
             self.tell("at", point)
         if point == self.point and moment != "commit":
@@ -276,7 +281,7 @@ def work(orders: Orders, connection: Connection) -> None:
         with lock:
             connection.send((word, value))
 
-    watch = Watch(orders.point, tell)
+    watch = Watch(orders, tell)
     watch.over_transactions()
     for kind in (SQLiteStore, PostgresStore):
         # The classes: a store with a method of its own would write one by one.
@@ -332,7 +337,8 @@ async def _live(orders: Orders, watch: Watch) -> None:
         finally:
             # What runs beside it ends; elsewhere too.
             release.set()
-            watch.tell("begun", None)
+            if not watch.queues:
+                watch.tell("begun", None)
         await drain(result)
 
     await asyncio.create_task(request())

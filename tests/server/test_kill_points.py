@@ -51,7 +51,7 @@ def places(databases: list[str], redis_url: str, tmp_path: Path) -> Places:
 async def test_the_points_are_all_that_a_request_waits_for(places: Places) -> None:
     found = await places.each(TRACED, trace)
     differences = {
-        case: sorted({point for point in set(seen) ^ set(points(case)) if not is_passing(point)})
+        case: sorted({point for point in set(seen) ^ set(points(case)) if not is_passing(case, point)})
         for case, seen in found
     }
     assert {case: names for case, names in differences.items() if names} == {}

@@ -119,7 +119,7 @@ class PostgresServer:
             [
                 self._programs / "postgres",
                 *("-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""),
-                *("-c", "max_connections=60", "-c", "shared_buffers=32MB"),
+                *("-c", "max_connections=150", "-c", "shared_buffers=32MB"),
                 # What is written survives the end of the process, which is all that the tests end.
                 *("-c", "fsync=off", "-c", "full_page_writes=off"),
             ],
