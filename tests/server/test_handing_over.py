@@ -9,11 +9,24 @@ from typing import Any
 
 import pytest
 
+from chatkit.errors import ThreadBusyError
 from chatkit.ids import new_id
 from chatkit.store import PostgresStore, SQLiteStore
 from chatkit.streams.postgres import PostgresStreamLog
 from chatkit.streams.redis import RedisStreamLog
-from tests.server.support import LIMIT, ScriptedServer, added, decode, delta, done, drain, read, silent
+from tests.server.support import (
+    LIMIT,
+    ScriptedServer,
+    added,
+    all_texts,
+    decode,
+    delta,
+    done,
+    drain,
+    read,
+    silent,
+    writes_apart,
+)
 
 
 class Server(ScriptedServer):
@@ -138,3 +151,61 @@ async def test_a_server_that_may_not_run_turns_again_finalises_what_was_left_to_
     await recovered(server)
     assert (await server.items(thread_id))[1].content[0].text == "Half an answer"
     await server.close()
+
+
+@pytest.mark.parametrize("policy", ["reject", "enqueue", "interrupt"])
+async def test_a_turn_that_is_begun_again_as_a_message_looks_around_is_not_overlooked(
+    policy: Any, tmp_path: Path
+) -> None:
+    """It was no turn of this process when that was asked, and is one when the log answers."""
+
+    def make(script: Any) -> Server:
+        server = Server(writes_apart(SQLiteStore(tmp_path / "chat.db")), None, script)
+        server.concurrency = policy
+        return server
+
+    thread_id, _ = await handed_over(make)
+    goes_on = asyncio.Event()
+
+    async def answer(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        (text,) = all_texts([message])
+        yield added("Half", f"msg_{text}")
+        if text == "Hi":
+            await goes_on.wait()
+        yield done(f"To {text}", f"msg_{text}")
+
+    server = make(answer)
+    turns: Any = server._chatkit_turns()
+    recover, ask = server.recover, turns.log.active
+
+    async def recover_later() -> int:
+        return 0
+
+    async def begin_again_meanwhile(thread: Any) -> Any:
+        turns.log.active = ask
+        found = await ask(thread)
+        assert turns.running(found[0].id) is None
+        async with asyncio.timeout(LIMIT):
+            while turns.running(found[0].id) is None:
+                await recover()
+        return found
+
+    server.recover = recover_later  # type: ignore[method-assign]
+    turns.log.active = begin_again_meanwhile
+    async with asyncio.timeout(LIMIT):
+        if policy == "reject":
+            with pytest.raises(ThreadBusyError):
+                await server.say(thread_id, "Next")
+            goes_on.set()
+        else:
+            said = await server.say(thread_id, "Next")
+            goes_on.set()
+            await drain(said)
+        texts = all_texts(await server.items(thread_id))
+        if policy == "enqueue":
+            assert texts == ["Hi", "To Hi", "Next", "To Next"]
+        elif policy == "interrupt":
+            assert texts == ["Hi", "Half", "Next", "To Next"]
+        else:
+            assert "Next" not in texts
+        await server.close()

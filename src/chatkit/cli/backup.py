@@ -35,7 +35,7 @@ def backup(db: str, files: str | None, target: str) -> int:
     Raises:
         CommandError: There is nothing to copy, the folder exists, or it cannot be written.
     """
-    source, folder = Path(_sqlite(db, "backed up")), _folder(files, db)
+    source, folder = Path(_sqlite(db, "backed up")), folder_of(files, db)
     if not source.is_file():
         raise CommandError(f"There is no database {source}.")
     with _appearing(Path(target)) as made:
@@ -61,7 +61,7 @@ def restore(source: str, db: str, files: str | None) -> int:
     Raises:
         CommandError: It is no backup, is damaged, or something is in its place.
     """
-    path, folder = Path(_sqlite(db, "restored")), _folder(files, db)
+    path, folder = Path(_sqlite(db, "restored")), folder_of(files, db)
     about = _about(Path(source))
     kept = Path(source) / _FILES
     check_folder(path, "the database", create=False)
@@ -92,12 +92,6 @@ def _sqlite(db: str, done: str) -> str:
             "see 'Backups' in docs/deployment.md."
         )
     return db
-
-
-def _folder(files: str | None, db: str) -> Path | None:
-    return (
-        None if files is not None and (files == "off" or files.startswith("s3://")) else folder_of(files, db)
-    )
 
 
 def _about(folder: Path) -> dict[str, Any]:

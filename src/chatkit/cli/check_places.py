@@ -149,17 +149,17 @@ def check_files(files: str | None, db: str, *, given: bool) -> Iterator[Finding]
     """Yields what was found about the file store, if a target is ``given`` one."""
     if not given:
         return
-    if files == "off":
-        yield ok("files", "Files are switched off.")
-        return
+    folder = folder_of(files, db)
     try:
-        if files is not None and files.startswith("s3://"):
+        if folder is None:
             bucket = as_bucket(open_files(files, db))
-            if bucket is not None:
+            if bucket is None:
+                yield ok("files", "Files are switched off.")
+            else:
                 check_bucket(bucket)
                 yield ok("files", f"The bucket {bucket.bucket} at {origin_of(bucket)} answers.")
             return
-        folder = folder_of(files, db).absolute()
+        folder = folder.absolute()
         check_folder(folder, "the files", create=False)
     except ChatKitError as error:
         yield problem("files", str(error))
@@ -218,13 +218,14 @@ def _signing_secret(
             "CHATKIT_SECRET is not set: a file store that was not given a secret signs with one of its process alone. "
             f"Set it for several processes, and for links that are good after a restart. Make one: {_MAKE_SECRET}",
         )
-    if files is not None and (files == "off" or files.startswith("s3://")):
+    folder = folder_of(files, db)
+    if folder is None:
         if is_hosted:
             return problem(
                 "secret", f"CHATKIT_SECRET is not set, and hosted ChatKit needs it: {_MAKE_SECRET}"
             )
         return ok("secret", "CHATKIT_SECRET is not set, and nothing here needs it.")
-    path = folder_of(files, db) / SECRET_NAME
+    path = folder / SECRET_NAME
     with suppress(OSError):
         found = path.stat()
         if found.st_size == 0:

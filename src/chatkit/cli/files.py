@@ -54,11 +54,11 @@ def open_files(folder: str | None, db: str, *, create: bool = False) -> ManagedF
         db: Path of the database, or a connection string.
         create: Whether folders above it may be made, too.
     """
-    if folder == "off":
-        return None
     if folder and folder.startswith("s3://"):
         return _open_bucket(folder)
     path = folder_of(folder, db)
+    if path is None:
+        return None
     check_folder(path, "the files", create=create)
     return LocalFileStore(path, secret=None if setting("CHATKIT_SECRET") else _secret_in(path))
 
@@ -73,18 +73,23 @@ def keep_secret(folder: str | None, db: str, *, create: bool = False) -> None:
     """
     if setting("CHATKIT_SECRET"):
         return
-    if folder is not None and (folder == "off" or folder.startswith("s3://")):
+    path = folder_of(folder, db)
+    if path is None:
         raise CommandError(
             "Set CHATKIT_SECRET to a long random text: client secrets are signed with it, and there is no folder of "
             "files to keep one in."
         )
-    path = folder_of(folder, db)
     check_folder(path, "the files", create=create)
     os.environ["CHATKIT_SECRET"] = _secret_in(path).decode()
 
 
-def folder_of(folder: str | None, db: str) -> Path:
-    """Returns the folder of the files: the one that is named, or the one beside the database."""
+def folder_of(folder: str | None, db: str) -> Path | None:
+    """Returns the folder of the files: the one that is named, or the one beside the database.
+
+    None if they are switched off, or in a bucket.
+    """
+    if folder is not None and (folder == "off" or folder.startswith("s3://")):
+        return None
     beside = Path(DEFAULT_DB if is_postgres(db) else db)
     return Path(folder) if folder else beside.with_name(f"{beside.stem}-files")
 

@@ -12,7 +12,7 @@ from chatkit.errors import StoreUnavailableError, ThreadBusyError
 from chatkit.server.threads import refuse_messages_unless_active, reload_thread
 from chatkit.server.turns.acceptance import accept, begin_place
 from chatkit.store.acceptance import AcceptingStore, Policy, ThreadTakenError
-from chatkit.streams.base import ThreadKey
+from chatkit.streams.base import ThreadKey, TurnInfo
 
 if TYPE_CHECKING:
     from chatkit.server.turns.registry import TurnRegistry
@@ -125,9 +125,7 @@ async def _look_around(turns: TurnRegistry, turn: Turn) -> Callable[[], Awaitabl
     earlier = [other for other in turns.in_thread(thread) if other is not turn]
     mine = {other.info.id for other in earlier}
     elsewhere = [
-        info
-        for info in await turns.log.active(thread)
-        if info.id not in mine and turns.running(info.id) is None
+        info for info in await turns.log.active(thread) if info.id not in mine and not _is_later(turns, info)
     ]
     if not earlier and not elsewhere:
         return None
@@ -148,6 +146,15 @@ async def _look_around(turns: TurnRegistry, turn: Turn) -> Callable[[], Awaitabl
         refuse_messages_unless_active(turn.thread)
 
     return wait_for_others
+
+
+def _is_later(turns: TurnRegistry, info: TurnInfo) -> bool:
+    """Returns whether a turn came to this worker since it was asked what runs here, and looks around itself.
+
+    One of a dead worker that is begun again here meanwhile is older, and does not.
+    """
+    running = turns.running(info.id)
+    return running is not None and running.info.attempt == 1
 
 
 async def _wait_for_sweep(turns: TurnRegistry, thread: ThreadKey, turn_ids: set[str]) -> None:
