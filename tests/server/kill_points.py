@@ -146,9 +146,13 @@ class Worker:
         self._on_fact = on_fact
         self._loop = asyncio.get_running_loop()
         self._receiver, sender = _processes.Pipe(duplex=False)
+        self._sender = sender
         self._process = _processes.Process(target=work, args=(orders, sender), daemon=True)
-        self._process.start()
-        sender.close()
+
+    async def start(self) -> None:
+        """Starts the process, which takes a busy machine a while, and lets the other worker, in this one, go on."""
+        await asyncio.to_thread(self._process.start)
+        self._sender.close()
 
     async def wait(self) -> None:
         """Waits for its end, and ends it if that takes too long."""
@@ -243,7 +247,9 @@ class _Run:
                     await read(aiter(running), 4)
                     self.reading = asyncio.create_task(drain(running))
                 try:
-                    yield Worker(self.case.orders(self.place, self.thread_id), self._on_fact)
+                    worker = Worker(self.case.orders(self.place, self.thread_id), self._on_fact)
+                    await worker.start()
+                    yield worker
                 finally:
                     self.release.set()
                     if self.reading is not None:
