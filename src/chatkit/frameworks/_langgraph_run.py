@@ -94,7 +94,7 @@ class RunConverter:
         self._asked: set[str] = set()
         self._page_calls: dict[str, ToolCall] = {}
         self._model_calls: list[list[ToolCall]] = []
-        self._outputs: dict[str, str] = {}
+        self._answers: dict[str, ToolMessage] = {}
 
     def convert(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Step]:
         """Yields the steps of one part of a stream of several modes and of subgraphs.
@@ -151,7 +151,7 @@ class RunConverter:
                     if isinstance(message, AIMessage) and message.tool_calls:
                         self._model_calls.append(message.tool_calls)
                     elif isinstance(message, ToolMessage):
-                        self._outputs[message.tool_call_id] = message.text
+                        self._answers[message.tool_call_id] = message
 
     def _answered_beside(self) -> list[AnsweredCall]:
         """Returns the calls beside those of the page that tools have answered, for a graph that remembers nothing."""
@@ -163,11 +163,11 @@ class RunConverter:
                 call_id=call_id,
                 name=call["name"],
                 arguments=json.dumps(call["args"]),
-                output=self._outputs[call_id],
+                output=str(self._answers[call_id].text),
             )
             for calls in beside
             for call in calls
-            if (call_id := str(call["id"])) in self._outputs
+            if (call_id := str(call["id"])) in self._answers
         ]
 
     def say(self, message: AIMessage) -> Iterator[Step]:
