@@ -26,6 +26,7 @@ from chatkit.agents import AgentContext, AgentServer, ClientToolCall
 from chatkit.agents.tool_steps import HostedToolConverter
 from chatkit.dialects.adapters import adapt_files
 from chatkit.files import LocalFileStore
+from chatkit.frameworks import AgentTurn
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelThoughts, ModelToolCall, ScriptedModel
 from chatkit.types import AttachmentCreateParams, WorkflowItem
@@ -423,6 +424,35 @@ async def test_mcp_servers_of_an_agent_that_takes_over_are_connected(tmp_path: P
     server = serve(model, handoffs=[clerk])
     events = await create(server, "Tea?")
     assert text_of(events) == "A leaf."
+    assert "tea: a leaf" in str(model.requests[2].input)
+    await server.close()
+    assert words.session is None
+
+
+@pytest.mark.skipif(FAST, reason="starts processes, which a fast run does not")
+async def test_mcp_servers_of_an_agent_that_is_a_tool_are_connected_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "words.py").write_text(MCP_SERVER)
+    words = MCPServerStdio(
+        {"command": sys.executable, "args": [str(tmp_path / "words.py")]}, name="words", cache_tools_list=True
+    )
+    model = ScriptedModel(
+        [
+            ModelToolCall("ask_clerk", {"input": "tea?"}),
+            ModelToolCall("look_it_up", {"word": "tea"}),
+            "tea is a leaf",
+            "A leaf.",
+        ]
+    )
+    clerk = Agent[Any](name="Clerk", model=model, mcp_servers=[words])
+
+    class Desk(AgentServer[Any]):
+        async def agent_of(self, turn: AgentTurn[Any]) -> Agent[Any]:
+            await self.connect_mcp_servers(clerk)
+            return self.agent
+
+    desk = Agent[Any](name="Desk", model=model, tools=[clerk.as_tool("ask_clerk", "Asks the clerk.")])
+    server = Desk(desk, MemoryStore(), titles=False, run_config=QUIET)
+    assert text_of(await create(server, "Tea?")) == "A leaf."
     assert "tea: a leaf" in str(model.requests[2].input)
     await server.close()
     assert words.session is None

@@ -39,8 +39,8 @@ class Reply:
     async def event(self, event: dict[str, Any], id: str | None = None) -> None:
         await self.send(encode_event(json.dumps(event).encode(), id=id))
 
-    async def turn_end(self, id: str, status: str = "completed") -> None:
-        data = json.dumps({"turn_id": id.partition(":")[0], "status": status}).encode()
+    async def turn_end(self, id: str, status: str = "completed", **more: Any) -> None:
+        data = json.dumps({"turn_id": id.partition(":")[0], "status": status, **more}).encode()
         await self.send(encode_event(data, id=id, event="turn.end"))
 
     async def end(self) -> None:

@@ -427,3 +427,20 @@ async def test_reading_goes_on_after_a_cancelled_wait() -> None:
                     await anext(stream)
             assert await texts(stream) == ["b"]
         assert stream.status == "completed"
+
+
+async def ends_before_its_title(request: dict[str, Any], reply: Reply) -> None:
+    await reply.begin()
+    await reply.event(CREATED, "turn_1:1")
+    await reply.turn_end("turn_1:2", awaits_title=True)
+    await asyncio.Event().wait()
+
+
+async def test_a_turn_is_over_before_its_title_is_there() -> None:
+    async with scripted(ends_before_its_title, whole_turn) as server, client(server.url) as chat:
+        told: list[bool] = []
+        for _ in range(2):
+            async with asyncio.timeout(scaled(20)), chat.send_message("thr_1", "hello") as stream:
+                await stream.until_done()
+            told.append(stream.awaits_title)
+        assert (told, stream.status) == ([True, False], "completed")

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -27,10 +25,10 @@ from langgraph.types import interrupt
 from chatkit.dialects.adapters import adapt_files
 from chatkit.errors import ConfigurationError
 from chatkit.files import LocalFileStore
-from chatkit.frameworks.langgraph import AgentServer
 from chatkit.store import MemoryStore
 from chatkit.types import AttachmentCreateParams
 from tests.files.page import PNG
+from tests.frameworks.scripted_langchain import Script, calls, said, serve, thought
 from tests.frameworks.support import (
     ADA,
     EACH_MESSAGE_ONCE,
@@ -45,60 +43,6 @@ from tests.frameworks.support import (
     user_input,
 )
 from tests.support.scale import scaled
-
-
-class Script(BaseChatModel):
-    """Streams answers in order, and keeps what it was given."""
-
-    answers: list[Any]
-    requests: list[list[BaseMessage]] = []  # noqa: RUF012 -- pydantic copies it
-
-    @property
-    def _llm_type(self) -> str:
-        return "script"
-
-    def bind_tools(self, tools: Any, **options: Any) -> Any:
-        return self
-
-    def _generate(self, messages: Any, *arguments: Any, **options: Any) -> ChatResult:
-        raise AssertionError
-
-    async def _agenerate(self, messages: Any, *arguments: Any, **options: Any) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages)]
-        whole = AIMessage("".join(chunk.message.text for chunk in chunks))
-        return ChatResult(generations=[ChatGeneration(message=whole)])
-
-    async def _astream(self, messages: Any, *arguments: Any, **options: Any) -> AsyncIterator[Any]:
-        self.requests.append(messages)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        for piece in answer if isinstance(answer, list) else [answer]:
-            fields: dict[str, Any] = (
-                {"content": piece} if isinstance(piece, str) else {"content": "", **piece}
-            )
-            yield ChatGenerationChunk(message=AIMessageChunk(**fields))
-
-
-def calls(*names: str) -> dict[str, Any]:
-    return {
-        "tool_call_chunks": [
-            {"name": name, "args": '{"word": "tea"}', "id": f"c{index}", "index": index}
-            for index, name in enumerate(names)
-        ]
-    }
-
-
-def thought(text: str) -> dict[str, Any]:
-    return {"additional_kwargs": {"reasoning_content": text}}
-
-
-def serve(agent: Any, store: Any = None, **options: Any) -> AgentServer[Any]:
-    return AgentServer(agent, MemoryStore() if store is None else store, **options)
-
-
-def said(messages: list[BaseMessage]) -> list[str]:
-    return [message.text for message in messages if not isinstance(message, ToolMessage) and message.text]
 
 
 @tool

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from chatkit.sse import SSEDecoder
 from tests.server.support import ADA, LIMIT, ScriptedServer, done, drain, events
 
 
@@ -102,6 +104,82 @@ async def test_a_title_that_is_ready_while_the_turn_ends_is_saved(monkeypatch: p
     await drain(result)
     assert go_on.is_set()
     assert await server.stored_title(result.thread_id) == "Late"
+
+
+RESUMABLE = {"resumable": True}
+
+
+def frames_of(shown: list[bytes]) -> list[tuple[str, Any]]:
+    """Returns the types of events and what they hold."""
+    decoded = SSEDecoder().feed(b"".join(shown))
+    return [(event.event or "", json.loads(event.data)) for event in decoded]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_a_resumable_stream_goes_on_until_a_late_title_is_told(batched: bool) -> None:
+    go_on = asyncio.Event()
+
+    async def late() -> str:
+        await asyncio.wait_for(go_on.wait(), LIMIT)
+        return "Late"
+
+    server = TitleServer(late)
+    result = await server.create(metadata=RESUMABLE)
+    stream = result.batches() if batched else aiter(result)
+    shown: list[bytes] = []
+    async with asyncio.timeout(LIMIT):
+        while not shown or b"turn.end" not in shown[-1]:
+            shown.append(await anext(stream))
+        ((kind, end),) = frames_of(shown)[-1:]
+        assert (kind, end["status"], end["awaits_title"]) == ("turn.end", "completed", True)
+        # A reader that comes back, and a second one that leaves.
+        resumed = await server.send("turns.resume", None, RESUMABLE, thread_id=result.thread_id)
+        leaving = aiter(await server.send("turns.resume", None, RESUMABLE, thread_id=result.thread_id))
+        while b"turn.end" not in await anext(leaving):
+            pass
+        await leaving.aclose()  # type: ignore[attr-defined]
+        go_on.set()
+        rest = [chunk async for chunk in stream]
+        again = [chunk async for chunk in resumed]
+    ((kind, told),) = frames_of(rest)
+    assert (kind, told["type"], told["thread"]["title"]) == ("", "thread.updated", "Late")
+    assert rest[0].startswith(b"data: "), "It has no id: the turn's last event stays the cursor."
+    assert again[-1] == rest[0]
+
+
+@pytest.mark.parametrize("title", ["fails", "is none", "is not made any more"])
+async def test_a_title_that_does_not_come_ends_the_stream(title: str) -> None:
+    go_on = asyncio.Event()
+
+    async def late() -> str | None:
+        await asyncio.wait_for(go_on.wait(), LIMIT)
+        if title == "fails":
+            raise RuntimeError("no model")
+        return None
+
+    server = TitleServer(late)
+    stream = aiter(await server.create(metadata=RESUMABLE))
+    async with asyncio.timeout(LIMIT):
+        while b'"awaits_title":true' not in await anext(stream):
+            pass
+        if title == "is not made any more":
+            await server.shutdown()
+        else:
+            go_on.set()
+        assert [frame async for frame in stream] == []
+
+
+async def test_a_title_that_was_told_is_not_awaited() -> None:
+    server = TitleServer(at_once, answer_waits=asyncio.Event())
+    result = await server.create(metadata=RESUMABLE)
+    shown: list[bytes] = []
+    async with asyncio.timeout(LIMIT):
+        async for frame in result:
+            shown.append(frame)
+            if b"A title" in frame:
+                assert server.answer_waits is not None
+                server.answer_waits.set()
+    assert frames_of(shown)[-1] == ("turn.end", {"turn_id": result.turn_id, "status": "completed"})
 
 
 async def fails() -> str:

@@ -60,6 +60,7 @@ class AgentServer(BaseAgentServer[TContext]):
     Args:
         agent: The agent. Its tools get an :class:`AgentContext` as their context. MCP servers of its own that are not
             connected are, with the first answer; those of an agent that it hands over to are with the first handoff.
+            For those of an agent that is a tool call :meth:`connect_mcp_servers`.
         store: As for :class:`chatkit.frameworks.BaseAgentServer`.
         attachment_store: Keeps attached files; None takes none.
         session: Returns the SDK's session of a thread, from the thread and the request's context; sync or async. The
@@ -156,6 +157,18 @@ class AgentServer(BaseAgentServer[TContext]):
         except Exception as error:  # noqa: BLE001 -- what else is wrong is told where the agent is run
             return find_missing_key(error)
         return None
+
+    async def connect_mcp_servers(self, *agents: Agent[Any]) -> None:
+        """Connects the MCP servers of agents that are not connected yet, for :meth:`agent_of` to call.
+
+        That is for agents that another one has as a tool, by ``as_tool()``: the SDK does not say which those are. A
+        server that cannot be connected is named in the log, and the tool fails. The connections end with :meth:`close`.
+
+        Args:
+            agents: The agents.
+        """
+        for agent in agents:
+            await self._mcp.connected(agent)
 
     async def close(self) -> None:
         """Shuts down, closes the store, and ends the connections to MCP servers that were made here."""

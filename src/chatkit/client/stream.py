@@ -52,6 +52,7 @@ class _Read(NamedTuple):
     event: ThreadStreamEvent | None
     cursor: str
     status: TurnStatus | None = None
+    awaits_title: bool = False
 
 
 class TurnStream(AsyncIterator[ThreadStreamEvent]):
@@ -71,6 +72,8 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         turn_id: The turn; None until its first event, and where the stream is not resumable.
         last_event_id: Cursor after the event that was yielded last, for a ``resume`` in another process.
         status: How the turn ended; None while it runs, and where the server does not say.
+        awaits_title: Whether the server was still making a title for the thread when the turn had ended; ``get_thread``
+            has it a little later.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
         self.turn_id: str | None = None
         self.last_event_id: str | None = None
         self.status: TurnStatus | None = None
+        self.awaits_title = False
         self._transport = transport
         self._request = request
         self._repeatable = repeatable
@@ -164,7 +168,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
             read = self._ready.popleft()
             self.last_event_id = read.cursor or self.last_event_id
             if read.event is None:
-                self.status = read.status
+                self.status, self.awaits_title = read.status, read.awaits_title
                 if self._came_back:
                     self._view.drop_unconfirmed()
                 continue
@@ -257,7 +261,7 @@ class TurnStream(AsyncIterator[ThreadStreamEvent]):
                 self._failures = 0
                 self.turn_id = frame.id.rpartition(":")[0] or self.turn_id
             if frame.event == _TURN_END:
-                self._ready.append(_Read(None, self._cursor, _status(frame.data)))
+                self._ready.append(_end(frame.data, self._cursor))
                 self._over = True
                 return True
             event = _parse(frame)
@@ -307,14 +311,18 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _status(data: str) -> TurnStatus | None:
+def _end(data: str, cursor: str) -> _Read:
+    """Returns what a server says of the end of a turn, as far as it can be read."""
     try:
         told: object = from_json(data)
     except ValueError:
-        return None
-    status = cast("dict[str, object]", told).get("status") if isinstance(told, dict) else None
+        told = None
+    fields = cast("dict[str, object]", told) if isinstance(told, dict) else {}
+    status = fields.get("status")
     # Compared only if it is a text: a list cannot be looked up.
-    return cast("TurnStatus", status) if isinstance(status, str) and status in _STATUSES else None
+    is_known = isinstance(status, str) and status in _STATUSES
+    known = cast("TurnStatus", status) if is_known else None
+    return _Read(None, cursor, known, awaits_title=fields.get("awaits_title") is True)
 
 
 def _parse(frame: ServerSentEvent) -> ThreadStreamEvent | None:

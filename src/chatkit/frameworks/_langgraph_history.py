@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
+from chatkit.frameworks._langgraph_client_tools import output_text
 from chatkit.frameworks._shown import said_parts, shown_parts
 from chatkit.item_texts import answer_text
 from chatkit.server.tool_calls import answered_calls
@@ -54,9 +56,9 @@ async def to_messages(
             case ClientToolCallItem():
                 if item.status == "completed":
                     messages += _call(item.call_id, item.name, item.arguments, item.output)
-            case SDKHiddenContextItem() if answered_calls(item) is not None:
-                # Of another framework's agent.
-                pass
+            case SDKHiddenContextItem() if (answered := answered_calls(item)) is not None:
+                for call in answered:
+                    messages += _call(call.call_id, call.name, _arguments(call.arguments), call.output)
             case _:
                 messages += [_human([_part(part) for part in parts]) for parts in shown_parts(item)]
     return messages
@@ -71,7 +73,16 @@ def _human(content: list[Any], id: str | None = None) -> HumanMessage:
 
 def _call(call_id: str, name: str, arguments: Any, output: Any) -> list[AnyMessage]:
     asked = AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": call_id, "type": "tool_call"}])
-    return [asked, ToolMessage(str(output), tool_call_id=call_id, name=name)]
+    return [asked, ToolMessage(output_text(output), tool_call_id=call_id, name=name)]
+
+
+def _arguments(text: str) -> Any:
+    """Returns the arguments of a call, which a model may have written wrongly."""
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
 
 
 def _part(part: str | GeneratedImage) -> Any:

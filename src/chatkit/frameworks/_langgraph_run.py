@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
+from chatkit.frameworks._langgraph_client_tools import client_call
 from chatkit.frameworks.steps import (
     CitationStep,
     Step,
@@ -19,8 +21,10 @@ from chatkit.frameworks.steps import (
 )
 from chatkit.frameworks.titles import pause_text, tool_title
 from chatkit.ids import new_id
+from chatkit.server.tool_calls import AnsweredCall, answered_calls_item
 from chatkit.types import (
     Annotation,
+    ClientToolCallItem,
     GeneratedImage,
     GeneratedImageItem,
     NoticeEvent,
@@ -88,6 +92,9 @@ class RunConverter:
         self._pause_text = pause_text
         self._message: str | None = None
         self._asked: set[str] = set()
+        self._page_calls: dict[str, ToolCall] = {}
+        self._model_calls: list[list[ToolCall]] = []
+        self._answers: dict[str, ToolMessage] = {}
 
     def convert(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Step]:
         """Yields the steps of one part of a stream of several modes and of subgraphs.
@@ -105,9 +112,63 @@ class RunConverter:
                 yield from self.say(message)
         elif mode == "custom":
             yield from self._custom_steps(payload)
-        elif mode == "updates" and "__interrupt__" in payload and not namespace:
-            asked = [_question(interrupt.value) for interrupt in payload["__interrupt__"]]
-            yield NoticeEvent(level="warning", message=self._pause_text([text for text in asked if text]))
+        elif mode == "updates" and "__interrupt__" in payload:
+            if not namespace:
+                yield from self._pause(payload["__interrupt__"])
+        elif mode == "updates":
+            self._note_calls(payload)
+
+    def finish(self) -> Iterator[Step]:
+        """Yields the calls that the page is to carry out, when a run has ended, or stopped to ask it."""
+        for call_id in self._page_calls:
+            yield ToolEndStep(call_id)
+        if answered := self._answered_beside():
+            yield ThreadItemDoneEvent(item=answered_calls_item(new_id("shc"), "", answered))
+        # In the model's order.
+        order = [call["id"] for calls in self._model_calls for call in calls]
+        for call in sorted(self._page_calls.values(), key=lambda call: _place(order, call["id"])):
+            asked = ClientToolCallItem(
+                id=new_id("ctc"), call_id=str(call["id"]), name=call["name"], arguments=call["args"]
+            )
+            yield ThreadItemDoneEvent(item=asked)
+
+    def _pause(self, interrupts: Sequence[Any]) -> Iterator[Step]:
+        others: list[str | None] = []
+        for interrupt in interrupts:
+            call = client_call(interrupt.value)
+            if call is None:
+                others.append(_question(interrupt.value))
+            else:
+                self._page_calls[str(call["id"])] = call
+        if others:
+            yield NoticeEvent(level="warning", message=self._pause_text([text for text in others if text]))
+
+    def _note_calls(self, updates: Mapping[str, Any]) -> None:
+        """Notes what models have called, and what tools have answered."""
+        for update in updates.values():
+            for values in cast("Mapping[str, Any]", update).values() if isinstance(update, Mapping) else ():
+                for message in cast("list[Any]", values) if isinstance(values, list) else ():
+                    if isinstance(message, AIMessage) and message.tool_calls:
+                        self._model_calls.append(message.tool_calls)
+                    elif isinstance(message, ToolMessage):
+                        self._answers[message.tool_call_id] = message
+
+    def _answered_beside(self) -> list[AnsweredCall]:
+        """Returns the calls beside those of the page that tools have answered, for a graph that remembers nothing."""
+        beside = [
+            calls for calls in self._model_calls if any(call["id"] in self._page_calls for call in calls)
+        ]
+        return [
+            AnsweredCall(
+                call_id=call_id,
+                name=call["name"],
+                arguments=json.dumps(call["args"]),
+                output=str(self._answers[call_id].text),
+            )
+            for calls in beside
+            for call in calls
+            if (call_id := str(call["id"])) in self._answers
+        ]
 
     def say(self, message: AIMessage) -> Iterator[Step]:
         """Yields the steps of a message of the model's, or of a piece of one."""
@@ -159,10 +220,16 @@ async def run_steps(stream: AsyncIterable[Any], converter: RunConverter) -> Asyn
             elif isinstance(part, AIMessage):
                 for step in converter.say(part):
                     yield step
+        for step in converter.finish():
+            yield step
     finally:
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+
+
+def _place(order: list[str | None], call_id: str | None) -> int:
+    return order.index(call_id) if call_id in order else len(order)
 
 
 def _citations(block: Mapping[str, Any]) -> Iterator[Step]:

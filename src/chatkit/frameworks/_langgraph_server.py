@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.types import StateSnapshot  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import TypeVar
 
 from chatkit.errors import ConfigurationError
 from chatkit.files.base import AttachmentStore
+from chatkit.frameworks._langgraph_client_tools import answers_to_open_calls, known_calls, resumption
 from chatkit.frameworks._langgraph_history import to_messages
 from chatkit.frameworks._langgraph_run import STREAM_MODES, RunConverter, custom_steps, is_answer, run_steps
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
@@ -23,6 +26,7 @@ from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
+    ClientToolCallItem,
     FileStore,
     ThreadStreamEvent,
     UserMessageTagContent,
@@ -34,14 +38,14 @@ __all__ = ["AgentServer"]
 
 TContext = TypeVar("TContext", default=Any)
 
-_NOT_DONE = "This was not done: the answer was stopped, or failed, before it was complete."
-
 
 class AgentServer(BaseAgentServer[TContext]):
     """Serves a compiled graph, an agent of LangChain, or another runnable. Each part is a method to override.
 
     A graph with a checkpointer remembers by it what was said: it is given only what is new, with the thread's id as
-    ``thread_id``. Any other is given the thread's history.
+    ``thread_id``, and an interrupted run goes on where it was. Any other is given the thread's history.
+
+    Tools that were made with :func:`client_tool` are carried out by the page.
 
     Args:
         agent: The graph or runnable.
@@ -148,7 +152,7 @@ class AgentServer(BaseAgentServer[TContext]):
         For a message that it has already, the run continues at the checkpoint before it.
         """
         config = self.make_config(turn)
-        turn.memory = config, []
+        turn.memory = config, None
         graph: Any = self.agent
         if not isinstance(self.agent, Pregel) or not graph.checkpointer:
             return False
@@ -166,13 +170,13 @@ class AgentServer(BaseAgentServer[TContext]):
         known: str | None = state.config["configurable"].get("checkpoint_id")
         if point is None:
             await self.remember_point(turn, known or "")
-        turn.memory = config, _not_done(state.values)
+        turn.memory = config, state
         return bool(known)
 
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
-        config, before = turn.memory
-        given = self.make_input(turn, [*before, *await self.make_messages(turn)])
+        config, state = turn.memory
+        given = await self._given(turn, state)
         options: dict[str, Any] = {**self._run_options}
         if isinstance(self.agent, Pregel):
             options |= {"stream_mode": [*STREAM_MODES], "subgraphs": True}
@@ -183,17 +187,27 @@ class AgentServer(BaseAgentServer[TContext]):
         async for event in events:
             yield event
 
+    async def _given(self, turn: AgentTurn[TContext], state: StateSnapshot | None) -> Any:
+        """Returns what the run begins with, or goes on with.
 
-def _not_done(values: Any) -> list[ToolMessage]:
-    """Returns answers to the tool calls that a run which did not end has left without one: models insist on them."""
-    messages: list[Any] = (
-        cast("dict[str, Any]", values).get("messages", []) if isinstance(values, dict) else []
-    )
-    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
-    newest = next((message for message in reversed(messages) if not isinstance(message, ToolMessage)), None)
-    calls = newest.tool_calls if isinstance(newest, AIMessage) else []
-    return [
-        ToolMessage(_NOT_DONE, tool_call_id=str(call["id"]), name=call["name"], status="error")
-        for call in calls
-        if call["id"] not in answered
-    ]
+        Args:
+            turn: What is asked.
+            state: The graph's; None where it has nothing.
+        """
+        if state is None:
+            return self.make_input(turn, await self.make_messages(turn))
+        if turn.message is None and (resumed := resumption(state, turn.items)) is not None:
+            return resumed
+        before = answers_to_open_calls(state, turn.items)
+        known = known_calls(state)
+        news = [
+            item
+            for item in turn.items
+            if not isinstance(item, ClientToolCallItem) or item.call_id not in known
+        ]
+        turn = replace(turn, items=news)
+        messages = await self.make_messages(turn)
+        if turn.message is None and not messages and state.next:
+            # It has what the page answered: a run that did not end goes on.
+            return None
+        return self.make_input(turn, [*before, *messages])

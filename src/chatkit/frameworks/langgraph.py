@@ -10,6 +10,8 @@
         async for event in stream_steps(steps, thread=thread, store=self.store, context=context):
             yield event
 
+Tools that were made with ``client_tool`` are carried out by the page.
+
 Needs the extra ``langgraph``: ``pip install 'chatkit-server[langgraph]'``.
 """
 
@@ -27,8 +29,9 @@ except ImportError as error:
         "chatkit.frameworks.langgraph needs LangGraph: pip install 'chatkit-server[langgraph]'."
     ) from error
 
+from chatkit.frameworks._langgraph_client_tools import client_tool
 from chatkit.frameworks._langgraph_history import to_messages
 from chatkit.frameworks._langgraph_run import STREAM_MODES, RunConverter, run_steps
 from chatkit.frameworks._langgraph_server import AgentServer
 
-__all__ = ["STREAM_MODES", "AgentServer", "RunConverter", "run_steps", "to_messages"]
+__all__ = ["STREAM_MODES", "AgentServer", "RunConverter", "client_tool", "run_steps", "to_messages"]

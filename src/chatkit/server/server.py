@@ -34,7 +34,6 @@ from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import sweep, upload
 from chatkit.server.requests.turns import run_again, run_lost
 from chatkit.server.scope import RequestScope
-from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
 from chatkit.store.acceptance import AcceptedTurn, TurnStatus
@@ -285,9 +284,10 @@ class ChatKitServer(Handlers[TContext]):
     ) -> asyncio.Task[None]:
         """Gives a thread a title that is made in the background, by a model perhaps; see :meth:`run_beside`.
 
-        The page gets it as soon as it is ready while the turn runs, else with the next load. A thread that has a title
-        by then, from the user perhaps, keeps it. None is made where the context says ``automatic_thread_titling =
-        False``, as that of hosted ChatKit does for sessions that want none.
+        The page gets it as soon as it is ready, by the turn's stream: a resumable one goes on until the title is told,
+        though the turn has ended before. A thread that has a title by then, from the user perhaps, keeps it. None is
+        made where the context says ``automatic_thread_titling = False``, as that of hosted ChatKit does for sessions
+        that want none.
 
         Args:
             thread: The thread, as the handler got it.
@@ -295,9 +295,8 @@ class ChatKitServer(Handlers[TContext]):
             context: The request's context.
             seconds: How long it may take.
         """
-        work = set_title(self._chatkit_scope(context), thread.id, title)
-        name = f"The title of thread {thread.id}"
-        return self._chatkit_turns().background.run(work, title, name=name, seconds=seconds)
+        scope = self._chatkit_scope(context)
+        return scope.turns.background.entitle(scope, thread.id, title, seconds=seconds)
 
     async def check(self) -> None:
         """Raises if requests cannot be served: the store does not answer."""

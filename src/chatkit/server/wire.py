@@ -136,10 +136,19 @@ def is_error(event: bytes) -> bool:
     return event.startswith(_ERROR)
 
 
-def end_frame(turn_id: str, status: EndState, *, cursor: str | None = None) -> bytes:
-    """Returns the last frame of a resumable stream: how the turn ended; ``cursor`` is its id."""
-    data = json.dumps({"turn_id": turn_id, "status": status.value}, separators=(",", ":"))
-    return encode_event(data.encode(), id=cursor, event="turn.end")
+def end_frame(
+    turn_id: str, status: EndState, *, cursor: str | None = None, awaits_title: bool = False
+) -> bytes:
+    """Returns the frame of a resumable stream that says how the turn ended.
+
+    Args:
+        turn_id: The turn.
+        status: How it ended.
+        cursor: The frame's id.
+        awaits_title: Whether the thread's title is still being made; the stream then ends when it is told.
+    """
+    told = {"turn_id": turn_id, "status": status.value, **({"awaits_title": True} if awaits_title else {})}
+    return encode_event(json.dumps(told, separators=(",", ":")).encode(), id=cursor, event="turn.end")
 
 
 def interrupted_event() -> ErrorEvent:

@@ -7,7 +7,6 @@ import { Conversation, type ConversationHost } from "./conversation";
 import { History } from "./history";
 import type { OutgoingMessage } from "./outgoing";
 import { Tabs } from "./tabs";
-import { Titles } from "./titles";
 import { forgetStops } from "./tools";
 import { ConnectionError, isUnauthorised } from "../protocol/errors";
 import { ProtocolClient } from "../client/client";
@@ -59,7 +58,6 @@ export class App implements ConversationHost {
     () => this.endpoint.url,
     (threadId) => this.#touchedElsewhere(threadId),
   );
-  readonly #titles = new Titles(this.client, (thread) => this.#entitled(thread));
   #table: Table = english();
   #tableOf = "en";
   #kept = new Map<string, Conversation>();
@@ -101,7 +99,6 @@ export class App implements ConversationHost {
 
   disconnect(): void {
     this.#tabs.close();
-    this.#titles.clear();
     globalThis.removeEventListener("online", this.#cameBack);
     document.removeEventListener("visibilitychange", this.#cameBack);
   }
@@ -302,19 +299,13 @@ export class App implements ConversationHost {
 
   onResponse(phase: "start" | "end", conversation: Conversation): void {
     if (phase === "start") this.emit("chatkit.response.start");
-    else {
-      const { thread } = conversation.state;
-      // Other servers give a title in the stream, or none.
-      if (thread && !thread.title && this.client.knowsTurns) void this.#titles.follow(thread.id);
-      this.emit("chatkit.response.end");
-    }
+    else this.emit("chatkit.response.end");
     if (conversation !== this.conversation) return;
     if (phase === "start") this.announce(this.translate("thread.answering"));
     else this.announce(this.#spokenAnswer(conversation));
   }
 
-  /** Takes in the title of a thread that was made after its answer. */
-  #entitled(thread: Thread): void {
+  onTitle(thread: Thread): void {
     const { title } = thread;
     for (const conversation of [this.conversation, ...this.#kept.values()]) if (conversation.id === thread.id && title) conversation.rename(title);
     this.history.note(thread);
@@ -347,7 +338,6 @@ export class App implements ConversationHost {
     if (this.isConfigured) this.endpoint = endpointOf(this.options.api as ApiOption);
     this.composer.clear();
     this.history.clear();
-    this.#titles.clear();
     forgetStops();
     this.view = "thread";
     this.conversation = new Conversation(this, null);

@@ -3,7 +3,7 @@
 import type { ProtocolClient } from "../client/client";
 import { asError, ServerError } from "../protocol/errors";
 import { idempotencyKey } from "../protocol/keys";
-import type { StructuredSubmission, ThreadEvent, UserMessageItem } from "../protocol/wire";
+import type { StructuredSubmission, Thread, ThreadEvent, UserMessageItem } from "../protocol/wire";
 import { addOptimistic, caughtUp, lastUserMessage, pendingCall, pruneAfter, type ThreadState } from "../state/thread";
 import { failureOf } from "./failures";
 import { localId } from "./ids";
@@ -20,6 +20,8 @@ export interface ConversationHost {
   onThreadCreated(conversation: Conversation): void;
   onThreadUpdated(conversation: Conversation): void;
   onResponse(phase: "start" | "end", conversation: Conversation): void;
+  /** A thread has got its title, after its answer. */
+  onTitle(thread: Thread): void;
   /** The thread has changed by this page's doing, so that other tabs that show it are out of date. */
   onTouched(threadId: string): void;
   /** A message is on its way, or has arrived (null); until then it is to survive a reload. */
@@ -56,6 +58,7 @@ export class Conversation {
       onEvent: (event: ThreadEvent) => this.#take(event),
       onEffect: (name: string, data: Record<string, unknown> | undefined) => host.onEffect(name, data),
       onResponse: (phase: "start" | "end") => host.onResponse(phase, this),
+      onTitle: (thread: Thread) => host.onTitle(thread),
       onTouched: (threadId: string) => host.onTouched(threadId),
       onIdle: (wasStopped: boolean) => this.#idle(wasStopped),
       onStale: () => this.#refresh(),

@@ -3,7 +3,7 @@
 import type { ProtocolClient } from "../client/client";
 import { asError, isAbort, isUnauthorised, ServerError } from "../protocol/errors";
 import { idempotencyKey } from "../protocol/keys";
-import type { ClientToolCallItem, RequestParams, StreamingType, ThreadEvent } from "../protocol/wire";
+import type { ClientToolCallItem, RequestParams, StreamingType, Thread, ThreadEvent } from "../protocol/wire";
 import { type Failure, hasGrown, isSignOfWork, noteUnconfirmed, pendingCall, settled, without } from "../state/thread";
 import { exclusively } from "./exclusive";
 import { failureOf, interrupted } from "./failures";
@@ -20,6 +20,8 @@ export interface TurnsHost {
   onEvent(event: ThreadEvent): void;
   onEffect(name: string, data: Record<string, unknown> | undefined): void;
   onResponse(phase: "start" | "end"): void;
+  /** The thread has got its title, after its answer. */
+  onTitle(thread: Thread): void;
   /** This page has changed the thread. */
   onTouched(threadId: string): void;
   /** No turn runs any more; returns whether a message was taken back that the server may have. */
@@ -60,6 +62,8 @@ export class Turns {
   /** What tools of the page have answered, by the id of the call: when it does not arrive, they are not run again. */
   readonly #results = new Map<string, { value: unknown }>();
   readonly #streams = new Set<AbortController>();
+  /** Streams of turns that have ended, which are read on for a title. */
+  readonly #titles = new Set<AbortController>();
   #stopWanted = false;
   #stopSent = false;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
@@ -111,8 +115,10 @@ export class Turns {
     try {
       const more = { signal: abort.signal, threadId: model.id, ...(key ? { idempotencyKey: key } : {}) };
       for await (const part of this.host.client.stream(type, params, more)) {
-        if ("end" in part) ended = part.end;
-        else if ("event" in part) {
+        if ("end" in part) {
+          ended = part.end;
+          if (part.title) void this.#awaitTitle(part.title(), abort);
+        } else if ("event" in part) {
           noteUnconfirmed(unconfirmed, part.event);
           this.#take(part.event, calls, quiet);
           if (!arrived) onArrival?.();
@@ -150,6 +156,13 @@ export class Turns {
     else model.changed();
     if (arrived) this.#touched(type);
     return arrived;
+  }
+
+  async #awaitTitle(title: Promise<Thread | null>, abort: AbortController): Promise<void> {
+    this.#titles.add(abort);
+    const thread = await title;
+    this.#titles.delete(abort);
+    if (thread && !abort.signal.aborted) this.host.onTitle(thread);
   }
 
   /** Reads the thread anew, and follows what runs in it. */
@@ -217,7 +230,7 @@ export class Turns {
 
   /** Ends all connections; the turns continue. */
   cut(): void {
-    for (const stream of this.#streams) stream.abort();
+    for (const stream of [...this.#streams, ...this.#titles]) stream.abort();
   }
 
   /** A stop has taken too long: what has not been heard of is cut off here. */

@@ -1,7 +1,8 @@
 /** Follows a turn to its end, over as many connections as it takes. */
 
 import { asConnectionError, ClientSecretError, isUnauthorised, ServerError, StreamInterrupted } from "../protocol/errors";
-import type { ThreadEvent, TurnStatus } from "../protocol/wire";
+import type { Frame } from "../protocol/sse";
+import type { Thread, ThreadEvent, TurnStatus } from "../protocol/wire";
 import { framesOf, isOffline, type Limits, openWithin, pause } from "./connection";
 import type { Position } from "./position";
 
@@ -14,7 +15,13 @@ export interface Heard {
   isCovered: boolean;
 }
 
-export type Part = Heard | { end: TurnStatus } | { reconnecting: boolean };
+export interface Ended {
+  end: TurnStatus;
+  /** There where the server is still making a title: reads on until it is told, null where it is not. To be called before the next part. */
+  title?: () => Promise<Thread | null>;
+}
+
+export type Part = Heard | Ended | { reconnecting: boolean };
 
 /** How the stream of a turn is asked for. Both reject with a ServerError where the server answers anything but a stream. */
 export interface Source {
@@ -45,6 +52,7 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
   let offlineSince: number | null = null;
   while (true) {
     let failure: unknown = null;
+    let frames: AsyncGenerator<Frame> | null = null;
     try {
       const { threadId, cursor } = position;
       if (position.isNumbered && threadId !== null) response ??= await openWithin(limits.silence, signal, (within) => source.resume(threadId, cursor, within));
@@ -53,7 +61,9 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
       position.reconnected();
       if (isBroken) yield { reconnecting: false };
       isBroken = false;
-      for await (const frame of framesOf(response, signal, () => (position.isNumbered ? limits.silence : null))) {
+      const read = framesOf(response, signal, () => (position.isNumbered ? limits.silence : null));
+      frames = read;
+      for await (const frame of { [Symbol.asyncIterator]: () => ({ next: () => read.next() }) }) {
         isHeard = true;
         const arrival = position.take(frame.id);
         if (arrival === "new") {
@@ -62,7 +72,12 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
         }
         const event = parse(frame.data);
         if (frame.event === "turn.end") {
-          yield { end: (event as { status?: TurnStatus } | null)?.status ?? "completed" };
+          const { status: end = "completed", awaits_title: awaitsTitle } = (event ?? {}) as { status?: TurnStatus; awaits_title?: boolean };
+          const title = (): Promise<Thread | null> => {
+            frames = null;
+            return titleIn(read);
+          };
+          yield awaitsTitle ? { end, title } : { end };
           return;
         }
         if (arrival === "known") continue;
@@ -78,6 +93,9 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
         if (isRefusal || !error.isTemporary) throw isItself ? error : new StreamInterrupted(error.message, { cause: error });
       }
       failure = error;
+    } finally {
+      // Unless they are read on for a title.
+      void frames?.return(undefined);
     }
     response = null;
     const canContinue = position.isNumbered === null ? source.canRepeat : position.isNumbered && position.threadId !== null;
@@ -93,6 +111,19 @@ export async function* follow(source: Source, limits: Limits, signal: AbortSigna
     await pause(failures, limits, signal, offlineSince !== null, failure instanceof ServerError ? failure.retryAt : null);
     if (offlineSince === null) failures += 1;
   }
+}
+
+/** Returns the thread once it is told that it has a title; null where that cannot be heard. */
+async function titleIn(frames: AsyncGenerator<Frame>): Promise<Thread | null> {
+  try {
+    for await (const { data } of frames) {
+      const event = parse(data);
+      if (event?.type === "thread.updated" && event.thread?.title) return event.thread;
+    }
+  } catch {
+    // The next load of the list has it.
+  }
+  return null;
 }
 
 function parse(data: string): ThreadEvent | null {

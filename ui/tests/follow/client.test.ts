@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ProtocolClient, type StreamPart } from "../../src/client/client";
 import { ConnectionError, ServerError, StreamInterrupted } from "../../src/protocol/errors";
 import type { UserMessageInput } from "../../src/protocol/wire";
-import { cutting, end, EVENTS, json, numbered, plain, serverOf, stream } from "../resumable/server";
+import { cutting, end, EVENTS, json, numbered, openStream, plain, serverOf, stream, THREAD } from "../resumable/server";
 
 const INPUT: UserMessageInput = { content: [], attachments: [], inference_options: {} };
 
@@ -163,4 +163,22 @@ test("a browser that stays offline gets an error in the end, though it tries on"
   expect(got.failure).toBeInstanceOf(StreamInterrupted);
   expect(Date.now() - begun).toBeGreaterThanOrEqual(600_000);
   expect(asked.length).toBeGreaterThan(60);
+});
+
+test("a stream is read on for a title where somebody wants it, and ends before it is there", async () => {
+  const untitled = plain([{ type: "thread.updated", thread: THREAD }]);
+  const titled = plain([{ type: "thread.updated", thread: { ...THREAD, title: "Tea" } }]);
+  for (const [happens, found] of [["told", "Tea"], ["broken", null], ["unwanted", null]] as const) {
+    const told = openStream(numbered(EVENTS) + end("completed", { awaits_title: true }));
+    let title: Promise<{ title?: string | null } | null> | undefined;
+    const got = await read(serverOf(() => told.response).fetch, (part) => {
+      if ("end" in part && happens !== "unwanted") title = part.title?.();
+    });
+    expect(got.events).toEqual(EVENTS);
+    expect(got.others).toEqual([{ end: "completed", title: expect.any(Function) }]);
+    expect(told.isCancelled()).toBe(happens === "unwanted");
+    if (happens === "told") told.send(untitled + titled);
+    if (happens === "broken") told.fail();
+    expect((await title)?.title ?? null).toBe(found);
+  }
 });

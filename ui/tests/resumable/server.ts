@@ -26,7 +26,7 @@ export const EVENTS: object[] = [
 ];
 
 export const plain = (events: object[]): string => events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
-export const end = (status = "completed"): string => `id: turn_1:99\nevent: turn.end\ndata: {"turn_id":"turn_1","status":"${status}"}\n\n`;
+export const end = (status = "completed", more: object = {}): string => `id: turn_1:99\nevent: turn.end\ndata: ${JSON.stringify({ turn_id: "turn_1", status, ...more })}\n\n`;
 export const numbered = (events: object[], first = 1): string =>
   events.map((event, index) => `id: turn_1:${first + index}\ndata: ${JSON.stringify(event)}\n\n`).join("");
 
@@ -56,6 +56,27 @@ export function stream(text: string, options: { cut?: number; chunk?: number; op
     },
   });
   return new Response(body, { headers: { "Content-Type": "text/event-stream; charset=utf-8" } });
+}
+
+/** A stream that begins with a text and stays open; what is sent later follows. */
+export function openStream(text: string) {
+  let sends: ReadableStreamDefaultController<Uint8Array>;
+  let isCancelled = false;
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      sends = controller;
+      controller.enqueue(encoder.encode(text));
+    },
+    cancel() {
+      isCancelled = true;
+    },
+  });
+  return {
+    response: new Response(body, { headers: { "Content-Type": "text/event-stream; charset=utf-8" } }),
+    send: (more: string) => sends.enqueue(encoder.encode(more)),
+    fail: () => sends.error(new TypeError("network error")),
+    isCancelled: () => isCancelled,
+  };
 }
 
 export const json = (value: unknown, status = 200): Response => Response.json(value, { status });

@@ -2,12 +2,10 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { App } from "../../src/controllers/app";
 import { failureOf, signInAddress, textOfFailure } from "../../src/controllers/failures";
-import { Titles } from "../../src/controllers/titles";
-import { ProtocolClient } from "../../src/client/client";
 import type { GetClientSecret } from "../../src/client/secrets";
 import { ClientSecretError, errorOfAnswer, ServerError } from "../../src/protocol/errors";
 import { english, format } from "../../src/strings";
-import { type Asked, end, EVENTS, json, numbered, serverOf, stream, THREAD } from "../resumable/server";
+import { type Asked, end, EVENTS, json, numbered, openStream, plain, serverOf, stream, THREAD } from "../resumable/server";
 
 const MESSAGE = { content: [{ type: "input_text" as const, text: "hello" }], attachments: [], quotedText: null, inference: {} };
 
@@ -203,19 +201,14 @@ test("a sign-in leads back to the page, and is offered where it mends what faile
   document.head.innerHTML = "";
 });
 
-test("a title that is made after the answer is asked for, and not for ever", async () => {
-  for (const [found, times] of [["Tea", 2], [null, 4]] as const) {
-    let asked = 0;
-    const { fetch } = serverOf(() => {
-      asked += 1;
-      return json({ ...THREAD, title: asked < 2 ? null : found });
-    });
-    const told: (string | null | undefined)[] = [];
-    const titles = new Titles(new ProtocolClient(() => ({ url: "https://chat.example.com/chatkit", fetch })), (thread) => told.push(thread.title));
-    const followed = [titles.follow("thr_1"), titles.follow("thr_1")];
-    await vi.advanceTimersByTimeAsync(120_000);
-    await Promise.all(followed);
-    expect(asked).toBe(times);
-    expect(told).toEqual(found === null ? [] : [found]);
-  }
+test("a title that is made after the answer comes by its stream, and nobody asks for it", async () => {
+  const told = openStream(numbered(EVENTS) + end("completed", { awaits_title: true }));
+  const { app, asked, until } = setUp(async () => "s1", ({ type }) => (type === "threads.create" ? told.response : null));
+  const { conversation } = app;
+  await Promise.all([conversation.send(MESSAGE), until(() => !conversation.isBusy && conversation.state.items.length === 2)]);
+  expect(conversation.state.thread?.title ?? null).toBeNull();
+  told.send(plain([{ type: "thread.updated", thread: { ...THREAD, title: "Tea" } }]));
+  await until(() => conversation.state.thread?.title === "Tea");
+  expect(app.history.threads.map(({ title }) => title)).toEqual(["Tea"]);
+  expect([told.isCancelled(), asked.map(({ type }) => type)]).toEqual([true, ["threads.create"]]);
 });

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from chatkit._outages import log_failure
 from chatkit._tasks import end_tasks
@@ -14,14 +14,18 @@ from chatkit.errors import NotFoundError, StaleTurnError
 from chatkit.limits import DEFAULT_LIMITS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.turns.resources import current_resources
+from chatkit.server.wire import thread_event, thread_json
 from chatkit.store.base import current_fence
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
 
-__all__ = ["BackgroundWork", "set_title"]
+__all__ = ["BackgroundWork", "LateTitle"]
 
 logger = logging.getLogger("chatkit.server")
+
+_KEPT_TITLES: Final = 1000
+"""Titles that are kept for readers of the turns that began them, the newest."""
 
 
 class BackgroundWork:
@@ -29,6 +33,7 @@ class BackgroundWork:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._titles: dict[str, LateTitle] = {}
 
     def run(
         self, work: Awaitable[Any], *inner: Awaitable[Any], name: str, seconds: float
@@ -48,10 +53,55 @@ class BackgroundWork:
         task.add_done_callback(lambda _: _close(work, *inner))
         return task
 
+    def entitle(
+        self, scope: RequestScope, thread_id: str, title: Awaitable[str | None], *, seconds: float
+    ) -> asyncio.Task[None]:
+        """Begins to make a title, and returns the task; see :func:`set_title`."""
+        late = LateTitle()
+        work = set_title(scope, thread_id, title, late)
+        late.task = self.run(work, title, name=f"The title of thread {thread_id}", seconds=seconds)
+        fence = current_fence.get()
+        if fence is not None:
+            self._titles[fence.turn_id] = late
+            while len(self._titles) > _KEPT_TITLES:
+                del self._titles[next(iter(self._titles))]
+        return late.task
+
+    def late_title(self, turn_id: str) -> LateTitle | None:
+        """Returns the title that a turn began to make, if readers of the turn have still to be told of it."""
+        late = self._titles.get(turn_id)
+        return late if late is not None and late.is_awaited else None
+
     async def end(self) -> None:
         """Cancels what still runs in this loop, and waits for its end."""
         loop = asyncio.get_running_loop()
         await end_tasks([task for task in self._tasks if task.get_loop() is loop])
+
+
+class LateTitle:
+    """A title that is being made, for readers whose turn has ended.
+
+    Attributes:
+        task: Makes it, and never fails.
+        event: What tells it, once it is there; None where it is not, and where the turn has told it.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.event: bytes | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is being made in this event loop, or was made when the turn had ended."""
+        task = self.task
+        return self.event is not None or (not task.done() and task.get_loop() is asyncio.get_running_loop())
+
+    async def told(self) -> bytes | None:
+        """Waits until it is there, or it is clear that it will not be, and returns what tells it."""
+        if self.event is None:
+            await asyncio.wait({self.task})
+        return self.event
 
 
 def _close(*works: Awaitable[Any]) -> None:
@@ -73,10 +123,13 @@ async def _bounded(work: Awaitable[Any], name: str, seconds: float) -> None:
         log_failure(logger, f"{name} failed beside an answer, which goes on", error)
 
 
-async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | None]) -> None:
-    """Gives a thread its title, if it has none when the title is ready; the turn that runs sends it.
+async def set_title(
+    scope: RequestScope, thread_id: str, title: Awaitable[str | None], late: LateTitle
+) -> None:
+    """Gives a thread its title, if it has none when the title is ready.
 
-    A context that says ``automatic_thread_titling = False``, such as one of hosted ChatKit, wants none.
+    The turn that runs sends it; when it has ended, the streams do that still read it, by ``late``. A context that
+    says ``automatic_thread_titling = False``, such as one of hosted ChatKit, wants none.
     """
     if getattr(scope.context, "automatic_thread_titling", True) is False:
         return
@@ -89,7 +142,8 @@ async def set_title(scope: RequestScope, thread_id: str, title: Awaitable[str | 
             fence = current_fence.set(None)
             try:
                 thread = scope.thread_key(thread_id)
-                await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+                edited = await scope.turns.edit_thread(thread, {"title": made}, scope.store, scope.context)
+                late.event = thread_event(thread_json(edited), created=False)
             finally:
                 current_fence.reset(fence)
     except NotFoundError:

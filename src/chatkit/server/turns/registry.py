@@ -123,7 +123,7 @@ class TurnRegistry:
             turn.key.passed_on = True
         turn.begin(pipeline, lambda: self._run(turn, token, before))
         stops = application.on_disconnect == "stop" and not scope.resumable
-        feed = TurnFeed(self._read_on, reader, info, with_ids=scope.resumable, turn=turn, stops_turn=stops)
+        feed = TurnFeed(self, reader, info, with_ids=scope.resumable, turn=turn, stops_turn=stops)
         result = StreamingResult.of(feed)
         if before is None:
             try:
@@ -441,7 +441,8 @@ class TurnRegistry:
         reader = await self.log.read(info.id, info.owner, after) if info.resumable else None
         if reader is None:
             raise TurnNotFoundError
-        return TurnFeed(self._read_on, reader, info, with_ids=with_ids, after=after or 0)
+        return TurnFeed(self, reader, info, with_ids=with_ids, after=after or 0)
 
-    async def _read_on(self, info: TurnInfo, after: int) -> TurnReader | None:
+    async def read_on(self, info: TurnInfo, after: int) -> TurnReader | None:
+        """Returns a reader of the rest of a turn, if another worker has taken it over."""
         return None if self.shutting_down else await self.log.read_on(info.id, info.owner, after)

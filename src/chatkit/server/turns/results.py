@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chatkit._outages import log_failure
 from chatkit.errors import RequestError
@@ -15,6 +15,10 @@ from chatkit.server.wire import INTERRUPTED, end_frame, is_error
 from chatkit.sse import encode_event
 from chatkit.streams.base import EndState, LogEntry, TurnInfo, TurnReader
 from chatkit.types import ErrorEvent, to_wire
+
+if TYPE_CHECKING:
+    from chatkit.server.turns.background import LateTitle
+    from chatkit.server.turns.registry import TurnRegistry
 
 __all__ = ["NonStreamingResult", "ResentFeed", "StreamingResult", "TurnFeed"]
 
@@ -30,10 +34,10 @@ class TurnFeed:
     """One reader of a turn, as frames.
 
     Args:
-        read_on: Returns a reader of the rest of a turn, if another worker has taken it over.
+        turns: The turns of the server.
         reader: Reads the log.
         info: The turn.
-        with_ids: Whether frames carry event ids and the stream ends with ``turn.end``.
+        with_ids: Whether frames carry event ids and the stream says by ``turn.end`` that the turn has ended.
         after: Number of the last event that the reader has already.
         turn: The turn itself, for its first reader; None for one that comes back.
         stops_turn: Whether the turn stops when this reader leaves early.
@@ -41,7 +45,7 @@ class TurnFeed:
 
     def __init__(
         self,
-        read_on: Callable[[TurnInfo, int], Awaitable[TurnReader | None]],
+        turns: TurnRegistry,
         reader: TurnReader,
         info: TurnInfo,
         *,
@@ -55,10 +59,11 @@ class TurnFeed:
         self._reader = reader
         self._turn = turn
         self._stops_turn = stops_turn
-        self._read_on = read_on
+        self._turns = turns
         self._id_head = b"id: " + info.id.encode() + b":"
         self._left = False
         self._held: list[LogEntry] = []
+        self._late_title: LateTitle | None = None
         self._unread: asyncio.TimerHandle | None = None
         # What the reader has got so far, which the end mark's id says too: a cursor when nothing follows any more.
         self._last_seq = after
@@ -110,7 +115,7 @@ class TurnFeed:
     async def _goes_on_elsewhere(self) -> bool:
         """Returns whether there is a reader now for the rest of a turn that another worker has taken over."""
         try:
-            reader = await self._read_on(self.info, self._last_seq)
+            reader = await self._turns.read_on(self.info, self._last_seq)
         except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(
                 logger, f"Turn {self.info.id}, which another worker has taken over, cannot be read", error
@@ -137,6 +142,8 @@ class TurnFeed:
             if last is not None:
                 yield last
             await self._settle()
+            if self._late_title is not None and (event := await self._late_title.told()) is not None:
+                yield encode_event(event)
         finally:
             await self.leave()
 
@@ -157,6 +164,8 @@ class TurnFeed:
             if last is not None:
                 yield last
             await self._settle()
+            if self._late_title is not None and (event := await self._late_title.told()) is not None:
+                yield encode_event(event)
         finally:
             await self.leave()
 
@@ -227,12 +236,15 @@ class TurnFeed:
         return b"data: " + entry.data + b"\n\n"
 
     def _last_frame(self) -> bytes | None:
+        """Returns the last frame of the turn; where the thread's title is still being made, that may follow."""
         end, frame = self._reader.end, b""
         if self._reader.gave_up or (end is None and not self.with_ids):
             frame = b"data: " + INTERRUPTED + b"\n\n"
         # Without an end the turn continues in another worker, where a reader with ids finds it.
         if self.with_ids and end is not None:
-            frame += end_frame(self.info.id, end, cursor=f"{self.info.id}:{self._last_seq}")
+            late = self._late_title = self._turns.background.late_title(self.info.id)
+            cursor = f"{self.info.id}:{self._last_seq}"
+            frame += end_frame(self.info.id, end, cursor=cursor, awaits_title=late is not None)
         return frame or None
 
 
