@@ -13,6 +13,7 @@ from chatkit.testing import StoreContract
 class TestSQLiteStoreInAFile(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -25,6 +26,7 @@ class TestSQLiteStoreInAFile(StoreContract):
 class TestSQLiteStoreInMemory(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

@@ -28,6 +28,7 @@ from chatkit.types import (
     TranscriptionResult,
     UserMessageItem,
 )
+from chatkit.usage import Prices, read_prices
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -55,12 +56,14 @@ class Handlers(ABC, Generic[TContext]):
     file_limits: FileLimits | None = None
     limits: Limits | None = None
     counter: Counter | None = None
+    prices: Prices | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False
     """Whether the chat shows the text of a handler's exception, which may hold secrets: for development alone."""
 
     # Made on first use: a subclass need not call any __init__.
+    _chatkit_prices: tuple[object, Prices] | None = None
     _chatkit_adapters: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -233,6 +236,20 @@ class Handlers(ABC, Generic[TContext]):
             The group; None, the default, is bounded by the owner's quotas alone.
         """
         return None
+
+    @property
+    def model_prices(self) -> Prices | None:
+        """The prices of models, read from ``prices``, whose entries may be mappings.
+
+        Raises:
+            ConfigurationError: They are no such table.
+        """
+        if self.prices is None:
+            return None
+        held = self._chatkit_prices
+        if held is None or held[0] is not self.prices:
+            held = self._chatkit_prices = (self.prices, read_prices(self.prices))
+        return held[1]
 
     # Limits and stores, as the server uses them.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, accepting_store
-from chatkit.quotas import used
+from chatkit.quotas import BUDGETS, check_budgets, used
 from chatkit.server.handlers import Handlers
 from chatkit.server.turns.registry import TurnRegistry
 from chatkit.store.base import plain_metadata
@@ -95,9 +95,12 @@ class RequestScope:
         if self.counter is None:
             yield
             return
-        owners = {"owner": self.owner or "", "group": self.application.quota_group(self.context)}
-        async with used(self.limits.quotas, self.counter, uses, owners):
+        async with used(self.limits.quotas, self.counter, uses, self.quota_owners()):
             yield
+
+    def quota_owners(self) -> dict[str, str | None]:
+        """Returns whose quotas bound the request, by the names that ``Quota.by`` has."""
+        return {"owner": self.owner or "", "group": self.application.quota_group(self.context)}
 
     @asynccontextmanager
     async def use_turn(self, *, again: bool = False) -> AsyncGenerator[None]:
@@ -108,9 +111,12 @@ class RequestScope:
 
         Raises:
             TooManyTurnsError: As many of the owner's turns run here as may.
-            QuotaExceededError: The owner, or its group, has sent as many messages as it may.
+            QuotaExceededError: The owner, or its group, has sent as many messages as it may, or nothing is left of a
+                budget.
         """
         self.turns.check_room(self)
+        if self.counter is not None and not again and any(q.what in BUDGETS for q in self.limits.quotas):
+            await check_budgets(self.limits.quotas, self.counter, self.quota_owners())
         async with self.use({"messages": int(isinstance(self.request, _MESSAGES) and not again)}):
             yield
 

@@ -43,6 +43,7 @@ from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
+from chatkit.usage import Prices
 
 __all__ = ["ChatKitServer"]
 
@@ -91,6 +92,8 @@ class ChatKitServer(Handlers[TContext]):
             ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
+        prices: What a million tokens cost, by model, as ``ModelPrice`` of ``chatkit.usage``, or mappings that have its
+            fields.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -114,6 +117,7 @@ class ChatKitServer(Handlers[TContext]):
         file_limits: FileLimits | None = None,
         limits: Limits | None = None,
         counter: Counter | None = None,
+        prices: Prices | Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -129,6 +133,7 @@ class ChatKitServer(Handlers[TContext]):
             "file_limits": file_limits,
             "limits": limits,
             "counter": counter,
+            "prices": prices,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
@@ -346,7 +351,9 @@ class ChatKitServer(Handlers[TContext]):
 
     def _chatkit_counter(self) -> Counter:
         if self.counter is None:
-            self.counter = self._chatkit_store().quota_counter() or MemoryCounter()
+            # Also that of a store of ours which the application has changed.
+            store = self.store if isinstance(cast("object", self.store), Store) else None
+            self.counter = (None if store is None else store.quota_counter()) or MemoryCounter()
         return self.counter
 
     def _chatkit_check_options(self) -> None:
@@ -359,6 +366,7 @@ class ChatKitServer(Handlers[TContext]):
         for option, annotation in _OPTIONS.items():
             check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
         check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
+        _ = self.model_prices
         for option in ("store", "attachment_store"):
             given: object = getattr(self, option, None)
             # Any object may be a store, as in openai-chatkit; these never are.

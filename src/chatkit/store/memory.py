@@ -15,6 +15,7 @@ from chatkit._checks import checked
 from chatkit.store import _records as records
 from chatkit.store._memory_entries import EntrySequence, ThreadEntry
 from chatkit.store._memory_turns import TurnRow, TurnTable
+from chatkit.store._memory_usage import MemoryUsage
 from chatkit.store.acceptance import (
     Acceptance,
     AcceptedTurn,
@@ -53,7 +54,7 @@ class _Tenant:
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(AcceptingStore[TContext]):
+class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One
@@ -66,6 +67,7 @@ class MemoryStore(AcceptingStore[TContext]):
 
     @checked
     def __init__(self, owner: Callable[[TContext], str | None] | None = None) -> None:
+        super().__init__()
         self._owner_of = owner
         self._lock = Lock()
         self._tenants: dict[str, _Tenant] = {}

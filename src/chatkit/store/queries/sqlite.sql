@@ -236,3 +236,29 @@ WHERE status <> 'ended' AND lease_until < :now AND look_at < :now ORDER BY lease
 
 -- name: look_later
 UPDATE accepted_turns SET look_at = :look_at WHERE owner = :owner AND id = :turn_id;
+
+-- name: add_usage
+INSERT INTO usage (
+    owner, turn_id, step, thread_id, group_id, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost,
+    created_at
+)
+VALUES (
+    :owner, :turn_id, :step, :thread_id, :group_id, :model, :input_tokens, :cached_tokens, :output_tokens,
+    :reasoning_tokens, :cost, :created_at
+)
+ON CONFLICT DO NOTHING;
+
+-- name: sum_usage
+SELECT owner, group_id, model, date(created_at, 'unixepoch') AS day, count(*), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM usage WHERE owner = :owner AND created_at >= :since AND created_at < :until
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
+
+-- name: survey_usage
+SELECT owner, group_id, model, date(created_at, 'unixepoch') AS day, count(*), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM usage WHERE created_at >= :since AND created_at < :until
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
+
+-- name: delete_usage
+DELETE FROM usage WHERE created_at < :before;

@@ -160,3 +160,31 @@ CREATE TABLE counts (
     ends_at REAL NOT NULL -- seconds since 1970: the end of the window
 );
 CREATE INDEX counts_old ON counts (ends_at);
+
+CREATE TABLE usage (
+    owner TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    step TEXT NOT NULL, -- of the turn; it counts once
+    thread_id TEXT NOT NULL,
+    group_id TEXT,
+    model TEXT NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost INTEGER, -- in billionths; NULL: the model had no price
+    created_at REAL NOT NULL, -- seconds since 1970
+    PRIMARY KEY (owner, turn_id, step)
+) WITHOUT ROWID;
+CREATE INDEX usage_of_owner ON usage (owner, created_at);
+CREATE INDEX usage_by_age ON usage (created_at);
+
+CREATE TABLE reservations (
+    key TEXT NOT NULL, -- of counts
+    id TEXT NOT NULL,
+    amount INTEGER NOT NULL, -- contained in the total of its window
+    ends_at REAL NOT NULL, -- of that window
+    expires_at REAL NOT NULL, -- seconds since 1970: given back then
+    PRIMARY KEY (key, id)
+) WITHOUT ROWID;
+CREATE INDEX reservations_old ON reservations (ends_at);
