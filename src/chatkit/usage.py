@@ -21,6 +21,7 @@ from chatkit.errors import ConfigurationError
 __all__ = [
     "ANY_MODEL",
     "ModelPrice",
+    "PriceTable",
     "Prices",
     "Usage",
     "UsageRecord",
@@ -142,6 +143,9 @@ class ModelPrice:
 Prices: TypeAlias = Mapping[str, ModelPrice]
 """Prices by the name of the model; ``"*"`` is for all that are not named."""
 
+PriceTable: TypeAlias = Mapping[str, ModelPrice | Mapping[str, Any]]
+"""The same as an operator may write it: a price may be a mapping, such as ``{"input": 0.25, "output": 2}``."""
+
 
 def price_of(prices: Prices | None, model: str) -> ModelPrice | None:
     """Returns the price of a model, None if it has none.
@@ -207,8 +211,8 @@ class UsageTotal:
     unpriced: int
 
 
-def read_prices(table: Mapping[str, Any]) -> dict[str, ModelPrice]:
-    """Returns prices by model of a table that may have mappings, such as ``{"input": 0.25, "output": 2}``, as prices.
+def read_prices(table: PriceTable) -> dict[str, ModelPrice]:
+    """Returns the prices of a table.
 
     Raises:
         ConfigurationError: It is no such table; the message names the model.
@@ -219,7 +223,7 @@ def read_prices(table: Mapping[str, Any]) -> dict[str, ModelPrice]:
         if isinstance(entry, ModelPrice):
             prices[model] = entry
             continue
-        given: Mapping[str, Any] = cast("Mapping[str, Any]", entry) if isinstance(entry, Mapping) else {}
+        given: Any = entry if isinstance(cast("object", entry), Mapping) else {}
         if not {"input", "output"} <= given.keys() <= set(names):
             raise ConfigurationError(
                 f"The price of {model!r} has input and output, and may have cached, reasoning and input_limit; "

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from agents import Agent, ModelSettings, RunConfig, WebSearchTool, function_tool
+from agents import Agent, ModelSettings, RunConfig, Runner, WebSearchTool, function_tool
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -22,14 +22,14 @@ from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai import RunContext
 from pydantic_ai.models.test import TestModel
 
-from chatkit.agents import AgentServer
-from chatkit.frameworks import AgentTurn, FunctionServer, langgraph, pydantic_ai
-from chatkit.frameworks.openai import ModelServer
+from chatkit.agents import AgentContext, AgentServer, stream_agent_response
+from chatkit.frameworks import AgentTurn, FunctionServer, langgraph, pydantic_ai, stream_steps
+from chatkit.frameworks.openai import Api, ModelServer
 from chatkit.frameworks.usage import input_bound, output_bound, usage_of
 from chatkit.ids import utc_now
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
-from chatkit.server import record_usage
+from chatkit.server import ChatKitServer, record_usage
 from chatkit.store import MemoryStore
 from chatkit.testing import ModelToolCall, ScriptedModel, scripted_model_app
 from chatkit.usage import Usage
@@ -111,7 +111,8 @@ async def maker(kind: str) -> AsyncGenerator[Make]:
                 case _:
                     name = "max_output_tokens" if kind == "responses" else "max_completion_tokens"
                     bounds = {} if most is None else {name: most}
-                    return ModelServer("m", store, client=client, api=kind, request_options=bounds, **options)
+                    api: Api = "chat" if kind == "chat" else "responses"
+                    return ModelServer("m", store, client=client, api=api, request_options=bounds, **options)
 
         yield make
 
@@ -320,3 +321,40 @@ def test_usage_in_each_spelling() -> None:
         "completion_tokens_details": {"reasoning_tokens": 1},
     }
     assert usage_of("m", chat) == Usage("m", 5, 2, 3, 1)
+
+
+async def by_agents(thread: Any, context: Any, store: Any) -> AsyncIterator[Any]:
+    chat = AgentContext(thread=thread, store=store, request_context=context)
+    agent = Agent[Any](name="Guide", model=ScriptedModel(["Hello."]))
+    async for event in stream_agent_response(
+        chat, Runner.run_streamed(agent, "Hi", context=chat, run_config=QUIET)
+    ):
+        yield event
+
+
+async def by_pydantic_ai(thread: Any, context: Any, store: Any) -> AsyncIterator[Any]:
+    run = PydanticAgent(TestModel(custom_output_text="Hello.")).run_stream_events("Hi")
+    async for event in pydantic_ai.stream_run(run, thread=thread, store=store, context=context):
+        yield event
+
+
+async def by_langgraph(thread: Any, context: Any, store: Any) -> AsyncIterator[Any]:
+    steps = langgraph.run_steps(Chat().astream("Hi"), langgraph.RunConverter())
+    async for event in stream_steps(steps, thread=thread, store=store, context=context):
+        yield event
+
+
+@pytest.mark.parametrize("answer", [by_agents, by_pydantic_ai, by_langgraph])
+async def test_the_helpers_record_usage_in_handlers_of_your_own(answer: Any) -> None:
+    class Own(ChatKitServer[Any]):
+        async def respond(self, thread: Any, input: Any, context: Any) -> AsyncIterator[Any]:
+            async for event in answer(thread, context, self.store):
+                yield event
+
+    server = Own(MemoryStore(), limits=Limits(quotas=(Quota("tokens", 100_000),)))
+    assert text_of(await create(server)) == "Hello."
+    ((_, calls, given, made),) = await recorded(server)
+    assert calls == 1
+    assert given * made > 0
+    assert await counted(server) == given + made
+    await server.close()

@@ -33,7 +33,7 @@ from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import to_model_content
 from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
-from chatkit.frameworks.usage import kept_call, kept_usage, usage_of
+from chatkit.frameworks.usage import kept_call, kept_usage, served_usage, usage_of
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -195,7 +195,7 @@ class AgentServer(BaseAgentServer[TContext]):
         given = await self.make_input(turn)
         if turn.memory is not None and turn.message is None:
             await _take_back_outputs(turn.memory, given)
-        config, usage = self.make_run_config(turn), kept_usage()
+        config, usage = self.make_run_config(turn), served_usage()
         stored = bool(self._run_options.keys() & {"previous_response_id", "conversation_id"})
         run_usage = None if usage is None else RunUsage(usage, config, stored=stored)
         result = Runner.run_streamed(

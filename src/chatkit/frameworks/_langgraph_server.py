@@ -21,7 +21,7 @@ from chatkit.frameworks.attachments import attachment_kind, attachment_text, enc
 from chatkit.frameworks.step_converter import stream_steps
 from chatkit.frameworks.steps import Step
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
-from chatkit.frameworks.usage import kept_usage
+from chatkit.frameworks.usage import kept_usage, served_usage
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -176,7 +176,7 @@ class AgentServer(BaseAgentServer[TContext]):
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
         config, before = turn.memory
-        usage = kept_usage()
+        usage = served_usage()
         if usage is not None:
             config = with_callback(config, UsageCallbacks(usage))
         given = self.make_input(turn, [*before, *await self.make_messages(turn)])

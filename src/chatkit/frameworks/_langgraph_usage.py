@@ -16,7 +16,7 @@ from chatkit.frameworks.usage import input_bound, output_bound, usage_of
 from chatkit.server.turns.usage import ModelCall, TurnUsage
 from chatkit.usage import Usage
 
-__all__ = ["UsageCallbacks", "with_callback"]
+__all__ = ["UsageCallbacks", "added", "usage_in", "with_callback"]
 
 T = TypeVar("T")
 
@@ -73,16 +73,10 @@ class UsageCallbacks(BaseCallbackHandler):
             usage
             for batch in response.generations
             for generation in batch
-            if (usage := _usage(call.model, generation)) is not None
+            if (usage := usage_in(call.model, getattr(generation, "message", None))) is not None
         ]
         if found:
-            call.usage = Usage(
-                call.model,
-                input_tokens=sum(usage.input_tokens for usage in found),
-                cached_tokens=sum(usage.cached_tokens for usage in found),
-                output_tokens=sum(usage.output_tokens for usage in found),
-                reasoning_tokens=sum(usage.reasoning_tokens for usage in found),
-            )
+            call.usage = added(found)
         self._wait(self._turn.end(call))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **options: Any) -> None:
@@ -132,6 +126,23 @@ def with_callback(config: dict[str, Any], handler: BaseCallbackHandler) -> dict[
     return {**config, "callbacks": manager}
 
 
-def _usage(model: str, generation: Any) -> Usage | None:
-    found = getattr(getattr(generation, "message", None), "usage_metadata", None)
+def usage_in(model: str, message: Any) -> Usage | None:
+    """Returns the usage that a message tells; None where it tells none.
+
+    Args:
+        model: The model.
+        message: The message, or a piece of one.
+    """
+    found = getattr(message, "usage_metadata", None)
     return usage_of(model, found, cached="cache_read", reasoning="reasoning")
+
+
+def added(usages: list[Usage]) -> Usage:
+    """Returns the usage of one call that is told in pieces."""
+    return Usage(
+        usages[-1].model,
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+    )

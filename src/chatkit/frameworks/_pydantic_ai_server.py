@@ -19,7 +19,7 @@ from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, media_type
 from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
-from chatkit.frameworks.usage import kept_call, kept_usage, output_bound
+from chatkit.frameworks.usage import kept_call, kept_usage, output_bound, served_usage
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -136,7 +136,7 @@ class AgentServer(BaseAgentServer[TContext]):
 
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
-        agent, options, usage = await self.agent_of(turn), dict(self._run_options), kept_usage()
+        agent, options, usage = await self.agent_of(turn), dict(self._run_options), served_usage()
         if usage is not None:
             options["capabilities"] = [*(options.get("capabilities") or ()), UsageCapability(usage)]
         run = agent.run_stream_events(

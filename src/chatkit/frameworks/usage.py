@@ -10,7 +10,16 @@ from typing import Any, Final, cast
 from chatkit.server.turns.usage import ModelCall, TurnUsage, model_call, turn_usage
 from chatkit.usage import Usage
 
-__all__ = ["OUTPUT_BOUNDS", "input_bound", "kept_call", "kept_usage", "output_bound", "usage_of"]
+__all__ = [
+    "OUTPUT_BOUNDS",
+    "input_bound",
+    "kept_call",
+    "kept_usage",
+    "output_bound",
+    "served_usage",
+    "streamed_usage",
+    "usage_of",
+]
 
 _OVERHEAD_TOKENS: Final = 256
 """For what models are told without being asked, such as today's date, and for the marks around messages."""
@@ -110,6 +119,20 @@ def kept_usage() -> TurnUsage | None:
     """Returns the usage of the running turn, where it matters to anybody."""
     turn = turn_usage()
     return turn if turn is not None and turn.kept else None
+
+
+def served_usage() -> TurnUsage | None:
+    """Returns the same for the server of an agent, which sees to each call of its models."""
+    turn = kept_usage()
+    if turn is not None:
+        turn.served = True
+    return turn
+
+
+def streamed_usage() -> TurnUsage | None:
+    """Returns the same for helpers that read what a run streams; None where a server sees to it."""
+    turn = kept_usage()
+    return None if turn is None or turn.served else turn
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from chatkit.types import (
     TranscriptionResult,
     UserMessageItem,
 )
-from chatkit.usage import Prices, read_prices
+from chatkit.usage import Prices, PriceTable, read_prices
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -56,7 +56,7 @@ class Handlers(ABC, Generic[TContext]):
     file_limits: FileLimits | None = None
     limits: Limits | None = None
     counter: Counter | None = None
-    prices: Prices | None = None
+    prices: PriceTable | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False
@@ -239,7 +239,7 @@ class Handlers(ABC, Generic[TContext]):
 
     @property
     def model_prices(self) -> Prices | None:
-        """The prices of models, read from ``prices``, whose entries may be mappings.
+        """The prices of models, read from ``prices``.
 
         Raises:
             ConfigurationError: They are no such table.

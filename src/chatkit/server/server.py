@@ -43,7 +43,7 @@ from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
-from chatkit.usage import Prices
+from chatkit.usage import PriceTable
 
 __all__ = ["ChatKitServer"]
 
@@ -92,8 +92,7 @@ class ChatKitServer(Handlers[TContext]):
             ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
-        prices: What a million tokens cost, by model, as ``ModelPrice`` of ``chatkit.usage``, or mappings that have its
-            fields.
+        prices: What a million tokens cost, by model, as ``ModelPrice`` of ``chatkit.usage`` or a mapping of its fields.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -117,7 +116,7 @@ class ChatKitServer(Handlers[TContext]):
         file_limits: FileLimits | None = None,
         limits: Limits | None = None,
         counter: Counter | None = None,
-        prices: Prices | Mapping[str, Mapping[str, Any]] | None = None,
+        prices: PriceTable | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")

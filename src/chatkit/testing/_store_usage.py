@@ -20,7 +20,8 @@ _FOREVER = (_NOON - timedelta(days=400), _NOON + timedelta(days=400))
 
 def _record(turn_id: str = "turn_1", step: str = "1", **more: Any) -> UsageRecord:
     usage = Usage("m", input_tokens=100, cached_tokens=40, output_tokens=10, reasoning_tokens=3)
-    given = {"thread_id": "thr", "group": None, "usage": usage, "cost": Decimal("0.1"), "created_at": _NOON}
+    given: dict[str, Any] = {"thread_id": "thr", "group": None, "usage": usage, "cost": Decimal("0.1")}
+    given["created_at"] = _NOON
     return UsageRecord(turn_id, step, **{**given, **more})
 
 

@@ -54,12 +54,16 @@ class TurnUsage:
         scope: The turn's request.
         turn_id: The turn.
         thread_id: Its thread.
+
+    Attributes:
+        served: Whether the server of an agent sees to each call of its models, so that nothing else records them.
     """
 
     def __init__(self, scope: RequestScope, turn_id: str, thread_id: str) -> None:
         self._scope = scope
         self._turn_id = turn_id
         self._thread_id = thread_id
+        self.served = False
         self._steps = 0
         self._loop = asyncio.get_running_loop()
         self._running: list[ModelCall] = []
