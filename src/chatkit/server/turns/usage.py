@@ -135,7 +135,7 @@ class TurnUsage:
         reserved, call.reserved = call.reserved, []
         usage, call.usage = call.usage, None
         used: Mapping[Use, int] | None = {"tokens": 0, "cost": 0} if failed else None
-        if usage is not None and usage.tokens:
+        if usage is not None:
             used = await self._record(usage, call.step)
         counter = self._scope.counter
         if counter is None:
