@@ -80,10 +80,10 @@ async def work(place: str, number: int, requests: int, budget: int) -> None:
 
     async def send(used: int) -> int | None:
         content = [{"type": "input_text", "text": str(used)}]
-        message = {"content": content, "attachments": [], "inference_options": {}}
+        message: dict[str, Any] = {"content": content, "attachments": [], "inference_options": {}}
         body = json.dumps({"type": "threads.create", "params": {"input": message}})
         try:
-            frames = [frame async for frame in await server.process(body, CONTEXT)]  # type: ignore[union-attr]
+            frames: list[bytes] = [frame async for frame in await server.process(body, CONTEXT)]  # type: ignore[union-attr]
         except QuotaExceededError:
             return None
         text = b"".join(frames)
