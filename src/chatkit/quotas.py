@@ -16,7 +16,12 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from chatkit._checks import check_choice, check_number, check_whole, shown
-from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
+from chatkit.errors import (
+    ConfigurationError,
+    QuotaExceededError,
+    StoreUnavailableError,
+    TooManyTurnsError,
+)
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -29,22 +34,32 @@ __all__ = [
     "check_budgets",
     "cost_units",
     "count_used",
+    "give_places_back",
     "reserve",
+    "take_places",
     "used",
 ]
 
-Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes", "tokens", "cost"]
+Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes", "tokens", "cost", "running_turns"]
 """What a quota counts: messages of users, with retries; all requests; files, when they are announced or uploaded; the
-bytes of these files; tokens of models; what these cost, in the currency of the server's prices."""
+bytes of these files; tokens of models; what these cost, in the currency of the server's prices; turns that run at once,
+or wait for their place in a thread, for which there is no window."""
 
 BUDGETS: Final[frozenset[Use]] = frozenset({"tokens", "cost"})
 """What calls of models use: reserved before the call."""
+
+_ALWAYS: Final = 10 * 365 * 86_400.0
+"""The window of what runs at once: it is reserved, and given back."""
+_ANY_NUMBER: Final = 10**9
+_ROOM_SECONDS: Final = 5
+"""When to ask again for a place, which nobody knows."""
 
 _COST_PARTS: Final = 10**9
 _MOST_COST: Final = 9_000_000
 """In billionths this is what counters count exactly: Redis has no whole numbers above 2**53."""
 
 _TEXT: Final = re.compile(r"(\w+)=(\d{1,15}(?:\.\d{1,9})?)/(second|minute|hour|day|\d{1,9})", re.ASCII)
+_GAUGE: Final = re.compile(r"running_turns=(\d{1,9})", re.ASCII)
 _NOUNS: Final[Mapping[Use, str]] = {
     "messages": "message",
     "requests": "request",
@@ -52,6 +67,7 @@ _NOUNS: Final[Mapping[Use, str]] = {
     "upload_bytes": "byte",
     "tokens": "token",
     "cost": "",
+    "running_turns": "answer",
 }
 _WORDS: Final[Mapping[Use, str]] = {
     "messages": "send {}",
@@ -60,6 +76,7 @@ _WORDS: Final[Mapping[Use, str]] = {
     "upload_bytes": "attach {} of files",
     "tokens": "use {}",
     "cost": "spend {}",
+    "running_turns": "have {} written at once",
 }
 _SPANS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -72,7 +89,7 @@ class Quota:
         what: What is counted.
         most: How much of it a window may have; what would exceed it is refused with 429 and changes nothing. A cost may
             be a ``Decimal``, up to nine million.
-        seconds: How long a window is. It begins with its first use.
+        seconds: How long a window is. It begins with its first use. ``running_turns`` have none.
         by: Whose it is: each ``"owner"``'s, or each ``"group"``'s, as ``ChatKitServer.quota_group`` says.
 
     Raises:
@@ -95,13 +112,17 @@ class Quota:
 
     @classmethod
     def parse(cls, text: str) -> Quota:
-        """Reads an owner's quota from a text such as ``messages=20/minute``; a window may be a number of seconds, too.
+        """Reads an owner's quota from a text such as ``messages=20/minute`` or ``running_turns=3``.
+
+        A window may be a number of seconds, too.
 
         Raises:
             ConfigurationError: It is none.
         """
         match = _TEXT.fullmatch(text.strip())
-        if match is None:
+        if (gauge := _GAUGE.fullmatch(text.strip())) is not None:
+            return cls("running_turns", int(gauge[1]))
+        if match is None or match[1] == "running_turns":
             raise ConfigurationError(f"A quota is written such as messages=20/minute, not {text!r}.")
         what, most, window = match.groups()
         seconds = {name: float(seconds) for seconds, name in _SPANS}
@@ -271,6 +292,67 @@ async def count_used(
         whose = owners.get(quota.by)
         if quota.what in BUDGETS and whose is not None and used[quota.what]:
             await counter.take(_key(quota, whose), used[quota.what], window=quota.seconds)
+
+
+async def take_places(
+    quotas: Sequence[Quota],
+    counter: Counter,
+    owners: Mapping[str, str | None],
+    *,
+    name: str,
+    lease: float,
+    more: int | None = 0,
+) -> list[str]:
+    """Reserves a place for a turn among those that run at once, of all quotas or of none; returns the counter's keys.
+
+    Args:
+        quotas: What may be used.
+        counter: Counts.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+        name: Of the reservation.
+        lease: Seconds after which it is given back, unless it is renewed.
+        more: How many more than usual there may be; None for any number.
+
+    Raises:
+        TooManyTurnsError: As many run as may.
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    keys: list[str] = []
+    try:
+        for quota in quotas:
+            whose = owners.get(quota.by)
+            if quota.what != "running_turns" or whose is None:
+                continue
+            limit = _ANY_NUMBER if more is None else quota.units + more
+            key = f"running:{quota.by}:{whose}"
+            if not (await counter.reserve(key, name, 1, window=_ALWAYS, limit=limit, lease=lease)).taken:
+                who = "You" if quota.by == "owner" else "Your group"
+                what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
+                raise TooManyTurnsError(
+                    f"{who} may {what}. Wait until one has ended, or stop one first.",
+                    retry_after=_ROOM_SECONDS,
+                )
+            keys.append(key)
+    except BaseException:
+        with suppress(StoreUnavailableError):
+            await give_places_back(counter, keys, name)
+        raise
+    return keys
+
+
+async def give_places_back(counter: Counter, keys: Sequence[str], name: str) -> None:
+    """Gives back what ``take_places`` has reserved.
+
+    Args:
+        counter: The counter.
+        keys: Its keys.
+        name: The name of the reservation.
+
+    Raises:
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    for key in keys:
+        await counter.settle(key, name, 1, 0, window=_ALWAYS)
 
 
 def cost_units(cost: Decimal) -> int:

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 
 from chatkit.counters import Counter, MemoryCounter, RedisCounter, SQLiteCounter
-from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
+from chatkit.errors import (
+    ConfigurationError,
+    QuotaExceededError,
+    StoreUnavailableError,
+    TooManyTurnsError,
+)
 from chatkit.files import LocalFileStore
 from chatkit.ids import new_id
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
+from chatkit.server.turns.renewal import LEASE_SECONDS
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from tests.server.support import ADA, ScriptedServer, all_texts, answer, done, drain, user_input
 from tests.support.postgres import new_database
@@ -220,6 +226,7 @@ def test_what_is_no_quota(options: dict[str, Any], says: str) -> None:
         ("messages=20/minute", Quota("messages", 20, 60)),
         (" upload_bytes=5000000/day ", Quota("upload_bytes", 5_000_000, 86_400)),
         ("requests=0/90", Quota("requests", 0, 90)),
+        ("running_turns=3", Quota("running_turns", 3)),
     ],
 )
 def test_a_quota_as_text(text: str, quota: Quota) -> None:
@@ -227,7 +234,16 @@ def test_a_quota_as_text(text: str, quota: Quota) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "messages", "messages=20", "20/minute", "messages=-1/minute", "messages=1/week"]
+    "text",
+    [
+        "",
+        "messages",
+        "messages=20",
+        "20/minute",
+        "messages=-1/minute",
+        "messages=1/week",
+        "running_turns=1/day",
+    ],
 )
 def test_what_is_no_quota_as_text(text: str) -> None:
     with pytest.raises(ConfigurationError, match="A quota is written such as messages=20/minute"):
@@ -257,3 +273,113 @@ def test_windows_in_words(seconds: float, span: str) -> None:
 
 def test_the_counter_is_the_stores(tmp_path: Path) -> None:
     assert isinstance(SQLiteStore(str(tmp_path / "chat.db")).quota_counter(), SQLiteCounter)
+
+
+class Held:
+    """Answers that wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def __call__(self, thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Hello.", "msg_" + message.id)
+        if message.content[0].text == "wait":
+            await self.gate.wait()
+
+
+def holding(*quotas: Quota, held: Held, **options: Any) -> ScriptedServer:
+    return ScriptedServer(
+        held, options.pop("store", None) or MemoryStore(), limits=Limits(quotas=quotas), **options
+    )
+
+
+async def test_answers_of_an_owner_that_are_written_at_once() -> None:
+    held = Held()
+    server = holding(Quota("running_turns", 2), held=held)
+    running = [await server.create("wait") for _ in range(2)]
+    with pytest.raises(TooManyTurnsError) as raised:
+        await server.create("one more")
+    assert str(raised.value) == (
+        "You may have 2 answers written at once. Wait until one has ended, or stop one first."
+    )
+    assert (raised.value.status, raised.value.headers) == (429, {"Retry-After": "5"})
+    assert len((await server.store.load_threads(9, None, "asc", ADA)).data) == 2
+    await drain((await server.create("Hi", BOB)).json_events)
+    await server.ask("turns.stop", thread_id=running[0].thread_id)
+    await drain((await server.create("one more")).json_events)
+    held.gate.set()
+    for result in running:
+        await drain(result.json_events)
+    for _ in range(3):
+        await drain((await server.create("again")).json_events)
+    await server.close()
+
+
+async def test_a_turn_that_could_not_begin_leaves_its_place() -> None:
+    server = holding(Quota("running_turns", 1), held=Held())
+    for _ in range(3):
+        with pytest.raises(Exception, match="no thread"):
+            await server.ask("threads.add_user_message", thread_id="thr_none", input=user_input("x"))
+    await drain((await server.create("Hi")).json_events)
+
+
+async def test_a_message_that_ends_an_answer_makes_room_for_its_own() -> None:
+    server = holding(Quota("running_turns", 1), held=Held(), concurrency="interrupt")
+    first = await server.create("wait", metadata={"resumable": True})
+    with pytest.raises(TooManyTurnsError):
+        await server.create("another thread")
+    await server.ask("threads.add_user_message", thread_id=first.thread_id, input=user_input("instead"))
+    await drain((await server.create("another thread")).json_events)
+    await server.close()
+
+
+async def test_a_group_shares_its_places() -> None:
+    class Teams(ScriptedServer):
+        def quota_group(self, context: Any) -> str | None:
+            return "red"
+
+    held = Held()
+    server = Teams(held, MemoryStore(), limits=Limits(quotas=(Quota("running_turns", 1, by="group"),)))
+    result = await server.create("wait")
+    with pytest.raises(TooManyTurnsError, match="Your group may have 1 answer written at once"):
+        await server.create("Hi", BOB)
+    held.gate.set()
+    await drain(result.json_events)
+
+
+async def test_answers_at_once_over_three_workers_are_no_more_than_may(workers: list[ScriptedServer]) -> None:
+    held, limits = Held(), Limits(quotas=(Quota("running_turns", 5),))
+    for server in workers:
+        server.script, server.limits = held, limits
+
+    async def send(number: int) -> Any:
+        try:
+            return await workers[number % 3].create("wait")
+        except TooManyTurnsError:
+            return None
+
+    results = [each for each in await asyncio.gather(*(send(number) for number in range(20))) if each]
+    assert len(results) == 5
+    held.gate.set()
+    for result in results:
+        await drain(result.json_events)
+    # All places are free again.
+    assert all(await asyncio.gather(*(send(number) for number in range(5))))
+    for server in workers:
+        await server.close()
+
+
+async def test_what_a_dead_worker_had_running_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = Now()
+    counter = MemoryCounter(now)
+    held, quota = Held(), Quota("running_turns", 1)
+    dead = holding(quota, held=held, counter=counter)
+    await dead.create("wait")
+    server = holding(quota, held=held, counter=counter)
+    now.seconds += LEASE_SECONDS - 1
+    with pytest.raises(TooManyTurnsError):
+        await server.create("Hi")
+    now.seconds += 1
+    await drain((await server.create("Hi")).json_events)
+    held.gate.set()
+    await dead.close()

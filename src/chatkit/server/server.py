@@ -335,7 +335,7 @@ class ChatKitServer(Handlers[TContext]):
         return self.file_limits
 
     def _chatkit_scope(self, context: TContext, request: ChatKitReq | None = None) -> RequestScope:
-        return RequestScope(
+        scope = RequestScope(
             application=self,
             store=self._chatkit_store(),
             files=self._chatkit_files(),
@@ -347,6 +347,7 @@ class ChatKitServer(Handlers[TContext]):
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
         )
+        return scope if scope.counter is None else scope.with_place()
 
     def _chatkit_counter(self) -> Counter:
         if self.counter is None:

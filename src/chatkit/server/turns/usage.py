@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import ChatKitError, ConfigurationError, UnsupportedOperationError
 from chatkit.ids import utc_now
 from chatkit.quotas import BUDGETS, Reserved, Use, cost_units, count_used, reserve
+from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.store.usage import UsageKeeper
 from chatkit.usage import Usage, UsageRecord, price_of
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ModelCall", "TurnUsage", "model_call", "record_usage", "turn_usage", "usage_keeper"]
 
 logger = logging.getLogger("chatkit.server")
-
-_LEASE_SECONDS: Final = 60.0
-"""How long what a dead worker had reserved stays reserved."""
 
 
 class ModelCall:
@@ -65,9 +63,8 @@ class TurnUsage:
         self._thread_id = thread_id
         self.served = False
         self._steps = 0
-        self._loop = asyncio.get_running_loop()
         self._running: list[ModelCall] = []
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewal = Renewal(scope.counter) if scope.counter is not None and self.bounded else None
 
     @property
     def bounded(self) -> bool:
@@ -104,7 +101,7 @@ class TurnUsage:
         """
         step = self._step(step)
         scope = self._scope
-        if scope.counter is None or not self.bounded:
+        if scope.counter is None or self._renewal is None:
             return ModelCall(model, step, [])
         most = self._most(model, input_tokens, output_tokens)
         reserved = await reserve(
@@ -113,12 +110,11 @@ class TurnUsage:
             most,
             scope.quota_owners(),
             name=self._name(step),
-            lease=_LEASE_SECONDS,
+            lease=LEASE_SECONDS,
         )
         call = ModelCall(model, step, reserved)
         self._running.append(call)
-        # From whichever loop it is called, a framework's thread perhaps, the turn's own renews.
-        self._loop.call_soon_threadsafe(self._renew_soon)
+        self._renewal.hold([each.key for each in reserved], self._name(step))
         return call
 
     async def end(self, call: ModelCall, *, failed: bool = False) -> None:
@@ -138,8 +134,9 @@ class TurnUsage:
         if usage is not None:
             used = await self._record(usage, call.step)
         counter = self._scope.counter
-        if counter is None:
+        if counter is None or self._renewal is None:
             return
+        self._renewal.let_go([each.key for each in reserved], self._name(call.step))
         for each in reserved:
             amount = each.amount if used is None else used[each.what]
             try:
@@ -170,10 +167,6 @@ class TurnUsage:
         """
         for call in [call for call in self._running if not call.ends_itself]:
             await self.end(call, failed=failed)
-        if self._renewing is not None and not self._running:
-            renewing, self._renewing = self._renewing, None
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
 
     def _step(self, step: str | None) -> str:
         if step is not None:
@@ -228,20 +221,6 @@ class TurnUsage:
             except ChatKitError as error:
                 log_failure(logger, f"What turn {self._turn_id} has used could not be kept", error)
         return {"tokens": usage.tokens, "cost": 0 if cost is None else cost_units(cost)}
-
-    def _renew_soon(self) -> None:
-        if self._running and (self._renewing is None or self._renewing.done()):
-            self._renewing = asyncio.create_task(self._renew(), name=f"chatkit {self._turn_id} budgets")
-
-    async def _renew(self) -> None:
-        counter = self._scope.counter
-        while counter is not None and self._running:
-            await asyncio.sleep(_LEASE_SECONDS / 3)
-            for call in list(self._running):
-                for each in call.reserved:
-                    # What cannot be renewed now may be in time the next time.
-                    with suppress(ChatKitError):
-                        await counter.renew(each.key, self._name(call.step), lease=_LEASE_SECONDS)
 
 
 def usage_keeper(store: object) -> UsageKeeper[Any] | None:
