@@ -28,25 +28,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUDGETS",
+    "FILE_QUOTAS",
     "Quota",
     "Reserved",
     "Use",
     "check_budgets",
     "cost_units",
     "count_used",
+    "exceeded_by_files",
     "give_places_back",
     "reserve",
     "take_places",
     "used",
 ]
 
-Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes", "tokens", "cost", "running_turns"]
+Use: TypeAlias = Literal[
+    "messages",
+    "requests",
+    "uploads",
+    "upload_bytes",
+    "tokens",
+    "cost",
+    "running_turns",
+    "stored_bytes",
+    "unclaimed_files",
+]
 """What a quota counts: messages of users, with retries; all requests; files, when they are announced or uploaded; the
-bytes of these files; tokens of models; what these cost, in the currency of the server's prices; turns that run at once,
-or wait for their place in a thread, for which there is no window."""
+bytes of these files; tokens of models; what these cost, in the currency of the server's prices. And what has no window:
+turns that run at once, or wait for their place in a thread; the bytes of all files that are kept; files that no message
+has come for."""
 
 BUDGETS: Final[frozenset[Use]] = frozenset({"tokens", "cost"})
 """What calls of models use: reserved before the call."""
+
+FILE_QUOTAS: Final[frozenset[Use]] = frozenset({"stored_bytes", "unclaimed_files"})
+"""What a store counts, where it keeps the records of files."""
+_AS_IT_IS: Final[frozenset[str]] = FILE_QUOTAS | {"running_turns"}
 
 _ALWAYS: Final = 10 * 365 * 86_400.0
 """The window of what runs at once: it is reserved, and given back."""
@@ -59,7 +76,7 @@ _MOST_COST: Final = 9_000_000
 """In billionths this is what counters count exactly: Redis has no whole numbers above 2**53."""
 
 _TEXT: Final = re.compile(r"(\w+)=(\d{1,15}(?:\.\d{1,9})?)/(second|minute|hour|day|\d{1,9})", re.ASCII)
-_GAUGE: Final = re.compile(r"running_turns=(\d{1,9})", re.ASCII)
+_NOW: Final = re.compile(r"(running_turns|stored_bytes|unclaimed_files)=(\d{1,15})", re.ASCII)
 _NOUNS: Final[Mapping[Use, str]] = {
     "messages": "message",
     "requests": "request",
@@ -68,6 +85,8 @@ _NOUNS: Final[Mapping[Use, str]] = {
     "tokens": "token",
     "cost": "",
     "running_turns": "answer",
+    "stored_bytes": "byte",
+    "unclaimed_files": "file",
 }
 _WORDS: Final[Mapping[Use, str]] = {
     "messages": "send {}",
@@ -77,6 +96,8 @@ _WORDS: Final[Mapping[Use, str]] = {
     "tokens": "use {}",
     "cost": "spend {}",
     "running_turns": "have {} written at once",
+    "stored_bytes": "keep {} of files",
+    "unclaimed_files": "have {} that no message was sent with",
 }
 _SPANS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -89,7 +110,7 @@ class Quota:
         what: What is counted.
         most: How much of it a window may have; what would exceed it is refused with 429 and changes nothing. A cost may
             be a ``Decimal``, up to nine million.
-        seconds: How long a window is. It begins with its first use. ``running_turns`` have none.
+        seconds: How long a window is. It begins with its first use. What is counted as it is now has none.
         by: Whose it is: each ``"owner"``'s, or each ``"group"``'s, as ``ChatKitServer.quota_group`` says.
 
     Raises:
@@ -120,9 +141,9 @@ class Quota:
             ConfigurationError: It is none.
         """
         match = _TEXT.fullmatch(text.strip())
-        if (gauge := _GAUGE.fullmatch(text.strip())) is not None:
-            return cls("running_turns", int(gauge[1]))
-        if match is None or match[1] == "running_turns":
+        if (now := _NOW.fullmatch(text.strip())) is not None:
+            return cls(cast("Use", now[1]), int(now[2]))
+        if match is None or match[1] in _AS_IT_IS:
             raise ConfigurationError(f"A quota is written such as messages=20/minute, not {text!r}.")
         what, most, window = match.groups()
         seconds = {name: float(seconds) for seconds, name in _SPANS}
@@ -338,6 +359,16 @@ async def take_places(
             await give_places_back(counter, keys, name)
         raise
     return keys
+
+
+def exceeded_by_files(quota: Quota) -> QuotaExceededError:
+    """Returns the error of a file that one of ``FILE_QUOTAS`` has no room for."""
+    what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
+    who, rest = (
+        ("You", "Delete some") if quota.by == "owner" else ("Your group", "Somebody has to delete some")
+    )
+    first = " first, or threads that have some." if quota.what == "stored_bytes" else ", or send them, first."
+    return QuotaExceededError(f"{who} may {what}. {rest}{first}")
 
 
 async def give_places_back(counter: Counter, keys: Sequence[str], name: str) -> None:

@@ -14,7 +14,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import Store, UsageKeeper
+from chatkit.store import BoundedFiles, Store, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -27,6 +27,7 @@ PORTS = [
     StreamLog,
     Counter,
     UsageKeeper,
+    BoundedFiles,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,

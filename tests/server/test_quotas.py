@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from chatkit.limits import Limits
 from chatkit.quotas import Quota
 from chatkit.server.turns.renewal import LEASE_SECONDS
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+from chatkit.types import AttachmentCreateParams
 from tests.server.support import ADA, ScriptedServer, all_texts, answer, done, drain, user_input
+from tests.stateful.plain_store import PlainStore
 from tests.support.postgres import new_database
 
 BOB = {"user_id": "bob"}
@@ -383,3 +386,64 @@ async def test_what_a_dead_worker_had_running_is_given_back(monkeypatch: pytest.
     await drain((await server.create("Hi")).json_events)
     held.gate.set()
     await dead.close()
+
+
+async def test_files_that_are_kept_and_files_without_a_message(tmp_path: Path) -> None:
+    server = made(
+        Quota("stored_bytes", 1_000),
+        Quota("unclaimed_files", 2),
+        attachment_store=LocalFileStore(tmp_path, base_url="http://127.0.0.1/files"),
+    )
+
+    async def upload(size: int) -> str:
+        source = tmp_path / "source"
+        source.write_bytes(b"a" * size)
+        params = AttachmentCreateParams(name="a.txt", size=size, mime_type="text/plain")
+        return json.loads((await server.upload_attachment(params, source, ADA)).json)["id"]
+
+    async def announce(size: int) -> Any:
+        return await server.ask("attachments.create", name="a.txt", size=size, mime_type="text/plain")
+
+    with pytest.raises(
+        QuotaExceededError, match=r"You may keep 1,000 bytes of files\. Delete some first, or"
+    ):
+        await upload(1_001)
+    first, second = await upload(400), await upload(500)
+    for refused in (announce(1), upload(1)):
+        with pytest.raises(QuotaExceededError, match="You may have 2 files that no message was sent with"):
+            await refused
+    # What was refused has left no file.
+    sizes = {path.stat().st_size for path in (tmp_path / "files").rglob("*") if path.is_file()}
+    assert sizes & {1, 400, 500, 1_001} == {400, 500}
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi", attachments=[first]))).json_events
+    )
+    with pytest.raises(QuotaExceededError, match="You may keep"):
+        await announce(101)
+    await server.ask("attachments.delete", attachment_id=second)
+    await announce(600)
+
+
+async def test_a_copy_of_a_file_for_another_thread_has_to_fit(tmp_path: Path) -> None:
+    files = LocalFileStore(tmp_path, base_url="http://127.0.0.1/files")
+    server = made(Quota("stored_bytes", 150), attachment_store=files)
+    source = tmp_path / "source"
+    source.write_bytes(b"a" * 100)
+    params = AttachmentCreateParams(name="a.txt", size=100, mime_type="text/plain")
+    file_id = json.loads((await server.upload_attachment(params, source, ADA)).json)["id"]
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi", attachments=[file_id]))).json_events
+    )
+    with pytest.raises(QuotaExceededError, match="You may keep 150 bytes"):
+        await server.send("threads.create", input=user_input("Hi again", attachments=[file_id]))
+    server.limits = Limits(quotas=(Quota("stored_bytes", 200),))
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi again", attachments=[file_id]))).json_events
+    )
+
+
+def test_a_store_that_does_not_know_the_files_is_told_before_it_serves() -> None:
+    store: Any = PlainStore()
+    server = made(Quota("unclaimed_files", 5), store=store)
+    with pytest.raises(ConfigurationError, match="The quota of unclaimed_files needs a store that knows"):
+        server.check_workers(1)

@@ -14,6 +14,7 @@ class TestSQLiteStoreInAFile(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    bounds_files = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -27,6 +28,7 @@ class TestSQLiteStoreInMemory(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    bounds_files = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

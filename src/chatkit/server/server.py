@@ -25,6 +25,7 @@ from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
 from chatkit.logs import about
+from chatkit.quotas import FILE_QUOTAS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -37,6 +38,7 @@ from chatkit.server.scope import RequestScope
 from chatkit.server.turns.background import set_title
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
+from chatkit.server.turns.usage import bounded_files
 from chatkit.store.acceptance import AcceptedTurn, TurnStatus
 from chatkit.store.base import OwnerContext, Store
 from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
@@ -316,6 +318,12 @@ class ChatKitServer(Handlers[TContext]):
                 f"{workers} workers cannot share {type(log).__name__}: a turn could not be resumed or stopped from "
                 "another worker. Run one worker (--workers 1, WEB_CONCURRENCY=1), or give the server a log that "
                 "workers share: ChatKitServer(..., stream_log=...)."
+            )
+        files = sorted({q.what for q in self._chatkit_limits.quotas} & FILE_QUOTAS)
+        if files and bounded_files(self._chatkit_store()) is None:
+            raise ConfigurationError(
+                f"The quota of {files[0]} needs a store that knows what files there are, as those of this package do: "
+                f"{type(self.store).__name__} is no chatkit.store.BoundedFiles."
             )
         if workers > 1 and self._chatkit_limits.quotas and not self._chatkit_counter().shared:
             raise ConfigurationError(

@@ -32,7 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
-from chatkit.store.usage import UsageKeeper
+from chatkit.store.usage import BoundedFiles, UsageKeeper
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
 from chatkit.types import Attachment as Attachment
@@ -51,6 +51,7 @@ __all__ = [
     "AcceptedTurn",
     "AcceptingStore",
     "AttachmentStore",
+    "BoundedFiles",
     "Fence",
     "ItemChange",
     "LapsedTurn",

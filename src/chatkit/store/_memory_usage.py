@@ -1,15 +1,21 @@
-"""Usage in memory."""
+"""Usage, and the bounds of files, in memory."""
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from chatkit.store.usage import UsageKeeper
+from chatkit.quotas import Quota
+from chatkit.store import _records as records
+from chatkit.store._memory_entries import AttachmentEntry
+from chatkit.store._usage_rows import exceeded
+from chatkit.store.usage import BoundedFiles, UsageKeeper
+from chatkit.types import Attachment
 from chatkit.usage import UsageRecord, UsageTotal
 
 __all__ = ["MemoryUsage"]
@@ -17,8 +23,11 @@ __all__ = ["MemoryUsage"]
 TContext = TypeVar("TContext")
 
 
-class MemoryUsage(UsageKeeper[TContext]):
-    """The part of a store in memory that keeps usage."""
+class MemoryUsage(UsageKeeper[TContext], BoundedFiles[TContext]):
+    """The part of a store in memory that keeps usage, and bounds files."""
+
+    _lock: Lock
+    _tenants: dict[str, Any]
 
     def __init__(self) -> None:
         self._usage: dict[tuple[str, str, str], UsageRecord] = {}
@@ -27,6 +36,37 @@ class MemoryUsage(UsageKeeper[TContext]):
     @abstractmethod
     def owner(self, context: TContext) -> str:
         """Returns the owner of a context."""
+
+    @abstractmethod
+    def _fenced(self, owner: str) -> Any:
+        """Returns what an owner has, if it may be written."""
+
+    async def add_attachment(
+        self,
+        attachment: Attachment,
+        size: int | None,
+        group: str | None,
+        quotas: Sequence[Quota],
+        context: TContext,
+        *,
+        copy_of: str | None = None,
+    ) -> Quota | None:
+        owner, data = self.owner(context), records.dump_model(attachment)
+        with self._lock:
+            tenant = self._fenced(owner)
+            files: dict[str, AttachmentEntry] = tenant.attachments
+            if size is None:
+                size = files[copy_of].size if copy_of in files else 0
+            tenants = self._tenants.values() if quotas and group is not None else ()
+            of_group = [
+                entry for each in tenants for entry in each.attachments.values() if entry.group == group
+            ]
+            kept = {"owner": _kept(files.values()), "group": _kept(of_group)}
+            quota = exceeded(quotas, size, kept if group is not None else {"owner": kept["owner"]})
+            if quota is None:
+                files[attachment.id] = AttachmentEntry(data, attachment.thread_id, time.time(), size, group)
+                self._tenants[owner] = tenant
+        return quota
 
     async def add_usage(self, record: UsageRecord, context: TContext) -> bool:
         key = (self.owner(context), record.turn_id, record.step)
@@ -54,6 +94,12 @@ class MemoryUsage(UsageKeeper[TContext]):
                     day = record.created_at.astimezone(UTC).date().isoformat()
                     found.setdefault((day, owner, record.group, record.usage.model), []).append(record)
         return [_total(owner, records) for (_, owner, _, _), records in sorted(found.items(), key=_place)]
+
+
+def _kept(files: Iterable[AttachmentEntry]) -> tuple[int, int]:
+    """Returns the bytes that files have, and how many of them no message has come for."""
+    found = [(entry.size, entry.thread_id is None) for entry in files]
+    return sum(size for size, _ in found), sum(unclaimed for _, unclaimed in found)
 
 
 def _place(entry: tuple[tuple[str, str, str | None, str], object]) -> tuple[str, str, str, str]:

@@ -1,26 +1,30 @@
-"""Usage in PostgreSQL."""
+"""Usage, and the bounds of files, in PostgreSQL."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from chatkit.store._postgres_documents import SQL
-from chatkit.store._usage_rows import totals, values_of
-from chatkit.store.usage import UsageKeeper
+from chatkit.quotas import Quota
+from chatkit.store import _records as records
+from chatkit.store._postgres_documents import SQL, document_columns
+from chatkit.store._usage_rows import exceeded, totals, values_of
+from chatkit.store.usage import BoundedFiles, UsageKeeper
+from chatkit.types import Attachment
 from chatkit.usage import UsageRecord, UsageTotal
 
 if TYPE_CHECKING:
-    from chatkit._postgres import Database
+    from chatkit._postgres import Database, Transaction
 
 __all__ = ["PostgresUsage"]
 
 TContext = TypeVar("TContext")
 
 
-class PostgresUsage(UsageKeeper[TContext]):
-    """The part of a PostgreSQL store that keeps usage."""
+class PostgresUsage(UsageKeeper[TContext], BoundedFiles[TContext]):
+    """The part of a PostgreSQL store that keeps usage, and bounds files."""
 
     database: Database
 
@@ -54,3 +58,40 @@ class PostgresUsage(UsageKeeper[TContext]):
         return await self.database.write(
             lambda transaction: transaction.value(SQL["delete_usage"], before), repeatable=True
         )
+
+    async def add_attachment(
+        self,
+        attachment: Attachment,
+        size: int | None,
+        group: str | None,
+        quotas: Sequence[Quota],
+        context: TContext,
+        *,
+        copy_of: str | None = None,
+    ) -> Quota | None:
+        owner = self.owner(context)
+        columns = document_columns(records.dump_model(attachment), records.load_attachment)
+
+        async def add(transaction: Transaction) -> Quota | None:
+            kept: dict[str, tuple[int, int]] = {}
+            if quotas:
+                await transaction.value(SQL["lock_files"], f"owner:{owner}")
+                ((stored, unclaimed),) = await transaction.rows(SQL["files_of_owner"], owner, attachment.id)
+                kept["owner"] = stored, unclaimed
+            if quotas and group is not None:
+                await transaction.value(SQL["lock_files"], f"group:{group}")
+                rows = await transaction.rows(SQL["files_of_group"], owner, attachment.id, group)
+                ((stored, unclaimed),) = rows
+                kept["group"] = stored, unclaimed
+            bytes_ = size
+            if bytes_ is None:
+                bytes_ = await transaction.value(SQL["size_of_attachment"], owner, copy_of) or 0
+            quota = exceeded(quotas, bytes_, kept)
+            if quota is None:
+                arguments = (owner, attachment.id, attachment.thread_id, *columns)
+                await transaction.value(SQL["save_attachment"], *arguments)
+                await transaction.value(SQL["set_size"], owner, attachment.id, bytes_, group)
+            return quota
+
+        # Its own record is left out of what there is.
+        return await self.database.write(add, repeatable=True)

@@ -1,15 +1,16 @@
-"""Usage as rows of a database: costs are whole billionths, which add up exactly."""
+"""Usage as rows of a database, whose costs are whole billionths, which add up exactly; and the files of an owner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from chatkit.quotas import Quota
 from chatkit.usage import UsageRecord, UsageTotal
 
-__all__ = ["as_cost", "totals", "values_of"]
+__all__ = ["as_cost", "exceeded", "totals", "values_of"]
 
 _PARTS: Final = 10**9
 
@@ -54,3 +55,19 @@ def totals(rows: Iterable[tuple[Any, ...]]) -> list[UsageTotal]:
         )
         for owner, group, model, day, calls, given, cached, made, reasoned, cost, priced in rows
     ]
+
+
+def exceeded(quotas: Sequence[Quota], size: int, kept: Mapping[str, tuple[int, int]]) -> Quota | None:
+    """Returns the quota that one file more would exceed, None if it fits.
+
+    Args:
+        quotas: The quotas.
+        size: Bytes of the file.
+        kept: Bytes that are kept, and files without a message, by the names that ``Quota.by`` has.
+    """
+    for quota in quotas:
+        if quota.by in kept:
+            stored, unclaimed = kept[quota.by]
+            if (stored + size if quota.what == "stored_bytes" else unclaimed + 1) > quota.units:
+                return quota
+    return None

@@ -1,14 +1,17 @@
-"""The port of stores that keep what calls of models have used."""
+"""The ports of stores that keep what calls of models have used, and that bound the files of owners."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from chatkit.quotas import Quota
+from chatkit.types import Attachment
 from chatkit.usage import UsageRecord, UsageTotal
 
-__all__ = ["UsageKeeper"]
+__all__ = ["BoundedFiles", "UsageKeeper"]
 
 TContext = TypeVar("TContext")
 
@@ -52,4 +55,33 @@ class UsageKeeper(ABC, Generic[TContext]):
 
         Args:
             before: The first moment that stays.
+        """
+
+
+class BoundedFiles(ABC, Generic[TContext]):
+    """Knows what files owners keep. A store implements it, beside :class:`chatkit.store.Store`, for quotas of them."""
+
+    @abstractmethod
+    async def add_attachment(
+        self,
+        attachment: Attachment,
+        size: int | None,
+        group: str | None,
+        quotas: Sequence[Quota],
+        context: TContext,
+        *,
+        copy_of: str | None = None,
+    ) -> Quota | None:
+        """Saves the record of a new attachment, in one transaction with the look at what there is.
+
+        Args:
+            attachment: The record.
+            size: Bytes of its file; None for as many as ``copy_of`` has.
+            group: The group whose it is, too.
+            quotas: Those of ``stored_bytes`` and ``unclaimed_files`` that are to be kept.
+            context: The request's context, which names the owner.
+            copy_of: The attachment that it is a copy of.
+
+        Returns:
+            The quota that it would exceed, and nothing was saved; None if it was saved.
         """

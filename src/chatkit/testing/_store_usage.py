@@ -1,4 +1,4 @@
-"""The store contract: what calls of models have used."""
+"""The store contract: what calls of models have used, and how much room there is for files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from chatkit.quotas import Quota
 from chatkit.store.base import Store
-from chatkit.store.usage import UsageKeeper
-from chatkit.testing._store_base import StoreContractBase
+from chatkit.store.usage import BoundedFiles, UsageKeeper
+from chatkit.testing._store_base import StoreContractBase, raises_not_found
+from chatkit.types import FileAttachment
 from chatkit.usage import Usage, UsageRecord
 
 __all__ = ["UsageContract"]
@@ -26,7 +28,7 @@ def _record(turn_id: str = "turn_1", step: str = "1", **more: Any) -> UsageRecor
 
 
 class UsageContract(StoreContractBase):
-    """Tests of a :class:`chatkit.store.UsageKeeper`."""
+    """Tests of a :class:`chatkit.store.UsageKeeper`, and of :class:`chatkit.store.BoundedFiles`."""
 
     def _keeper(self, store: Store[Any]) -> UsageKeeper[Any]:
         assert isinstance(store, UsageKeeper)
@@ -113,3 +115,67 @@ class UsageContract(StoreContractBase):
             assert len(await keeper.sum_usage(*_FOREVER, self.alice)) == 1
 
         self.run(scenario)
+
+    def _files(self, store: Store[Any]) -> BoundedFiles[Any]:
+        assert isinstance(store, BoundedFiles)
+        return store
+
+    def test_files_are_added_within_the_bytes_that_there_may_be(self) -> None:
+        self.need("bounds_files")
+
+        async def scenario(store: Store[Any]) -> None:
+            files, quotas = self._files(store), [Quota("stored_bytes", 100)]
+            assert await files.add_attachment(_file("a"), 60, None, quotas, self.alice) is None
+            assert await files.add_attachment(_file("b"), 41, None, quotas, self.alice) == quotas[0]
+            await self._no_file(store, "b")
+            # Others have room of their own.
+            assert await files.add_attachment(_file("b"), 100, None, quotas, self.bob) is None
+            copied = await files.add_attachment(_file("c"), None, None, quotas, self.alice, copy_of="a")
+            assert copied == quotas[0]
+            # Saved again, as by a message, it has the bytes that it had.
+            await store.save_attachment(_file("a", "thr"), self.alice)
+            assert await files.add_attachment(_file("b"), 41, None, quotas, self.alice) == quotas[0]
+            assert await files.add_attachment(_file("b"), 41, None, [], self.alice) is None
+            for name in ("a", "b"):
+                await store.delete_attachment(name, self.alice)
+            assert await files.add_attachment(_file("a"), 100, None, quotas, self.alice) is None
+
+        self.run(scenario)
+
+    def test_files_that_no_message_has_come_for_are_counted(self) -> None:
+        self.need("bounds_files")
+
+        async def scenario(store: Store[Any]) -> None:
+            files, quotas = self._files(store), [Quota("unclaimed_files", 1), Quota("stored_bytes", 9)]
+            assert await files.add_attachment(_file("a"), 1, None, quotas, self.alice) is None
+            assert await files.add_attachment(_file("b"), 1, None, quotas, self.alice) == quotas[0]
+            await store.save_attachment(_file("a", "thr"), self.alice)
+            assert await files.add_attachment(_file("b"), 1, None, quotas, self.alice) is None
+
+        self.run(scenario)
+
+    def test_files_of_a_group_are_counted_together_also_at_once(self) -> None:
+        self.need("bounds_files")
+
+        async def scenario(store: Store[Any]) -> None:
+            files, quotas = self._files(store), [Quota("stored_bytes", 50, by="group")]
+            owners = (self.alice, self.bob)
+            found = await asyncio.gather(
+                *(
+                    files.add_attachment(_file(f"{n}"), 10, "red", quotas, owner)
+                    for n in range(6)
+                    for owner in owners
+                )
+            )
+            assert found.count(None) == 5
+            assert await files.add_attachment(_file("x"), 50, "blue", quotas, self.alice) is None
+            assert await files.add_attachment(_file("y"), 99, None, quotas, self.alice) is None
+
+        self.run(scenario)
+
+    async def _no_file(self, store: Store[Any], name: str) -> None:
+        await raises_not_found(store.load_attachment(name, self.alice))
+
+
+def _file(name: str, thread_id: str | None = None) -> FileAttachment:
+    return FileAttachment(id=name, name=f"{name}.txt", mime_type="text/plain", thread_id=thread_id)

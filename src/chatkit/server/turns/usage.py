@@ -15,13 +15,21 @@ from chatkit.ids import utc_now
 from chatkit.quotas import BUDGETS, Reserved, Use, cost_units, count_used, reserve
 from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 from chatkit.server.turns.resources import TurnResources, current_resources
-from chatkit.store.usage import UsageKeeper
+from chatkit.store.usage import BoundedFiles, UsageKeeper
 from chatkit.usage import Usage, UsageRecord, price_of
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
 
-__all__ = ["ModelCall", "TurnUsage", "model_call", "record_usage", "turn_usage", "usage_keeper"]
+__all__ = [
+    "ModelCall",
+    "TurnUsage",
+    "bounded_files",
+    "model_call",
+    "record_usage",
+    "turn_usage",
+    "usage_keeper",
+]
 
 logger = logging.getLogger("chatkit.server")
 
@@ -227,6 +235,17 @@ def usage_keeper(store: object) -> UsageKeeper[Any] | None:
     """Returns what keeps usage: a store, or the one that an adapter is around; None if neither does."""
     inner: object = cast("Any", store).store if isinstance(store, OpenAIStoreAdapter) else store
     return cast("UsageKeeper[Any]", inner) if isinstance(inner, UsageKeeper) else None
+
+
+def bounded_files(store: object) -> BoundedFiles[Any] | None:
+    """Returns what bounds files: a store, or the one that an adapter is around; None if neither does."""
+    inner: object = cast("Any", store).store if isinstance(store, OpenAIStoreAdapter) else store
+    if not isinstance(inner, BoundedFiles):
+        return None
+    # A store whose application saves records in a way of its own keeps doing that.
+    saves: Any = getattr(type(cast("object", inner)), "save_attachment", None)
+    is_ours = str(getattr(saves, "__module__", "")).startswith("chatkit.")
+    return cast("BoundedFiles[Any]", inner) if is_ours else None
 
 
 def turn_usage() -> TurnUsage | None:

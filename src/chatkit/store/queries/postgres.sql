@@ -299,6 +299,23 @@ INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, 
 ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
 
+-- name: lock_files
+SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908533));
+
+-- name: files_of_owner
+SELECT coalesce(sum(size), 0)::bigint, count(*) FILTER (WHERE thread_id IS NULL) FROM chatkit.attachments
+WHERE owner = $1 AND id <> $2;
+
+-- name: files_of_group
+SELECT coalesce(sum(size), 0)::bigint, count(*) FILTER (WHERE thread_id IS NULL) FROM chatkit.attachments
+WHERE group_id = $3 AND (owner <> $1 OR id <> $2);
+
+-- name: size_of_attachment
+SELECT size FROM chatkit.attachments WHERE owner = $1 AND id = $2;
+
+-- name: set_size
+UPDATE chatkit.attachments SET size = $3, group_id = $4 WHERE owner = $1 AND id = $2;
+
 -- name: unclaimed_attachments
 SELECT owner, id FROM chatkit.attachments
 WHERE thread_id IS NULL AND created_at <= now() - make_interval(secs => $1::float8);

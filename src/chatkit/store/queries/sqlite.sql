@@ -120,6 +120,19 @@ INSERT INTO attachments (owner, id, thread_id, data, created_at)
 VALUES (:owner, :attachment_id, :thread_id, :data, :now)
 ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
 
+-- name: files_of_owner
+SELECT coalesce(sum(size), 0), count(*) FILTER (WHERE thread_id IS NULL) FROM attachments WHERE owner = :owner;
+
+-- name: files_of_group
+SELECT coalesce(sum(size), 0), count(*) FILTER (WHERE thread_id IS NULL) FROM attachments
+WHERE group_id = :group_id;
+
+-- name: size_of_attachment
+SELECT size FROM attachments WHERE owner = :owner AND id = :attachment_id;
+
+-- name: set_size
+UPDATE attachments SET size = :size, group_id = :group_id WHERE owner = :owner AND id = :attachment_id;
+
 -- name: unclaimed_attachments
 SELECT owner, id FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
 

@@ -1,4 +1,4 @@
--- What calls of models have used, and what of a count is reserved for calls that run.
+-- What calls of models have used, what of a count is reserved for calls that run, and the bytes of files.
 -- Usable by: 9
 
 CREATE TABLE chatkit.usage (
@@ -30,3 +30,8 @@ CREATE TABLE chatkit.reservations (
 );
 
 CREATE INDEX reservations_old ON chatkit.reservations (ends_at);
+
+ALTER TABLE chatkit.attachments ADD COLUMN size BIGINT NOT NULL DEFAULT 0; -- bytes; 0: saved by an earlier version
+ALTER TABLE chatkit.attachments ADD COLUMN group_id TEXT COLLATE "C";
+
+CREATE INDEX attachments_of_group ON chatkit.attachments (group_id) WHERE group_id IS NOT NULL;

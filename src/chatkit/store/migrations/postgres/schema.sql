@@ -41,9 +41,12 @@ CREATE TABLE chatkit.attachments (
     data JSONB NOT NULL, -- the attachment
     exact TEXT, -- the attachment as JSON, where JSONB would not give it back as it was
     created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    size BIGINT NOT NULL DEFAULT 0, -- bytes of the file; 0: saved by an earlier version
+    group_id TEXT COLLATE "C",
     PRIMARY KEY (owner, id)
 );
 
+CREATE INDEX attachments_of_group ON chatkit.attachments (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX attachments_of_thread ON chatkit.attachments (owner, thread_id);
 CREATE INDEX attachments_unclaimed ON chatkit.attachments (created_at) WHERE thread_id IS NULL;
 

@@ -1,4 +1,4 @@
--- What calls of models have used, and what of a count is reserved for calls that run.
+-- What calls of models have used, what of a count is reserved for calls that run, and the bytes of files.
 -- Usable by: 10
 
 CREATE TABLE usage (
@@ -28,3 +28,7 @@ CREATE TABLE reservations (
     PRIMARY KEY (key, id)
 ) WITHOUT ROWID;
 CREATE INDEX reservations_old ON reservations (ends_at);
+
+ALTER TABLE attachments ADD COLUMN size INTEGER NOT NULL DEFAULT 0; -- bytes of the file; 0: saved by an earlier version
+ALTER TABLE attachments ADD COLUMN group_id TEXT;
+CREATE INDEX attachments_of_group ON attachments (group_id) WHERE group_id IS NOT NULL;

@@ -31,8 +31,11 @@ CREATE TABLE attachments (
     thread_id TEXT, -- once a message uses the attachment
     data TEXT NOT NULL, -- the attachment as JSON
     created_at INTEGER, -- seconds since 1970; NULL: saved by an earlier version
+    size INTEGER NOT NULL DEFAULT 0, -- bytes of the file; 0: saved by an earlier version
+    group_id TEXT,
     PRIMARY KEY (owner, id)
 );
+CREATE INDEX attachments_of_group ON attachments (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX attachments_of_thread ON attachments (owner, thread_id);
 CREATE INDEX attachments_unclaimed ON attachments (created_at) WHERE thread_id IS NULL;
 
