@@ -90,6 +90,10 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "sum_usage": ("alice", LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "survey_usage": (LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "delete_usage": (LONG_AGO,),
+    "files_of_owner": ("bob", "atc_7"),
+    "files_of_group": ("alice", "atc_7", "red"),
+    "size_of_attachment": ("alice", "atc_7"),
+    "set_size": ("alice", "atc_7", 5, "red"),
 }
 
 

@@ -248,8 +248,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="WHAT=N/WINDOW",
         help="what one user may ask for, counted over all workers, such as messages=20/minute: messages, requests, "
-        "uploads, upload_bytes, tokens or cost, in a second, minute, hour, day or number of seconds; repeatable "
-        "(CHATKIT_QUOTAS, separated by commas)",
+        "uploads, upload_bytes, tokens or cost, in a second, minute, hour, day or number of seconds; or, without a "
+        "window, running_turns, stored_bytes or unclaimed_files; repeatable (CHATKIT_QUOTAS, separated by commas)",
     )
     add("--prices", "what a million tokens of each model cost, a TOML or JSON file", metavar="FILE")
     parser.add_argument(
