@@ -24,6 +24,7 @@ from tests.server.support import ADA, ScriptedServer, done, drain
 from tests.server.test_quotas import BOB, Now
 from tests.stateful.plain_store import PlainStore
 from tests.support.postgres import new_database
+from tests.support.scale import scaled
 
 USED = Usage("m", input_tokens=70, cached_tokens=20, output_tokens=30, reasoning_tokens=10)
 PRICES = {"m": ModelPrice("1", "10", cached="0.1")}
@@ -364,3 +365,59 @@ def test_budgets_as_texts() -> None:
 def test_no_usage_is_negative() -> None:
     with pytest.raises(ConfigurationError, match="output_tokens"):
         Usage("m", output_tokens=-1)
+
+
+async def test_a_turn_that_another_worker_runs_again_is_charged_once_for_what_was_recorded(
+    tmp_path: Path,
+) -> None:
+    reached = asyncio.Event()
+
+    def answers(*, stays: bool) -> Any:
+        async def handler(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+            async with model_call("m", input_tokens=100, output_tokens=100) as call:
+                call.usage = USED
+            if stays:
+                yield "Half"
+                async with model_call("m", input_tokens=100, output_tokens=100):
+                    reached.set()
+                    await asyncio.Event().wait()
+            async with model_call("m", input_tokens=100, output_tokens=100) as call:
+                call.usage = USED
+            yield "The whole answer."
+
+        return handler
+
+    class Again(ScriptedServer):
+        def dump_context(self, context: Any) -> Any:
+            return context
+
+        def load_context(self, data: Any) -> Any:
+            return data
+
+        def quota_group(self, context: Any) -> str | None:
+            return context["user_id"]
+
+    quotas = (Quota("tokens", 500, 3600), Quota("running_turns", 1), Quota("running_turns", 1, by="group"))
+
+    def worker(handler: Any) -> Again:
+        store = SQLiteStore(str(tmp_path / "chat.db"))
+        return Again(handler, store, limits=Limits(quotas=quotas), rerun_on_crash=1)
+
+    first = worker(answers(stays=True))
+    await first.create("Hi", metadata={"resumable": True})
+    await reached.wait()
+    assert await left_of(first, quotas[0]) == 500 - 100 - 200
+    await first.close()
+    second = worker(answers(stays=False))
+    async with asyncio.timeout(scaled(20)):
+        while not await second.recover():
+            await asyncio.sleep(0.02)
+        while second._chatkit_turns().running_turns():
+            await asyncio.sleep(0.02)
+    (total,) = await totals(second.store)
+    # The first step was recorded before, and the second one, in which the first worker was cut off, was not.
+    assert (total.calls, total.group) == (2, "ada")
+    assert await left_of(second, quotas[0]) == 500 - 200
+    # Its place is free.
+    await answered(second)
+    await second.close()

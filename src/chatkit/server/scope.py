@@ -12,7 +12,7 @@ from chatkit.quotas import BUDGETS, check_budgets, used
 from chatkit.server.handlers import Handlers
 from chatkit.server.turns.places import TurnPlace
 from chatkit.server.turns.registry import TurnRegistry
-from chatkit.store.base import plain_metadata
+from chatkit.store.base import OwnerContext, plain_metadata
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
     ChatKitReq,
@@ -106,11 +106,16 @@ class RequestScope:
         quotas = self.limits.quotas
         if self.counter is None or all(quota.what != "running_turns" for quota in quotas):
             return self
-        return replace(self, place=TurnPlace(quotas, self.counter, self.quota_owners()))
+        return replace(self, place=TurnPlace(quotas, self.counter, self.quota_owners))
 
     def quota_owners(self) -> dict[str, str | None]:
         """Returns whose quotas bound the request, by the names that ``Quota.by`` has."""
-        return {"owner": self.owner or "", "group": self.application.quota_group(self.context)}
+        return {"owner": self.owner or "", "group": self.group()}
+
+    def group(self) -> str | None:
+        """Returns the owner's group; None for none, and in work without a request, whose context is none of theirs."""
+        context = self.context
+        return None if isinstance(context, OwnerContext) else self.application.quota_group(context)
 
     @asynccontextmanager
     async def use_turn(self, *, again: bool = False) -> AsyncGenerator[None]:

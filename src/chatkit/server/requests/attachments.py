@@ -110,8 +110,9 @@ async def _save_new(
         await scope.store.save_attachment(attachment, scope.context)
         return
     quotas = [quota for quota in scope.limits.quotas if quota.what in FILE_QUOTAS]
-    group = scope.application.quota_group(scope.context)
-    full = await bounded.add_attachment(attachment, size, group, quotas, scope.context, copy_of=copy_of)
+    full = await bounded.add_attachment(
+        attachment, size, scope.group(), quotas, scope.context, copy_of=copy_of
+    )
     if full is not None:
         await _file_store(scope).delete_attachment(attachment.id, scope.context)
         raise exceeded_by_files(full)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from chatkit._outages import log_failure
@@ -26,10 +26,12 @@ class TurnPlace:
     Args:
         quotas: What may be used.
         counter: Counts.
-        owners: The owner and the group, by the names that ``Quota.by`` has.
+        owners: Returns the owner and the group, by the names that ``Quota.by`` has.
     """
 
-    def __init__(self, quotas: Sequence[Quota], counter: Counter, owners: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, quotas: Sequence[Quota], counter: Counter, owners: Callable[[], Mapping[str, str | None]]
+    ) -> None:
         self._quotas = quotas
         self._counter = counter
         self._owners = owners
@@ -41,7 +43,7 @@ class TurnPlace:
         """Takes the place of a turn that was let in before, if it is not taken; nothing keeps that from running."""
         try:
             await self.take(more=None)
-        except ChatKitError as error:
+        except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(logger, "The place of a turn could not be counted", error)
 
     async def take(self, *, more: int | None = 0) -> None:
@@ -57,7 +59,7 @@ class TurnPlace:
         if self._keys:
             return
         self._keys = await take_places(
-            self._quotas, self._counter, self._owners, name=self._name, lease=LEASE_SECONDS, more=more
+            self._quotas, self._counter, self._owners(), name=self._name, lease=LEASE_SECONDS, more=more
         )
         self._renewal = Renewal(self._counter)
         self._renewal.hold(self._keys, self._name)

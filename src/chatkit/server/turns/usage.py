@@ -128,7 +128,8 @@ class TurnUsage:
     async def end(self, call: ModelCall, *, failed: bool = False) -> None:
         """Records what a call has used, and settles what was reserved for it; does so once.
 
-        Where it is not known what it has used, all that was reserved counts, or nothing if the call failed.
+        Where it is not known what it has used, all that was reserved counts, or nothing if the call failed or the
+        process ends.
 
         Args:
             call: The call, with its ``usage``.
@@ -138,7 +139,9 @@ class TurnUsage:
             self._running.remove(call)
         reserved, call.reserved = call.reserved, []
         usage, call.usage = call.usage, None
-        used: Mapping[Use, int] | None = {"tokens": 0, "cost": 0} if failed else None
+        # What the end of the process cuts off may be done again by another one, which pays for it then.
+        free = failed or self._scope.turns.shutting_down
+        used: Mapping[Use, int] | None = {"tokens": 0, "cost": 0} if free else None
         if usage is not None:
             used = await self._record(usage, call.step)
         counter = self._scope.counter
@@ -221,12 +224,13 @@ class TurnUsage:
         cost = None if price is None else price.cost(usage)
         keeper = usage_keeper(scope.store)
         if keeper is not None:
-            group = scope.application.quota_group(scope.context)
-            record = UsageRecord(self._turn_id, step, self._thread_id, group, usage, cost, utc_now())
             try:
+                record = UsageRecord(
+                    self._turn_id, step, self._thread_id, scope.group(), usage, cost, utc_now()
+                )
                 if not await keeper.add_usage(record, scope.context):
                     return {"tokens": 0, "cost": 0}
-            except ChatKitError as error:
+            except Exception as error:  # noqa: BLE001 -- it is logged
                 log_failure(logger, f"What turn {self._turn_id} has used could not be kept", error)
         return {"tokens": usage.tokens, "cost": 0 if cost is None else cost_units(cost)}
 
