@@ -1,6 +1,6 @@
 """Usage: what calls of models have used, and what that costs by the operator's prices.
 
-``ChatKitServer(..., prices={"gpt-5-mini": ModelPrice(input="0.25", cached="0.025", output="2")})``.
+``ChatKitServer(..., model_prices={"gpt-5-mini": ModelPrice(input="0.25", cached="0.025", output="2")})``.
 """
 
 from __future__ import annotations

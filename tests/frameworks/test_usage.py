@@ -237,7 +237,7 @@ async def test_tools_that_run_at_the_provider_leave_the_input_unknown(
     server = AgentServer(agent, MemoryStore(), run_config=QUIET, titles=False, limits=limits)
     assert text_of(await create(server)) == ""
     assert "input_limit of its price" in caplog.text
-    server.prices = {"ScriptedModel": {"input": 1, "output": 1, "input_limit": 5_000}}
+    server.model_prices = {"ScriptedModel": {"input": 1, "output": 1, "input_limit": 5_000}}
     assert text_of(await create(server)) == "Hello."
     await server.close()
 

@@ -42,7 +42,10 @@ def made(
 ) -> ScriptedServer:
     limits = Limits(quotas=quotas, unbounded_calls=unbounded)
     return ScriptedServer(
-        handler, MemoryStore() if store is None else store, limits=limits, **{"prices": PRICES, **options}
+        handler,
+        MemoryStore() if store is None else store,
+        limits=limits,
+        **{"model_prices": PRICES, **options},
     )
 
 
@@ -223,7 +226,7 @@ async def test_an_input_without_a_bound_has_that_of_the_model() -> None:
             yield "Hello."
 
     quota = Quota("tokens", 1_000)
-    server = made(quota, handler=asks, prices={"m": {"input": 1, "output": 1, "input_limit": 400}})
+    server = made(quota, handler=asks, model_prices={"m": {"input": 1, "output": 1, "input_limit": 400}})
     await answered(server)
     # What it has used was not told: all that it may have used counts.
     assert await left_of(server, quota) == 1_000 - 410
@@ -329,7 +332,7 @@ def test_what_is_no_table_of_prices(table: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         read_prices(table)
     with pytest.raises(ConfigurationError, match=says):
-        made(prices=table)
+        made(model_prices=table)
 
 
 @pytest.mark.parametrize("text", ["[", '{"m": ', "[1]"])
@@ -404,7 +407,7 @@ async def test_a_turn_that_another_worker_runs_again_is_charged_once_for_what_wa
         return Again(handler, store, limits=Limits(quotas=quotas), rerun_on_crash=1)
 
     first = worker(answers(stays=True))
-    await first.create("Hi", metadata={"resumable": True})
+    thread_id = (await first.create("Hi", metadata={"resumable": True})).thread_id
     await reached.wait()
     assert await left_of(first, quotas[0]) == 500 - 100 - 200
     await first.close()
@@ -412,12 +415,14 @@ async def test_a_turn_that_another_worker_runs_again_is_charged_once_for_what_wa
     async with asyncio.timeout(scaled(20)):
         while not await second.recover():
             await asyncio.sleep(0.02)
-        while second._chatkit_turns().running_turns():
+        while not [item for item in await second.items(thread_id) if "whole" in str(item)]:
             await asyncio.sleep(0.02)
+        await second.drain(20)
     (total,) = await totals(second.store)
     # The first step was recorded before, and the second one, in which the first worker was cut off, was not.
     assert (total.calls, total.group) == (2, "ada")
     assert await left_of(second, quotas[0]) == 500 - 200
+    await second.close()
     # Its place is free.
     await answered(second)
     await second.close()

@@ -28,7 +28,7 @@ def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     """
     server.limits = _limits(settings, server)
     if settings.prices is not None:
-        server.prices = load_prices(settings.prices)
+        server.model_prices = load_prices(settings.prices)
 
 
 def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:

@@ -28,7 +28,7 @@ from chatkit.types import (
     TranscriptionResult,
     UserMessageItem,
 )
-from chatkit.usage import Prices, PriceTable, read_prices
+from chatkit.usage import ModelPrice, Prices, PriceTable, price_of, read_prices
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -56,7 +56,7 @@ class Handlers(ABC, Generic[TContext]):
     file_limits: FileLimits | None = None
     limits: Limits | None = None
     counter: Counter | None = None
-    prices: PriceTable | None = None
+    model_prices: PriceTable | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False
@@ -237,25 +237,20 @@ class Handlers(ABC, Generic[TContext]):
         """
         return None
 
-    @property
-    def model_prices(self) -> Prices | None:
-        """The prices of models, read from ``prices``.
-
-        Raises:
-            ConfigurationError: They are no such table.
-        """
-        if self.prices is None:
-            return None
-        held = self._chatkit_prices
-        if held is None or held[0] is not self.prices:
-            held = self._chatkit_prices = (self.prices, read_prices(self.prices))
-        return held[1]
-
     # Limits and stores, as the server uses them.
 
     @property
     def _chatkit_limits(self) -> Limits:
         return self.limits or DEFAULT_LIMITS
+
+    def _chatkit_price_of(self, model: str) -> ModelPrice | None:
+        """Returns the price of a model; raises ConfigurationError where ``model_prices`` is no table of prices."""
+        table, held = self.model_prices, self._chatkit_prices
+        if table is None:
+            return None
+        if held is None or held[0] is not table:
+            held = self._chatkit_prices = (table, read_prices(table))
+        return price_of(held[1], model)
 
     def _chatkit_store(self) -> Store[Any]:
         return self._chatkit_adapted()[0]

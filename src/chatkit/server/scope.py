@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chatkit.quotas import Use
     from chatkit.store.acceptance import AcceptingStore
     from chatkit.store.base import Store
+    from chatkit.usage import ModelPrice
 
 __all__ = ["RequestScope"]
 
@@ -53,6 +54,7 @@ class RequestScope:
         counter: Counts what the quotas bound; None without quotas.
         request: The request; None for an upload, and for a turn that runs again.
         place: The place of its turn among those that run at once; None where any number may.
+        price_of: Returns the price of a model, None if it has none.
     """
 
     application: Handlers[Any]
@@ -66,6 +68,7 @@ class RequestScope:
     counter: Counter | None = None
     request: ChatKitReq | None = None
     place: TurnPlace | None = None
+    price_of: Callable[[str], ModelPrice | None] = lambda _: None
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
-from chatkit.usage import PriceTable
+from chatkit.usage import ANY_MODEL, PriceTable
 
 __all__ = ["ChatKitServer"]
 
@@ -94,7 +94,7 @@ class ChatKitServer(Handlers[TContext]):
             ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
-        prices: What a million tokens cost, by model, as ``ModelPrice`` of ``chatkit.usage`` or a mapping of its fields.
+        model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -118,7 +118,7 @@ class ChatKitServer(Handlers[TContext]):
         file_limits: FileLimits | None = None,
         limits: Limits | None = None,
         counter: Counter | None = None,
-        prices: PriceTable | None = None,
+        model_prices: PriceTable | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -134,7 +134,7 @@ class ChatKitServer(Handlers[TContext]):
             "file_limits": file_limits,
             "limits": limits,
             "counter": counter,
-            "prices": prices,
+            "model_prices": model_prices,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
@@ -354,6 +354,7 @@ class ChatKitServer(Handlers[TContext]):
             turns=self._chatkit_turns(),
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
+            price_of=self._chatkit_price_of,
         )
         return scope if scope.counter is None else scope.with_place()
 
@@ -374,7 +375,7 @@ class ChatKitServer(Handlers[TContext]):
         for option, annotation in _OPTIONS.items():
             check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
         check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
-        _ = self.model_prices
+        self._chatkit_price_of(ANY_MODEL)
         for option in ("store", "attachment_store"):
             given: object = getattr(self, option, None)
             # Any object may be a store, as in openai-chatkit; these never are.

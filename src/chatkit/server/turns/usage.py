@@ -16,7 +16,7 @@ from chatkit.quotas import BUDGETS, Reserved, Use, cost_units, count_used, reser
 from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.store.usage import BoundedFiles, UsageKeeper
-from chatkit.usage import Usage, UsageRecord, price_of
+from chatkit.usage import Usage, UsageRecord
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
@@ -190,8 +190,8 @@ class TurnUsage:
         return f"{self._turn_id}:{step}"
 
     def _most(self, model: str, input_tokens: int | None, output_tokens: int | None) -> dict[Use, int]:
-        application, limits = self._scope.application, self._scope.limits
-        price = price_of(application.model_prices, model)
+        limits = self._scope.limits
+        price = self._scope.price_of(model)
         limit = None if price is None else price.input_limit
         if input_tokens is None or (limit is not None and limit < input_tokens):
             input_tokens = limit
@@ -204,7 +204,7 @@ class TurnUsage:
                 "at the provider"
             )
         if price is None and any(quota.what == "cost" for quota in limits.quotas):
-            remedies.append("give its price: ChatKitServer(prices=...), chatkit serve --prices")
+            remedies.append("give its price: ChatKitServer(model_prices=...), chatkit serve --prices")
         if not remedies and input_tokens is not None and output_tokens is not None:
             cost = 0 if price is None else cost_units(price.most(input_tokens, output_tokens))
             return {"tokens": input_tokens + output_tokens, "cost": cost}
@@ -220,7 +220,7 @@ class TurnUsage:
     async def _record(self, usage: Usage, step: str) -> dict[Use, int]:
         """Keeps usage, and returns what is to be counted: nothing where an earlier attempt has recorded that step."""
         scope = self._scope
-        price = price_of(scope.application.model_prices, usage.model)
+        price = scope.price_of(usage.model)
         cost = None if price is None else price.cost(usage)
         keeper = usage_keeper(scope.store)
         if keeper is not None:
