@@ -60,6 +60,8 @@ class Limits:
         kept_bytes_per_owner: Bytes of events kept in memory for the readers of one owner's turns.
         kept_bytes: Bytes of events kept in memory for the readers of all turns of this process.
         quotas: How much each owner, or group of owners, may ask for in a window of time, over all workers.
+        unbounded_calls: Whether models may be called although it is not known what the call uses at most, where there
+            are quotas of tokens or cost: what it has used is counted after it, and may be more than was left.
     """
 
     body_bytes: int = 2 * 1024 * 1024
@@ -78,12 +80,14 @@ class Limits:
     kept_bytes_per_owner: int | None = None
     kept_bytes: int | None = None
     quotas: tuple[Quota, ...] = ()
+    unbounded_calls: bool = False
 
     def __post_init__(self) -> None:
         for quota in self.quotas:
             check_annotated("Limits(quotas=(...,))", quota, Quota)
+        check_annotated("Limits(unbounded_calls=...)", self.unbounded_calls, bool)
         for name in self.__slots__:
-            if name == "quotas":
+            if name in {"quotas", "unbounded_calls"}:
                 continue
             value = getattr(self, name)
             if value is None and name in _PER_OWNER:

@@ -1,6 +1,7 @@
 """Quotas: how much an owner, or a group of owners, may ask for in a window of time, counted over all workers.
 
-``ChatKitServer(..., limits=Limits(quotas=(Quota("messages", 20, seconds=60),)))``.
+``ChatKitServer(..., limits=Limits(quotas=(Quota("messages", 20, seconds=60),)))``. Those of tokens and of their cost
+are budgets: what a call of a model uses at most is reserved before it is made.
 """
 
 from __future__ import annotations
@@ -11,32 +12,92 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
-from chatkit._checks import check_choice, check_number, check_whole
-from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
+from chatkit._checks import check_choice, check_number, check_whole, shown
+from chatkit.errors import (
+    ConfigurationError,
+    QuotaExceededError,
+    StoreUnavailableError,
+    TooManyTurnsError,
+)
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
 
-__all__ = ["Quota", "Use", "used"]
+__all__ = [
+    "BUDGETS",
+    "FILE_QUOTAS",
+    "Quota",
+    "Reserved",
+    "Use",
+    "check_budgets",
+    "cost_units",
+    "count_used",
+    "exceeded_by_files",
+    "give_places_back",
+    "reserve",
+    "take_places",
+    "used",
+]
 
-Use: TypeAlias = Literal["messages", "requests", "uploads", "upload_bytes"]
+Use: TypeAlias = Literal[
+    "messages",
+    "requests",
+    "uploads",
+    "upload_bytes",
+    "tokens",
+    "cost",
+    "running_turns",
+    "stored_bytes",
+    "unclaimed_files",
+]
 """What a quota counts: messages of users, with retries; all requests; files, when they are announced or uploaded; the
-bytes of these files."""
+bytes of these files; tokens of models; what these cost, in the currency of the server's prices. And what has no window:
+turns that run at once, or wait for their place in a thread; the bytes of all files that are kept; files that no message
+has come for."""
 
-_TEXT: Final = re.compile(r"(\w+)=(\d{1,15})/(second|minute|hour|day|\d{1,9})", re.ASCII)
+BUDGETS: Final[frozenset[Use]] = frozenset({"tokens", "cost"})
+"""What calls of models use: reserved before the call."""
+
+FILE_QUOTAS: Final[frozenset[Use]] = frozenset({"stored_bytes", "unclaimed_files"})
+"""What a store counts, where it keeps the records of files."""
+_AS_IT_IS: Final[frozenset[str]] = FILE_QUOTAS | {"running_turns"}
+
+_ALWAYS: Final = 10 * 365 * 86_400.0
+"""The window of what runs at once: it is reserved, and given back."""
+_ANY_NUMBER: Final = 10**9
+_ROOM_SECONDS: Final = 5
+"""When to ask again for a place, which nobody knows."""
+
+_COST_PARTS: Final = 10**9
+_MOST_COST: Final = 9_000_000
+"""In billionths this is what counters count exactly: Redis has no whole numbers above 2**53."""
+
+_TEXT: Final = re.compile(r"(\w+)=(\d{1,15}(?:\.\d{1,9})?)/(second|minute|hour|day|\d{1,9})", re.ASCII)
+_NOW: Final = re.compile(r"(running_turns|stored_bytes|unclaimed_files)=(\d{1,15})", re.ASCII)
 _NOUNS: Final[Mapping[Use, str]] = {
     "messages": "message",
     "requests": "request",
     "uploads": "file",
     "upload_bytes": "byte",
+    "tokens": "token",
+    "cost": "",
+    "running_turns": "answer",
+    "stored_bytes": "byte",
+    "unclaimed_files": "file",
 }
 _WORDS: Final[Mapping[Use, str]] = {
     "messages": "send {}",
     "requests": "send {}",
     "uploads": "attach {}",
     "upload_bytes": "attach {} of files",
+    "tokens": "use {}",
+    "cost": "spend {}",
+    "running_turns": "have {} written at once",
+    "stored_bytes": "keep {} of files",
+    "unclaimed_files": "have {} that no message was sent with",
 }
 _SPANS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -47,8 +108,9 @@ class Quota:
 
     Attributes:
         what: What is counted.
-        most: How much of it a window may have; what would exceed it is refused with 429 and changes nothing.
-        seconds: How long a window is. It begins with its first use.
+        most: How much of it a window may have; what would exceed it is refused with 429 and changes nothing. A cost may
+            be a ``Decimal``, up to nine million.
+        seconds: How long a window is. It begins with its first use. What is counted as it is now has none.
         by: Whose it is: each ``"owner"``'s, or each ``"group"``'s, as ``ChatKitServer.quota_group`` says.
 
     Raises:
@@ -56,29 +118,42 @@ class Quota:
     """
 
     what: Use
-    most: int
+    most: int | Decimal
     seconds: float = 60.0
     by: Literal["owner", "group"] = "owner"
 
     def __post_init__(self) -> None:
         check_choice("Quota(what=...)", self.what, get_args(Use))
         check_choice("Quota(by=...)", self.by, ("owner", "group"))
-        check_whole("Quota(most=...)", self.most)
+        if self.what == "cost":
+            _check_cost(self.most)
+        else:
+            check_whole("Quota(most=...)", self.most)
         check_number("Quota(seconds=...)", self.seconds, above=True)
 
     @classmethod
     def parse(cls, text: str) -> Quota:
-        """Reads an owner's quota from a text such as ``messages=20/minute``; a window may be a number of seconds, too.
+        """Reads an owner's quota from a text such as ``messages=20/minute`` or ``running_turns=3``.
+
+        A window may be a number of seconds, too.
 
         Raises:
             ConfigurationError: It is none.
         """
         match = _TEXT.fullmatch(text.strip())
-        if match is None:
+        if (now := _NOW.fullmatch(text.strip())) is not None:
+            return cls(cast("Use", now[1]), int(now[2]))
+        if match is None or match[1] in _AS_IT_IS:
             raise ConfigurationError(f"A quota is written such as messages=20/minute, not {text!r}.")
         what, most, window = match.groups()
         seconds = {name: float(seconds) for seconds, name in _SPANS}
-        return cls(cast("Use", what), int(most), seconds.get(window) or float(window))
+        number = Decimal(most) if "." in most else int(most)
+        return cls(cast("Use", what), number, seconds.get(window) or float(window))
+
+    @property
+    def units(self) -> int:
+        """What a window may have, as it is counted: a cost in billionths."""
+        return cost_units(Decimal(self.most)) if self.what == "cost" else int(self.most)
 
     @property
     def span(self) -> str:
@@ -112,8 +187,8 @@ async def used(
             amount, whose = uses.get(quota.what, 0), owners.get(quota.by)
             if not amount or whose is None:
                 continue
-            key = f"quota:{quota.what}:{quota.seconds:g}:{quota.by}:{whose}"
-            count = await counter.take(key, amount, window=quota.seconds, limit=quota.most)
+            key = _key(quota, whose)
+            count = await counter.take(key, amount, window=quota.seconds, limit=quota.units)
             if not count.taken:
                 raise _exceeded(quota, amount, count.seconds)
             taken.append((key, amount, time.monotonic() + count.seconds))
@@ -127,14 +202,219 @@ async def used(
         raise
 
 
+async def check_budgets(quotas: Sequence[Quota], counter: Counter, owners: Mapping[str, str | None]) -> None:
+    """Raises QuotaExceededError where nothing is left of a budget; reserves nothing.
+
+    Args:
+        quotas: What may be used.
+        counter: Counts.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+    """
+    for quota in quotas:
+        whose = owners.get(quota.by)
+        if quota.what not in BUDGETS or whose is None:
+            continue
+        if not quota.units:
+            raise _exceeded(quota, 1, 0.0)
+        count = await counter.reserve(
+            _key(quota, whose), "", 0, window=quota.seconds, limit=quota.units - 1, lease=0.0
+        )
+        if not count.taken:
+            raise _exceeded(quota, 0, count.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is reserved of one budget.
+
+    Attributes:
+        what: What it is a budget of.
+        key: The key of the counter.
+        amount: How much is reserved.
+        ends_at: When the budget's window ends, by ``time.monotonic``.
+    """
+
+    what: Use
+    key: str
+    amount: int
+    ends_at: float
+
+    async def settle(self, counter: Counter, name: str, used: int) -> None:
+        """Counts what was used in its place.
+
+        Args:
+            counter: The counter.
+            name: The name under which it is reserved.
+            used: How much was used.
+        """
+        left = self.ends_at - time.monotonic()
+        await counter.settle(self.key, name, self.amount, used, window=max(left, 0.0))
+
+
+async def reserve(
+    quotas: Sequence[Quota],
+    counter: Counter,
+    most: Mapping[Use, int],
+    owners: Mapping[str, str | None],
+    *,
+    name: str,
+    lease: float,
+) -> list[Reserved]:
+    """Reserves what a call uses at most, of all budgets or of none.
+
+    Args:
+        quotas: What may be used.
+        counter: Counts.
+        most: How much is used at most, by the kind of budget; a cost in billionths.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+        name: Of the call; reserved again under it, as by another attempt of its turn, it counts once.
+        lease: Seconds after which it is given back, unless it is renewed.
+
+    Raises:
+        QuotaExceededError: A budget has not as much left; nothing is reserved.
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    held: list[Reserved] = []
+    try:
+        for quota in quotas:
+            whose = owners.get(quota.by)
+            if quota.what not in BUDGETS or whose is None:
+                continue
+            key, amount = _key(quota, whose), most[quota.what]
+            count = await counter.reserve(
+                key, name, amount, window=quota.seconds, limit=quota.units, lease=lease
+            )
+            if not count.taken:
+                raise _exceeded(quota, amount, count.seconds)
+            held.append(Reserved(quota.what, key, amount, time.monotonic() + count.seconds))
+    except BaseException:
+        for each in held:
+            with suppress(StoreUnavailableError):
+                await each.settle(counter, name, 0)
+        raise
+    return held
+
+
+async def count_used(
+    quotas: Sequence[Quota], counter: Counter, used: Mapping[Use, int], owners: Mapping[str, str | None]
+) -> None:
+    """Counts what was used and nothing was reserved for, also beyond what a budget has.
+
+    Args:
+        quotas: What may be used.
+        counter: Counts.
+        used: How much was used, by the kind of budget; a cost in billionths.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+
+    Raises:
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    for quota in quotas:
+        whose = owners.get(quota.by)
+        if quota.what in BUDGETS and whose is not None and used[quota.what]:
+            await counter.take(_key(quota, whose), used[quota.what], window=quota.seconds)
+
+
+async def take_places(
+    quotas: Sequence[Quota],
+    counter: Counter,
+    owners: Mapping[str, str | None],
+    *,
+    name: str,
+    lease: float,
+    more: int | None = 0,
+) -> list[str]:
+    """Reserves a place for a turn among those that run at once, of all quotas or of none; returns the counter's keys.
+
+    Args:
+        quotas: What may be used.
+        counter: Counts.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+        name: Of the reservation.
+        lease: Seconds after which it is given back, unless it is renewed.
+        more: How many more than usual there may be; None for any number.
+
+    Raises:
+        TooManyTurnsError: As many run as may.
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    keys: list[str] = []
+    try:
+        for quota in quotas:
+            whose = owners.get(quota.by)
+            if quota.what != "running_turns" or whose is None:
+                continue
+            limit = _ANY_NUMBER if more is None else quota.units + more
+            key = f"running:{quota.by}:{whose}"
+            if not (await counter.reserve(key, name, 1, window=_ALWAYS, limit=limit, lease=lease)).taken:
+                who = "You" if quota.by == "owner" else "Your group"
+                what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
+                raise TooManyTurnsError(
+                    f"{who} may {what}. Wait until one has ended, or stop one first.",
+                    retry_after=_ROOM_SECONDS,
+                )
+            keys.append(key)
+    except BaseException:
+        with suppress(StoreUnavailableError):
+            await give_places_back(counter, keys, name)
+        raise
+    return keys
+
+
+def exceeded_by_files(quota: Quota) -> QuotaExceededError:
+    """Returns the error of a file that one of ``FILE_QUOTAS`` has no room for."""
+    what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
+    who, rest = (
+        ("You", "Delete some") if quota.by == "owner" else ("Your group", "Somebody has to delete some")
+    )
+    first = " first, or threads that have some." if quota.what == "stored_bytes" else ", or send them, first."
+    return QuotaExceededError(f"{who} may {what}. {rest}{first}")
+
+
+async def give_places_back(counter: Counter, keys: Sequence[str], name: str) -> None:
+    """Gives back what ``take_places`` has reserved.
+
+    Args:
+        counter: The counter.
+        keys: Its keys.
+        name: The name of the reservation.
+
+    Raises:
+        StoreUnavailableError: The counter cannot be reached.
+    """
+    for key in keys:
+        await counter.settle(key, name, 1, 0, window=_ALWAYS)
+
+
+def cost_units(cost: Decimal) -> int:
+    """Returns a cost as it is counted: in billionths, rounded up."""
+    return int((cost * _COST_PARTS).to_integral_value(ROUND_CEILING))
+
+
+def _check_cost(most: object) -> None:
+    number = (
+        Decimal(most) if isinstance(most, (int, Decimal)) and not isinstance(most, bool) else Decimal("nan")
+    )
+    if not (number.is_finite() and 0 <= number <= _MOST_COST):
+        raise ConfigurationError(
+            f"Quota(most=...) of a cost is a whole number or a Decimal, up to {_MOST_COST:,}, not {shown(most)}."
+        )
+
+
+def _key(quota: Quota, whose: str) -> str:
+    return f"quota:{quota.what}:{quota.seconds:g}:{quota.by}:{whose}"
+
+
 def _exceeded(quota: Quota, amount: int, seconds: float) -> QuotaExceededError:
     whose = "You" if quota.by == "owner" else "Your group"
     what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
-    if amount > quota.most:
+    if amount > quota.units:
         return QuotaExceededError(f"{whose} may {what} in {quota.span}, and this is more.")
     wait = math.ceil(seconds)
+    # What is left may do for a shorter message.
+    left = " Less may be left than this may need." if amount and quota.what in BUDGETS else ""
     return QuotaExceededError(
-        f"{whose} may {what} in {quota.span}. Try again in {_wait(wait)}.", retry_after=wait
+        f"{whose} may {what} in {quota.span}.{left} Try again in {_wait(wait)}.", retry_after=wait
     )
 
 
@@ -144,5 +424,5 @@ def _wait(seconds: int) -> str:
     return _number(math.ceil(seconds / span), name)
 
 
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _number(number: int | Decimal, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if noun else f"{number:,}"

@@ -311,8 +311,16 @@ def test_context_keeps_users_apart(folder: Path) -> None:
         assert titles(server.url, x_test_user="b") == []
 
 
+def test_prices_that_cannot_be_read(folder: Path) -> None:
+    (folder / "prices.toml").write_text("[gpt]\ninput = 1\n")
+    done = run("serve", "app:Mine", "--port", "0", "--prices", "prices.toml", folder=folder)
+    assert done.returncode == 1
+    assert "The price of 'gpt' has input and output" in done.stderr
+
+
 def test_quotas_and_records_as_json(folder: Path) -> None:
     options = ("--port", "0", "--log-format", "json", "--log-level", "debug", "--quota", "messages=1/hour")
+    options += ("--quota", "cost=2.5/day", "--unbounded-calls")
     with serving("app:Mine", *options, folder=folder, CHATKIT_SECRET="s" * 32) as server:
         hello(server.url, x_request_id="proxy-1")
         with pytest.raises(urllib.error.HTTPError) as refused:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chatkit.counters import MemoryCounter, PostgresCounter, RedisCounter, SQLiteCounter
+from chatkit.counters import Count, Counter, MemoryCounter, PostgresCounter, RedisCounter, SQLiteCounter
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.ids import new_id
 from chatkit.store import PostgresStore, SQLiteStore
@@ -100,3 +101,22 @@ async def test_a_server_that_is_away_is_an_error_with_its_place() -> None:
 def test_what_is_no_address_of_a_server_is_told_at_once() -> None:
     with pytest.raises(ConfigurationError, match="redis://host"):
         RedisCounter("http://127.0.0.1")
+
+
+class TakesOnly(Counter):
+    """Has no reservations of its own."""
+
+    def __init__(self) -> None:
+        self._counter = MemoryCounter()
+
+    async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
+        return await self._counter.take(key, amount, window=window, limit=limit)
+
+
+class TestCounterThatTakesOnly(CounterContract):
+    def make_counter(self) -> TakesOnly:
+        return TakesOnly()
+
+    def _run(self, scenario: Any, workers: int = 1) -> None:
+        # Each would count on its own, though it does not say so.
+        super()._run(scenario)

@@ -14,7 +14,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import Store
+from chatkit.store import BoundedFiles, Store, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -26,6 +26,8 @@ PORTS = [
     Backend,
     StreamLog,
     Counter,
+    UsageKeeper,
+    BoundedFiles,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,
@@ -34,7 +36,8 @@ PORTS = [
 
 def public_objects() -> list[object]:
     modules = [
-        importlib.import_module(face) for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas")
+        importlib.import_module(face)
+        for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas", "chatkit.usage")
     ]
     return [
         getattr(module, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,21 @@ from typing import Any
 import pytest
 
 from chatkit.counters import Counter, MemoryCounter, RedisCounter, SQLiteCounter
-from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
+from chatkit.errors import (
+    ConfigurationError,
+    QuotaExceededError,
+    StoreUnavailableError,
+    TooManyTurnsError,
+)
 from chatkit.files import LocalFileStore
 from chatkit.ids import new_id
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
+from chatkit.server.turns.renewal import LEASE_SECONDS
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
+from chatkit.types import AttachmentCreateParams
 from tests.server.support import ADA, ScriptedServer, all_texts, answer, done, drain, user_input
+from tests.stateful.plain_store import PlainStore
 from tests.support.postgres import new_database
 
 BOB = {"user_id": "bob"}
@@ -220,6 +229,7 @@ def test_what_is_no_quota(options: dict[str, Any], says: str) -> None:
         ("messages=20/minute", Quota("messages", 20, 60)),
         (" upload_bytes=5000000/day ", Quota("upload_bytes", 5_000_000, 86_400)),
         ("requests=0/90", Quota("requests", 0, 90)),
+        ("running_turns=3", Quota("running_turns", 3)),
     ],
 )
 def test_a_quota_as_text(text: str, quota: Quota) -> None:
@@ -227,7 +237,16 @@ def test_a_quota_as_text(text: str, quota: Quota) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "messages", "messages=20", "20/minute", "messages=-1/minute", "messages=1/week"]
+    "text",
+    [
+        "",
+        "messages",
+        "messages=20",
+        "20/minute",
+        "messages=-1/minute",
+        "messages=1/week",
+        "running_turns=1/day",
+    ],
 )
 def test_what_is_no_quota_as_text(text: str) -> None:
     with pytest.raises(ConfigurationError, match="A quota is written such as messages=20/minute"):
@@ -257,3 +276,174 @@ def test_windows_in_words(seconds: float, span: str) -> None:
 
 def test_the_counter_is_the_stores(tmp_path: Path) -> None:
     assert isinstance(SQLiteStore(str(tmp_path / "chat.db")).quota_counter(), SQLiteCounter)
+
+
+class Held:
+    """Answers that wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def __call__(self, thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("Hello.", "msg_" + message.id)
+        if message.content[0].text == "wait":
+            await self.gate.wait()
+
+
+def holding(*quotas: Quota, held: Held, **options: Any) -> ScriptedServer:
+    return ScriptedServer(
+        held, options.pop("store", None) or MemoryStore(), limits=Limits(quotas=quotas), **options
+    )
+
+
+async def test_answers_of_an_owner_that_are_written_at_once() -> None:
+    held = Held()
+    server = holding(Quota("running_turns", 2), held=held)
+    running = [await server.create("wait") for _ in range(2)]
+    with pytest.raises(TooManyTurnsError) as raised:
+        await server.create("one more")
+    assert str(raised.value) == (
+        "You may have 2 answers written at once. Wait until one has ended, or stop one first."
+    )
+    assert (raised.value.status, raised.value.headers) == (429, {"Retry-After": "5"})
+    assert len((await server.store.load_threads(9, None, "asc", ADA)).data) == 2
+    await drain((await server.create("Hi", BOB)).json_events)
+    await server.ask("turns.stop", thread_id=running[0].thread_id)
+    await drain((await server.create("one more")).json_events)
+    held.gate.set()
+    for result in running:
+        await drain(result.json_events)
+    for _ in range(3):
+        await drain((await server.create("again")).json_events)
+    await server.close()
+
+
+async def test_a_turn_that_could_not_begin_leaves_its_place() -> None:
+    server = holding(Quota("running_turns", 1), held=Held())
+    for _ in range(3):
+        with pytest.raises(Exception, match="no thread"):
+            await server.ask("threads.add_user_message", thread_id="thr_none", input=user_input("x"))
+    await drain((await server.create("Hi")).json_events)
+
+
+async def test_a_message_that_ends_an_answer_makes_room_for_its_own() -> None:
+    server = holding(Quota("running_turns", 1), held=Held(), concurrency="interrupt")
+    first = await server.create("wait", metadata={"resumable": True})
+    with pytest.raises(TooManyTurnsError):
+        await server.create("another thread")
+    await server.ask("threads.add_user_message", thread_id=first.thread_id, input=user_input("instead"))
+    await drain((await server.create("another thread")).json_events)
+    await server.close()
+
+
+async def test_a_group_shares_its_places() -> None:
+    class Teams(ScriptedServer):
+        def quota_group(self, context: Any) -> str | None:
+            return "red"
+
+    held = Held()
+    server = Teams(held, MemoryStore(), limits=Limits(quotas=(Quota("running_turns", 1, by="group"),)))
+    result = await server.create("wait")
+    with pytest.raises(TooManyTurnsError, match="Your group may have 1 answer written at once"):
+        await server.create("Hi", BOB)
+    held.gate.set()
+    await drain(result.json_events)
+
+
+async def test_answers_at_once_over_three_workers_are_no_more_than_may(workers: list[ScriptedServer]) -> None:
+    held, limits = Held(), Limits(quotas=(Quota("running_turns", 5),))
+    for server in workers:
+        server.script, server.limits = held, limits
+
+    async def send(number: int) -> Any:
+        try:
+            return await workers[number % 3].create("wait")
+        except TooManyTurnsError:
+            return None
+
+    results = [each for each in await asyncio.gather(*(send(number) for number in range(20))) if each]
+    assert len(results) == 5
+    held.gate.set()
+    for result in results:
+        await drain(result.json_events)
+    # All places are free again.
+    assert all(await asyncio.gather(*(send(number) for number in range(5))))
+    for server in workers:
+        await server.close()
+
+
+async def test_what_a_dead_worker_had_running_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = Now()
+    counter = MemoryCounter(now)
+    held, quota = Held(), Quota("running_turns", 1)
+    dead = holding(quota, held=held, counter=counter)
+    await dead.create("wait")
+    server = holding(quota, held=held, counter=counter)
+    now.seconds += LEASE_SECONDS - 1
+    with pytest.raises(TooManyTurnsError):
+        await server.create("Hi")
+    now.seconds += 1
+    await drain((await server.create("Hi")).json_events)
+    held.gate.set()
+    await dead.close()
+
+
+async def test_files_that_are_kept_and_files_without_a_message(tmp_path: Path) -> None:
+    server = made(
+        Quota("stored_bytes", 1_000),
+        Quota("unclaimed_files", 2),
+        attachment_store=LocalFileStore(tmp_path, base_url="http://127.0.0.1/files"),
+    )
+
+    async def upload(size: int) -> str:
+        source = tmp_path / "source"
+        source.write_bytes(b"a" * size)
+        params = AttachmentCreateParams(name="a.txt", size=size, mime_type="text/plain")
+        return json.loads((await server.upload_attachment(params, source, ADA)).json)["id"]
+
+    async def announce(size: int) -> Any:
+        return await server.ask("attachments.create", name="a.txt", size=size, mime_type="text/plain")
+
+    with pytest.raises(
+        QuotaExceededError, match=r"You may keep 1,000 bytes of files\. Delete some first, or"
+    ):
+        await upload(1_001)
+    first, second = await upload(400), await upload(500)
+    for refused in (announce(1), upload(1)):
+        with pytest.raises(QuotaExceededError, match="You may have 2 files that no message was sent with"):
+            await refused
+    # What was refused has left no file.
+    sizes = {path.stat().st_size for path in (tmp_path / "files").rglob("*") if path.is_file()}
+    assert sizes & {1, 400, 500, 1_001} == {400, 500}
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi", attachments=[first]))).json_events
+    )
+    with pytest.raises(QuotaExceededError, match="You may keep"):
+        await announce(101)
+    await server.ask("attachments.delete", attachment_id=second)
+    await announce(600)
+
+
+async def test_a_copy_of_a_file_for_another_thread_has_to_fit(tmp_path: Path) -> None:
+    files = LocalFileStore(tmp_path, base_url="http://127.0.0.1/files")
+    server = made(Quota("stored_bytes", 150), attachment_store=files)
+    source = tmp_path / "source"
+    source.write_bytes(b"a" * 100)
+    params = AttachmentCreateParams(name="a.txt", size=100, mime_type="text/plain")
+    file_id = json.loads((await server.upload_attachment(params, source, ADA)).json)["id"]
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi", attachments=[file_id]))).json_events
+    )
+    with pytest.raises(QuotaExceededError, match="You may keep 150 bytes"):
+        await server.send("threads.create", input=user_input("Hi again", attachments=[file_id]))
+    server.limits = Limits(quotas=(Quota("stored_bytes", 200),))
+    await drain(
+        (await server.send("threads.create", input=user_input("Hi again", attachments=[file_id]))).json_events
+    )
+
+
+def test_a_store_that_does_not_know_the_files_is_told_before_it_serves() -> None:
+    store: Any = PlainStore()
+    server = made(Quota("unclaimed_files", 5), store=store)
+    with pytest.raises(ConfigurationError, match="The quota of unclaimed_files needs a store that knows"):
+        server.check_workers(1)

@@ -12,6 +12,8 @@ from chatkit.testing import StoreContract
 class TestMemoryStore(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
+    bounds_files = True
 
     def make_store(self) -> MemoryStore:
         return MemoryStore()

@@ -11,6 +11,8 @@ from chatkit.testing import StoreContract
 class TestPostgresStore(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
+    bounds_files = True
 
     @pytest.fixture(autouse=True)
     def database(self, postgres_database: str) -> None:

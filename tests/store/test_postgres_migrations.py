@@ -93,7 +93,8 @@ def test_schema_is_that_of_the_replayed_migrations(postgres_url: str, postgres_d
         tables = {row[0] for row in structure_of(kept)[0]}
     streams = {f"stream_{name}" for name in ("chunks", "ends", "keys", "turns", "workers")}
     kept_of_threads = {"accepted_turns", "attachments", "completed_turns", "items", "threads", "turns"}
-    assert tables == kept_of_threads | streams | {"counts", "hosted_sessions", "schema_version"}
+    others = {"counts", "hosted_sessions", "reservations", "schema_version", "usage"}
+    assert tables == kept_of_threads | streams | others
 
 
 def test_a_database_of_the_first_version_is_upgraded_with_its_data(postgres_database: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,8 +40,14 @@ INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, lease_until, k
 SELECT 'alice', 'turn_' || n, 'thr_' || n / 10, CASE WHEN n < 4990 THEN 'ended' ELSE 'waiting' END,
     now() + make_interval(secs => n), 'key_' || n, '{}'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO chatkit.usage (
+    owner, created_at, turn_id, step, thread_id, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens
+)
+SELECT CASE WHEN n %% 2 = 0 THEN 'alice' ELSE 'bob' END, timestamptz '2026-01-01Z' + make_interval(mins => n),
+    'turn_' || n, '1', 'thr', 'm', 1, 0, 1, 0 FROM generate_series(1, 5000) AS n;
 UPDATE chatkit.accepted_turns SET forget_at = now() + make_interval(secs => 60) WHERE status = 'ended';
 """
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 # The arguments of each statement that could be slow.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
@@ -79,6 +86,14 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "unclaimed_attachments": (86400.0,),
     "is_passed": ("alice", "thr", f"m{LENGTH - 10}"),
     "turns_beside": ("alice", "thr_7", "turn_70", None, 86400.0),
+    "add_usage": ("alice", LONG_AGO, "turn_7", "2", "thr_7", None, "m", 1, 0, 1, 0, None),
+    "sum_usage": ("alice", LONG_AGO, LONG_AGO + timedelta(hours=1)),
+    "survey_usage": (LONG_AGO, LONG_AGO + timedelta(hours=1)),
+    "delete_usage": (LONG_AGO,),
+    "files_of_owner": ("bob", "atc_7"),
+    "files_of_group": ("alice", "atc_7", "red"),
+    "size_of_attachment": ("alice", "atc_7"),
+    "set_size": ("alice", "atc_7", 5, "red"),
 }
 
 

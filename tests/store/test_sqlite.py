@@ -13,6 +13,8 @@ from chatkit.testing import StoreContract
 class TestSQLiteStoreInAFile(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
+    bounds_files = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -25,6 +27,8 @@ class TestSQLiteStoreInAFile(StoreContract):
 class TestSQLiteStoreInMemory(StoreContract):
     accepts_turns = True
     surveys_threads = True
+    keeps_usage = True
+    bounds_files = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

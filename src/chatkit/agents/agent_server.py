@@ -26,12 +26,14 @@ from chatkit.agents.input_items import ThreadItemConverter
 from chatkit.agents.mcp_connections import McpConnections
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
+from chatkit.agents.run_usage import RunUsage, model_name, most_output
 from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import to_model_content
 from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
+from chatkit.frameworks.usage import kept_call, kept_usage, served_usage, usage_of
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -142,9 +144,16 @@ class AgentServer(BaseAgentServer[TContext]):
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model, or by the model of the agent."""
         config = self.make_run_config(turn)
-        model = self.title_model or config.model or self.agent.model
-        titler = Agent[Any](name="Titles", instructions=TITLE_INSTRUCTIONS, model_settings=_NO_SETTINGS)
-        run = await Runner.run(titler, text, run_config=replace(config, model=model))
+        config = replace(config, model=self.title_model or config.model or self.agent.model)
+        most, usage = most_output(self.agent, config), kept_usage()
+        # Within a budget a title is bounded as an answer is, which the model is known to take.
+        settings = ModelSettings(max_tokens=most) if usage is not None and usage.bounded else _NO_SETTINGS
+        titler = Agent[Any](name="Titles", instructions=TITLE_INSTRUCTIONS, model_settings=settings)
+        given = [TITLE_INSTRUCTIONS, text]
+        async with kept_call(model_name(titler, config), given, most, step="title") as call:
+            run = await Runner.run(titler, text, run_config=config)
+            if call is not None:
+                call.usage = usage_of(call.model, run.context_wrapper.usage)
         return tidied(str(run.final_output))
 
     def missing_key(self) -> str | None:
@@ -199,13 +208,16 @@ class AgentServer(BaseAgentServer[TContext]):
         given = await self.make_input(turn)
         if turn.memory is not None and turn.message is None:
             await _take_back_outputs(turn.memory, given)
+        config, usage = self.make_run_config(turn), served_usage()
+        stored = bool(self._run_options.keys() & {"previous_response_id", "conversation_id"})
+        run_usage = None if usage is None else RunUsage(usage, config, stored=stored)
         result = Runner.run_streamed(
             agent,
             given,
             context=context,
-            run_config=self.make_run_config(turn),
+            run_config=config,
             session=turn.memory,
-            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected),
+            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected, run_usage),
             **self._run_options,
         )
         events = stream_agent_response(context, result, converter=self.make_converter(agent))

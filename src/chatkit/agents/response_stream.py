@@ -24,8 +24,10 @@ from chatkit.agents.conversion import Conversion, is_converted
 from chatkit.agents.inbox import Inbox, WorkflowEntry
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.dialects.openai_chatkit.store import newest_items
+from chatkit.frameworks.usage import streamed_usage, usage_of
 from chatkit.server.tool_calls import answered_calls
 from chatkit.server.turns.resources import current_resources
+from chatkit.server.turns.usage import TurnUsage
 from chatkit.types import (
     ClientToolCallItem,
     ThreadItem,
@@ -99,6 +101,7 @@ class _Run:
         self._error: BaseException | None = None
         self._is_closing = False
         # A stand-in, in an application's tests, is not read ahead.
+        self._usage = streamed_usage()
         self._is_of_sdk = isinstance(cast("object", result), RunResultStreaming)
         self._produced: dict[str, None] = {}
 
@@ -220,6 +223,8 @@ class _Run:
     async def _read_ahead(self) -> None:
         try:
             async for event in await _stream_of(self._result):
+                if self._usage is not None and event.type == "raw_response_event":
+                    await _record(self._usage, event.data)
                 if is_converted(event):
                     self._inbox.put(_RunEvent(event))
                     await self._inbox.wait_for_room(read_ahead=self._is_of_sdk)
@@ -327,6 +332,14 @@ async def _stream_of(result: Any) -> AsyncIterator[Any]:
     stream = getattr(result, "stream_events", None)
     events: Any = result if stream is None else stream()
     return cast("AsyncIterator[Any]", await events if inspect.isawaitable(events) else events)
+
+
+async def _record(turn: TurnUsage, event: Any) -> None:
+    """Records the usage of a response that is complete."""
+    if getattr(event, "type", None) in {"response.completed", "response.incomplete"}:
+        usage = usage_of(str(event.response.model), event.response.usage)
+        if usage is not None:
+            await turn.record(usage)
 
 
 async def _settle(tasks: list[asyncio.Task[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The tools of a run as steps of a workflow: those of the agent by hooks, hosted ones by a converter."""
+"""The tools of a run as steps of a workflow, and its usage: by hooks; tools that are hosted by a converter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from agents import RunHooks
 
 from chatkit.agents.context import AgentContext
 from chatkit.agents.response_converter import ResponseStreamConverter
+from chatkit.agents.run_usage import RunUsage
 from chatkit.frameworks.titles import tool_title
 from chatkit.types import (
     CustomTask,
@@ -88,12 +89,13 @@ def _named(results: Any) -> list[str]:
 
 
 class ToolStepHooks(RunHooks[Any]):
-    """Shows the tools of an agent, and handoffs, as steps while the run goes on.
+    """Shows the tools of an agent, and handoffs, as steps while the run goes on, and sees to its usage.
 
     Args:
         tool_title: Returns what the user is shown of a tool of that name; None to show nothing.
         handoff_title: The same for a handoff to the agent of that name.
         before_handoff: Is awaited before the agent that takes over runs, with that agent.
+        usage: Reserves and records what the run uses; None does neither.
     """
 
     def __init__(
@@ -101,11 +103,25 @@ class ToolStepHooks(RunHooks[Any]):
         tool_title: Callable[[str], str | None],
         handoff_title: Callable[[str], str | None],
         before_handoff: Callable[[Any], Awaitable[object]],
+        usage: RunUsage | None = None,
     ) -> None:
         self._tool_title = tool_title
         self._handoff_title = handoff_title
         self._before_handoff = before_handoff
+        self._usage = usage
         self._places: dict[object, tuple[WorkflowItem, int, CustomTask]] = {}
+
+    async def on_llm_start(
+        self, context: Any, agent: Any, system_prompt: str | None, input_items: Any
+    ) -> None:
+        """Reserves what the call of the model uses at most."""
+        if self._usage is not None:
+            await self._usage.begin(context, agent, system_prompt, input_items)
+
+    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+        """Records what the call has used."""
+        if self._usage is not None:
+            await self._usage.end(response)
 
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
         """Shows the tool."""

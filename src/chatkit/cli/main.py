@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from chatkit import __version__
-from chatkit.cli import check_options, hosted_import, new_options, serve_options
+from chatkit.cli import check_options, hosted_import, new_options, serve_options, usage
 from chatkit.cli.console import printable
 from chatkit.cli.options import DEFAULT_DB, add_db, header, port, setting
 from chatkit.cli.requirements import with_source
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="change nothing; exit with 1 if there is something to bring up to date",
     )
+    usage.add_options(add("usage", "show what models have used", usage.DESCRIPTION))
     _add_copies(
         add("backup", "copy a database and its files while they are in use", _BACKUP),
         add("restore", "put a backup in place", _RESTORE),

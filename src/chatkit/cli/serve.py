@@ -31,13 +31,12 @@ from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
+from chatkit.cli.serve_limits import bound
 from chatkit.cli.sign_in import served_context
 from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, missing_keys, resolve
 from chatkit.errors import ChatKitError, MissingExtraError
-from chatkit.limits import Limits
-from chatkit.quotas import Quota
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore, Store
 from chatkit.streams.worker import is_on_network
@@ -90,6 +89,8 @@ class ServeSettings:
         running_turns: Turns of one user that run at once.
         kept_bytes: Bytes of one user's turns that are kept for readers.
         quotas: What a user may ask for, such as ``messages=20/minute``.
+        prices: The file with what tokens cost.
+        unbounded_calls: Whether models may be called although what they use at most cannot be reserved.
         hosted: Whether to serve hosted ChatKit.
         workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
         api_keys: Of hosted ChatKit: the file with the hashes of keys.
@@ -123,6 +124,8 @@ class ServeSettings:
     running_turns: int | None = None
     kept_bytes: int | None = None
     quotas: tuple[str, ...] = ()
+    prices: str | None = None
+    unbounded_calls: bool = False
     allow_host: tuple[str, ...] = ()
     root_path: str = ""
     create: bool = False
@@ -291,7 +294,7 @@ async def _prepare(server: ChatKitServer[Any]) -> None:
 
 def _hosted_application(settings: ServeSettings, workflows: Mapping[str, ChatKitServer[Any]]) -> Any:
     for server in workflows.values():
-        server.limits = _limits(settings, server)
+        bound(settings, server)
     return create_hosted_app(
         workflows,
         read_keys(settings.api_keys),
@@ -308,7 +311,7 @@ def _application(settings: ServeSettings, target: Target) -> Any:
     if target.server is None:
         return target.application
     context = served_context(settings)
-    target.server.limits = _limits(settings, target.server)
+    bound(settings, target.server)
     if settings.dev:
         tell_more(target.server)
     application = create_app(
@@ -328,18 +331,6 @@ def _application(settings: ServeSettings, target: Target) -> Any:
         check_origins("--cors", settings.cors),
         by_address=not settings.own_machine_only,
     )
-
-
-def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:
-    given = {
-        "body_bytes": settings.max_body_bytes,
-        "running_turns_per_owner": settings.running_turns,
-        "kept_bytes_per_owner": settings.kept_bytes,
-    }
-    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if settings.quotas:
-        changed["quotas"] = tuple(map(Quota.parse, settings.quotas))
-    return replace(server.limits or Limits(), **changed) if changed else server.limits
 
 
 def _check_application(settings: ServeSettings) -> None:

@@ -248,8 +248,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="WHAT=N/WINDOW",
         help="what one user may ask for, counted over all workers, such as messages=20/minute: messages, requests, "
-        "uploads or upload_bytes, in a second, minute, hour, day or number of seconds; repeatable (CHATKIT_QUOTAS, "
-        "separated by commas)",
+        "uploads, upload_bytes, tokens or cost, in a second, minute, hour, day or number of seconds; or, without a "
+        "window, running_turns, stored_bytes or unclaimed_files; repeatable (CHATKIT_QUOTAS, separated by commas)",
+    )
+    add("--prices", "what a million tokens of each model cost, a TOML or JSON file", metavar="FILE")
+    parser.add_argument(
+        "--unbounded-calls",
+        action="store_true",
+        help="where a quota of tokens or cost cannot reserve the most that a call of a model uses, let it be made",
     )
     add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
     add("--log-format", "how a record is written; default text", "text", choices=_LOG_FORMATS)

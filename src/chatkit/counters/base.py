@@ -54,6 +54,50 @@ class Counter(ABC):
             limit: The most that a window may count; None for any number.
         """
 
+    async def reserve(
+        self, key: str, name: str, amount: int, *, window: float, limit: int, lease: float
+    ) -> Count:
+        """Counts the most that something may use, until ``settle`` says what it did.
+
+        Reserved again under its name, as by another attempt at the same, it counts once. What is neither settled nor
+        renewed in time, because its worker died, is given back.
+
+        The default, over ``take``, knows no names and gives nothing back before the window ends.
+
+        Args:
+            key: What is counted.
+            name: Of the reservation, among those of the key.
+            amount: The most that is used; 0 reserves nothing, and asks whether there is still room.
+            window: Seconds for which a new window lasts.
+            limit: The most that a window may count.
+            lease: Seconds for which it is reserved.
+        """
+        return await self.take(key, amount, window=window, limit=limit)
+
+    async def renew(  # noqa: B027 -- the default gives nothing back
+        self, key: str, name: str, *, lease: float
+    ) -> None:
+        """Reserves for longer what is reserved.
+
+        Args:
+            key: What is counted.
+            name: Of the reservation.
+            lease: Seconds from now on.
+        """
+
+    async def settle(self, key: str, name: str, amount: int, used: int, *, window: float) -> None:
+        """Counts what was used in the place of a reservation, which may have been given back meanwhile.
+
+        Args:
+            key: What is counted.
+            name: Of the reservation.
+            amount: How much was reserved.
+            used: How much was used.
+            window: Seconds that are left of the window in which it was reserved; where there are none, nothing counts.
+        """
+        if window > 0 and used != amount:
+            await self.take(key, used - amount, window=window)
+
     async def check(self) -> None:
         """Raises if the counter cannot count; a readiness probe calls it."""
         await self.take("check", 0, window=1.0)
@@ -74,6 +118,8 @@ class MemoryCounter(Counter):
         self._lock = Lock()
         # In the order in which the windows began.
         self._windows: dict[str, tuple[int, float]] = {}
+        # By key and name: how much, and until when.
+        self._reserved: dict[str, dict[str, tuple[int, float]]] = {}
 
     @property
     def shared(self) -> bool:
@@ -81,23 +127,55 @@ class MemoryCounter(Counter):
         return False
 
     async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
-        now = self._clock()
         with self._lock:
-            total, ends_at = self._windows.get(key, (0, now))
-            if ends_at <= now:
-                total, ends_at = 0, now + window
-                self._windows.pop(key, None)
-                self._forget(now)
-            taken = limit is None or total + amount <= limit
-            total += amount if taken else 0
-            self._windows[key] = (total, ends_at)
+            return self._take(key, amount, window, limit)
+
+    def _take(self, key: str, amount: int, window: float, limit: int | None) -> Count:
+        now = self._clock()
+        total, ends_at = self._windows.get(key, (0, now))
+        if ends_at <= now:
+            total, ends_at = 0, now + window
+            self._windows.pop(key, None)
+            self._reserved.pop(key, None)
+            self._forget(now)
+        taken = limit is None or total + amount <= limit
+        total += amount if taken else 0
+        self._windows[key] = (total, ends_at)
         return Count(total, taken, ends_at - now)
+
+    async def reserve(
+        self, key: str, name: str, amount: int, *, window: float, limit: int, lease: float
+    ) -> Count:
+        with self._lock:
+            now = self._clock()
+            self._take(key, 0, window, None)
+            reserved = self._reserved.setdefault(key, {})
+            for lapsed in [other for other, (_, until) in reserved.items() if until <= now]:
+                self._take(key, -reserved.pop(lapsed)[0], window, None)
+            before = reserved.get(name, (0, now))[0]
+            count = self._take(key, amount - before, window, limit)
+            if count.taken and amount:
+                reserved[name] = (amount, now + lease)
+            return count
+
+    async def renew(self, key: str, name: str, *, lease: float) -> None:
+        with self._lock:
+            reserved = self._reserved.get(key, {})
+            if name in reserved:
+                reserved[name] = (reserved[name][0], self._clock() + lease)
+
+    async def settle(self, key: str, name: str, amount: int, used: int, *, window: float) -> None:
+        with self._lock:
+            before, _ = self._reserved.get(key, {}).pop(name, (0, 0.0))
+            if window > 0:
+                self._take(key, used - before, window, None)
 
     def _forget(self, now: float) -> None:
         old = [key for key, _ in zip(self._windows, range(FORGOTTEN_AT_ONCE), strict=False)]
         for key in old:
             if self._windows[key][1] <= now:
                 del self._windows[key]
+                self._reserved.pop(key, None)
             else:
                 # Looked at again after the others.
                 self._windows[key] = self._windows.pop(key)

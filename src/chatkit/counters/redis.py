@@ -10,7 +10,7 @@ from chatkit.counters.base import Count, Counter
 
 __all__ = ["RedisCounter"]
 
-_TAKE: Final = load_scripts(Path(__file__).with_name("redis.lua"))["take"]
+_SCRIPTS: Final = load_scripts(Path(__file__).with_name("redis.lua"))
 
 
 class RedisCounter(Counter):
@@ -34,13 +34,37 @@ class RedisCounter(Counter):
 
     async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
         total, taken, left = await self._server.run(
-            _TAKE,
-            f"{self._prefix}count:{key}",
-            amount,
-            max(1, round(window * 1000)),
-            -1 if limit is None else limit,
+            _SCRIPTS["take"], *self._keys(key), _milliseconds(window), amount, -1 if limit is None else limit
         )
         return Count(total, bool(taken), left / 1000)
 
+    async def reserve(
+        self, key: str, name: str, amount: int, *, window: float, limit: int, lease: float
+    ) -> Count:
+        total, taken, left = await self._server.run(
+            _SCRIPTS["reserve"],
+            *self._keys(key),
+            _milliseconds(window),
+            amount,
+            limit,
+            name,
+            _milliseconds(lease),
+        )
+        return Count(total, bool(taken), left / 1000)
+
+    async def renew(self, key: str, name: str, *, lease: float) -> None:
+        await self._server.run(_SCRIPTS["renew"], *self._keys(key), name, _milliseconds(lease))
+
+    async def settle(self, key: str, name: str, amount: int, used: int, *, window: float) -> None:
+        left = _milliseconds(window) if window > 0 else 0
+        await self._server.run(_SCRIPTS["settle"], *self._keys(key), left, used, name)
+
+    def _keys(self, key: str) -> tuple[str, str, str]:
+        return tuple(f"{self._prefix}{kind}:{key}" for kind in ("count", "reserved", "lapses"))  # pyright: ignore[reportReturnType]
+
     async def close(self) -> None:
         await self._server.close()
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

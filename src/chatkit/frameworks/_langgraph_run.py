@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
 from chatkit.frameworks._langgraph_client_tools import client_call
+from chatkit.frameworks._langgraph_usage import added, usage_in
 from chatkit.frameworks.steps import (
     CitationStep,
     Step,
@@ -20,6 +21,7 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.frameworks.titles import pause_text, tool_title
+from chatkit.frameworks.usage import streamed_usage
 from chatkit.ids import new_id
 from chatkit.server.tool_calls import AnsweredCall, answered_calls_item
 from chatkit.types import (
@@ -31,6 +33,7 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     URLSource,
 )
+from chatkit.usage import Usage
 
 __all__ = ["STREAM_MODES", "RunConverter", "custom_steps", "is_answer", "run_steps"]
 
@@ -210,8 +213,10 @@ async def run_steps(stream: AsyncIterable[Any], converter: RunConverter) -> Asyn
             ``astream()`` of another runnable did, which yields messages or texts.
         converter: Decides what is shown.
     """
+    told = _Told()
     try:
         async for part in stream:
+            told.note(part)
             if isinstance(part, tuple):
                 for step in converter.convert(*cast("tuple[Any, Any, Any]", part)):
                     yield step
@@ -226,6 +231,33 @@ async def run_steps(stream: AsyncIterable[Any], converter: RunConverter) -> Asyn
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+        await told.record()
+
+
+class _Told:
+    """What the messages of a run tell that their models have used, where its server does not see to that."""
+
+    def __init__(self) -> None:
+        self._turn = streamed_usage()
+        self._usages: dict[str, list[Usage]] = {}
+
+    def note(self, part: Any) -> None:
+        if self._turn is None:
+            return
+        message: Any = part
+        if isinstance(part, tuple):
+            _, mode, payload = cast("tuple[Any, Any, Any]", part)
+            message = payload[0] if mode == "messages" else None
+        if isinstance(message, AIMessage):
+            model = str(cast("dict[str, Any]", message.response_metadata).get("model_name") or "unknown")
+            usage = usage_in(model, message)
+            if usage is not None:
+                self._usages.setdefault(message.id or "", []).append(usage)
+
+    async def record(self) -> None:
+        for pieces in self._usages.values():
+            if self._turn is not None:
+                await self._turn.record(added(pieces))
 
 
 def _place(order: list[str | None], call_id: str | None) -> int:

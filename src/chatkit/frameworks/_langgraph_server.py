@@ -18,11 +18,13 @@ from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._langgraph_client_tools import answers_to_open_calls, known_calls, resumption
 from chatkit.frameworks._langgraph_history import to_messages
 from chatkit.frameworks._langgraph_run import STREAM_MODES, RunConverter, custom_steps, is_answer, run_steps
+from chatkit.frameworks._langgraph_usage import UsageCallbacks, with_callback
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, encoded, media_type
 from chatkit.frameworks.step_converter import stream_steps
 from chatkit.frameworks.steps import Step
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
+from chatkit.frameworks.usage import kept_usage, served_usage
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -141,7 +143,9 @@ class AgentServer(BaseAgentServer[TContext]):
         """Returns a title by the title model."""
         if self.title_model is None:
             return None
-        made = await self.title_model.ainvoke([SystemMessage(TITLE_INSTRUCTIONS), HumanMessage(text)])
+        usage = kept_usage()
+        config: Any = None if usage is None else {"callbacks": [UsageCallbacks(usage, "title")]}
+        made = await self.title_model.ainvoke([SystemMessage(TITLE_INSTRUCTIONS), HumanMessage(text)], config)
         return tidied(made.text)
 
     # The answer.
@@ -176,6 +180,9 @@ class AgentServer(BaseAgentServer[TContext]):
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
         config, state = turn.memory
+        usage = served_usage()
+        if usage is not None:
+            config = with_callback(config, UsageCallbacks(usage))
         given = await self._given(turn, state)
         options: dict[str, Any] = {**self._run_options}
         if isinstance(self.agent, Pregel):

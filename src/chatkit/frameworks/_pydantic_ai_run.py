@@ -14,6 +14,7 @@ from pydantic_ai.messages import (
     FunctionToolCallEvent,
     FunctionToolResultEvent,
     ModelRequest,
+    ModelResponse,
     NativeToolCallPart,
     NativeToolReturnPart,
     PartDeltaEvent,
@@ -27,6 +28,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 
+from chatkit.frameworks._pydantic_ai_usage import usage_in
 from chatkit.frameworks.step_converter import stream_steps
 from chatkit.frameworks.steps import (
     CitationStep,
@@ -39,6 +41,7 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.frameworks.titles import pause_text, tool_title
+from chatkit.frameworks.usage import streamed_usage
 from chatkit.ids import new_id
 from chatkit.server.tool_calls import AnsweredCall, answered_calls_item
 from chatkit.store.base import Store
@@ -144,6 +147,7 @@ async def run_steps(
                 case AgentRunResultEvent():
                     result = cast("Any", event).result
                     output = result.output
+                    await _record(result.new_messages())
                     if isinstance(output, DeferredToolRequests):
                         for step in _deferred(output, result.new_messages(), pause_text):
                             yield step
@@ -153,6 +157,17 @@ async def run_steps(
                         yield TextStep(text)
                 case _:
                     pass
+
+
+async def _record(messages: list[Any]) -> None:
+    """Records what the calls of models in a run have used, where its server does not."""
+    turn = streamed_usage()
+    for message in messages if turn is not None else ():
+        usage = (
+            usage_in(message.model_name or "", message.usage) if isinstance(message, ModelResponse) else None
+        )
+        if turn is not None and usage is not None:
+            await turn.record(usage)
 
 
 def _deferred(requests: DeferredToolRequests, messages: list[Any], pause_text: PauseText) -> list[Step]:

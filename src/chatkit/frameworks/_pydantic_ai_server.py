@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.messages import ModelMessage, UserContent
 from pydantic_ai.models import Model, infer_model
+from pydantic_ai.settings import ModelSettings
 from typing_extensions import TypeVar
 
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._pydantic_ai_history import to_message_history
 from chatkit.frameworks._pydantic_ai_run import output_text, stream_run
+from chatkit.frameworks._pydantic_ai_usage import UsageCapability, usage_in
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, media_type
 from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
+from chatkit.frameworks.usage import kept_call, kept_usage, output_bound, served_usage
 from chatkit.store.base import Store
 from chatkit.types import (
     Attachment,
@@ -99,8 +102,25 @@ class AgentServer(BaseAgentServer[TContext]):
         """Returns a title by the title model, or by the model of the agent."""
         titler = Agent(instructions=TITLE_INSTRUCTIONS)
         model = self.title_model or self.picked_model(turn) or self.agent.model
-        run = await titler.run(text, model=model)
+        usage = kept_usage()
+        if usage is None or model is None:
+            return tidied((await titler.run(text, model=model)).output)
+        model = infer_model(model)
+        # Within a budget a title is bounded as an answer is, which the model is known to take.
+        most = output_bound(self._settings())
+        settings = ModelSettings(max_tokens=most) if most is not None and usage.bounded else None
+        given = [TITLE_INSTRUCTIONS, text]
+        async with kept_call(model.model_name, given, most, step="title") as call:
+            run = await titler.run(text, model=model, model_settings=settings)
+            if call is not None:
+                call.usage = usage_in(call.model, run.usage)
         return tidied(run.output)
+
+    def _settings(self) -> dict[str, Any]:
+        given: list[Any] = [self.agent.model_settings, self._run_options.get("model_settings")]
+        # One of them may be a function, which is for a run alone.
+        own, more = (cast("dict[str, Any]", each) if isinstance(each, dict) else {} for each in given)
+        return {**own, **more}
 
     def missing_key(self) -> str | None:
         """Returns the environment variable that the provider of the agent's model asks for when it is made."""
@@ -116,12 +136,14 @@ class AgentServer(BaseAgentServer[TContext]):
 
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
-        agent = await self.agent_of(turn)
+        agent, options, usage = await self.agent_of(turn), dict(self._run_options), served_usage()
+        if usage is not None:
+            options["capabilities"] = [*(options.get("capabilities") or ()), UsageCapability(usage)]
         run = agent.run_stream_events(
             message_history=await self.make_history(turn),
             deps=await self.make_deps(turn),
             model=self.picked_model(turn),
-            **self._run_options,
+            **options,
         )
         events = stream_run(
             run,

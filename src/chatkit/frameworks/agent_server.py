@@ -26,6 +26,7 @@ from chatkit.server import ChatKitServer
 from chatkit.server.threads import ThreadLocks
 from chatkit.server.tool_calls import answered_calls
 from chatkit.server.turns.resources import current_resources
+from chatkit.server.turns.usage import turn_usage
 from chatkit.store.base import Store
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
@@ -277,6 +278,9 @@ class BaseAgentServer(ChatKitServer[TContext]):
                             is_titled = True
                             self._begin_title(turn)
             except Exception as error:
+                usage = turn_usage()
+                if usage is not None:
+                    await usage.close(failed=True)
                 failure = find_failure(error)
                 if failure is None:
                     raise

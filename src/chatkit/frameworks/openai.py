@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib import import_module
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -21,7 +21,13 @@ except ImportError as error:
         "chatkit.frameworks.openai needs the client: pip install 'chatkit-server[openai]'."
     ) from error
 
-from openai import AsyncOpenAI, ContentFilterFinishReasonError, OpenAIError
+from openai import (
+    AsyncOpenAI,
+    BadRequestError,
+    ContentFilterFinishReasonError,
+    OpenAIError,
+    UnprocessableEntityError,
+)
 
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._shown import shown_parts
@@ -38,7 +44,9 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
+from chatkit.frameworks.usage import OUTPUT_BOUNDS, kept_call, output_bound, usage_of
 from chatkit.item_texts import answer_text, message_text, quote_text
+from chatkit.server.turns.usage import ModelCall
 from chatkit.store.base import Store
 from chatkit.types import (
     Annotation,
@@ -59,6 +67,9 @@ TContext = TypeVar("TContext", default=Any)
 Api: TypeAlias = Literal["responses", "chat"]
 Message: TypeAlias = dict[str, Any]
 Parts: TypeAlias = Sequence[str | Attachment | GeneratedImage]
+
+_STORED: Final = frozenset({"previous_response_id", "conversation", "prompt"})
+"""Options that give the model what the provider keeps."""
 
 
 class ModelServer(BaseAgentServer[TContext]):
@@ -96,6 +107,7 @@ class ModelServer(BaseAgentServer[TContext]):
         self.instructions = instructions
         self.title_model = title_model
         self._request_options = request_options or {}
+        self._tells_usage = True
 
     def make_messages(self, turn: AgentTurn[TContext]) -> list[Message]:
         """Returns what the model is given: the items of the turn, in the spelling of the API."""
@@ -113,14 +125,24 @@ class ModelServer(BaseAgentServer[TContext]):
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model."""
         model, asked = self.title_model or self.model, [{"role": "user", "content": text}]
-        if self.api == "responses":
-            response = await self.client.responses.create(
-                model=model, instructions=TITLE_INSTRUCTIONS, input=asked
+        # Bounded as an answer is, if at all.
+        bounds = {
+            name: self._request_options[name] for name in OUTPUT_BOUNDS if name in self._request_options
+        }
+        given = [TITLE_INSTRUCTIONS, text]
+        async with kept_call(model, given, output_bound(bounds), step="title") as call:
+            if self.api == "responses":
+                response = await self.client.responses.create(
+                    model=model, instructions=TITLE_INSTRUCTIONS, input=asked, **bounds
+                )
+                _note(call, response.usage)
+                return tidied(response.output_text)
+            told = {"role": "system", "content": TITLE_INSTRUCTIONS}
+            completion = await self.client.chat.completions.create(
+                model=model, messages=[told, *asked], **bounds
             )
-            return tidied(response.output_text)
-        told = {"role": "system", "content": TITLE_INSTRUCTIONS}
-        completion = await self.client.chat.completions.create(model=model, messages=[told, *asked])
-        return tidied(completion.choices[0].message.content or "")
+            _note(call, completion.usage)
+            return tidied(completion.choices[0].message.content or "")
 
     def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Asks the model."""
@@ -129,16 +151,16 @@ class ModelServer(BaseAgentServer[TContext]):
 
     async def _responses(self, turn: AgentTurn[TContext]) -> AsyncGenerator[Step, None]:
         options = {"instructions": self.instructions} if self.instructions else {}
+        model, given = self.picked_model(turn) or self.model, self.make_messages(turn)
         async with AsyncExitStack() as stack:
+            call = await stack.enter_async_context(self._call(model, given))
             stream = await self.client.responses.create(
-                model=self.picked_model(turn) or self.model,
-                input=self.make_messages(turn),
-                stream=True,
-                **options,
-                **self._request_options,
+                model=model, input=given, stream=True, **options, **self._request_options
             )
             await stack.enter_async_context(stream)
             async for event in stream:
+                if event.type in {"response.completed", "response.incomplete", "response.failed"}:
+                    _note(call, event.response.usage)
                 for step in self._steps(event):
                     yield step
 
@@ -166,15 +188,13 @@ class ModelServer(BaseAgentServer[TContext]):
 
     async def _completions(self, turn: AgentTurn[TContext]) -> AsyncGenerator[Step, None]:
         told = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        model, given = self.picked_model(turn) or self.model, [*told, *self.make_messages(turn)]
         async with AsyncExitStack() as stack:
-            stream = await self.client.chat.completions.create(
-                model=self.picked_model(turn) or self.model,
-                messages=[*told, *self.make_messages(turn)],
-                stream=True,
-                **self._request_options,
-            )
+            call = await stack.enter_async_context(self._call(model, given))
+            stream = await self._stream_completion(model, given, asks=call is not None)
             await stack.enter_async_context(stream)
             async for chunk in stream:
+                _note(call, chunk.usage)
                 for choice in chunk.choices:
                     delta = choice.delta
                     # What servers of open models call it.
@@ -185,6 +205,36 @@ class ModelServer(BaseAgentServer[TContext]):
                         yield TextStep(text)
                     if choice.finish_reason == "content_filter":
                         raise ContentFilterFinishReasonError
+
+    async def _stream_completion(self, model: Any, given: list[Message], *, asks: bool) -> Any:
+        """Begins an answer.
+
+        Args:
+            model: The model.
+            given: What it is given.
+            asks: Whether its usage is asked for, which some servers of open models refuse.
+        """
+        options = {"model": model, "messages": given, "stream": True, **self._request_options}
+        if not asks or not self._tells_usage or "stream_options" in options:
+            return await self.client.chat.completions.create(**options)
+        try:
+            return await self.client.chat.completions.create(
+                **options, stream_options={"include_usage": True}
+            )
+        except (BadRequestError, UnprocessableEntityError) as error:
+            if "stream_options" not in str(error):
+                raise
+        self._tells_usage = False
+        return await self.client.chat.completions.create(**options)
+
+    def _call(
+        self, model: Any, given: list[Message]
+    ) -> AbstractAsyncContextManager[ModelCall | None, bool | None]:
+        options = self._request_options
+        tools: Any = options.get("tools") or ()
+        hosted = not all(isinstance(tool, dict) and "function" in tool.values() for tool in list[Any](tools))
+        known = None if hosted or _STORED & options.keys() else [self.instructions, given, dict(options)]
+        return kept_call(str(model), known, output_bound(options))
 
     def _message(self, parts: Parts, turn: AgentTurn[TContext]) -> Message:
         content = [self._part(part, turn) for part in parts]
@@ -212,6 +262,12 @@ class ModelServer(BaseAgentServer[TContext]):
         if self.api == "responses":
             return {"type": "input_image", "detail": "auto", "image_url": url}
         return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _note(call: ModelCall | None, found: Any) -> None:
+    """Notes the usage that an answer tells, if it does."""
+    if call is not None and found is not None:
+        call.usage = usage_of(call.model, found)
 
 
 def _said(item: UserMessageItem) -> Parts:

@@ -11,6 +11,7 @@ from chatkit.server.server import TContext as TContext
 from chatkit.server.turns.ending import Interrupted
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
+from chatkit.server.turns.usage import ModelCall, model_call, record_usage
 from chatkit.server.user_agent import agents_sdk_user_agent_override
 from chatkit.server.widget_stream import stream_widget
 from chatkit.store.base import default_generate_id
@@ -26,10 +27,13 @@ __all__ = [
     "ConcurrencyPolicy",
     "DisconnectPolicy",
     "Interrupted",
+    "ModelCall",
     "NonStreamingResult",
     "StreamingResult",
     "agents_sdk_user_agent_override",
     "default_generate_id",
     "diff_widget",
+    "model_call",
+    "record_usage",
     "stream_widget",
 ]

@@ -28,6 +28,7 @@ from chatkit.types import (
     TranscriptionResult,
     UserMessageItem,
 )
+from chatkit.usage import ModelPrice, Prices, PriceTable, price_of, read_prices
 
 if TYPE_CHECKING:
     from chatkit.counters import Counter
@@ -55,12 +56,14 @@ class Handlers(ABC, Generic[TContext]):
     file_limits: FileLimits | None = None
     limits: Limits | None = None
     counter: Counter | None = None
+    model_prices: PriceTable | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False
     """Whether the chat shows the text of a handler's exception, which may hold secrets: for development alone."""
 
     # Made on first use: a subclass need not call any __init__.
+    _chatkit_prices: tuple[object, Prices] | None = None
     _chatkit_adapters: tuple[object, object, tuple[Store[Any], AttachmentStore[Any] | None]] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -239,6 +242,15 @@ class Handlers(ABC, Generic[TContext]):
     @property
     def _chatkit_limits(self) -> Limits:
         return self.limits or DEFAULT_LIMITS
+
+    def _chatkit_price_of(self, model: str) -> ModelPrice | None:
+        """Returns the price of a model; raises ConfigurationError where ``model_prices`` is no table of prices."""
+        table, held = self.model_prices, self._chatkit_prices
+        if table is None:
+            return None
+        if held is None or held[0] is not table:
+            held = self._chatkit_prices = (table, read_prices(table))
+        return price_of(held[1], model)
 
     def _chatkit_store(self) -> Store[Any]:
         return self._chatkit_adapted()[0]

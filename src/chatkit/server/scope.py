@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, accepting_store
-from chatkit.quotas import used
+from chatkit.quotas import BUDGETS, check_budgets, used
 from chatkit.server.handlers import Handlers
+from chatkit.server.turns.places import TurnPlace
 from chatkit.server.turns.registry import TurnRegistry
-from chatkit.store.base import plain_metadata
+from chatkit.store.base import OwnerContext, plain_metadata
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
     ChatKitReq,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from chatkit.quotas import Use
     from chatkit.store.acceptance import AcceptingStore
     from chatkit.store.base import Store
+    from chatkit.usage import ModelPrice
 
 __all__ = ["RequestScope"]
 
@@ -51,6 +53,8 @@ class RequestScope:
         turns: The turns of the server.
         counter: Counts what the quotas bound; None without quotas.
         request: The request; None for an upload, and for a turn that runs again.
+        place: The place of its turn among those that run at once; None where any number may.
+        price_of: Returns the price of a model, None if it has none.
     """
 
     application: Handlers[Any]
@@ -63,6 +67,8 @@ class RequestScope:
     turns: TurnRegistry
     counter: Counter | None = None
     request: ChatKitReq | None = None
+    place: TurnPlace | None = None
+    price_of: Callable[[str], ModelPrice | None] = lambda _: None
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -95,9 +101,24 @@ class RequestScope:
         if self.counter is None:
             yield
             return
-        owners = {"owner": self.owner or "", "group": self.application.quota_group(self.context)}
-        async with used(self.limits.quotas, self.counter, uses, owners):
+        async with used(self.limits.quotas, self.counter, uses, self.quota_owners()):
             yield
+
+    def with_place(self) -> RequestScope:
+        """Returns the same with a place for its turn, where there is a quota of them."""
+        quotas = self.limits.quotas
+        if self.counter is None or all(quota.what != "running_turns" for quota in quotas):
+            return self
+        return replace(self, place=TurnPlace(quotas, self.counter, self.quota_owners))
+
+    def quota_owners(self) -> dict[str, str | None]:
+        """Returns whose quotas bound the request, by the names that ``Quota.by`` has."""
+        return {"owner": self.owner or "", "group": self.group()}
+
+    def group(self) -> str | None:
+        """Returns the owner's group; None for none, and in work without a request, whose context is none of theirs."""
+        context = self.context
+        return None if isinstance(context, OwnerContext) else self.application.quota_group(context)
 
     @asynccontextmanager
     async def use_turn(self, *, again: bool = False) -> AsyncGenerator[None]:
@@ -107,12 +128,46 @@ class RequestScope:
             again: Whether the request was counted before.
 
         Raises:
-            TooManyTurnsError: As many of the owner's turns run here as may.
-            QuotaExceededError: The owner, or its group, has sent as many messages as it may.
+            TooManyTurnsError: As many of the owner's turns run here, or over all workers, as may.
+            QuotaExceededError: The owner, or its group, has sent as many messages as it may, or nothing is left of a
+                budget.
         """
         self.turns.check_room(self)
-        async with self.use({"messages": int(isinstance(self.request, _MESSAGES) and not again)}):
+        if self.counter is not None and not again and any(q.what in BUDGETS for q in self.limits.quotas):
+            await check_budgets(self.limits.quotas, self.counter, self.quota_owners())
+        async with (
+            self._placed(),
+            self.use({"messages": int(isinstance(self.request, _MESSAGES) and not again)}),
+        ):
             yield
+
+    @asynccontextmanager
+    async def _placed(self) -> AsyncGenerator[None]:
+        """Takes the place of the turn, which leaves it at its end, or here if it does not begin."""
+        if self.place is None:
+            yield
+            return
+        more = 0
+        thread_id = getattr(getattr(self.request, "params", None), "thread_id", None)
+        if thread_id is not None and self.application.concurrency == "interrupt":
+            # The one that ends for this one makes room for it.
+            more = int(await self.turns.active_turn(self.thread_key(thread_id)) is not None)
+        await self.place.take(more=more)
+        try:
+            yield
+        except BaseException:
+            await self.place.leave()
+            raise
+
+    async def keep_place(self) -> None:
+        """Takes the place of a turn that was let in before, by another worker perhaps."""
+        if self.place is not None:
+            await self.place.keep()
+
+    async def leave_place(self) -> None:
+        """Gives the place of the turn back."""
+        if self.place is not None:
+            await self.place.leave()
 
     def thread_key(self, thread_id: str) -> ThreadKey:
         """Returns the key of one of the owner's threads."""

@@ -25,6 +25,7 @@ from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
 from chatkit.logs import about
+from chatkit.quotas import FILE_QUOTAS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -36,12 +37,14 @@ from chatkit.server.requests.turns import run_again, run_lost
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
+from chatkit.server.turns.usage import bounded_files
 from chatkit.store.acceptance import AcceptedTurn, TurnStatus
 from chatkit.store.base import OwnerContext, Store
 from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
+from chatkit.usage import ANY_MODEL, PriceTable
 
 __all__ = ["ChatKitServer"]
 
@@ -90,6 +93,7 @@ class ChatKitServer(Handlers[TContext]):
             ``create_app`` and ``chatkit serve`` extend by the usual ones per owner.
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
+        model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -113,6 +117,7 @@ class ChatKitServer(Handlers[TContext]):
         file_limits: FileLimits | None = None,
         limits: Limits | None = None,
         counter: Counter | None = None,
+        model_prices: PriceTable | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -128,6 +133,7 @@ class ChatKitServer(Handlers[TContext]):
             "file_limits": file_limits,
             "limits": limits,
             "counter": counter,
+            "model_prices": model_prices,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
@@ -312,6 +318,12 @@ class ChatKitServer(Handlers[TContext]):
                 "another worker. Run one worker (--workers 1, WEB_CONCURRENCY=1), or give the server a log that "
                 "workers share: ChatKitServer(..., stream_log=...)."
             )
+        files = sorted({q.what for q in self._chatkit_limits.quotas} & FILE_QUOTAS)
+        if files and bounded_files(self._chatkit_store()) is None:
+            raise ConfigurationError(
+                f"The quota of {files[0]} needs a store that knows what files there are, as those of this package do: "
+                f"{type(self.store).__name__} is no chatkit.store.BoundedFiles."
+            )
         if workers > 1 and self._chatkit_limits.quotas and not self._chatkit_counter().shared:
             raise ConfigurationError(
                 f"{workers} workers would count the quotas each on its own. Give the server a counter that they share: "
@@ -330,7 +342,7 @@ class ChatKitServer(Handlers[TContext]):
         return self.file_limits
 
     def _chatkit_scope(self, context: TContext, request: ChatKitReq | None = None) -> RequestScope:
-        return RequestScope(
+        scope = RequestScope(
             application=self,
             store=self._chatkit_store(),
             files=self._chatkit_files(),
@@ -341,11 +353,15 @@ class ChatKitServer(Handlers[TContext]):
             turns=self._chatkit_turns(),
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
+            price_of=self._chatkit_price_of,
         )
+        return scope if scope.counter is None else scope.with_place()
 
     def _chatkit_counter(self) -> Counter:
         if self.counter is None:
-            self.counter = self._chatkit_store().quota_counter() or MemoryCounter()
+            # Also that of a store of ours which the application has changed.
+            store = self.store if isinstance(cast("object", self.store), Store) else None
+            self.counter = (None if store is None else store.quota_counter()) or MemoryCounter()
         return self.counter
 
     def _chatkit_check_options(self) -> None:
@@ -358,6 +374,7 @@ class ChatKitServer(Handlers[TContext]):
         for option, annotation in _OPTIONS.items():
             check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
         check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
+        self._chatkit_price_of(ANY_MODEL)
         for option in ("store", "attachment_store"):
             given: object = getattr(self, option, None)
             # Any object may be a store, as in openai-chatkit; these never are.

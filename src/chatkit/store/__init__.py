@@ -32,6 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
+from chatkit.store.usage import BoundedFiles, UsageKeeper
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
 from chatkit.types import Attachment as Attachment
@@ -50,6 +51,7 @@ __all__ = [
     "AcceptedTurn",
     "AcceptingStore",
     "AttachmentStore",
+    "BoundedFiles",
     "Fence",
     "ItemChange",
     "LapsedTurn",
@@ -64,6 +66,7 @@ __all__ = [
     "ThreadTakenError",
     "TurnStatus",
     "TurnWrites",
+    "UsageKeeper",
     "current_fence",
     "default_generate_id",
     "owner_from_context",

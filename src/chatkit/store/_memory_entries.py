@@ -7,9 +7,20 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["EntrySequence", "ThreadEntry"]
+__all__ = ["AttachmentEntry", "EntrySequence", "ThreadEntry"]
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class AttachmentEntry:
+    """The record of an attachment, as JSON, and what is known of its file."""
+
+    data: str
+    thread_id: str | None
+    created_at: float
+    size: int = 0
+    group: str | None = None
 
 
 class EntrySequence(Generic[T]):

@@ -13,8 +13,9 @@ from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
-from chatkit.store._memory_entries import EntrySequence, ThreadEntry
+from chatkit.store._memory_entries import AttachmentEntry, EntrySequence, ThreadEntry
 from chatkit.store._memory_turns import TurnRow, TurnTable
+from chatkit.store._memory_usage import MemoryUsage
 from chatkit.store.acceptance import (
     Acceptance,
     AcceptedTurn,
@@ -36,16 +37,9 @@ TContext = TypeVar("TContext", default=Any)
 
 
 @dataclass(slots=True)
-class _Attachment:
-    data: str
-    thread_id: str | None
-    created_at: float
-
-
-@dataclass(slots=True)
 class _Tenant:
     threads: EntrySequence[ThreadEntry] = field(default_factory=EntrySequence[ThreadEntry])
-    attachments: dict[str, _Attachment] = field(default_factory=dict[str, _Attachment])
+    attachments: dict[str, AttachmentEntry] = field(default_factory=dict[str, AttachmentEntry])
     turns: TurnTable = field(default_factory=TurnTable)
 
     def thread(self, thread_id: str) -> ThreadEntry:
@@ -53,7 +47,7 @@ class _Tenant:
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(AcceptingStore[TContext]):
+class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One
@@ -66,6 +60,7 @@ class MemoryStore(AcceptingStore[TContext]):
 
     @checked
     def __init__(self, owner: Callable[[TContext], str | None] | None = None) -> None:
+        super().__init__()
         self._owner_of = owner
         self._lock = Lock()
         self._tenants: dict[str, _Tenant] = {}
@@ -223,9 +218,8 @@ class MemoryStore(AcceptingStore[TContext]):
         owner = self.owner(context)
         with self._lock:
             tenant = self._fenced(owner)
-            known = tenant.attachments.get(attachment.id)
-            created_at = time.time() if known is None else known.created_at
-            tenant.attachments[attachment.id] = _Attachment(data, attachment.thread_id, created_at)
+            known = tenant.attachments.get(attachment.id) or AttachmentEntry(data, None, time.time())
+            tenant.attachments[attachment.id] = replace(known, data=data, thread_id=attachment.thread_id)
             self._tenants[owner] = tenant
 
     async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
@@ -302,7 +296,8 @@ class MemoryStore(AcceptingStore[TContext]):
                     records.item_exists(thread_id, writes.message.id)
                 items.put(writes.message.id, str(documents.message))
             for attachment_id, data in documents.attachments:
-                tenant.attachments[attachment_id] = _Attachment(data, thread_id, time.time())
+                known_file = tenant.attachments.get(attachment_id) or AttachmentEntry(data, None, time.time())
+                tenant.attachments[attachment_id] = replace(known_file, data=data, thread_id=thread_id)
             self._last_token += 1
             row = TurnRow(
                 replace(acceptance, writes=TurnWrites()),

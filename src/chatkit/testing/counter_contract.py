@@ -126,6 +126,115 @@ class CounterContract(ABC):
 
         self._run(scenario, workers=2 if self.shared else 1)
 
+    def test_what_is_reserved_counts_until_it_is_settled(self) -> None:
+        async def scenario(counter: Counter) -> None:
+            key = new_id("a")
+            count = await self._reserve(counter, key, "one", 60)
+            assert (count.total, count.taken) == (60, True)
+            refused = await self._reserve(counter, key, "two", 41)
+            assert (refused.total, refused.taken) == (60, False)
+            assert (await self._reserve(counter, key, "two", 40)).taken
+            await counter.settle(key, "one", 60, 25, window=_LONG)
+            assert (await counter.take(key, 0, window=_LONG)).total == 65
+            await counter.settle(key, "two", 40, 0, window=_LONG)
+            assert (await counter.take(key, 0, window=_LONG)).total == 25
+            # More than was reserved counts, too.
+            await self._reserve(counter, key, "three", 10)
+            await counter.settle(key, "three", 10, 90, window=_LONG)
+            assert (await counter.take(key, 0, window=_LONG)).total == 115
+
+        self._run(scenario)
+
+    def test_nothing_is_reserved_to_ask_for_room(self) -> None:
+        async def scenario(counter: Counter) -> None:
+            key = new_id("a")
+            for _ in range(2):
+                assert (await self._reserve(counter, key, "", 0, limit=99)).taken
+            await counter.take(key, 100, window=_LONG)
+            assert not (await self._reserve(counter, key, "", 0, limit=99)).taken
+
+        self._run(scenario)
+
+    def test_what_was_reserved_in_a_window_is_not_settled_in_the_next_one(self) -> None:
+        async def scenario(counter: Counter) -> None:
+            key = new_id("a")
+            await counter.reserve(key, "one", 80, window=_SHORT, limit=100, lease=_LONG)
+            async with asyncio.timeout(_PATIENCE):
+                while (count := await counter.take(key, 0, window=_LONG)).total:
+                    assert count.total == 80
+                    await asyncio.sleep(count.seconds)
+            await counter.settle(key, "one", 80, 70, window=0.0)
+            assert (await self._reserve(counter, key, "one", 100)).total == 100
+
+        self._run(scenario)
+
+    def test_what_is_reserved_again_under_its_name_counts_once(self) -> None:
+        self._need_names()
+
+        async def scenario(counter: Counter) -> None:
+            key = new_id("a")
+            assert (await self._reserve(counter, key, "one", 60)).total == 60
+            assert (await self._reserve(counter, key, "one", 70)).total == 70
+            # Refused, it leaves the earlier one.
+            assert not (await self._reserve(counter, key, "one", 101)).taken
+            assert (await self._reserve(counter, key, "two", 30)).total == 100
+            await counter.settle(key, "one", 70, 5, window=_LONG)
+            assert (await counter.take(key, 0, window=_LONG)).total == 35
+
+        self._run(scenario)
+
+    def test_what_a_dead_worker_had_reserved_is_given_back_and_what_is_renewed_is_not(self) -> None:
+        self._need_names()
+
+        async def scenario(counter: Counter) -> None:
+            key = new_id("a")
+            await self._reserve(counter, key, "dead", 50, lease=_SHORT)
+            await self._reserve(counter, key, "alive", 10, lease=_SHORT)
+            await counter.renew(key, "alive", lease=_LONG)
+
+            async def until_given_back() -> Count:
+                while not (count := await self._reserve(counter, key, "new", 90)).taken:
+                    assert count.total in {10, 60}
+                    await asyncio.sleep(_SHORT)
+                return count
+
+            async with asyncio.timeout(_PATIENCE):
+                assert (await until_given_back()).total == 100
+            # It was not dead after all: what it has used counts, but not what it had reserved.
+            await counter.settle(key, "dead", 50, 7, window=_LONG)
+            await counter.settle(key, "alive", 10, 4, window=_LONG)
+            assert (await counter.take(key, 0, window=_LONG)).total == 101
+
+        self._run(scenario)
+
+    def test_of_many_reserved_at_once_no_more_than_the_limit_are_taken(self) -> None:
+        async def scenario(*counters: Counter) -> None:
+            key = new_id("a")
+
+            async def reserve(counter: Counter, name: str) -> bool:
+                taken = (await self._reserve(counter, key, name, 10)).taken
+                if taken:
+                    await asyncio.sleep(0)
+                    await counter.settle(key, name, 10, 10, window=_LONG)
+                return taken
+
+            uses = (reserve(counter, new_id("n")) for counter in counters for _ in range(12))
+            assert sum(await asyncio.gather(*uses)) == 10
+            assert (await counters[0].take(key, 0, window=_LONG)).total == 100
+
+        self._run(scenario, workers=2 if self.shared else 1)
+
+    def _need_names(self) -> None:
+        if type(self.make_counter()).reserve is Counter.reserve:
+            import pytest
+
+            pytest.skip("this counter reserves by take() alone")
+
+    async def _reserve(
+        self, counter: Counter, key: str, name: str, amount: int, *, limit: int = 100, lease: float = _LONG
+    ) -> Count:
+        return await counter.reserve(key, name, amount, window=_LONG, limit=limit, lease=lease)
+
     def test_windows_that_are_over_are_forgotten(self) -> None:
         """Not seen from outside; what is seen is that thousands of keys leave the others right."""
 

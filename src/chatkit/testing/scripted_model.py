@@ -82,7 +82,9 @@ class ScriptedModel(Model):
             if event["type"] == "response.completed":
                 response = Response.model_validate(event["response"])
         assert response is not None
-        return ModelResponse(output=response.output, usage=Usage(requests=1), response_id=response.id)
+        # As much as the answer says that streams.
+        usage = Usage(requests=1, input_tokens=1, output_tokens=1, total_tokens=2)
+        return ModelResponse(output=response.output, usage=usage, response_id=response.id)
 
     async def stream_response(
         self,

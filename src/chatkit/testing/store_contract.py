@@ -33,6 +33,7 @@ from chatkit.testing._store_owners import OwnerContract
 from chatkit.testing._store_threads import ThreadContract
 from chatkit.testing._store_turn_ends import TurnEndsContract
 from chatkit.testing._store_turns import TurnContract
+from chatkit.testing._store_usage import UsageContract
 
 __all__ = ["StoreContract", "StoreContractBase"]
 
@@ -45,6 +46,7 @@ class StoreContract(
     TurnContract,
     AcceptanceContract,
     TurnEndsContract,
+    UsageContract,
 ):
     """Tests of a store: subclass it under a name that begins with ``Test`` and override ``make_store``.
 

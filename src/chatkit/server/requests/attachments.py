@@ -23,14 +23,17 @@ from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
 from chatkit.errors import (
     InvalidRequestError,
     NotFoundError,
+    QuotaExceededError,
     StoreUnavailableError,
     UnsupportedOperationError,
 )
 from chatkit.files.limits import check_content
 from chatkit.files.media_types import HEAD_BYTES
 from chatkit.files.thumbnails import previews_for
+from chatkit.quotas import FILE_QUOTAS, exceeded_by_files
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
 from chatkit.server.scope import RequestScope
+from chatkit.server.turns.usage import bounded_files
 from chatkit.server.wire import attachment_json
 from chatkit.store.base import OwnerContext
 from chatkit.types import (
@@ -65,7 +68,7 @@ async def create(scope: RequestScope, params: AttachmentCreateParams) -> bytes:
     async with scope.use({"uploads": 1, "upload_bytes": params.size}):
         with previews_for(scope.owner):
             attachment = await files.create_attachment(params, scope.context)
-        await scope.store.save_attachment(attachment, scope.context)
+        await _save_new(scope, attachment, params.size)
     return attachment_json(attachment)
 
 
@@ -79,11 +82,40 @@ async def upload(scope: RequestScope, params: AttachmentCreateParams, source: Pa
         with previews_for(scope.owner):
             attachment = await files.upload_attachment(params, source, scope.context)
         try:
-            await scope.store.save_attachment(attachment, scope.context)
+            await _save_new(scope, attachment, size)
+        except QuotaExceededError:
+            raise
         except BaseException:
             await files.delete_attachment(attachment.id, scope.context)
             raise
     return attachment_json(attachment)
+
+
+async def _save_new(
+    scope: RequestScope, attachment: Attachment, size: int | None, *, copy_of: str | None = None
+) -> None:
+    """Saves the record of a new attachment.
+
+    Args:
+        scope: The request.
+        attachment: The record.
+        size: Bytes of its file; None for as many as the one has that it is a copy of.
+        copy_of: The id of that one.
+
+    Raises:
+        QuotaExceededError: There is no room for its file, which was deleted.
+    """
+    bounded = bounded_files(scope.store)
+    if bounded is None:
+        await scope.store.save_attachment(attachment, scope.context)
+        return
+    quotas = [quota for quota in scope.limits.quotas if quota.what in FILE_QUOTAS]
+    full = await bounded.add_attachment(
+        attachment, size, scope.group(), quotas, scope.context, copy_of=copy_of
+    )
+    if full is not None:
+        await _file_store(scope).delete_attachment(attachment.id, scope.context)
+        raise exceeded_by_files(full)
 
 
 def _look_at(path: Path) -> tuple[bytes, int]:
@@ -189,7 +221,7 @@ async def _attach(scope: RequestScope, attachment_id: str, thread_id: str) -> At
         copied = await files.copy_attachment(attachment, context)
         if copied.id != attachment.id:
             # Should the message not be stored, it is swept.
-            await scope.store.save_attachment(copied, context)
+            await _save_new(scope, copied, None, copy_of=attachment_id)
         attachment = copied
     return await files.refresh_attachment(attachment, context)
 

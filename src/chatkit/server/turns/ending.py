@@ -13,6 +13,7 @@ from chatkit.errors import (
     CustomStreamError,
     ErrorCode,
     NotFoundError,
+    QuotaExceededError,
     RateLimitedError,
     RequestError,
     StaleTurnError,
@@ -149,6 +150,10 @@ def _log_not_kept(turn: Turn, failure: Exception) -> None:
 def _error_event(error: Exception, *, in_full: bool) -> ErrorEvent:
     # A subclass may have left out super().__init__(), and its errors are told all the same.
     allow_retry = bool(getattr(error, "allow_retry", False))
+    if isinstance(error, QuotaExceededError):
+        # A budget ran out in the middle of an answer: what is allowed, and when there may be more.
+        error = refusal(error)
+        allow_retry = error.allow_retry
     if isinstance(error, StreamError):
         return ErrorEvent(code=getattr(error, "code", ErrorCode.STREAM_ERROR), allow_retry=allow_retry)
     if isinstance(error, BaseStreamError):

@@ -349,6 +349,7 @@ class TurnRegistry:
         current_fence.set(fence)
         keep_leases(self)
         try:
+            await turn.scope.keep_place()
             with watch_loop(), about(turn=turn.info.id, thread=turn.info.thread_id, owner=turn.info.owner):
                 end = await turn.run(before)
             if turn.moved:
@@ -372,6 +373,7 @@ class TurnRegistry:
                         await turn.writer.close_once_saved(end)
             finally:
                 self._forget(turn)
+                await turn.scope.leave_place()
 
     # Stopping.
 

@@ -6,9 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from chatkit._outages import log_failure
+
+if TYPE_CHECKING:
+    from chatkit.server.scope import RequestScope
+    from chatkit.server.turns.usage import TurnUsage
 
 __all__ = ["TurnResources", "current_resources", "is_continued"]
 
@@ -28,12 +32,26 @@ class TurnResources:
         edit: Changes fields of the turn's thread, saves and sends them; None as soon as the handler is done.
         continued: Ids of items of earlier turns that this one adds to. Once it changes them they are its own, which it
             stores and closes however it ends.
+        scope: The turn's request; None where the turn is none of a server.
+        turn_id: The turn.
+        thread_id: Its thread.
+        usage: What its models use, once one was called.
     """
 
-    __slots__ = ("_editing", "_releases", "continued", "edit")
+    __slots__ = ("_editing", "_releases", "continued", "edit", "scope", "thread_id", "turn_id", "usage")
 
-    def __init__(self, edit: Edit | None = None) -> None:
+    def __init__(
+        self,
+        edit: Edit | None = None,
+        scope: RequestScope | None = None,
+        turn_id: str = "",
+        thread_id: str = "",
+    ) -> None:
         self.edit = edit
+        self.scope = scope
+        self.turn_id = turn_id
+        self.thread_id = thread_id
+        self.usage: TurnUsage | None = None
         self._editing: set[asyncio.Future[None]] = set()
         self.continued: set[str] = set()
         self._releases: dict[object, Release] = {}

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from chatkit._outages import log_failure
-from chatkit.errors import BaseStreamError, NotFoundError, RequestError, StaleTurnError
+from chatkit.errors import BaseStreamError, NotFoundError, QuotaExceededError, RequestError, StaleTurnError
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
 from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
@@ -280,7 +280,7 @@ class Turn:
             self.work.waits = False
 
     async def _drive(self) -> None:
-        resources = TurnResources(self._edit_thread)
+        resources = TurnResources(self._edit_thread, self.scope, self.info.id, self.info.thread_id)
         entered = current_resources.set(resources)
         # Never taken back: this context is the turn's own.
         override_user_agent()
@@ -442,7 +442,7 @@ class Turn:
             self.lost_lease = True
             logger.warning("Turn %s lost its lease to another worker and wrote nothing more", self.info.id)
             return await end_taken_over(self)
-        if not isinstance(error, BaseStreamError | Interrupted):
+        if not isinstance(error, BaseStreamError | Interrupted | QuotaExceededError):
             log_failure(logger, f"Turn {self.info.id} failed", error)
         await close_pending(self, error)
         await tell_error(self, error)

@@ -299,6 +299,23 @@ INSERT INTO chatkit.attachments (owner, id, thread_id, data, exact) VALUES ($1, 
 ON CONFLICT (owner, id) DO UPDATE
 SET thread_id = excluded.thread_id, data = excluded.data, exact = excluded.exact;
 
+-- name: lock_files
+SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908533));
+
+-- name: files_of_owner
+SELECT coalesce(sum(size), 0)::bigint, count(*) FILTER (WHERE thread_id IS NULL) FROM chatkit.attachments
+WHERE owner = $1 AND id <> $2;
+
+-- name: files_of_group
+SELECT coalesce(sum(size), 0)::bigint, count(*) FILTER (WHERE thread_id IS NULL) FROM chatkit.attachments
+WHERE group_id = $3 AND (owner <> $1 OR id <> $2);
+
+-- name: size_of_attachment
+SELECT size FROM chatkit.attachments WHERE owner = $1 AND id = $2;
+
+-- name: set_size
+UPDATE chatkit.attachments SET size = $3, group_id = $4 WHERE owner = $1 AND id = $2;
+
 -- name: unclaimed_attachments
 SELECT owner, id FROM chatkit.attachments
 WHERE thread_id IS NULL AND created_at <= now() - make_interval(secs => $1::float8);
@@ -310,6 +327,29 @@ RETURNING id;
 
 -- name: delete_attachment
 DELETE FROM chatkit.attachments WHERE owner = $1 AND id = $2;
+
+-- name: add_usage
+INSERT INTO chatkit.usage (
+    owner, created_at, turn_id, step, thread_id, group_id, model, input_tokens, cached_tokens, output_tokens,
+    reasoning_tokens, cost
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT DO NOTHING RETURNING TRUE;
+
+-- name: sum_usage
+SELECT owner, group_id, model, (created_at AT TIME ZONE 'UTC')::date AS day, count(*), sum(input_tokens),
+    sum(cached_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM chatkit.usage WHERE owner = $1 AND created_at >= $2 AND created_at < $3
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id NULLS FIRST, model;
+
+-- name: survey_usage
+SELECT owner, group_id, model, (created_at AT TIME ZONE 'UTC')::date AS day, count(*), sum(input_tokens),
+    sum(cached_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM chatkit.usage WHERE created_at >= $1 AND created_at < $2
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id NULLS FIRST, model;
+
+-- name: delete_usage
+WITH gone AS (DELETE FROM chatkit.usage WHERE created_at < $1 RETURNING 1) SELECT count(*) FROM gone;
 
 -- name: check
 SELECT number FROM chatkit.threads LIMIT 1;

@@ -120,6 +120,19 @@ INSERT INTO attachments (owner, id, thread_id, data, created_at)
 VALUES (:owner, :attachment_id, :thread_id, :data, :now)
 ON CONFLICT (owner, id) DO UPDATE SET thread_id = excluded.thread_id, data = excluded.data;
 
+-- name: files_of_owner
+SELECT coalesce(sum(size), 0), count(*) FILTER (WHERE thread_id IS NULL) FROM attachments WHERE owner = :owner;
+
+-- name: files_of_group
+SELECT coalesce(sum(size), 0), count(*) FILTER (WHERE thread_id IS NULL) FROM attachments
+WHERE group_id = :group_id;
+
+-- name: size_of_attachment
+SELECT size FROM attachments WHERE owner = :owner AND id = :attachment_id;
+
+-- name: set_size
+UPDATE attachments SET size = :size, group_id = :group_id WHERE owner = :owner AND id = :attachment_id;
+
 -- name: unclaimed_attachments
 SELECT owner, id FROM attachments WHERE thread_id IS NULL AND created_at <= :before;
 
@@ -236,3 +249,29 @@ WHERE status <> 'ended' AND lease_until < :now AND look_at < :now ORDER BY lease
 
 -- name: look_later
 UPDATE accepted_turns SET look_at = :look_at WHERE owner = :owner AND id = :turn_id;
+
+-- name: add_usage
+INSERT INTO usage (
+    owner, turn_id, step, thread_id, group_id, model, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost,
+    created_at
+)
+VALUES (
+    :owner, :turn_id, :step, :thread_id, :group_id, :model, :input_tokens, :cached_tokens, :output_tokens,
+    :reasoning_tokens, :cost, :created_at
+)
+ON CONFLICT DO NOTHING;
+
+-- name: sum_usage
+SELECT owner, group_id, model, date(created_at, 'unixepoch') AS day, count(*), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM usage WHERE owner = :owner AND created_at >= :since AND created_at < :until
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
+
+-- name: survey_usage
+SELECT owner, group_id, model, date(created_at, 'unixepoch') AS day, count(*), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(reasoning_tokens), sum(cost), count(cost)
+FROM usage WHERE created_at >= :since AND created_at < :until
+GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
+
+-- name: delete_usage
+DELETE FROM usage WHERE created_at < :before;
