@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from chatkit._checks import check_choice, check_number, check_whole
+from chatkit._observers import observers
 from chatkit.errors import ConfigurationError, QuotaExceededError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ async def used(
             key = f"quota:{quota.what}:{quota.seconds:g}:{quota.by}:{whose}"
             count = await counter.take(key, amount, window=quota.seconds, limit=quota.most)
             if not count.taken:
+                for observer in observers():
+                    observer.reached_limit(quota.what)
                 raise _exceeded(quota, amount, count.seconds)
             taken.append((key, amount, time.monotonic() + count.seconds))
         yield

@@ -127,4 +127,5 @@ def test_every_public_module_has_an_api_page() -> None:
         for page in pages_of_the_site()
         if page.startswith("api/")
     }
-    assert set(FACES) | {"chatkit.web.fastapi", "chatkit.limits", "chatkit.logs", "chatkit.quotas"} == pages
+    modules = {f"chatkit.{name}" for name in ("web.fastapi", "limits", "logs", "metrics", "quotas")}
+    assert set(FACES) | modules == pages

@@ -34,7 +34,8 @@ PORTS = [
 
 def public_objects() -> list[object]:
     modules = [
-        importlib.import_module(face) for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas")
+        importlib.import_module(face)
+        for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.metrics", "chatkit.quotas")
     ]
     return [
         getattr(module, name)

@@ -20,6 +20,7 @@ __all__ = [
     "header",
     "lease",
     "listed",
+    "listening_address",
     "port",
     "quota",
     "root_path",
@@ -66,6 +67,12 @@ def port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+
+
+def listening_address(text: str) -> str:
+    """Reads ``PORT``, which is one of 127.0.0.1, or ``HOST:PORT``."""
+    host, _, number = text.rpartition(":")
+    return f"{host or '127.0.0.1'}:{port(number)}"
 
 
 def workers(text: str) -> int:

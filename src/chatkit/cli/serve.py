@@ -29,6 +29,7 @@ from chatkit.cli.files import (
 )
 from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
+from chatkit.cli.metrics import count_in_worker, describe_metrics, serving_metrics
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
 from chatkit.cli.sign_in import served_context
@@ -100,6 +101,7 @@ class ServeSettings:
         sign_in_url: Where the page leads users who are not signed in.
         title: Of the page; None is its own.
         dev: Whether to start again on changes, and to show exceptions in the chat.
+        metrics: Where Prometheus finds metrics, as ``host:port``; None is nowhere.
     """
 
     target: str | None = None
@@ -136,10 +138,16 @@ class ServeSettings:
     sign_in_url: str | None = None
     title: str | None = None
     dev: bool = False
+    metrics: str | None = None
 
 
 def serve(settings: ServeSettings) -> int:
     """Serves until the process is asked to end, and returns the exit code."""
+    with serving_metrics(settings) as found:
+        return _serve(found)
+
+
+def _serve(settings: ServeSettings) -> int:
     if settings.model is not None:
         settings = replace(settings, model=settings.model.named())
     # A whole application asks there whether its stream log has to be shared.
@@ -220,6 +228,7 @@ class _Server(uvicorn.Server):
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
+    count_in_worker(settings)
     try:
         made = _application(settings, _target(settings))
     except ChatKitError as error:
@@ -423,6 +432,7 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
     if any(signs_alone(server.attachment_store) for server in target.servers):
         lines.append(f"WARNING: {SIGNS_ALONE}")
     lines += [f"WARNING: {line}" for line in missing_keys(target)]
+    lines += describe_metrics(settings.metrics)
     if settings.dev:
         lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:

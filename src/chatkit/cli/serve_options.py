@@ -16,6 +16,7 @@ from chatkit.cli.options import (
     count,
     lease,
     listed,
+    listening_address,
     port,
     quota,
     root_path,
@@ -250,6 +251,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what one user may ask for, counted over all workers, such as messages=20/minute: messages, requests, "
         "uploads or upload_bytes, in a second, minute, hour, day or number of seconds; repeatable (CHATKIT_QUOTAS, "
         "separated by commas)",
+    )
+    add(
+        "--metrics",
+        "where Prometheus finds metrics: a port of 127.0.0.1, or an address and a port; they need no token. Default "
+        "nowhere",
+        type=listening_address,
+        metavar="[HOST:]PORT",
     )
     add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
     add("--log-format", "how a record is written; default text", "text", choices=_LOG_FORMATS)

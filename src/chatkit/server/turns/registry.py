@@ -343,7 +343,7 @@ class TurnRegistry:
         else:
             await self.log.wait_closed(turn.info.id, turn.info.owner)
 
-    async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
+    async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> EndState:
         end, noted = EndState.FAILED, None
         fence = turn.fence = Fence(turn.info.id, token)
         current_fence.set(fence)
@@ -352,7 +352,7 @@ class TurnRegistry:
             with watch_loop(), about(turn=turn.info.id, thread=turn.info.thread_id, owner=turn.info.owner):
                 end = await turn.run(before)
             if turn.moved:
-                return
+                return end
             # Before its log, in which another worker may find it without an end.
             noted = end if not token or turn.waits else await finish(turn, fence.token, end)
             if noted not in {None, end}:
@@ -372,6 +372,7 @@ class TurnRegistry:
                         await turn.writer.close_once_saved(end)
             finally:
                 self._forget(turn)
+        return end
 
     # Stopping.
 
