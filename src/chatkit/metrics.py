@@ -172,7 +172,7 @@ class _Metrics(Observer):
         if end is not None:
             self.ended.labels(end).inc()
 
-    def resumed(self, source: str) -> None:
+    def resumed(self, source: str, turn: ObservedTurn | None) -> None:
         """Counts it."""
         self.resumes.labels(source).inc()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,10 +20,12 @@ from agents import (
 from agents.memory import Session
 from typing_extensions import TypeVar
 
+from chatkit._observers import observed_run
 from chatkit._tasks import maybe_await
 from chatkit.agents.context import AgentContext
 from chatkit.agents.input_items import ThreadItemConverter
 from chatkit.agents.mcp_connections import McpConnections
+from chatkit.agents.observed import ObservedHooks
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
 from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
@@ -186,19 +188,25 @@ class AgentServer(BaseAgentServer[TContext]):
         given = await self.make_input(turn)
         if turn.memory is not None and turn.message is None:
             await _take_back_outputs(turn.memory, given)
-        result = Runner.run_streamed(
-            agent,
-            given,
-            context=context,
-            run_config=self.make_run_config(turn),
-            session=turn.memory,
-            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected),
-            **self._run_options,
-        )
-        events = stream_agent_response(context, result, converter=self.make_converter(agent))
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        config = self.make_run_config(turn)
+        shown = (self.tool_title, self.handoff_title, self._mcp.connected)
+        with observed_run(agent.name, turn.thread.id) as runs:
+            with ExitStack() as entered:
+                for run in runs:
+                    entered.enter_context(run.entered())
+                result = Runner.run_streamed(
+                    agent,
+                    given,
+                    context=context,
+                    run_config=config,
+                    session=turn.memory,
+                    hooks=ObservedHooks(runs, config, *shown) if runs else ToolStepHooks(*shown),
+                    **self._run_options,
+                )
+            events = stream_agent_response(context, result, converter=self.make_converter(agent))
+            async with aclosing(events):
+                async for event in events:
+                    yield event
         if names := _awaiting_approval(result):
             yield NoticeEvent(level="warning", message=self.pause_text(names))
 

@@ -27,6 +27,7 @@ __all__ = [
     "seconds",
     "setting",
     "timeout",
+    "traces",
     "workers",
     "workflow",
 ]
@@ -73,6 +74,18 @@ def listening_address(text: str) -> str:
     """Reads ``PORT``, which is one of 127.0.0.1, or ``HOST:PORT``."""
     host, _, number = text.rpartition(":")
     return f"{host or '127.0.0.1'}:{port(number)}"
+
+
+def traces(text: str) -> tuple[str, ...]:
+    """Reads ``on``, or what is traced besides, with commas between; ``off`` is nothing."""
+    asked = tuple(word.strip() for word in text.split(","))
+    if asked == ("off",):
+        return ()
+    if {*asked} <= {"on", "storage", "content"}:
+        return asked
+    raise argparse.ArgumentTypeError(
+        f"traces are off, on, storage or content, with commas between, not {text!r}"
+    )
 
 
 def workers(text: str) -> int:

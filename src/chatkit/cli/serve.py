@@ -29,13 +29,13 @@ from chatkit.cli.files import (
 )
 from chatkit.cli.hosted import describe_hosted, hosted_target, read_keys
 from chatkit.cli.hosts import LocalHosts, is_loopback
-from chatkit.cli.metrics import count_in_worker, describe_metrics, serving_metrics
 from chatkit.cli.model import ModelSettings, assistant
 from chatkit.cli.options import DEFAULT_DB, DEFAULT_LIMIT_CONCURRENCY, CommandError
 from chatkit.cli.sign_in import served_context
 from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, missing_keys, resolve
+from chatkit.cli.telemetry import begin_in_worker, describe_telemetry, serving_metrics
 from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
@@ -102,6 +102,7 @@ class ServeSettings:
         title: Of the page; None is its own.
         dev: Whether to start again on changes, and to show exceptions in the chat.
         metrics: Where Prometheus finds metrics, as ``host:port``; None is nowhere.
+        traces: What is traced: ``on``, and ``storage`` or ``content`` besides; nothing if empty.
     """
 
     target: str | None = None
@@ -139,6 +140,7 @@ class ServeSettings:
     title: str | None = None
     dev: bool = False
     metrics: str | None = None
+    traces: tuple[str, ...] = ()
 
 
 def serve(settings: ServeSettings) -> int:
@@ -228,7 +230,7 @@ class _Server(uvicorn.Server):
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
-    count_in_worker(settings)
+    begin_in_worker(settings)
     try:
         made = _application(settings, _target(settings))
     except ChatKitError as error:
@@ -431,8 +433,7 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
         )
     if any(signs_alone(server.attachment_store) for server in target.servers):
         lines.append(f"WARNING: {SIGNS_ALONE}")
-    lines += [f"WARNING: {line}" for line in missing_keys(target)]
-    lines += describe_metrics(settings.metrics)
+    lines += [f"WARNING: {line}" for line in missing_keys(target)] + describe_telemetry(settings)
     if settings.dev:
         lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:

@@ -23,6 +23,7 @@ from chatkit.cli.options import (
     seconds,
     setting,
     timeout,
+    traces,
     workers,
     workflow,
 )
@@ -258,6 +259,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "nowhere",
         type=listening_address,
         metavar="[HOST:]PORT",
+    )
+    add(
+        "--traces",
+        "spans for OpenTelemetry's SDK, if one is set up: 'on', 'storage' for calls of database and log too, 'content' "
+        "for what users, models and tools say; default off",
+        "off",
+        type=traces,
+        metavar="WHAT",
     )
     add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
     add("--log-format", "how a record is written; default text", "text", choices=_LOG_FORMATS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -24,6 +24,7 @@ except ImportError as error:
 from openai import AsyncOpenAI, ContentFilterFinishReasonError, OpenAIError
 
 from chatkit.files.base import AttachmentStore
+from chatkit.frameworks._observed_call import ObservedCall
 from chatkit.frameworks._shown import shown_parts
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, data_url
@@ -56,6 +57,7 @@ from chatkit.types import Store as SimpleStore
 __all__ = ["ModelServer"]
 
 TContext = TypeVar("TContext", default=Any)
+_LAST: Final = frozenset({"response.completed", "response.incomplete"})
 Api: TypeAlias = Literal["responses", "chat"]
 Message: TypeAlias = dict[str, Any]
 Parts: TypeAlias = Sequence[str | Attachment | GeneratedImage]
@@ -129,16 +131,20 @@ class ModelServer(BaseAgentServer[TContext]):
 
     async def _responses(self, turn: AgentTurn[TContext]) -> AsyncGenerator[Step, None]:
         options = {"instructions": self.instructions} if self.instructions else {}
+        model, given = self.picked_model(turn) or self.model, self.make_messages(turn)
         async with AsyncExitStack() as stack:
+            call = stack.enter_context(ObservedCall(turn.thread.id, model, given))
             stream = await self.client.responses.create(
-                model=self.picked_model(turn) or self.model,
-                input=self.make_messages(turn),
+                model=model,
+                input=given,
                 stream=True,
                 **options,
                 **self._request_options,
             )
             await stack.enter_async_context(stream)
             async for event in stream:
+                if event.type in _LAST:
+                    call.answered(event.response)
                 for step in self._steps(event):
                     yield step
 
@@ -166,15 +172,18 @@ class ModelServer(BaseAgentServer[TContext]):
 
     async def _completions(self, turn: AgentTurn[TContext]) -> AsyncGenerator[Step, None]:
         told = [{"role": "system", "content": self.instructions}] if self.instructions else []
+        model, given = self.picked_model(turn) or self.model, [*told, *self.make_messages(turn)]
         async with AsyncExitStack() as stack:
+            call = stack.enter_context(ObservedCall(turn.thread.id, model, given))
             stream = await self.client.chat.completions.create(
-                model=self.picked_model(turn) or self.model,
-                messages=[*told, *self.make_messages(turn)],
+                model=model,
+                messages=given,
                 stream=True,
                 **self._request_options,
             )
             await stack.enter_async_context(stream)
             async for chunk in stream:
+                call.chunk(chunk)
                 for choice in chunk.choices:
                     delta = choice.delta
                     # What servers of open models call it.

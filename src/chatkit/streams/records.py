@@ -106,6 +106,11 @@ class TurnInfo:
     trace: str | None = None
 
     @property
+    def trace_id(self) -> str | None:
+        """The id of its trace."""
+        return None if self.trace is None else self.trace.split("-")[1]
+
+    @property
     def thread(self) -> ThreadKey:
         """Its thread, with the owner."""
         return ThreadKey(self.owner, self.thread_id)

@@ -18,6 +18,7 @@ from chatkit.errors import (
 from chatkit.ids import utc_now
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
 from chatkit.server.scope import RequestScope
+from chatkit.server.turns.observed import observed_turn, start_observed
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.recovery import find_opening, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
@@ -57,13 +58,14 @@ async def stop(scope: RequestScope, params: TurnStopParams) -> bytes:
 
 async def resume(scope: RequestScope, params: TurnResumeParams) -> StreamingResult:
     """Returns a further reader of a turn."""
-    source = "none"
     try:
         feed = await _attach(scope, params)
-        source = feed.source
-    finally:
+    except TurnNotFoundError:
         for observer in observers():
-            observer.resumed(source)
+            observer.resumed("none", None)
+        raise
+    for observer in observers():
+        observer.resumed(feed.source, observed_turn(feed.info))
     return StreamingResult.of(feed)
 
 
@@ -110,7 +112,7 @@ async def begin(turn: Turn) -> StreamingResult:
         # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
         context=_saved_context(scope) if turn.message is not None and outlives_reader else None,
     )
-    return await scope.turns.start(turn)
+    return await start_observed(turn, scope.turns.start)
 
 
 def _saved_context(scope: RequestScope) -> str | None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StaleTurnError, StoreError
-from chatkit.server.turns.observed import tell_taken_over
+from chatkit.server.turns.observed import find_trace, tell_taken_over
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
@@ -264,12 +264,12 @@ class Recovery:
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
-        info = turn.info
-        token = 0
+        info, token = turn.info, 0
         fence: Token[Fence | None] | None = None
         try:
             # Its worker died between telling the store and telling the log, or was cut off from the log's server:
             # it has left all that it was to leave, and nothing is to be written.
+            info = await find_trace(info, store, context)
             if await _ended_unopened(store, info, context):
                 await self._log.settle(info.id, [INTERRUPTED])
                 return True

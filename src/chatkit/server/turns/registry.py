@@ -21,12 +21,12 @@ from chatkit.errors import (
     TurnNotFoundError,
 )
 from chatkit.limits import check_room
-from chatkit.logs import about
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
 from chatkit.server.turns.acceptance import finish
 from chatkit.server.turns.background import BackgroundWork
 from chatkit.server.turns.ending import end_taken_over
+from chatkit.server.turns.observed import about_turn
 from chatkit.server.turns.opening import close_unopened, leave_unopened, note_opened, withdraw_unopened
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
@@ -349,7 +349,7 @@ class TurnRegistry:
         current_fence.set(fence)
         keep_leases(self)
         try:
-            with watch_loop(), about(turn=turn.info.id, thread=turn.info.thread_id, owner=turn.info.owner):
+            with watch_loop(), about_turn(turn.info):
                 end = await turn.run(before)
             if turn.moved:
                 return end

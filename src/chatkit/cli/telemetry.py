@@ -1,4 +1,4 @@
-"""``chatkit serve --metrics``: what Prometheus scrapes, on a port of its own."""
+"""``chatkit serve --metrics`` and ``--traces``: a port of its own for Prometheus, and spans for OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from chatkit.cli.hosts import is_loopback
@@ -15,7 +16,7 @@ from chatkit.cli.options import CommandError
 if TYPE_CHECKING:
     from chatkit.cli.serve import ServeSettings
 
-__all__ = ["count_in_worker", "describe_metrics", "serving_metrics"]
+__all__ = ["begin_in_worker", "describe_telemetry", "serving_metrics"]
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -29,14 +30,19 @@ def serving_metrics(settings: ServeSettings) -> Generator[ServeSettings]:
 
     Raises:
         CommandError: The address cannot be listened on.
-        MissingExtraError: prometheus-client is not installed.
+        MissingExtraError: What is needed for it is not installed.
     """
+    counts_here = settings.workers == 1 and not settings.dev
+    if settings.traces:
+        # Here too, where workers would fail without it.
+        import_module("chatkit.tracing")
+    if counts_here:
+        _begin_tracing(settings)
     if settings.metrics is None:
         yield settings
         return
     host, _, port = settings.metrics.rpartition(":")
     with ExitStack() as stack:
-        counts_here = settings.workers == 1 and not settings.dev
         if not counts_here and not os.environ.get(_FOLDER):
             # Before prometheus_client is imported, here and in the workers: it looks for this then.
             os.environ[_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatkit-metrics-"))
@@ -53,19 +59,39 @@ def serving_metrics(settings: ServeSettings) -> Generator[ServeSettings]:
         yield replace(settings, metrics=f"{host}:{found}")
 
 
-def count_in_worker(settings: ServeSettings) -> None:
-    """Begins to count in a worker process, if that was asked for."""
+def begin_in_worker(settings: ServeSettings) -> None:
+    """Begins to count and to trace in a worker process, if that was asked for."""
+    _begin_tracing(settings)
     if settings.metrics is not None:
         from chatkit.metrics import collect_metrics
 
         collect_metrics()
 
 
-def describe_metrics(address: str | None) -> list[str]:
-    """Returns what is said of the metrics at the start."""
+def _begin_tracing(settings: ServeSettings) -> None:
+    if settings.traces:
+        from chatkit.tracing import collect_traces
+
+        collect_traces(content="content" in settings.traces, storage="storage" in settings.traces)
+
+
+def describe_telemetry(settings: ServeSettings) -> list[str]:
+    """Returns what is said of metrics and traces at the start."""
+    lines = list[str]()
+    if settings.traces:
+        from chatkit.tracing import has_sdk
+
+        if not has_sdk():
+            lines.append(
+                "WARNING: Traces go nowhere, as no SDK of OpenTelemetry is set up: start the command by "
+                "opentelemetry-instrument, or set a tracer provider in the module of the target."
+            )
+        if "content" in settings.traces:
+            lines.append("Traces have what users, models and tools say.")
+    address = settings.metrics
     if address is None:
-        return []
-    lines = [f"Prometheus finds metrics at http://{address}/metrics."]
+        return lines
+    lines.append(f"Prometheus finds metrics at http://{address}/metrics.")
     host = address.rpartition(":")[0].strip("[]")
     if host != "localhost" and not is_loopback(host):
         lines.append(
