@@ -127,5 +127,7 @@ def test_every_public_module_has_an_api_page() -> None:
         for page in pages_of_the_site()
         if page.startswith("api/")
     }
-    modules = {f"chatkit.{name}" for name in ("web.fastapi", "limits", "logs", "metrics", "quotas")}
+    modules = {
+        f"chatkit.{name}" for name in ("web.fastapi", "limits", "logs", "metrics", "quotas", "tracing")
+    }
     assert set(FACES) | modules == pages

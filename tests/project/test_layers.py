@@ -132,6 +132,7 @@ MODULES = [
     "streams/worker",
     "testing/models",
     "think_tags",
+    "tracing",
     "types/items",
     "web/app",
     "web/fastapi",
@@ -174,6 +175,7 @@ ALLOWED = [
     ("streams/redis", "chatkit.streams.log"),
     ("_redis", "redis"),
     ("metrics", "prometheus_client"),
+    ("tracing", "opentelemetry"),
     ("limits", "chatkit._observers"),
     ("cli/serve", "chatkit.metrics"),
     ("streams/backends/redis", "chatkit._redis"),
@@ -236,6 +238,9 @@ FORBIDDEN = [
     ("streams/backends/redis", "redis"),
     ("cli/serve", "sqlite3"),
     ("hosted/importing", "openai"),
+    ("metrics", "chatkit.tracing"),
+    ("server/turns/turn", "opentelemetry"),
+    ("agents/context", "opentelemetry"),
 ]
 
 

@@ -35,7 +35,10 @@ PORTS = [
 def public_objects() -> list[object]:
     modules = [
         importlib.import_module(face)
-        for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.metrics", "chatkit.quotas")
+        for face in (
+            *FACES,
+            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "tracing")),
+        )
     ]
     return [
         getattr(module, name)
