@@ -28,10 +28,11 @@ from chatkit.errors import (
 from chatkit.limits import Limits
 from chatkit.metrics import MetricsApp, _metrics, collect_metrics, serve_metrics
 from chatkit.quotas import Quota
-from chatkit.store import PostgresStore, SQLiteStore
+from chatkit.store import MemoryStore, PostgresStore, SQLiteStore
 from chatkit.streams import RedisStreamLog
 from chatkit.web import create_app
 from tests.server.support import ADA, ScriptedServer, added, delta, done, hello, user_input
+from tests.server.test_recovery import crashed
 from tests.support.scale import scaled
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,6 +137,13 @@ async def test_resumes_are_counted_by_where_the_events_are(grown: Grown) -> None
         await server.send("turns.resume", thread_id=result.thread_id, after="turn_none:1")
     assert grown("chatkit_resumes_total", source="memory") == 1
     assert grown("chatkit_resumes_total", source="none") == 1
+
+
+async def test_a_turn_of_a_dead_worker_has_an_end_too(grown: Grown) -> None:
+    server, _, _ = await crashed(MemoryStore())
+    assert await server.recover() == 1
+    assert grown("chatkit_takeovers_total", outcome="ended") == 1
+    assert grown("chatkit_turns_ended_total", end="interrupted") == 1
 
 
 async def test_limits_are_counted_by_their_names(grown: Grown) -> None:

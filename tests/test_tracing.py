@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from chatkit.web import create_app
 from tests.frameworks.support import ADA
 from tests.frameworks.test_langgraph import Script as LangChainModel
 from tests.server.support import ScriptedServer, done, hello, user_input
+from tests.server.test_recovery import crashed
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -235,8 +237,10 @@ def test_a_request_that_is_refused_has_its_status_and_no_turn(trace: Callable[..
             "params": {"thread_id": "thr_none", "input": user_input()},
         }
         assert client.post("/chatkit", json=body).status_code == 404
+        assert client.get("/readyz").status_code == 200
     span = spans.named("POST /chatkit")
     assert (span.attributes or {})["http.response.status_code"] == 404
+    assert (span.attributes or {})["url.path"] == "/chatkit"
     assert [event.name for event in span.events] == ["error"]
     assert len(spans.all()) == 1
 
@@ -297,6 +301,19 @@ async def test_feedback_is_a_score_in_the_trace_of_its_turn_whoever_takes_it(
     assert [(span.attributes or {})["gen_ai.evaluation.score.value"] for span in given] == [1.0, 0.0, 0.0]
     assert {event.name for span in given for event in span.events} == {"gen_ai.evaluation.result"}
     check_conventions(given)
+
+
+async def test_the_end_of_a_turn_of_a_dead_worker_is_in_its_trace(trace: Callable[..., Spans]) -> None:
+    server, log, _ = await crashed(MemoryStore())
+    (left,) = log.left_behind
+    log.left_behind = [replace(left, info=replace(left.info, trace=f"00-{TRACE}-{PARENT}-01"))]
+    spans = trace()
+    assert await server.recover() == 1
+    span = spans.named("takeover")
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == PARENT
+    assert (span.attributes or {})["chatkit.end"] == "interrupted"
 
 
 async def test_who_comes_back_has_a_trace_of_its_own_that_is_linked(trace: Callable[..., Spans]) -> None:

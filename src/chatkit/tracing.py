@@ -39,6 +39,7 @@ _W3C: Final = TraceContextTextMapPropagator()
 _PARENT: Final = "traceparent"
 _THREAD: Final = "gen_ai.conversation.id"
 _ERROR: Final = "error.type"
+_PROBES: Final = ("/health", "/readyz")
 
 
 def collect_traces(
@@ -75,18 +76,17 @@ class _Traces(Observer):
 
     @contextmanager
     def request(self, request: ObservedRequest) -> Generator[None]:
-        """Is a span of kind server, unless an instrumentation of the application's has made one."""
+        """Is a span of kind server, unless an instrumentation of the application's has made one, or it is a probe."""
+        if request.scope["path"].endswith(_PROBES):
+            yield
+            return
         if trace.get_current_span().get_span_context().is_valid:
             request.trace_id = _trace_id(trace.get_current_span())
             yield
             return
         scope = request.scope
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        attributes = {
-            "http.request.method": scope["method"],
-            "url.path": scope["path"],
-            "url.scheme": scope.get("scheme", "http"),
-        }
+        attributes = {"http.request.method": scope["method"], "url.scheme": scope.get("scheme", "http")}
         with _current(
             self._tracer, scope["method"], propagate.extract(headers), SpanKind.SERVER, attributes
         ) as span:
@@ -98,6 +98,9 @@ class _Traces(Observer):
                 if route is not None:
                     span.update_name(f"{scope['method']} {route}")
                     span.set_attribute("http.route", route)
+                    if "{" not in route:
+                        # Paths of files are signed: who knows them may read them.
+                        span.set_attribute("url.path", scope["path"])
                 if request.status is not None:
                     span.set_attribute("http.response.status_code", request.status)
                     if request.status >= 500:

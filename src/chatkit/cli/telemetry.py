@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["begin_in_worker", "describe_telemetry", "serving_metrics"]
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+_MEMORY: Final = "/dev/shm"  # noqa: S108 -- a folder of its own is made in it
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def serving_metrics(settings: ServeSettings) -> Generator[ServeSettings]:
     with ExitStack() as stack:
         if not counts_here and not os.environ.get(_FOLDER):
             # Before prometheus_client is imported, here and in the workers: it looks for this then.
-            os.environ[_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatkit-metrics-"))
+            folder = tempfile.TemporaryDirectory(prefix="chatkit-metrics-", dir=_memory_disk())
+            os.environ[_FOLDER] = stack.enter_context(folder)
             stack.callback(os.environ.pop, _FOLDER)
         from chatkit.metrics import collect_metrics, serve_metrics
 
@@ -57,6 +59,11 @@ def serving_metrics(settings: ServeSettings) -> Generator[ServeSettings]:
             raise CommandError(f"The metrics cannot be served at {settings.metrics}: {error}.") from error
         stack.callback(end)
         yield replace(settings, metrics=f"{host}:{found}")
+
+
+def _memory_disk() -> str | None:
+    """Returns a folder in memory: a disk that is full would end processes that write to files mapped from it."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
 
 
 def begin_in_worker(settings: ServeSettings) -> None:
