@@ -81,6 +81,9 @@ async def test_three_workers_add_up_when_one_is_killed(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             assert found["chatkit_turns_ended_total stopped"] == began - lost
             assert found["chatkit_turns_ended_total"] == found["chatkit_turns_started_total"] == began
+        # In order, so that it takes the workers' files away.
+        server.process.terminate()
+        server.process.communicate(timeout=scaled(30))
 
 
 async def test_one_worker_answers_itself_and_without_the_option_nobody_does(tmp_path: Path) -> None:
