@@ -50,21 +50,21 @@ TITLES = {
 }
 
 
-def measure(python: Path, workload: str, source: Path | None = None) -> dict[str, Any]:
-    command = [str(python), "-W", "ignore", str(ROOT / "benchmarks" / "workload.py"), workload]
+def measure(python: Path, workload: str, source: Path | None = None, *observed: str) -> dict[str, Any]:
+    command = [str(python), "-W", "ignore", str(ROOT / "benchmarks" / "workload.py"), workload, *observed]
     env = os.environ | ({} if source is None else {"PYTHONPATH": str(source)})
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(workload: str, runs: int, theirs: Path, source: Path | None) -> bool:
+def compare(workload: str, runs: int, theirs: Path, source: Path | None, observed: list[str]) -> bool:
     """Prints a ratio, and returns whether its goal is met."""
     figure, goal = GOALS[workload] if workload in GOALS else (WITHOUT_PEER[workload], GOAL_AGAINST)
     goal = goal if source is None else GOAL_AGAINST
     ours_figures: list[float] = []
     their_figures: list[float] = []
     for number in range(runs + 1):
-        ours = measure(Path(sys.executable), workload)
+        ours = measure(Path(sys.executable), workload, None, *observed)
         other = measure(theirs, workload, source)
         if number:  # The first pair fills the file system's caches.
             ours_figures.append(ours[figure])
@@ -100,6 +100,13 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="pairs that count (default 5)")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout's src")
+    parser.add_argument(
+        "--observed",
+        action="append",
+        default=[],
+        choices=("metrics", "traces"),
+        help="count, or trace, in ours alone; repeatable",
+    )
     options = parser.parse_args()
     if options.workloads == ["stores"]:
         import bench_stores
@@ -116,7 +123,7 @@ def main() -> int:
         if not (source / "chatkit").is_dir():
             parser.error(f"{source} is no folder with the package chatkit")
     theirs = openai_chatkit_python() if source is None else Path(sys.executable)
-    met = [compare(name, options.runs, theirs, source) for name in names]
+    met = [compare(name, options.runs, theirs, source, options.observed) for name in names]
     return 1 if options.check and not all(met) else 0
 
 

@@ -1,7 +1,7 @@
 """Runs one workload in the environment of the interpreter that runs this file, and prints figures as JSON.
 
-Usage: ``python workload.py NAME``; the names are those of ``WORKLOADS``. CPU seconds are those of this process, system
-time included.
+Usage: ``python workload.py NAME [metrics] [traces]``; the names are those of ``WORKLOADS``. CPU seconds are those of
+this process, system time included.
 """
 
 from __future__ import annotations
@@ -165,5 +165,25 @@ def resident() -> int:
 
 WORKLOADS = {run.__name__: run for run in (first, get_by_id, deltas, typical, tick, agents, short, idle)}
 
+
+def observe(what: list[str]) -> None:
+    """Counts, or traces into a batch that goes nowhere."""
+    if "metrics" in what:
+        from chatkit.metrics import collect_metrics
+
+        collect_metrics()
+    if "traces" in what:
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+        from chatkit.tracing import collect_traces
+
+        provider = TracerProvider()
+        provider.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
+        collect_traces(tracer_provider=provider)
+
+
 if __name__ == "__main__":
+    observe(sys.argv[2:])
     print(json.dumps(asyncio.run(WORKLOADS[sys.argv[1]]())))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from chatkit._observers import observers
 from chatkit._outages import Source
 from chatkit._sql import load_queries
 from chatkit.errors import (
@@ -114,6 +115,32 @@ class Server:
                 await client.connection_pool.aclose()
 
 
+class _Pool(BlockingConnectionPool):
+    """A pool that tells observers of its use."""
+
+    async def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Returns a connection, which is in use from then on."""
+        _tell(0, 1)
+        try:
+            connection = await cast("Any", super()).get_connection(*arguments, **options)
+        finally:
+            _tell(0, -1)
+        _tell(1, 0)
+        return connection
+
+    async def release(self, connection: Any) -> None:
+        """Takes a connection back."""
+        try:
+            await super().release(connection)
+        finally:
+            _tell(-1, 0)
+
+
+def _tell(in_use: int, waiting: int) -> None:
+    for observer in observers():
+        observer.used_pool("redis", in_use, waiting)
+
+
 def open_pool(
     url: str, *, connections: int, timeout: float, answers_within: float | None = _ANSWER_IN_TIME
 ) -> Any:
@@ -129,7 +156,7 @@ def open_pool(
         ConfigurationError: This is no URL of a server.
     """
     try:
-        return cast("Any", BlockingConnectionPool).from_url(
+        return cast("Any", _Pool).from_url(
             url,
             max_connections=connections,
             timeout=timeout,

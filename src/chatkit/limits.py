@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chatkit._checks import check_annotated
+from chatkit._observers import observers
 from chatkit.errors import ConfigurationError, TooManyTurnsError
 from chatkit.quotas import Quota
 
@@ -130,6 +131,8 @@ def check_room(running: int, owner: str | None, most: int | None) -> None:
         # The application never said that all who have no owner are one.
         return
     if most is not None and running >= most:
+        for observer in observers():
+            observer.reached_limit("running_turns")
         raise TooManyTurnsError(
             f"{running} answers are being written at once, which is as many as may. "
             "Wait until one has ended, or stop one first."

@@ -16,6 +16,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from chatkit._checks import check_choice, check_number, check_whole, shown
+from chatkit._observers import observers
 from chatkit.errors import (
     ConfigurationError,
     QuotaExceededError,
@@ -190,6 +191,8 @@ async def used(
             key = _key(quota, whose)
             count = await counter.take(key, amount, window=quota.seconds, limit=quota.units)
             if not count.taken:
+                for observer in observers():
+                    observer.reached_limit(quota.what)
                 raise _exceeded(quota, amount, count.seconds)
             taken.append((key, amount, time.monotonic() + count.seconds))
         yield

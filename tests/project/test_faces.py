@@ -53,6 +53,8 @@ FRAMEWORKS_AND_DRIVERS = {
     "langgraph",
     "obstore",
     "openai",
+    "opentelemetry",
+    "prometheus_client",
     "psycopg",
     "pydantic_ai",
     "redis",

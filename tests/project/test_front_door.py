@@ -127,5 +127,8 @@ def test_every_public_module_has_an_api_page() -> None:
         for page in pages_of_the_site()
         if page.startswith("api/")
     }
-    others = {"chatkit.web.fastapi", "chatkit.limits", "chatkit.logs", "chatkit.quotas", "chatkit.usage"}
-    assert set(FACES) | others == pages
+    modules = {
+        f"chatkit.{name}"
+        for name in ("web.fastapi", "limits", "logs", "metrics", "quotas", "tracing", "usage")
+    }
+    assert set(FACES) | modules == pages

@@ -37,7 +37,10 @@ PORTS = [
 def public_objects() -> list[object]:
     modules = [
         importlib.import_module(face)
-        for face in (*FACES, "chatkit.limits", "chatkit.logs", "chatkit.quotas", "chatkit.usage")
+        for face in (
+            *FACES,
+            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "tracing", "usage")),
+        )
     ]
     return [
         getattr(module, name)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+from chatkit._observers import working
 from chatkit._outages import Source
 from chatkit._postgres import errors
 from chatkit._postgres.pools import Connection, Pools, Settings
@@ -93,7 +94,8 @@ class Database:
             StoreError: Any other failure of the database.
         """
         # Without a session's state, the time limit has to be the transaction's.
-        return await self._run(work, self.settings.stateless, patient=patient, answer_limit=limit)
+        with working(lambda observer: observer.database("postgresql", "read")):
+            return await self._run(work, self.settings.stateless, patient=patient, answer_limit=limit)
 
     async def write(self, work: Work[T], *, repeatable: bool = False) -> T:
         """Runs ``work`` in a transaction of its own, commits it and returns its result.
@@ -110,7 +112,8 @@ class Database:
             ChatKitError: As in ``read``; or ``StoreUnavailableError``, as the connection was lost during the commit of
                 work that is not repeatable.
         """
-        return await self._run(work, transacted=True, patient=True, repeatable=repeatable)
+        with working(lambda observer: observer.database("postgresql", "write")):
+            return await self._run(work, transacted=True, patient=True, repeatable=repeatable)
 
     async def version(self) -> int | None:
         """Returns the version of the schema as it is now, None if there is no schema; changes nothing."""

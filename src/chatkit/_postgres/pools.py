@@ -13,6 +13,8 @@ from typing import Any, Final, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] -- published without
 
+from chatkit._observers import observers
+
 __all__ = ["Connection", "Pools", "Settings", "connect", "wait_given_up"]
 
 Connection = Any
@@ -139,16 +141,21 @@ class _LoopPool:
     async def acquire(self) -> Connection:
         self._users += 1
         self._unused.clear()
+        _tell(0, 1)
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout)
+            connection = await self._pool.acquire(timeout=self._acquire_timeout)
         except BaseException:
+            _tell(0, -1)
             self._leave()
             raise
+        _tell(1, -1)
+        return connection
 
     async def release(self, connection: Connection) -> None:
         try:
             await self._pool.release(connection)
         finally:
+            _tell(-1, 0)
             self._leave()
 
     def _leave(self) -> None:
@@ -165,6 +172,11 @@ class _LoopPool:
             # The farewell is sent at once; what asyncio does afterwards needs the loop.
             with suppress(RuntimeError, OSError, asyncpg.InterfaceError):
                 connection.terminate()
+
+
+def _tell(in_use: int, waiting: int) -> None:
+    for observer in observers():
+        observer.used_pool("postgresql", in_use, waiting)
 
 
 async def _keep_as_it_is(connection: Connection) -> None:

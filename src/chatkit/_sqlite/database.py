@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+from chatkit._observers import working
 from chatkit._outages import Source
 from chatkit._sqlite.connection_thread import MEMORY, USABLE_SINCE, ConnectionThread
 from chatkit._sqlite.transactions import Deadline, Work, pragma
@@ -65,7 +66,8 @@ class Database:
             ConfigurationError: The file is of a version too new for this one, or of another application.
             StoreError: Any other failure of the database.
         """
-        return await self._submit("BEGIN", work, _BUSY_SECONDS)
+        with working(lambda observer: observer.database("sqlite", "read")):
+            return await self._submit("BEGIN", work, _BUSY_SECONDS)
 
     async def write(self, work: Work[T], *, wait: float | None = None) -> T:
         """Runs ``work`` in a transaction of its own, commits it and returns its result.
@@ -80,7 +82,8 @@ class Database:
         Raises:
             ChatKitError: As in ``read``; or ``StoreUnavailableError``, as the disk is full or the file read-only.
         """
-        return await self._submit("BEGIN IMMEDIATE", work, _BUSY_SECONDS if wait is None else wait)
+        with working(lambda observer: observer.database("sqlite", "write")):
+            return await self._submit("BEGIN IMMEDIATE", work, _BUSY_SECONDS if wait is None else wait)
 
     async def migrate(self) -> int:
         """Creates or migrates the schema, as the first use does, and returns its version."""

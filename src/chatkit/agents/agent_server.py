@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,10 +20,12 @@ from agents import (
 from agents.memory import Session
 from typing_extensions import TypeVar
 
+from chatkit._observers import observed_run
 from chatkit._tasks import maybe_await
 from chatkit.agents.context import AgentContext
 from chatkit.agents.input_items import ThreadItemConverter
 from chatkit.agents.mcp_connections import McpConnections
+from chatkit.agents.observed import ObservedHooks
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
 from chatkit.agents.run_usage import RunUsage, model_name, most_output
@@ -211,19 +213,24 @@ class AgentServer(BaseAgentServer[TContext]):
         config, usage = self.make_run_config(turn), served_usage()
         stored = bool(self._run_options.keys() & {"previous_response_id", "conversation_id"})
         run_usage = None if usage is None else RunUsage(usage, config, stored=stored)
-        result = Runner.run_streamed(
-            agent,
-            given,
-            context=context,
-            run_config=config,
-            session=turn.memory,
-            hooks=ToolStepHooks(self.tool_title, self.handoff_title, self._mcp.connected, run_usage),
-            **self._run_options,
-        )
-        events = stream_agent_response(context, result, converter=self.make_converter(agent))
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        shown = (self.tool_title, self.handoff_title, self._mcp.connected, run_usage)
+        with observed_run(agent.name, turn.thread.id) as runs:
+            with ExitStack() as entered:
+                for run in runs:
+                    entered.enter_context(run.entered())
+                result = Runner.run_streamed(
+                    agent,
+                    given,
+                    context=context,
+                    run_config=config,
+                    session=turn.memory,
+                    hooks=ObservedHooks(runs, config, *shown) if runs else ToolStepHooks(*shown),
+                    **self._run_options,
+                )
+            events = stream_agent_response(context, result, converter=self.make_converter(agent))
+            async with aclosing(events):
+                async for event in events:
+                    yield event
         if names := _awaiting_approval(result):
             yield NoticeEvent(level="warning", message=self.pause_text(names))
 

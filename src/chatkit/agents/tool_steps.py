@@ -22,7 +22,7 @@ from chatkit.types import (
     WorkflowItem,
 )
 
-__all__ = ["HostedToolConverter", "ToolStepHooks"]
+__all__ = ["HostedToolConverter", "ToolStepHooks", "call_id_of"]
 
 
 class HostedToolConverter(ResponseStreamConverter):
@@ -133,11 +133,11 @@ class ToolStepHooks(RunHooks[Any]):
         await chat.add_workflow_task(task)
         item = chat.workflow_item
         if item is not None:
-            self._places[_call_id(context, tool)] = item, len(item.workflow.tasks) - 1, task
+            self._places[call_id_of(context, tool)] = item, len(item.workflow.tasks) - 1, task
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
         """Shows that the tool is done."""
-        place = self._places.pop(_call_id(context, tool), None)
+        place = self._places.pop(call_id_of(context, tool), None)
         chat: object = context.context
         if place is None or not isinstance(chat, AgentContext):
             return
@@ -161,5 +161,6 @@ class ToolStepHooks(RunHooks[Any]):
         await self._before_handoff(to_agent)
 
 
-def _call_id(context: Any, tool: Any) -> object:
+def call_id_of(context: Any, tool: Any) -> object:
+    """Returns what tells a call of a tool from others of the run."""
     return getattr(context, "tool_call_id", None) or tool.name

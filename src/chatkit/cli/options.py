@@ -20,12 +20,14 @@ __all__ = [
     "header",
     "lease",
     "listed",
+    "listening_address",
     "port",
     "quota",
     "root_path",
     "seconds",
     "setting",
     "timeout",
+    "traces",
     "workers",
     "workflow",
 ]
@@ -66,6 +68,24 @@ def port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+
+
+def listening_address(text: str) -> str:
+    """Reads ``PORT``, which is one of 127.0.0.1, or ``HOST:PORT``."""
+    host, _, number = text.rpartition(":")
+    return f"{host or '127.0.0.1'}:{port(number)}"
+
+
+def traces(text: str) -> tuple[str, ...]:
+    """Reads ``on``, or what is traced besides, with commas between; ``off`` is nothing."""
+    asked = tuple(word.strip() for word in text.split(","))
+    if asked == ("off",):
+        return ()
+    if {*asked} <= {"on", "storage", "content"}:
+        return asked
+    raise argparse.ArgumentTypeError(
+        f"traces are off, on, storage or content, with commas between, not {text!r}"
+    )
 
 
 def workers(text: str) -> int:

@@ -36,6 +36,7 @@ from chatkit.cli.sign_in import served_context
 from chatkit.cli.sockets import listen
 from chatkit.cli.streams import describe_log, open_log, prepare_log
 from chatkit.cli.target import Target, load, missing_keys, resolve
+from chatkit.cli.telemetry import begin_in_worker, describe_telemetry, serving_metrics
 from chatkit.errors import ChatKitError, MissingExtraError
 from chatkit.server import ChatKitServer
 from chatkit.store import SQLiteStore, Store
@@ -101,6 +102,8 @@ class ServeSettings:
         sign_in_url: Where the page leads users who are not signed in.
         title: Of the page; None is its own.
         dev: Whether to start again on changes, and to show exceptions in the chat.
+        metrics: Where Prometheus finds metrics, as ``host:port``; None is nowhere.
+        traces: What is traced: ``on``, and ``storage`` or ``content`` besides; nothing if empty.
     """
 
     target: str | None = None
@@ -139,10 +142,17 @@ class ServeSettings:
     sign_in_url: str | None = None
     title: str | None = None
     dev: bool = False
+    metrics: str | None = None
+    traces: tuple[str, ...] = ()
 
 
 def serve(settings: ServeSettings) -> int:
     """Serves until the process is asked to end, and returns the exit code."""
+    with serving_metrics(settings) as found:
+        return _serve(found)
+
+
+def _serve(settings: ServeSettings) -> int:
     if settings.model is not None:
         settings = replace(settings, model=settings.model.named())
     # A whole application asks there whether its stream log has to be shared.
@@ -223,6 +233,7 @@ class _Server(uvicorn.Server):
 def application() -> Any:
     """Returns the ASGI application of a worker process, by the settings that the first process handed down."""
     settings = TypeAdapter(ServeSettings).validate_json(os.environ[_HANDED_DOWN])
+    begin_in_worker(settings)
     try:
         made = _application(settings, _target(settings))
     except ChatKitError as error:
@@ -413,7 +424,7 @@ def _announcement(settings: ServeSettings, target: Target, listener: socket.sock
         )
     if any(signs_alone(server.attachment_store) for server in target.servers):
         lines.append(f"WARNING: {SIGNS_ALONE}")
-    lines += [f"WARNING: {line}" for line in missing_keys(target)]
+    lines += [f"WARNING: {line}" for line in missing_keys(target)] + describe_telemetry(settings)
     if settings.dev:
         lines.append("Development: it starts again when a file changes, and shows exceptions in the chat.")
     if target.server is not None:

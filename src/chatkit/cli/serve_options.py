@@ -16,12 +16,14 @@ from chatkit.cli.options import (
     count,
     lease,
     listed,
+    listening_address,
     port,
     quota,
     root_path,
     seconds,
     setting,
     timeout,
+    traces,
     workers,
     workflow,
 )
@@ -256,6 +258,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--unbounded-calls",
         action="store_true",
         help="where a quota of tokens or cost cannot reserve the most that a call of a model uses, let it be made",
+    )
+    add(
+        "--metrics",
+        "where Prometheus finds metrics: a port of 127.0.0.1, or an address and a port; they need no token. Default "
+        "nowhere",
+        type=listening_address,
+        metavar="[HOST:]PORT",
+    )
+    add(
+        "--traces",
+        "spans for OpenTelemetry's SDK, if one is set up: 'on', 'storage' for calls of database and log too, 'content' "
+        "for what users, models and tools say; default off",
+        "off",
+        type=traces,
+        metavar="WHAT",
     )
     add("--log-level", "how much to log; default warning", "warning", choices=_LOG_LEVELS)
     add("--log-format", "how a record is written; default text", "text", choices=_LOG_FORMATS)

@@ -9,15 +9,18 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import StateSnapshot  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import TypeVar
 
+from chatkit._observers import observed_run
 from chatkit.errors import ConfigurationError
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._langgraph_client_tools import answers_to_open_calls, known_calls, resumption
 from chatkit.frameworks._langgraph_history import to_messages
 from chatkit.frameworks._langgraph_run import STREAM_MODES, RunConverter, custom_steps, is_answer, run_steps
+from chatkit.frameworks._langgraph_traces import TraceHandler
 from chatkit.frameworks._langgraph_usage import UsageCallbacks, with_callback
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, encoded, media_type
@@ -187,12 +190,17 @@ class AgentServer(BaseAgentServer[TContext]):
         options: dict[str, Any] = {**self._run_options}
         if isinstance(self.agent, Pregel):
             options |= {"stream_mode": [*STREAM_MODES], "subgraphs": True}
-        stream = self._astream(given, config, **options)
-        converter = RunConverter(self.tool_title, self.is_answer, self.custom_steps, self.pause_text)
-        steps = run_steps(stream, converter)
-        events = stream_steps(steps, thread=turn.thread, store=self._chatkit_store(), context=turn.context)
-        async for event in events:
-            yield event
+        with observed_run(getattr(cast("Any", self.agent), "name", None), turn.thread.id) as runs:
+            if runs:
+                config = merge_configs(config, {"callbacks": [TraceHandler(runs)]})
+            stream = self._astream(given, config, **options)
+            converter = RunConverter(self.tool_title, self.is_answer, self.custom_steps, self.pause_text)
+            steps = run_steps(stream, converter)
+            events = stream_steps(
+                steps, thread=turn.thread, store=self._chatkit_store(), context=turn.context
+            )
+            async for event in events:
+                yield event
 
     async def _given(self, turn: AgentTurn[TContext], state: StateSnapshot | None) -> Any:
         """Returns what the run begins with, or goes on with.

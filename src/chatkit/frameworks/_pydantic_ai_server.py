@@ -6,11 +6,14 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
 from pydantic_ai import Agent, BinaryContent
+from pydantic_ai.capabilities import Instrumentation
 from pydantic_ai.messages import ModelMessage, UserContent
 from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.settings import ModelSettings
 from typing_extensions import TypeVar
 
+from chatkit._observers import model_tracing
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks._pydantic_ai_history import to_message_history
 from chatkit.frameworks._pydantic_ai_run import output_text, stream_run
@@ -143,7 +146,7 @@ class AgentServer(BaseAgentServer[TContext]):
             message_history=await self.make_history(turn),
             deps=await self.make_deps(turn),
             model=self.picked_model(turn),
-            **options,
+            **_traced(agent, options),
         )
         events = stream_run(
             run,
@@ -156,3 +159,16 @@ class AgentServer(BaseAgentServer[TContext]):
         )
         async for event in events:
             yield event
+
+
+def _traced(agent: Agent[Any, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the options of a run that is traced where ours are, unless the application has said how itself."""
+    tracing = model_tracing()
+    if tracing is None or agent.instrument or getattr(Agent, "_instrument_default", False):
+        return options
+    settings = InstrumentationSettings(
+        tracer_provider=tracing.provider,
+        include_content=tracing.content,
+        include_binary_content=False,
+    )
+    return {**options, "capabilities": [*options.get("capabilities", ()), Instrumentation(settings=settings)]}

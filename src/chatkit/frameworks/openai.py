@@ -30,6 +30,7 @@ from openai import (
 )
 
 from chatkit.files.base import AttachmentStore
+from chatkit.frameworks._observed_call import ObservedCall
 from chatkit.frameworks._shown import shown_parts
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, data_url
@@ -64,6 +65,7 @@ from chatkit.types import Store as SimpleStore
 __all__ = ["ModelServer"]
 
 TContext = TypeVar("TContext", default=Any)
+_LAST: Final = frozenset({"response.completed", "response.incomplete"})
 Api: TypeAlias = Literal["responses", "chat"]
 Message: TypeAlias = dict[str, Any]
 Parts: TypeAlias = Sequence[str | Attachment | GeneratedImage]
@@ -154,13 +156,15 @@ class ModelServer(BaseAgentServer[TContext]):
         model, given = self.picked_model(turn) or self.model, self.make_messages(turn)
         async with AsyncExitStack() as stack:
             call = await stack.enter_async_context(self._call(model, given))
+            observed = stack.enter_context(ObservedCall(turn.thread.id, model, given))
             stream = await self.client.responses.create(
                 model=model, input=given, stream=True, **options, **self._request_options
             )
             await stack.enter_async_context(stream)
             async for event in stream:
-                if event.type in {"response.completed", "response.incomplete", "response.failed"}:
+                if event.type in _LAST:
                     _note(call, event.response.usage)
+                    observed.answered(event.response)
                 for step in self._steps(event):
                     yield step
 
@@ -191,10 +195,12 @@ class ModelServer(BaseAgentServer[TContext]):
         model, given = self.picked_model(turn) or self.model, [*told, *self.make_messages(turn)]
         async with AsyncExitStack() as stack:
             call = await stack.enter_async_context(self._call(model, given))
+            observed = stack.enter_context(ObservedCall(turn.thread.id, model, given))
             stream = await self._stream_completion(model, given, asks=call is not None)
             await stack.enter_async_context(stream)
             async for chunk in stream:
                 _note(call, chunk.usage)
+                observed.chunk(chunk)
                 for choice in chunk.choices:
                     delta = choice.delta
                     # What servers of open models call it.

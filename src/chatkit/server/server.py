@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -35,6 +36,7 @@ from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import sweep, upload
 from chatkit.server.requests.turns import run_again, run_lost
 from chatkit.server.scope import RequestScope
+from chatkit.server.turns.observed import with_trace
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
 from chatkit.server.turns.usage import bounded_files
@@ -397,6 +399,7 @@ class ChatKitServer(Handlers[TContext]):
         info, store = turn.info, accepting_store(self._chatkit_store(), whole=False)
         if store is not None and info.owner is not None:
             accepted = await store.find_turn(info.id, OwnerContext(info.owner))
+            turn = replace(turn, info=with_trace(info, accepted))
             if accepted is not None and accepted.status is TurnStatus.ENDED:
                 return False
             if accepted is not None and accepted.status is TurnStatus.WAITING:

@@ -91,6 +91,7 @@ class TurnInfo:
             worker can run the turn again.
         attempt: How often the turn was begun, from 1.
         base: Number after which the events of this attempt begin, where the log keeps it.
+        trace: The trace that the turn belongs to, where there is one, as ``traceparent`` of W3C Trace Context.
     """
 
     id: str
@@ -102,6 +103,12 @@ class TurnInfo:
     context: str | None = None
     attempt: int = 1
     base: int = 0
+    trace: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The id of its trace."""
+        return None if self.trace is None else self.trace.split("-")[1]
 
     @property
     def thread(self) -> ThreadKey:

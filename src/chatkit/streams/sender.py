@@ -10,6 +10,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Final
 
+from chatkit._observers import ObservedTurn, working
 from chatkit._outages import Outage, log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import ChatKitError
@@ -63,6 +64,7 @@ class Sender:
         self.failing = False
         self._loop = loop
         self._backend = backend
+        self._name = type(backend).__name__.removesuffix("Backend").lower()
         self._holder = holder
         self._lease = lease
         self._on_lost = on_lost
@@ -280,7 +282,8 @@ class Sender:
             saves.append(save)
         if not saves:
             return
-        results = await self._backend.save(self._holder(), saves, renew=renew)
+        with working(lambda observer: observer.saving(self._name, self._observed(saves))):
+            results = await self._backend.save(self._holder(), saves, renew=renew)
         silence = now - self._renewed_at
         if renew:
             self._renewed_at = now
@@ -293,6 +296,10 @@ class Sender:
             self._rewritten = 0
         if frozen:
             self._release_held()
+
+    def _observed(self, saves: list[Save]) -> list[ObservedTurn]:
+        infos = [self.turns[save.turn_id].info for save in saves if save.turn_id in self.turns]
+        return [ObservedTurn(info.id, info.thread_id, info.attempt, info.trace) for info in infos]
 
     async def _ended_elsewhere(self, turn: OutgoingTurn, silence: float) -> bool:
         """Returns whether another worker ended a turn that a server with its other data does not know.

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatkit._observers import observers
 from chatkit._outages import is_disk_full, log_failure
 from chatkit.errors import ChatKitError, ConfigurationError, ShuttingDownError, StoreUnavailableError
 
@@ -61,8 +62,14 @@ def response_for(error: Exception) -> Response:
         return _from_http_exception(error)
     log_failure(logger, "A request failed", error)
     if is_disk_full(error):
-        return error_response(503, StoreUnavailableError.code, StoreUnavailableError.default_message, _RETRY)
-    return error_response(500, ChatKitError.code, ChatKitError.default_message)
+        return _told(503, StoreUnavailableError.code, StoreUnavailableError.default_message, _RETRY)
+    return _told(500, ChatKitError.code, ChatKitError.default_message)
+
+
+def _told(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    for observer in observers():
+        observer.failed(code, "answer")
+    return error_response(status, code, message, headers)
 
 
 def install_error_handlers(app: Starlette) -> None:
@@ -94,7 +101,7 @@ def _from_chatkit_error(error: ChatKitError) -> Response:
     # A stream error carries a member of an enum of texts.
     code = cast("str", getattr(error.code, "value", error.code))
     headers = {**_RETRY, **error.headers} if error.status == 503 else error.headers
-    return error_response(error.status, code, error.public_message, headers)
+    return _told(error.status, code, error.public_message, headers)
 
 
 def _from_http_exception(error: HTTPException) -> Response:
@@ -103,7 +110,7 @@ def _from_http_exception(error: HTTPException) -> Response:
     detail = cast("object", error.detail)
     message = detail if isinstance(detail, str) and detail else _phrase(error.status_code)
     code = _CODES.get(error.status_code, f"http_{error.status_code}")
-    return error_response(error.status_code, code, message, error.headers)
+    return _told(error.status_code, code, message, error.headers)
 
 
 def _phrase(status: int) -> str:

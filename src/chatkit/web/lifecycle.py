@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from starlette.background import BackgroundTask
 
+from chatkit._observers import observers
 from chatkit._outages import SELF_EXPLANATORY, Outage, log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
@@ -199,6 +200,7 @@ class Lifecycle:
         finally:
             self._hook.uninstall()
             self._started = False
+            await _flush_observers()
 
     def _new_hook(self) -> ShutdownHook:
         return ShutdownHook(self._end_turns, self._end_turns_at_once)
@@ -263,6 +265,13 @@ class Lifecycle:
                 "The store is held up while the server ends: what cannot be stored at once is not, but for the "
                 "checkpoints of its turns."
             )
+
+
+async def _flush_observers() -> None:
+    """Lets observers send what is waiting: the process may be ended by a signal in a moment."""
+    flushing = [asyncio.create_task(asyncio.to_thread(observer.flush)) for observer in observers()]
+    if flushing:
+        await asyncio.wait(flushing, timeout=_CLOSE_SECONDS)
 
 
 def usual_workers() -> int:

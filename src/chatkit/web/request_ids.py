@@ -8,6 +8,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatkit._observers import ObservedRequest, working
 from chatkit.ids import new_id
 from chatkit.logs import about
 
@@ -42,10 +43,15 @@ class RequestIds:
         given, parent = headers.get(REQUEST_ID, ""), _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
         request_id = given if _ID.fullmatch(given) else new_id("req")
 
+        observed = ObservedRequest(scope)
+
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                observed.status = message["status"]
             await send(message)
 
-        with about(request=request_id, trace=None if parent is None else parent[1]):
-            await self._app(scope, receive, send_with_id)
+        with working(lambda observer: observer.request(observed)):
+            trace = observed.trace_id or (None if parent is None else parent[1])
+            with about(request=request_id, trace=trace):
+                await self._app(scope, receive, send_with_id)

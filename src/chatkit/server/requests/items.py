@@ -8,6 +8,7 @@ from chatkit.dialects.openai_chatkit.calls import call, call_form
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, PageAsGiven
 from chatkit.errors import NotFoundError
 from chatkit.server.handler_results import method_name, settled_result
+from chatkit.server.requests.ratings import tell_rating
 from chatkit.server.scope import RequestScope
 from chatkit.server.wire import is_hidden, item_page_json
 from chatkit.store.base import find_item
@@ -51,6 +52,7 @@ async def feedback(scope: RequestScope, params: ItemFeedbackParams) -> bytes:
     add_feedback = scope.application.add_feedback
     given = (thread_id, item_ids, params.kind, context)
     await settled_result(call(add_feedback, _ADD_FEEDBACK, given), method_name(add_feedback))
+    await tell_rating(scope, params)
     return b"{}"
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from chatkit._observers import observers
 from chatkit.dialects.openai_chatkit.store import accepting_store, walk_newest_first
 from chatkit.errors import (
     NotFoundError,
@@ -17,9 +18,10 @@ from chatkit.errors import (
 from chatkit.ids import utc_now
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
 from chatkit.server.scope import RequestScope
+from chatkit.server.turns.observed import observed_turn, start_observed
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.recovery import find_opening, fold_log, take_back
-from chatkit.server.turns.results import StreamingResult
+from chatkit.server.turns.results import StreamingResult, TurnFeed
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import stopped_json
 from chatkit.store.acceptance import AcceptedTurn, TurnStatus
@@ -56,6 +58,18 @@ async def stop(scope: RequestScope, params: TurnStopParams) -> bytes:
 
 async def resume(scope: RequestScope, params: TurnResumeParams) -> StreamingResult:
     """Returns a further reader of a turn."""
+    try:
+        feed = await _attach(scope, params)
+    except TurnNotFoundError:
+        for observer in observers():
+            observer.resumed("none", None)
+        raise
+    for observer in observers():
+        observer.resumed(feed.source, observed_turn(feed.info))
+    return StreamingResult.of(feed)
+
+
+async def _attach(scope: RequestScope, params: TurnResumeParams) -> TurnFeed:
     thread, log = scope.thread_key(params.thread_id), scope.turns.log
     await scope.store.load_thread(params.thread_id, scope.context)
     if params.after is None:
@@ -65,7 +79,7 @@ async def resume(scope: RequestScope, params: TurnResumeParams) -> StreamingResu
         info = await log.find(turn_id, scope.owner)
     if info is None or info.thread != thread:
         raise TurnNotFoundError
-    return StreamingResult.of(await scope.turns.attach(info, seq, with_ids=True))
+    return await scope.turns.attach(info, seq, with_ids=True)
 
 
 HANDLERS: Final = {TurnsStopReq: stop, TurnsResumeReq: resume}
@@ -98,7 +112,7 @@ async def begin(turn: Turn) -> StreamingResult:
         # A turn that its reader's disconnect stops has been stopped by the death of the worker it was read from.
         context=_saved_context(scope) if turn.message is not None and outlives_reader else None,
     )
-    return await scope.turns.start(turn)
+    return await start_observed(turn, scope.turns.start)
 
 
 def _saved_context(scope: RequestScope) -> str | None:

@@ -252,8 +252,9 @@ async def _finish(turn: Turn, token: int, end: EndState) -> EndState | None:
     # One that wrote one by one, too.
     accepting = accepting_store(store, whole=False)
     if accepting is not None:
-        # Items of a turn that answers no message are found by when it began.
-        kept = "" if turn.info.user_item_id is not None else dump_info(replace(turn.info, context=None))
+        # Items of a turn that answers no message are found by when it began, and so is the trace of items.
+        is_kept = turn.info.user_item_id is None or turn.info.trace is not None
+        kept = dump_info(replace(turn.info, context=None)) if is_kept else ""
         # A class derived from one of ours may return nothing.
         if await accepting.finish_turn(turn_id, token, end.value, context, info=kept) is not False:
             return end

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any, Final, cast
 
+from chatkit._observers import observers
 from chatkit.errors import ChatKitError, InvalidEventError, NotFoundError, StaleTurnError, ThreadBusyError
 from chatkit.reduce import accumulator
 from chatkit.reduce.turn import ItemRecord
@@ -92,8 +93,22 @@ class Pipeline(Announcements):
 
     def refuse_events(self) -> None:
         """Takes nothing more from the handler, which was abandoned, but for the error event that says so."""
-        self._handlers = {ErrorEvent: Pipeline._send}
+        self._handlers = {ErrorEvent: Pipeline._error}
         self._refuses = True
+
+    def tell_first_delta(self, tell: Callable[[], None]) -> None:
+        """Has ``tell`` called with the first update of an item, or text; those after it cost nothing."""
+
+        def first(handler: Callable[[Pipeline, Any], Awaitable[None] | None]) -> Callable[..., Any]:
+            def handle(pipeline: Pipeline, event: Any) -> Awaitable[None] | None:
+                del pipeline._handlers
+                tell()
+                return handler(pipeline, event)
+
+            return handle
+
+        firsts = {kind: first(Pipeline._handlers[kind]) for kind in (ThreadItemUpdatedEvent, str)}
+        self._handlers = Pipeline._handlers | firsts
 
     async def reload_thread(self) -> None:
         """Brings the thread up to date, before the handler has seen it."""
@@ -355,6 +370,11 @@ class Pipeline(Announcements):
     def _send(self, event: Any) -> None:
         self._output.event(event)
 
+    def _error(self, event: ErrorEvent) -> None:
+        for observer in observers():
+            observer.failed(str(getattr(event.code, "value", event.code)), "stream")
+        self._send(event)
+
     # Strings: a message that is written until something else comes.
 
     def _write(self, text: str) -> Awaitable[None] | None:
@@ -394,7 +414,7 @@ class Pipeline(Announcements):
         StreamOptionsEvent: _send,
         ProgressUpdateEvent: _send,
         ClientEffectEvent: _send,
-        ErrorEvent: _send,
+        ErrorEvent: _error,
         NoticeEvent: _send,
         str: _write,
     }

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StaleTurnError, StoreError
+from chatkit.server.turns.observed import find_trace, tell_taken_over
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import stored_items
@@ -211,6 +212,8 @@ class Recovery:
                     return False
                 begun = await self._begun_again(turn, rerun)
                 if begun is not False:
+                    if begun:
+                        tell_taken_over(turn.info, None)
                     return bool(begun)
                 takes_owners = store.knows_owners and turn.info.owner is not None
                 context = (
@@ -261,12 +264,12 @@ class Recovery:
             return False
 
     async def _finalise(self, turn: InterruptedTurn, store: Store[Any], context: object) -> bool:
-        info = turn.info
-        token = 0
+        info, token = turn.info, 0
         fence: Token[Fence | None] | None = None
         try:
             # Its worker died between telling the store and telling the log, or was cut off from the log's server:
             # it has left all that it was to leave, and nothing is to be written.
+            info = await find_trace(info, store, context)
             if await _ended_unopened(store, info, context):
                 await self._log.settle(info.id, [INTERRUPTED])
                 return True
@@ -289,8 +292,11 @@ class Recovery:
                 # this worker has not told finds here how it ended.
                 await store.end_turn(info.id, token, context)
             # This is one more attempt at the turn: should it be cut off, the next one's events have other numbers.
-            taken = replace(turn, info=replace(info, attempt=info.attempt + 1))
-            writer = await self._log.take_over(taken, snapshot=state, on_stop=lambda: None)
+            writer = await self._log.take_over(
+                replace(turn, info=replace(info, attempt=info.attempt + 1)),
+                snapshot=state,
+                on_stop=lambda: None,
+            )
             try:
                 if writer is not None:
                     pipeline = Pipeline(
@@ -314,20 +320,25 @@ class Recovery:
                     await writer.close(ended or EndState.INTERRUPTED)
             if writer is None:
                 await self._log.settle(info.id)
+            tell_taken_over(info, ended or EndState.INTERRUPTED)
         except StoreError as error:
             _log_postponed(f"Finalising turn {info.id}", error)
             return False
         except NotFoundError:
-            await self._log.settle(info.id, [INTERRUPTED])
+            await self._interrupt(info)
             with suppress(StoreError):
                 await store.end_turn(info.id, token, context)
         except Exception as error:  # noqa: BLE001 -- it is logged
             log_failure(logger, f"Turn {info.id} of a worker that died could not be finalised", error)
-            await self._log.settle(info.id, [INTERRUPTED])
+            await self._interrupt(info)
         finally:
             if fence is not None:
                 current_fence.reset(fence)
         return True
+
+    async def _interrupt(self, info: TurnInfo) -> None:
+        await self._log.settle(info.id, [INTERRUPTED])
+        tell_taken_over(info, EndState.INTERRUPTED)
 
 
 def _log_postponed(what: str, error: StoreError) -> None:

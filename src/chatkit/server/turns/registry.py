@@ -21,12 +21,12 @@ from chatkit.errors import (
     TurnNotFoundError,
 )
 from chatkit.limits import check_room
-from chatkit.logs import about
 from chatkit.server.blocking import watch_loop
 from chatkit.server.threads import ThreadGuard, ThreadLocks
 from chatkit.server.turns.acceptance import finish
 from chatkit.server.turns.background import BackgroundWork
 from chatkit.server.turns.ending import end_taken_over
+from chatkit.server.turns.observed import about_turn
 from chatkit.server.turns.opening import close_unopened, leave_unopened, note_opened, withdraw_unopened
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
@@ -104,12 +104,8 @@ class TurnRegistry:
         application = scope.application
         earlier = self.in_thread(info.thread)
         most = scope.limits.running_turns_per_owner
-        if (
-            most is not None
-            and earlier
-            and application.concurrency == "interrupt"
-            and turn.message is not None
-        ):
+        makes_room = application.concurrency == "interrupt" and turn.message is not None
+        if most is not None and earlier and makes_room:
             # The one that ends for this one makes room for it.
             most += 1
         if turn.accepted is not None:
@@ -343,17 +339,17 @@ class TurnRegistry:
         else:
             await self.log.wait_closed(turn.info.id, turn.info.owner)
 
-    async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> None:
+    async def _run(self, turn: Turn, token: int, before: Callable[[], Awaitable[None]] | None) -> EndState:
         end, noted = EndState.FAILED, None
         fence = turn.fence = Fence(turn.info.id, token)
         current_fence.set(fence)
         keep_leases(self)
         try:
             await turn.scope.keep_place()
-            with watch_loop(), about(turn=turn.info.id, thread=turn.info.thread_id, owner=turn.info.owner):
+            with watch_loop(), about_turn(turn.info):
                 end = await turn.run(before)
             if turn.moved:
-                return
+                return end
             # Before its log, in which another worker may find it without an end.
             noted = end if not token or turn.waits else await finish(turn, fence.token, end)
             if noted not in {None, end}:
@@ -374,6 +370,7 @@ class TurnRegistry:
             finally:
                 self._forget(turn)
                 await turn.scope.leave_place()
+        return end
 
     # Stopping.
 

@@ -14,6 +14,7 @@ from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import INTERRUPTED, end_frame, is_error
 from chatkit.sse import encode_event
 from chatkit.streams.base import EndState, LogEntry, TurnInfo, TurnReader
+from chatkit.streams.following import RemoteReader
 from chatkit.types import ErrorEvent, to_wire
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ class TurnFeed:
             if not all(is_error(data) for _, data in entries):
                 return True
         return False
+
+    @property
+    def source(self) -> str:
+        """Where its events come from: the ``"memory"`` of this process, or the ``"log"`` that workers share."""
+        return "log" if isinstance(self._reader, RemoteReader) else "memory"
 
     @property
     def end(self) -> EndState | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.errors import StoreError
+from chatkit.server.turns.observed import tell_taken_over
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import OwnerContext
-from chatkit.streams.base import EndState, KeyClaim, StreamLog, ThreadKey
+from chatkit.streams.base import EndState, KeyClaim, StreamLog, ThreadKey, TurnInfo, load_info
 
 if TYPE_CHECKING:
     from chatkit.server.turns.registry import TurnRegistry
@@ -137,8 +138,10 @@ class StoreSweep:
         claimed = await store.claim_turn(found, self._log.lease, context)
         if claimed is None:
             return False
-        end = end or EndState.INTERRUPTED
+        known, end = end, end or EndState.INTERRUPTED
         await store.finish_turn(turn_id, claimed.token, end.value, context)
+        if known is None:
+            tell_taken_over(load_info(found.info) if found.info else TurnInfo(turn_id, found.thread_id), end)
         return True
 
     async def _runs_again(

@@ -16,6 +16,7 @@ from chatkit.server.handler_results import event_iterator, method_name
 from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
 from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
 from chatkit.server.turns.ending import Interrupted, close_pending, end_taken_over, refusal, tell_error
+from chatkit.server.turns.observed import observed
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.server.user_agent import override_user_agent
@@ -79,7 +80,7 @@ class Turn:
 
     pipeline: Pipeline
     writer: TurnWriter
-    task: asyncio.Task[None]
+    task: asyncio.Task[EndState]
     fence: Fence | None = None
     runs: bool = True
 
@@ -147,11 +148,11 @@ class Turn:
         while not self.finished:
             await wait_unless(lambda: self.finished, self._waiters)
 
-    def begin(self, pipeline: Pipeline, running: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin(self, pipeline: Pipeline, running: Callable[[], Coroutine[Any, Any, EndState]]) -> None:
         """Begins the turn; ``running`` is called in its task, and calls ``run``."""
         self.pipeline = pipeline
         self.writer = pipeline.writer
-        self.task = asyncio.create_task(running(), name=f"chatkit {self.info.id}")
+        self.task = asyncio.create_task(observed(self, running()), name=f"chatkit {self.info.id}")
 
     @property
     def continues_elsewhere(self) -> bool:
