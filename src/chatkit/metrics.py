@@ -75,6 +75,7 @@ class _Metrics(Observer):
 
     def __init__(self) -> None:
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+        self._known: dict[tuple[str, str], tuple[Histogram, Counter]] = {}
         self.started = Counter("chatkit_turns_started", "Turns that began to run.")
         self.ended = Counter("chatkit_turns_ended", "Turns that ended, by how.", ["end"])
         self.left = Counter("chatkit_turns_left", "Turns that a worker left to another one.")
@@ -193,7 +194,12 @@ class _Metrics(Observer):
 
     def database(self, system: str, kind: str) -> _Timed:
         """Times it."""
-        return _Timed(self.calls.labels(system, kind), self.call_failures.labels(system, kind))
+        known = self._known.get((system, kind))
+        if known is None:
+            # To look both up takes longer than to count.
+            known = self.calls.labels(system, kind), self.call_failures.labels(system, kind)
+            self._known[system, kind] = known
+        return _Timed(*known)
 
     def saving(self, log: str, turns: list[ObservedTurn]) -> _Timed:
         """Times it."""

@@ -29,11 +29,15 @@ _KEPT_TITLES: Final = 1000
 
 
 class BackgroundWork:
-    """The background tasks of one server, which may outlive the turns that began them."""
+    """The background tasks of one server, which may outlive the turns that began them.
+
+    Attributes:
+        titles: The newest titles that turns began to make, by the id of the turn.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._titles: dict[str, LateTitle] = {}
+        self.titles: dict[str, LateTitle] = {}
 
     def run(
         self, work: Awaitable[Any], *inner: Awaitable[Any], name: str, seconds: float
@@ -62,15 +66,10 @@ class BackgroundWork:
         late.task = self.run(work, title, name=f"The title of thread {thread_id}", seconds=seconds)
         fence = current_fence.get()
         if fence is not None:
-            self._titles[fence.turn_id] = late
-            while len(self._titles) > _KEPT_TITLES:
-                del self._titles[next(iter(self._titles))]
+            self.titles[fence.turn_id] = late
+            while len(self.titles) > _KEPT_TITLES:
+                del self.titles[next(iter(self.titles))]
         return late.task
-
-    def late_title(self, turn_id: str) -> LateTitle | None:
-        """Returns the title that a turn began to make, if readers of the turn have still to be told of it."""
-        late = self._titles.get(turn_id)
-        return late if late is not None and late.is_awaited else None
 
     async def end(self) -> None:
         """Cancels what still runs in this loop, and waits for its end."""

@@ -248,9 +248,10 @@ class TurnFeed:
             frame = b"data: " + INTERRUPTED + b"\n\n"
         # Without an end the turn continues in another worker, where a reader with ids finds it.
         if self.with_ids and end is not None:
-            late = self._late_title = self._turns.background.late_title(self.info.id)
+            late = self._turns.background.titles.get(self.info.id)
+            self._late_title = late if late is not None and late.is_awaited else None
             cursor = f"{self.info.id}:{self._last_seq}"
-            frame += end_frame(self.info.id, end, cursor=cursor, awaits_title=late is not None)
+            frame += end_frame(self.info.id, end, cursor=cursor, awaits_title=self._late_title is not None)
         return frame or None
 
 
