@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import StateSnapshot  # pyright: ignore[reportMissingTypeStubs]
@@ -21,7 +21,7 @@ from chatkit.frameworks._langgraph_client_tools import answers_to_open_calls, kn
 from chatkit.frameworks._langgraph_history import to_messages
 from chatkit.frameworks._langgraph_run import STREAM_MODES, RunConverter, custom_steps, is_answer, run_steps
 from chatkit.frameworks._langgraph_traces import TraceHandler
-from chatkit.frameworks._langgraph_usage import UsageCallbacks, with_callback
+from chatkit.frameworks._langgraph_usage import UsageCallbacks
 from chatkit.frameworks.agent_server import AgentTurn, BaseAgentServer
 from chatkit.frameworks.attachments import attachment_kind, attachment_text, encoded, media_type
 from chatkit.frameworks.step_converter import stream_steps
@@ -182,10 +182,10 @@ class AgentServer(BaseAgentServer[TContext]):
 
     async def answer(self, turn: AgentTurn[TContext]) -> AsyncGenerator[ThreadStreamEvent, None]:
         """Runs the agent."""
-        config, state = turn.memory
+        config, state = cast("tuple[RunnableConfig, StateSnapshot | None]", turn.memory)
         usage = served_usage()
         if usage is not None:
-            config = with_callback(config, UsageCallbacks(usage))
+            config = merge_configs(config, {"callbacks": [UsageCallbacks(usage)]})
         given = await self._given(turn, state)
         options: dict[str, Any] = {**self._run_options}
         if isinstance(self.agent, Pregel):

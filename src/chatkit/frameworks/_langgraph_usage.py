@@ -16,7 +16,7 @@ from chatkit.frameworks.usage import input_bound, output_bound, usage_of
 from chatkit.server.turns.usage import ModelCall, TurnUsage
 from chatkit.usage import Usage
 
-__all__ = ["UsageCallbacks", "added", "usage_in", "with_callback"]
+__all__ = ["UsageCallbacks", "added", "usage_in"]
 
 T = TypeVar("T")
 
@@ -109,21 +109,6 @@ class UsageCallbacks(BaseCallbackHandler):
         # A node that is no coroutine, but is run in the loop, keeps that busy.
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, work).result()
-
-
-def with_callback(config: dict[str, Any], handler: BaseCallbackHandler) -> dict[str, Any]:
-    """Returns the configuration of a run with one callback more.
-
-    Args:
-        config: The configuration, whose callbacks may be a list or a manager.
-        handler: The callback.
-    """
-    given: Any = config.get("callbacks")
-    if given is None or isinstance(given, list):
-        return {**config, "callbacks": [*(given or ()), handler]}
-    manager = given.copy()
-    manager.add_handler(handler, inherit=True)
-    return {**config, "callbacks": manager}
 
 
 def usage_in(model: str, message: Any) -> Usage | None:
