@@ -30,14 +30,16 @@ from starlette.testclient import TestClient
 from chatkit._observers import observers, remove_observer
 from chatkit.agents import AgentServer
 from chatkit.frameworks import langgraph, pydantic_ai
+from chatkit.frameworks.openai import Api
 from chatkit.logs import JSONFormatter
 from chatkit.server import ChatKitServer
 from chatkit.store import MemoryStore, SQLiteStore
 from chatkit.testing import ModelToolCall, ScriptedModel
 from chatkit.tracing import collect_traces
 from chatkit.web import create_app
-from tests.frameworks.support import ADA
+from tests.frameworks.support import ADA, create
 from tests.frameworks.test_langgraph import Script as LangChainModel
+from tests.frameworks.test_openai import APIS, serving
 from tests.server.support import ScriptedServer, done, hello, user_input
 from tests.server.test_recovery import crashed
 
@@ -213,6 +215,31 @@ async def test_tokens_and_ids_of_a_model_are_recorded(trace: Callable[..., Spans
         assert attributes["gen_ai.response.id"]
         assert {"gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"} <= attributes.keys()
     assert (spans.named("execute_tool weather").attributes or {})["gen_ai.tool.call.id"]
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("content", [False, True])
+async def test_a_model_behind_the_client_of_openai_is_traced_with_either_api(
+    trace: Callable[..., Spans], api: Api, content: bool
+) -> None:
+    spans = trace(content=content)
+    async with serving([SECRETS[1]], api) as (make, _):
+        server = make(MemoryStore())
+        await create(server, SECRETS[0])
+        chat = spans.named("chat m")
+        assert spans.tree() == {
+            "turn": "",
+            "attempt": "turn",
+            "invoke_agent": "attempt",
+            "chat m": "invoke_agent",
+        }
+        check_conventions(spans.all())
+        attributes = dict(chat.attributes or {})
+        assert attributes["gen_ai.response.id"]
+        assert "gen_ai.usage.output_tokens" in attributes
+        assert {secret for secret in SECRETS if secret in spans.text()} == (
+            set(SECRETS[:2]) if content else set()
+        )
 
 
 def test_a_model_that_fails_is_an_error_without_its_text(trace: Callable[..., Spans]) -> None:

@@ -13,18 +13,18 @@ from tests.support.scale import examples
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis"])
-def test_requests_at_once_over_three_processes_overspend_nothing(
+def test_calls_at_once_over_three_processes_overspend_nothing(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    requests = examples(36)
+    calls = examples(60)
     if kind == "postgres":
         with new_database(request.getfixturevalue("postgres_url")) as url:
-            found = asyncio.run(race(url, requests))
+            found = asyncio.run(race(url, calls))
     else:
         place = str(tmp_path / "chat.db") if kind == "sqlite" else request.getfixturevalue("redis_url")
-        found = asyncio.run(race(place, requests))
+        found = asyncio.run(race(place, calls))
     assert found.used <= found.budget
     assert found.counted == found.used
     assert found.left
     assert found.refused > 0
-    assert found.answered >= found.budget // 100
+    assert found.made >= found.budget // 100

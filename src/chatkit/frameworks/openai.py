@@ -45,7 +45,7 @@ from chatkit.frameworks.steps import (
     ToolStep,
 )
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
-from chatkit.frameworks.usage import OUTPUT_BOUNDS, kept_call, output_bound, usage_of
+from chatkit.frameworks.usage import OUTPUT_BOUNDS, kept_call, kept_usage, output_bound, usage_of
 from chatkit.item_texts import answer_text, message_text, quote_text
 from chatkit.server.turns.usage import ModelCall
 from chatkit.store.base import Store
@@ -127,10 +127,10 @@ class ModelServer(BaseAgentServer[TContext]):
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model."""
         model, asked = self.title_model or self.model, [{"role": "user", "content": text}]
-        # Bounded as an answer is, if at all.
-        bounds = {
-            name: self._request_options[name] for name in OUTPUT_BOUNDS if name in self._request_options
-        }
+        options, usage = self._request_options, kept_usage()
+        # Within a budget a title is bounded as an answer is, which the model is known to take.
+        bounded = usage is not None and usage.bounded
+        bounds = {name: options[name] for name in OUTPUT_BOUNDS if bounded and name in options}
         given = [TITLE_INSTRUCTIONS, text]
         async with kept_call(model, given, output_bound(bounds), step="title") as call:
             if self.api == "responses":

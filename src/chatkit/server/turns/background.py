@@ -68,7 +68,7 @@ class BackgroundWork:
         if fence is not None:
             self.titles[fence.turn_id] = late
             while len(self.titles) > _KEPT_TITLES:
-                del self.titles[next(iter(self.titles))]
+                self.titles.pop(next(iter(self.titles)), None)
         return late.task
 
     async def end(self) -> None:
