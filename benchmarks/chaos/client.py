@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.chaos.asks import Ask, Plan
@@ -103,7 +104,7 @@ class Reader:
         return {item_id: text for item_id, text in self.done.items() if Telling.seed_of(text) in seeds}
 
     def _note(self, *parts: str) -> None:
-        self.record.append(f"{_now():.3f} {' '.join(parts)}")
+        self.record.append(f"{datetime.now(UTC).time()} {' '.join(parts)}")
 
     def _is_own(self, text: str) -> bool:
         return Telling.seed_of(text) in {self.ask.telling.seed, None}

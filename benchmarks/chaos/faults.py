@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.chaos.client import Reader
@@ -48,7 +49,7 @@ class Run:
         self.rest = options.lease + 2
 
     def say(self, text: str) -> None:
-        print(f"  {text}", flush=True)
+        print(f"  {datetime.now(UTC).time()} {text}", flush=True)
 
     def inject(self, kind: str, text: str) -> None:
         """Says that something was done to workers, servers or networks, and counts it."""

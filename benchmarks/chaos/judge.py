@@ -127,12 +127,15 @@ def judge_session(
     judging.judge(untouched, may_fail=may_fail)
     judging.judge_refusals(broken_until)
     if not verdict.clean:
-        verdict.records += _records(session)
+        verdict.records += _records(session, _rows_of(session, rows))
     return verdict
 
 
-def _records(session: Session) -> list[str]:
+def _records(session: Session, rows: dict[str, list[Any]]) -> list[str]:
     records = [f"{session.user} ({session.shape}), thread {session.thread_id}"]
+    for thread_id, items in rows.items():
+        records += [f"  stored in {thread_id}:"]
+        records += [f"    {item['created_at']} {item['type']} {item['id']}" for item in items]
     for ask in session.asks:
         for reader in ask.readers:
             records += [f"  {ask.kind} {ask.number}, {reader.plan}, {reader.end}"]
