@@ -19,7 +19,8 @@ THREAD = ("user-0", "thr_1")
 
 def item(kind: str, ask: Ask) -> dict[str, Any]:
     text = ask.telling.request() if kind == "user_message" else ask.telling.text()
-    return {"id": f"{kind}-{ask.number}", "type": kind, "content": [{"text": text}]}
+    made = {"id": f"{kind}-{ask.number}", "type": kind, "created_at": "2026-01-01T00:00:00Z"}
+    return {**made, "content": [{"text": text}]}
 
 
 def answered() -> tuple[Session, Rows]:
