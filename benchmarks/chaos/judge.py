@@ -135,7 +135,7 @@ def _records(session: Session, rows: dict[str, list[Any]]) -> list[str]:
     records = [f"{session.user} ({session.shape}), thread {session.thread_id}"]
     for thread_id, items in rows.items():
         records += [f"  stored in {thread_id}:"]
-        records += [f"    {item['created_at']} {item['type']} {item['id']}" for item in items]
+        records += [f"    {item.get('created_at')} {item['type']} {item['id']}" for item in items]
     for ask in session.asks:
         for reader in ask.readers:
             records += [f"  {ask.kind} {ask.number}, {reader.plan}, {reader.end}"]
