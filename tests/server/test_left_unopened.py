@@ -94,6 +94,49 @@ async def test_a_turn_that_its_first_worker_opens_as_another_one_claims_it_is_be
     await quick.close()
 
 
+@pytest.mark.parametrize("creates", [False, True])
+async def test_a_message_whose_turn_cannot_begin_twice_is_answered_once(
+    creates: bool, made: Callable[..., ScriptedServer]
+) -> None:
+    """The second turn takes the place of the first, which never ran, and is withdrawn in its turn."""
+    server = made()
+    thread_id = "" if creates else await server.new_thread()
+    store: Any = server.store
+    open_turn, withdraw_turn = store.open_turn, store.withdraw_turn
+
+    async def away(*_: Any, **rest: Any) -> Any:
+        raise StoreUnavailableError("The database is away.")
+
+    async def send() -> Any:
+        return await (server.create("Once", metadata=KEY) if creates else server.say(thread_id, "Once", KEY))
+
+    store.open_turn = store.withdraw_turn = away
+    with pytest.raises(StoreUnavailableError):
+        await send()
+
+    async def withdraw(*args: Any) -> Any:
+        taken_back.append(await withdraw_turn(*args))
+        return taken_back[-1]
+
+    taken_back: list[bool] = []
+    store.withdraw_turn = withdraw
+    async with asyncio.timeout(LIMIT):
+        while (found := await store.find_keyed_turn("k1", ADA)).status is not TurnStatus.ENDED:
+            await server.recover()
+            await asyncio.sleep(0.02)
+        with suppress(StoreUnavailableError):
+            await drain(await send())
+    assert taken_back == [True]
+    store.open_turn = open_turn
+    frames = await drain(await send())
+    assert b'"completed"' in frames[-1]
+    threads = (await store.load_threads(9, None, "asc", ADA)).data
+    assert len(threads) == 1
+    texts = all_texts(await server.items(found.thread_id))
+    assert texts == ["Once", "Hello!"] if creates else ["Hi", "Once", "Hello!"]
+    await server.close()
+
+
 @pytest.mark.parametrize("rerun", [0, 1])
 async def test_a_turn_that_the_store_cannot_note_as_opened_is_begun_in_the_stream_of_its_next_sending(
     rerun: int, made: Callable[..., ScriptedServer]

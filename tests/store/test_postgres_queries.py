@@ -51,6 +51,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 # The arguments of each statement that could be slow.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_turn_running": ("alice", "turn_7", 7),
+    "end_replacing": ("alice", "turn_7", 60.0),
     "end_turn": ("alice", "turn_7", 7),
     "finish_turn": ("alice", "turn_7", 7, "completed", 60.0, ""),
     "find_turn": ("alice", "turn_7"),

@@ -208,6 +208,9 @@ async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Accept
     except StaleTurnError:
         return False
     await transaction.value(SQL["end_turn"], owner, turn_id, token)
+    if acceptance.replaces is not None:
+        await transaction.value(SQL["end_replacing"], owner, turn_id, float(COMPLETION_RETENTION))
+        return True
     await transaction.value(SQL["forget_turn"], owner, turn_id)
     if writes.created_thread is not None:
         await transaction.value(SQL["delete_thread"], owner, thread_id)

@@ -280,6 +280,10 @@ def withdraw_turn(
     if run(connection, "is_turn_held", owner=owner, turn_id=turn_id, token=token).fetchone() is None:
         return False
     run(connection, "end_turn", owner=owner, turn_id=turn_id, token=token)
+    if acceptance.replaces is not None:
+        forget_at = time.time() + COMPLETION_RETENTION
+        run(connection, "end_replacing", owner=owner, turn_id=turn_id, forget_at=forget_at)
+        return True
     run(connection, "forget_turn", owner=owner, turn_id=turn_id)
     if writes.created_thread is not None:
         run(connection, "delete_thread", owner=owner, thread_id=thread_id)

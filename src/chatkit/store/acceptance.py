@@ -311,7 +311,9 @@ class AcceptingStore(Store[TContext]):
     async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         """Takes back a turn that could not be opened in the log, with all that was written with it.
 
-        What ``delete_after`` deleted does not come back. A turn that is not this worker's any more stays.
+        What ``delete_after`` deleted does not come back. A turn that is not this worker's any more stays. One that
+        ``replaces`` another ends as interrupted, as if nobody had opened it, and keeps the key: what the other one had
+        written stays, and is what its request, sent again, goes on with.
 
         Args:
             acceptance: The turn as it was accepted.

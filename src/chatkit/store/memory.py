@@ -381,6 +381,9 @@ class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
             row = tenant.turns.get(acceptance.turn_id)
             if row is None or row.token != token or row.status is TurnStatus.ENDED:
                 return False
+            if acceptance.replaces is not None:
+                row.opened = False
+                return tenant.turns.finish(acceptance.turn_id, token, "interrupted", "")
             tenant.turns.remove(row)
             if writes.created_thread is not None:
                 tenant.threads.remove(thread_id)

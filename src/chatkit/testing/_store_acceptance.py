@@ -329,6 +329,33 @@ class AcceptanceContract(AcceptanceBase):
 
         self.run(scenario)
 
+    def test_a_turn_that_is_withdrawn_after_it_took_the_place_of_another_leaves_the_key(self) -> None:
+        self.need("accepts_turns")
+
+        async def scenario(given: Store[Any]) -> None:
+            store = self._accepting(given)
+            writes = TurnWrites(ThreadMetadata(id="thr"), user_message("m"))
+            first = await store.accept_turn(Acceptance("0", "thr", LONG, writes, "m", "key"), self.alice)
+            await store.finish_turn("0", first.token, "interrupted", self.alice)
+            for number in range(1, 4):
+                asked = Acceptance(
+                    str(number), "thr", LONG, user_item_id="m", key="key", replaces=str(number - 1)
+                )
+                accepted = await store.accept_turn(asked, self.alice)
+                assert accepted.fresh
+                if number == 2:
+                    await store.open_turn("2", accepted.token, self.alice)
+                assert await store.withdraw_turn(asked, accepted.token, self.alice)
+                found = await store.find_keyed_turn("key", self.alice)
+                assert found is not None
+                assert (found.turn_id, found.status) == (str(number), TurnStatus.ENDED)
+                assert (found.end, found.opened) == ("interrupted", False)
+                with writing_as(str(number), accepted.token):
+                    await raises(StaleTurnError, store.add_thread_item("thr", message("late"), self.alice))
+            assert await all_ids(store, "thr", self.alice) == ["m"]
+
+        self.run(scenario)
+
     def test_a_turn_that_never_began_goes_on_only_in_order(self) -> None:
         self.need("accepts_turns")
 

@@ -112,6 +112,13 @@ RETURNING number;
 -- name: token_of_turn
 SELECT token FROM chatkit.turns WHERE owner = $1 AND id = $2 FOR UPDATE;
 
+-- name: end_replacing
+-- It keeps the key: what the turn that it replaced had written stays.
+UPDATE chatkit.accepted_turns
+SET status = 'ended', opened = FALSE, message = NULL, info = '', ended = 'interrupted',
+    forget_at = now() + make_interval(secs => $3)
+WHERE owner = $1 AND id = $2;
+
 -- name: forget_turn
 DELETE FROM chatkit.accepted_turns WHERE owner = $1 AND id = $2;
 

@@ -225,6 +225,12 @@ ORDER BY number;
 UPDATE accepted_turns SET status = 'ended', message = NULL, info = :info, ended = :end, forget_at = :forget_at
 WHERE owner = :owner AND id = :turn_id AND status <> 'ended';
 
+-- name: end_replacing
+-- It keeps the key: what the turn that it replaced had written stays.
+UPDATE accepted_turns
+SET status = 'ended', opened = 0, message = NULL, info = '', ended = 'interrupted', forget_at = :forget_at
+WHERE owner = :owner AND id = :turn_id;
+
 -- name: forget_turn
 DELETE FROM accepted_turns WHERE owner = :owner AND id = :turn_id;
 
