@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -193,6 +194,36 @@ async def test_what_cannot_be_known_keeps_its_key_and_is_looked_up_first(
     assert kinds(told) == (["thread.created", *expected] if creates else expected)
     assert b'"completed"' in frames[-1]
     assert await drain(await send(KEY)) == frames
+    assert await messages(server) == ([["Hi"], ["New"]] if creates else [["Hi", "New"]])
+    assert texts(await server.items(result.thread_id)) == ["Hello!"]
+    await closed(server)
+
+
+@pytest.mark.parametrize("creates", [False, True])
+async def test_a_stored_message_keeps_its_key_though_it_cannot_be_answered_the_second_time_either(
+    losing_store: Any, creates: bool
+) -> None:
+    server = await made(losing_store)
+    known = (await server.ask("threads.list"))["data"][0]["id"]
+    send = sending(server, None if creates else known)
+    losing_store.loses = losing_store.stays_away = True
+    begin_turn, refused = losing_store.begin_turn, list[Any]()
+
+    async def refuse(*args: Any) -> Any:
+        refused.append(args)
+        raise StoreUnavailableError("Away.")
+
+    async with asyncio.timeout(LIMIT):
+        with pytest.raises(StoreUnavailableError):
+            await send(KEY)
+        losing_store.come_back()
+        losing_store.begin_turn = refuse
+        with suppress(StoreUnavailableError):
+            await drain(await send(KEY))
+        assert refused
+        losing_store.begin_turn = begin_turn
+        result = await send(KEY)
+        assert b'"completed"' in (await drain(result))[-1]
     assert await messages(server) == ([["Hi"], ["New"]] if creates else [["Hi", "New"]])
     assert texts(await server.items(result.thread_id)) == ["Hello!"]
     await closed(server)

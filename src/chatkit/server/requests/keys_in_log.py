@@ -59,9 +59,10 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
 
     Args:
         sent: The request.
-        make_turn: Makes its turn; by default as the request says.
+        make_turn: Makes its turn where the message is stored, which keeps the key then whatever becomes of the turn; by
+            default the request says how.
     """
-    make_turn = make_turn or sent.make_turn
+    is_stored, make_turn = make_turn is not None, make_turn or sent.make_turn
     scope, log, mark = sent.scope, sent.scope.turns.log, sent.fingerprint
     turn: Turn | RequestError
     try:
@@ -101,20 +102,30 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
         else:
             claimed_at = time.monotonic()
             claim = await _claim(sent, mine)
-    return await _begin_first(sent, make_turn, turn, mine, claimed_at)
+    return await _begin_first(sent, make_turn, turn, mine, claimed_at, is_stored=is_stored)
 
 
 async def _begin_first(
-    sent: Sending, make_turn: MakeTurn, turn: Turn | RequestError, mine: KeyClaim, claimed_at: float
+    sent: Sending,
+    make_turn: MakeTurn,
+    turn: Turn | RequestError,
+    mine: KeyClaim,
+    claimed_at: float,
+    *,
+    is_stored: bool,
 ) -> StreamingResult:
     """Begins the turn that the key was bound to just now."""
+
+    async def release() -> None:
+        if not is_stored or isinstance(turn, RequestError):
+            await _release(sent, mine)
 
     async def still_held() -> bool:
         if time.monotonic() - claimed_at < _SAFE_SECONDS:
             return True
         return (await _claim(sent, mine)).turn_id == mine.turn_id
 
-    hold = KeyHold(release=lambda: _release(sent, mine), still_held=still_held)
+    hold = KeyHold(release=release, still_held=still_held)
     try:
         if isinstance(turn, RequestError):
             raise turn
@@ -126,7 +137,7 @@ async def _begin_first(
             await turn.release_attachments()
             raise
     except KeyPassedOnError:
-        return await begin_keyed(sent, make_turn)
+        return await begin_keyed(sent, make_turn if is_stored else None)
     except BaseException:
         if not hold.passed_on:
             await _uninterrupted(hold.release)
