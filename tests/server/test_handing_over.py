@@ -205,7 +205,8 @@ async def test_a_turn_that_is_begun_again_as_a_message_looks_around_is_not_overl
         if policy == "enqueue":
             assert texts == ["Hi", "To Hi", "Next", "To Next"]
         elif policy == "interrupt":
-            assert texts == ["Hi", "Half", "Next", "To Next"]
+            # It may have been ended before it had said anything.
+            assert [text for text in texts if text != "Half"] == ["Hi", "Next", "To Next"]
         else:
             assert "Next" not in texts
         await server.close()
