@@ -47,7 +47,7 @@ from tests.server.support import (
     texts,
     user_input,
 )
-from tests.support.scale import scaled
+from tests.support.scale import FAST, scaled
 
 KEY = {"idempotency_key": "k1"}
 RESUMABLE_KEY = {"idempotency_key": "k1", "resumable": True}
@@ -207,6 +207,7 @@ async def test_the_same_message_is_the_same_turn_though_it_locked_the_thread(sto
         await server.say(thread_id, "Lock it", {"idempotency_key": "k2"})
 
 
+@pytest.mark.skipif(FAST, reason="waits for seconds, which a fast run does not")
 async def test_a_replayed_turn_tells_how_it_ended_and_never_more_than_is_known(
     monkeypatch: pytest.MonkeyPatch, store_apart: Any
 ) -> None:
@@ -554,6 +555,7 @@ async def test_a_worker_that_takes_long_to_begin_asks_whether_the_key_is_still_i
     assert len((await first.ask("threads.list"))["data"]) == 1
 
 
+@pytest.mark.skipif(FAST, reason="waits for seconds, which a fast run does not")
 async def test_two_that_give_up_the_turn_of_a_dead_worker_at_once_store_the_message_once(
     store_apart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
