@@ -1,9 +1,9 @@
 """A model of how workers accept messages, over one store and one log, in an order and with faults that a seed decides.
 
 The store is the real one in memory, with a clock of the model's. What a worker does between two waits is one step.
-Between any two steps it may stand still or die, a client may send its message again, time may pass, and the log may
-lose what it has, which living workers write again. Or each worker has a log of its own, which no other one can read.
-They renew the leases of their turns in the store meanwhile.
+Between any two steps it may stand still or die, or find that it cannot begin a turn, a client may send its message
+again, time may pass, and the log may lose what it has, which living workers write again. Or each worker has a log of
+its own, which no other one can read. They renew the leases of their turns in the store meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from unittest import mock
 
@@ -39,7 +39,7 @@ RELEASED: Final = -1
 """Who has a turn in the log that its worker has left to others."""
 UNKNOWN: Final = 2 * LEASE
 """Seconds for which an opened turn has to be unknown to the log before a sweep ends it."""
-PLANTS: Final = ("fence", "key", "order", "anew", "renewal")
+PLANTS: Final = ("fence", "key", "order", "anew", "renewal", "withdrawal")
 """Faults that are planted in the store or the workers, to see whether the model finds them."""
 
 Steps = Generator[None, None, None]
@@ -115,6 +115,7 @@ class History:
         self.accepted: list[str] = []
         self.shared = self.random.random() < 0.5
         self.harmed = False
+        self.faults = True
         self.taken: list[str] = []
         self.late: list[str] = []
 
@@ -134,6 +135,7 @@ class History:
     # What happens.
 
     def _step(self, *, faults: bool) -> None:
+        self.faults = faults
         choice = self.random.random()
         if choice < 0.14:
             self.clock.now += self.random.choice([0.1, 1.0, 4.0, 12.0])
@@ -202,28 +204,40 @@ class History:
             found = at_once(store.find_keyed_turn(client.key, ADA))
             yield
         if found is None:
-            turn_id = f"turn_{next(self.numbers)}"
-            found = at_once(store.accept_turn(self._acceptance(turn_id, client), ADA))
+            acceptance = self._acceptance(client)
+            found = at_once(store.accept_turn(acceptance, ADA))
             if found.fresh:
                 self.accepted.append(client.key)
                 yield
-                yield from self._turn(found, client)
+                if self._withdraws(found, acceptance):
+                    self.accepted.remove(client.key)
+                else:
+                    yield from self._turn(found, client)
                 return
             yield
         yield from self._join(found, client)
 
-    def _acceptance(self, turn_id: str, client: Client, replaces: str | None = None) -> Acceptance:
-        item = _message(client.key, turn_id if self.plant == "key" else "")
+    def _acceptance(self, client: Client, replaces: AcceptedTurn | None = None) -> Acceptance:
+        turn_id = f"turn_{next(self.numbers)}"
+        item = _message(client.key, turn_id)
         return Acceptance(
             turn_id,
             THREAD,
             LEASE,
             TurnWrites(message=item) if replaces is None else TurnWrites(),
-            user_item_id=item.id,
+            user_item_id=item.id if replaces is None else replaces.user_item_id,
             key=None if self.plant == "key" else client.key,
             policy="allow" if replaces is not None and self.plant == "anew" else "enqueue",
-            replaces=replaces,
+            replaces=None if replaces is None else replaces.turn_id,
         )
+
+    def _withdraws(self, accepted: AcceptedTurn, acceptance: Acceptance) -> bool:
+        """Takes a turn back, now and then, as one that cannot be opened; returns whether it did."""
+        if not self.faults or self.random.random() > 0.2:
+            return False
+        if self.plant == "withdrawal":
+            acceptance = replace(acceptance, replaces=None)
+        return bool(at_once(self.store.withdraw_turn(acceptance, accepted.token, ADA)))
 
     def _turn(self, accepted: AcceptedTurn, client: Client | None, *, answers: bool = True) -> Steps:
         store, worker, turn_id = self.store, self.mine, accepted.turn_id
@@ -315,11 +329,12 @@ class History:
                 return
             if found.status is TurnStatus.ENDED:
                 # No handler was called for it: it begins anew, unless another message came after it.
-                anew = self._acceptance(f"turn_{next(self.numbers)}", client, found.turn_id)
+                anew = self._acceptance(client, found)
                 again = at_once(store.accept_turn(anew, ADA))
                 yield
                 if again.fresh:
-                    yield from self._turn(again, client)
+                    if not self._withdraws(again, anew):
+                        yield from self._turn(again, client)
                     return
                 if again.turn_id == found.turn_id:
                     client.told = found.end
@@ -425,9 +440,9 @@ class History:
         return wrong
 
 
-def _message(key: str, suffix: str) -> Any:
+def _message(key: str, turn_id: str) -> Any:
     return UserMessageItem(
-        id=f"m_{key}_{suffix}" if suffix else f"m_{key}",
+        id=f"m_{key}_{turn_id}",
         thread_id=THREAD,
         content=[UserMessageTextContent(text=key)],
         attachments=[],
