@@ -1,4 +1,4 @@
-"""Stopping: 200 turns, each at another moment; nothing of them is left afterwards."""
+"""Stopping: many turns, each at another moment; nothing of them is left afterwards."""
 
 # Looks at what is private to see that nothing is left.
 # pyright: reportPrivateUsage=false
@@ -22,9 +22,9 @@ from chatkit.types import CustomTask
 from chatkit.widgets import Card, Markdown
 from tests.agents.support import AgentServer
 from tests.support.live_server import live_server
-from tests.support.scale import scaled
+from tests.support.scale import examples, scaled
 
-TURNS = 100
+TURNS = examples(100)
 
 
 @function_tool

@@ -20,11 +20,11 @@ from chatkit.types import (
     ThreadItem,
     ThreadMetadata,
 )
-from tests.support.scale import scaled
+from tests.support.scale import examples, scaled
 
 CONTEXT = {"user_id": "alice"}
 PROGRAM = Path(__file__).with_name("worker_process.py")
-EDITS = 60
+EDITS = examples(60)
 
 
 class Workers:
