@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chatkit.errors import StoreUnavailableError
 from chatkit.store import Acceptance, MemoryStore, TurnStatus
 from chatkit.streams import StreamLog
 from tests.server.support import ADA, LIMIT, ScriptedServer, added, drain, hello, read, texts, user_input
@@ -123,4 +124,28 @@ async def test_a_dead_turn_is_found_behind_many_that_may_live(store: Any) -> Non
     await store.accept_turn(Acceptance("turn_dead", thread_id, -1.0), ADA)
     assert await server.recover() == 1
     found = await store.find_turn("turn_dead", ADA)
+    assert (found.status, found.end) == (TurnStatus.ENDED, "interrupted")
+
+
+async def test_a_turn_that_was_claimed_and_could_not_be_ended_is_ended_by_the_next_sweep(store: Any) -> None:
+    """Not after three leases more: its thread takes no message meanwhile."""
+    other = worker(store)
+    thread_id = await other.new_thread()
+    accepted = await store.accept_turn(Acceptance("left", thread_id, 0.0), ADA)
+    await store.open_turn("left", accepted.token, ADA)
+    finish, tried = store.finish_turn, list[Any]()
+
+    async def finish_the_second_time(*args: Any, **rest: Any) -> Any:
+        tried.append(args)
+        if len(tried) == 1:
+            raise StoreUnavailableError("The disk is full.")
+        return await finish(*args, **rest)
+
+    store.finish_turn = finish_the_second_time
+    async with asyncio.timeout(LIMIT):
+        while not tried:
+            await other.recover()
+            await asyncio.sleep(LEASE / 10)
+    assert await other.recover() == 1
+    found = await store.find_turn("left", ADA)
     assert (found.status, found.end) == (TurnStatus.ENDED, "interrupted")

@@ -65,6 +65,7 @@ class StoreSweep:
         self._log = log
         self._runs_here = runs_here
         self._unknown: dict[tuple[str, str], float] = {}
+        self._claimed: dict[tuple[str, str], tuple[int, EndState]] = {}
 
     async def run(
         self, store: AcceptingStore[object], begin: Callable[[str, AcceptedTurn], Awaitable[bool]]
@@ -77,7 +78,7 @@ class StoreSweep:
             store: The store.
             begin: Begins, ends or runs again a turn of an owner that the log does not know; returns whether it did so.
         """
-        count, now = 0, time.monotonic()
+        count, now = await self._end_claimed(store), time.monotonic()
         pause = _LEASES * self._log.lease
         # A worker that has waited long enough for one need not wait for its next turn to look.
         names = [name for name, since in self._unknown.items() if now - since >= self._patience]
@@ -93,6 +94,21 @@ class StoreSweep:
             if time.monotonic() - now >= pause or not (lapsed := await store.lapsed_turns(pause)):
                 break
             names = [(entry.owner, entry.turn.turn_id) for entry in lapsed]
+        return count
+
+    async def _end_claimed(self, store: AcceptingStore[object]) -> int:
+        """Ends turns that this worker claimed and could not end then, such as for a full disk; returns how many.
+
+        Nobody else can before they lapse again.
+        """
+        count = 0
+        for (owner, turn_id), (token, end) in list(self._claimed.items()):
+            try:
+                count += bool(await store.finish_turn(turn_id, token, end.value, OwnerContext(owner)))
+            except Exception as error:  # noqa: BLE001 -- it is logged
+                log_failure(logger, f"Turn {turn_id} of a worker that died could not be ended", error)
+            else:
+                self._claimed.pop((owner, turn_id), None)
         return count
 
     @property
@@ -139,7 +155,9 @@ class StoreSweep:
         if claimed is None:
             return False
         known, end = end, end or EndState.INTERRUPTED
+        self._claimed[owner, turn_id] = claimed.token, end
         await store.finish_turn(turn_id, claimed.token, end.value, context)
+        self._claimed.pop((owner, turn_id), None)
         if known is None:
             tell_taken_over(load_info(found.info) if found.info else TurnInfo(turn_id, found.thread_id), end)
         return True
