@@ -166,6 +166,14 @@ async def test_limits_are_counted_by_their_names(grown: Grown) -> None:
     assert grown("chatkit_limits_reached_total", limit="messages") == 1
 
 
+@pytest.mark.parametrize("what", ["running_turns", "tokens"])
+async def test_quotas_of_turns_and_of_models_are_counted_too(what: Any, grown: Grown) -> None:
+    server = ScriptedServer(hello, limits=Limits(quotas=(Quota(what, 0),)))
+    with pytest.raises((TooManyTurnsError, QuotaExceededError)):
+        await create(server)
+    assert grown("chatkit_limits_reached_total", limit=what) == 1
+
+
 async def test_transactions_are_timed_and_their_failures_counted(grown: Grown, tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "chat.db")
     try:

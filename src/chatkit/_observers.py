@@ -1,4 +1,4 @@
-"""Who is told what the server does, to count or to trace it: nobody by default, which costs next to nothing."""
+"""Observers: what counts or traces the work of the server is called here. By default there are none."""
 
 from __future__ import annotations
 

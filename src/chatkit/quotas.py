@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -184,15 +184,12 @@ async def used(
     """
     taken = list[tuple[str, int, float]]()
     try:
-        for quota in quotas:
-            amount, whose = uses.get(quota.what, 0), owners.get(quota.by)
-            if not amount or whose is None:
+        for quota, whose in _bounding(quotas, uses, owners):
+            key, amount = _key(quota, whose), uses[quota.what]
+            if not amount:
                 continue
-            key = _key(quota, whose)
             count = await counter.take(key, amount, window=quota.seconds, limit=quota.units)
             if not count.taken:
-                for observer in observers():
-                    observer.reached_limit(quota.what)
                 raise _exceeded(quota, amount, count.seconds)
             taken.append((key, amount, time.monotonic() + count.seconds))
         yield
@@ -213,10 +210,7 @@ async def check_budgets(quotas: Sequence[Quota], counter: Counter, owners: Mappi
         counter: Counts.
         owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
     """
-    for quota in quotas:
-        whose = owners.get(quota.by)
-        if quota.what not in BUDGETS or whose is None:
-            continue
+    for quota, whose in _bounding(quotas, BUDGETS, owners):
         if not quota.units:
             raise _exceeded(quota, 1, 0.0)
         count = await counter.reserve(
@@ -279,10 +273,7 @@ async def reserve(
     """
     held: list[Reserved] = []
     try:
-        for quota in quotas:
-            whose = owners.get(quota.by)
-            if quota.what not in BUDGETS or whose is None:
-                continue
+        for quota, whose in _bounding(quotas, BUDGETS, owners):
             key, amount = _key(quota, whose), most[quota.what]
             count = await counter.reserve(
                 key, name, amount, window=quota.seconds, limit=quota.units, lease=lease
@@ -312,9 +303,8 @@ async def count_used(
     Raises:
         StoreUnavailableError: The counter cannot be reached.
     """
-    for quota in quotas:
-        whose = owners.get(quota.by)
-        if quota.what in BUDGETS and whose is not None and used[quota.what]:
+    for quota, whose in _bounding(quotas, BUDGETS, owners):
+        if used[quota.what]:
             await counter.take(_key(quota, whose), used[quota.what], window=quota.seconds)
 
 
@@ -343,17 +333,12 @@ async def take_places(
     """
     keys: list[str] = []
     try:
-        for quota in quotas:
-            whose = owners.get(quota.by)
-            if quota.what != "running_turns" or whose is None:
-                continue
+        for quota, whose in _bounding(quotas, {"running_turns"}, owners):
             limit = _ANY_NUMBER if more is None else quota.units + more
             key = f"running:{quota.by}:{whose}"
             if not (await counter.reserve(key, name, 1, window=_ALWAYS, limit=limit, lease=lease)).taken:
-                who = "You" if quota.by == "owner" else "Your group"
-                what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
                 raise TooManyTurnsError(
-                    f"{who} may {what}. Wait until one has ended, or stop one first.",
+                    f"{_reached(quota)}. Wait until one has ended, or stop one first.",
                     retry_after=_ROOM_SECONDS,
                 )
             keys.append(key)
@@ -366,12 +351,9 @@ async def take_places(
 
 def exceeded_by_files(quota: Quota) -> QuotaExceededError:
     """Returns the error of a file that one of ``FILE_QUOTAS`` has no room for."""
-    what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
-    who, rest = (
-        ("You", "Delete some") if quota.by == "owner" else ("Your group", "Somebody has to delete some")
-    )
+    rest = "Delete some" if quota.by == "owner" else "Somebody has to delete some"
     first = " first, or threads that have some." if quota.what == "stored_bytes" else ", or send them, first."
-    return QuotaExceededError(f"{who} may {what}. {rest}{first}")
+    return QuotaExceededError(f"{_reached(quota)}. {rest}{first}")
 
 
 async def give_places_back(counter: Counter, keys: Sequence[str], name: str) -> None:
@@ -404,21 +386,36 @@ def _check_cost(most: object) -> None:
         )
 
 
+def _bounding(
+    quotas: Sequence[Quota], kinds: Container[Use], owners: Mapping[str, str | None]
+) -> Iterator[tuple[Quota, str]]:
+    """Yields the quotas of some kinds, each with the owner or the group that it bounds."""
+    for quota in quotas:
+        whose = owners.get(quota.by)
+        if quota.what in kinds and whose is not None:
+            yield quota, whose
+
+
 def _key(quota: Quota, whose: str) -> str:
     return f"quota:{quota.what}:{quota.seconds:g}:{quota.by}:{whose}"
 
 
 def _exceeded(quota: Quota, amount: int, seconds: float) -> QuotaExceededError:
-    whose = "You" if quota.by == "owner" else "Your group"
-    what = _WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))
+    allowed = f"{_reached(quota)} in {quota.span}"
     if amount > quota.units:
-        return QuotaExceededError(f"{whose} may {what} in {quota.span}, and this is more.")
+        return QuotaExceededError(f"{allowed}, and this is more.")
     wait = math.ceil(seconds)
     # What is left may do for a shorter message.
     left = " Less may be left than this may need." if amount and quota.what in BUDGETS else ""
-    return QuotaExceededError(
-        f"{whose} may {what} in {quota.span}.{left} Try again in {_wait(wait)}.", retry_after=wait
-    )
+    return QuotaExceededError(f"{allowed}.{left} Try again in {_wait(wait)}.", retry_after=wait)
+
+
+def _reached(quota: Quota) -> str:
+    """Tells observers that a request is refused for a quota, and returns what that allows, in words."""
+    for observer in observers():
+        observer.reached_limit(quota.what)
+    who = "You" if quota.by == "owner" else "Your group"
+    return f"{who} may {_WORDS[quota.what].format(_number(quota.most, _NOUNS[quota.what]))}"
 
 
 def _wait(seconds: int) -> str:
