@@ -127,12 +127,16 @@ async def test_a_dead_turn_is_found_behind_many_that_may_live(store: Any) -> Non
     assert (found.status, found.end) == (TurnStatus.ENDED, "interrupted")
 
 
-async def test_a_turn_that_was_claimed_and_could_not_be_ended_is_ended_by_the_next_sweep(store: Any) -> None:
+@pytest.mark.parametrize("opened", [True, False])
+async def test_a_turn_that_was_claimed_and_could_not_be_ended_is_ended_by_the_next_sweep(
+    store: Any, opened: bool
+) -> None:
     """Not after three leases more: its thread takes no message meanwhile."""
     other = worker(store)
     thread_id = await other.new_thread()
     accepted = await store.accept_turn(Acceptance("left", thread_id, 0.0), ADA)
-    await store.open_turn("left", accepted.token, ADA)
+    if opened:
+        await store.open_turn("left", accepted.token, ADA)
     finish, tried = store.finish_turn, list[Any]()
 
     async def finish_the_second_time(*args: Any, **rest: Any) -> Any:

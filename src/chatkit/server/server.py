@@ -412,7 +412,7 @@ class ChatKitServer(Handlers[TContext]):
         return await run_again(self._chatkit_scope(await self._chatkit_load_context(info.context)), turn)
 
     async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
-        """Ends or begins a turn that a worker accepted and had not opened, or runs one again that its log has lost."""
+        """Begins a turn that a worker accepted and had not opened, or runs one again that its log has lost."""
         info = load_info(turn.info) if turn.info else None
         scope, runs = await self._chatkit_scope_again(info, owner)
         if turn.status is TurnStatus.BEGUN and turn.opened:

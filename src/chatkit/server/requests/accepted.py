@@ -14,7 +14,7 @@ from chatkit.server.turns.recovery import find_opening
 from chatkit.server.turns.turn import Turn
 from chatkit.store.acceptance import AcceptedTurn, AcceptingStore, TurnStatus
 from chatkit.store.base import find_item
-from chatkit.streams.base import EndState, InterruptedTurn, TurnInfo, load_info
+from chatkit.streams.base import InterruptedTurn, TurnInfo, load_info
 from chatkit.types import ThreadsCreateReq, ThreadStreamEvent, UserMessageItem
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def turn_of_stored(
     async def opening(pipeline: Pipeline) -> None:
         # One that waited is in the thread by now.
         turn.message = turn.message or await _message(scope, thread_id, item_id)
-        if not runs and accepted is not None and not accepted.opened and turn.stop_reason is None:
+        if not runs and turn.accepted is not None and not turn.accepted.opened and turn.stop_reason is None:
             # Nothing is told of it: its request, sent again, has it answered.
             return
         if isinstance(scope.request, ThreadsCreateReq):
@@ -100,7 +100,7 @@ async def begin_waiting(
 
 
 async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool) -> bool:
-    """Ends, or begins, a turn that a worker accepted and did not open in the log before it died.
+    """Begins a turn that a worker accepted and did not open in the log before it died.
 
     Args:
         scope: The request that it was accepted for, as far as it can be made again.
@@ -108,27 +108,20 @@ async def begin_lapsed(scope: RequestScope, lapsed: AcceptedTurn, *, runs: bool)
         runs: Whether its handler may be called here.
 
     Returns:
-        Whether it was this worker that did so.
+        Whether it was this worker that did so; if not, it is the caller's to end, unless another worker has it.
     """
+    if lapsed.status is TurnStatus.BEGUN and not runs:
+        return False
+    # Whatever can fail comes before the claim: a turn that was claimed is left alone by every other worker.
+    info = load_info(lapsed.info)
+    try:
+        turn = await turn_of_stored(scope, lapsed.thread_id, lapsed.user_item_id, info=info, runs=runs)
+    except NotFoundError:
+        return False
     # A store that does not accept whole turns, any more perhaps, may have some that were accepted before.
     store = cast("AcceptingStore[Any]", accepting_store(scope.store, whole=False))
-    claimed = await store.claim_turn(lapsed, scope.turns.log.lease, scope.context)
-    if claimed is None:
+    turn.accepted = await store.claim_turn(lapsed, scope.turns.log.lease, scope.context)
+    if turn.accepted is None:
         return False
-    if claimed.status is TurnStatus.BEGUN and not runs:
-        await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
-        return True
-    try:
-        turn = await turn_of_stored(
-            scope,
-            claimed.thread_id,
-            claimed.user_item_id,
-            info=load_info(claimed.info),
-            accepted=claimed,
-            runs=runs,
-        )
-    except NotFoundError:
-        await store.finish_turn(claimed.turn_id, claimed.token, EndState.INTERRUPTED.value, scope.context)
-        return True
     await scope.turns.begin_accepted(turn)
     return True

@@ -76,7 +76,7 @@ class StoreSweep:
 
         Args:
             store: The store.
-            begin: Begins, ends or runs again a turn of an owner that the log does not know; returns whether it did so.
+            begin: Begins or runs again a turn of an owner that the log does not know; returns whether it did so.
         """
         count, now = await self._end_claimed(store), time.monotonic()
         pause = _LEASES * self._log.lease
@@ -148,8 +148,9 @@ class StoreSweep:
                 return False
         if not found.opened or found.status is TurnStatus.WAITING:
             async with asyncio.timeout(_BEGIN_LIMIT_SECONDS):
-                return await begin(owner, found)
-        if end is None and not found.claimed and await self._runs_again(owner, found, begin):
+                if await begin(owner, found):
+                    return True
+        elif end is None and not found.claimed and await self._runs_again(owner, found, begin):
             return True
         claimed = await store.claim_turn(found, self._log.lease, context)
         if claimed is None:
@@ -158,7 +159,7 @@ class StoreSweep:
         self._claimed[owner, turn_id] = claimed.token, end
         await store.finish_turn(turn_id, claimed.token, end.value, context)
         self._claimed.pop((owner, turn_id), None)
-        if known is None:
+        if known is None and found.opened:
             tell_taken_over(load_info(found.info) if found.info else TurnInfo(turn_id, found.thread_id), end)
         return True
 
