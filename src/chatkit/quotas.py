@@ -1,7 +1,7 @@
 """Quotas: how much an owner, or a group of owners, may ask for in a window of time, counted over all workers.
 
 ``ChatKitServer(..., limits=Limits(quotas=(Quota("messages", 20, seconds=60),)))``. Those of tokens and of their cost
-are budgets: what a call of a model uses at most is reserved before it is made.
+are budgets, see ``server/turns/budgets.py``; that of running turns is kept by ``server/turns/places.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from chatkit.errors import (
     ConfigurationError,
     QuotaExceededError,
     StoreUnavailableError,
-    TooManyTurnsError,
 )
 
 if TYPE_CHECKING:
@@ -31,15 +30,13 @@ __all__ = [
     "BUDGETS",
     "FILE_QUOTAS",
     "Quota",
-    "Reserved",
     "Use",
-    "check_budgets",
+    "bounding",
     "cost_units",
-    "count_used",
+    "counter_key",
+    "exceeded",
     "exceeded_by_files",
-    "give_places_back",
-    "reserve",
-    "take_places",
+    "reached",
     "used",
 ]
 
@@ -65,12 +62,6 @@ BUDGETS: Final[frozenset[Use]] = frozenset({"tokens", "cost"})
 FILE_QUOTAS: Final[frozenset[Use]] = frozenset({"stored_bytes", "unclaimed_files"})
 """What a store counts, where it keeps the records of files."""
 _AS_IT_IS: Final[frozenset[str]] = FILE_QUOTAS | {"running_turns"}
-
-_ALWAYS: Final = 10 * 365 * 86_400.0
-"""The window of what runs at once: it is reserved, and given back."""
-_ANY_NUMBER: Final = 10**9
-_ROOM_SECONDS: Final = 5
-"""When to ask again for a place, which nobody knows."""
 
 _COST_PARTS: Final = 10**9
 _MOST_COST: Final = 9_000_000
@@ -184,13 +175,13 @@ async def used(
     """
     taken = list[tuple[str, int, float]]()
     try:
-        for quota, whose in _bounding(quotas, uses, owners):
-            key, amount = _key(quota, whose), uses[quota.what]
+        for quota, whose in bounding(quotas, uses, owners):
+            key, amount = counter_key(quota, whose), uses[quota.what]
             if not amount:
                 continue
             count = await counter.take(key, amount, window=quota.seconds, limit=quota.units)
             if not count.taken:
-                raise _exceeded(quota, amount, count.seconds)
+                raise exceeded(quota, amount, count.seconds)
             taken.append((key, amount, time.monotonic() + count.seconds))
         yield
     except BaseException:
@@ -202,173 +193,11 @@ async def used(
         raise
 
 
-async def check_budgets(quotas: Sequence[Quota], counter: Counter, owners: Mapping[str, str | None]) -> None:
-    """Raises QuotaExceededError where nothing is left of a budget; reserves nothing.
-
-    Args:
-        quotas: What may be used.
-        counter: Counts.
-        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
-    """
-    for quota, whose in _bounding(quotas, BUDGETS, owners):
-        if not quota.units:
-            raise _exceeded(quota, 1, 0.0)
-        count = await counter.reserve(
-            _key(quota, whose), "", 0, window=quota.seconds, limit=quota.units - 1, lease=0.0
-        )
-        if not count.taken:
-            raise _exceeded(quota, 0, count.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """What is reserved of one budget.
-
-    Attributes:
-        what: What it is a budget of.
-        key: The key of the counter.
-        amount: How much is reserved.
-        ends_at: When the budget's window ends, by ``time.monotonic``.
-    """
-
-    what: Use
-    key: str
-    amount: int
-    ends_at: float
-
-    async def settle(self, counter: Counter, name: str, used: int) -> None:
-        """Counts what was used in its place.
-
-        Args:
-            counter: The counter.
-            name: The name under which it is reserved.
-            used: How much was used.
-        """
-        left = self.ends_at - time.monotonic()
-        await counter.settle(self.key, name, self.amount, used, window=max(left, 0.0))
-
-
-async def reserve(
-    quotas: Sequence[Quota],
-    counter: Counter,
-    most: Mapping[Use, int],
-    owners: Mapping[str, str | None],
-    *,
-    name: str,
-    lease: float,
-) -> list[Reserved]:
-    """Reserves what a call uses at most, of all budgets or of none.
-
-    Args:
-        quotas: What may be used.
-        counter: Counts.
-        most: How much is used at most, by the kind of budget; a cost in billionths.
-        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
-        name: Of the call; reserved again under it, as by another attempt of its turn, it counts once.
-        lease: Seconds after which it is given back, unless it is renewed.
-
-    Raises:
-        QuotaExceededError: A budget has not as much left; nothing is reserved.
-        StoreUnavailableError: The counter cannot be reached.
-    """
-    held: list[Reserved] = []
-    try:
-        for quota, whose in _bounding(quotas, BUDGETS, owners):
-            key, amount = _key(quota, whose), most[quota.what]
-            count = await counter.reserve(
-                key, name, amount, window=quota.seconds, limit=quota.units, lease=lease
-            )
-            if not count.taken:
-                raise _exceeded(quota, amount, count.seconds)
-            held.append(Reserved(quota.what, key, amount, time.monotonic() + count.seconds))
-    except BaseException:
-        for each in held:
-            with suppress(StoreUnavailableError):
-                await each.settle(counter, name, 0)
-        raise
-    return held
-
-
-async def count_used(
-    quotas: Sequence[Quota], counter: Counter, used: Mapping[Use, int], owners: Mapping[str, str | None]
-) -> None:
-    """Counts what was used and nothing was reserved for, also beyond what a budget has.
-
-    Args:
-        quotas: What may be used.
-        counter: Counts.
-        used: How much was used, by the kind of budget; a cost in billionths.
-        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
-
-    Raises:
-        StoreUnavailableError: The counter cannot be reached.
-    """
-    for quota, whose in _bounding(quotas, BUDGETS, owners):
-        if used[quota.what]:
-            await counter.take(_key(quota, whose), used[quota.what], window=quota.seconds)
-
-
-async def take_places(
-    quotas: Sequence[Quota],
-    counter: Counter,
-    owners: Mapping[str, str | None],
-    *,
-    name: str,
-    lease: float,
-    more: int | None = 0,
-) -> list[str]:
-    """Reserves a place for a turn among those that run at once, of all quotas or of none; returns the counter's keys.
-
-    Args:
-        quotas: What may be used.
-        counter: Counts.
-        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
-        name: Of the reservation.
-        lease: Seconds after which it is given back, unless it is renewed.
-        more: How many more than usual there may be; None for any number.
-
-    Raises:
-        TooManyTurnsError: As many run as may.
-        StoreUnavailableError: The counter cannot be reached.
-    """
-    keys: list[str] = []
-    try:
-        for quota, whose in _bounding(quotas, {"running_turns"}, owners):
-            limit = _ANY_NUMBER if more is None else quota.units + more
-            key = f"running:{quota.by}:{whose}"
-            if not (await counter.reserve(key, name, 1, window=_ALWAYS, limit=limit, lease=lease)).taken:
-                raise TooManyTurnsError(
-                    f"{_reached(quota)}. Wait until one has ended, or stop one first.",
-                    retry_after=_ROOM_SECONDS,
-                )
-            keys.append(key)
-    except BaseException:
-        with suppress(StoreUnavailableError):
-            await give_places_back(counter, keys, name)
-        raise
-    return keys
-
-
 def exceeded_by_files(quota: Quota) -> QuotaExceededError:
     """Returns the error of a file that one of ``FILE_QUOTAS`` has no room for."""
     rest = "Delete some" if quota.by == "owner" else "Somebody has to delete some"
     first = " first, or threads that have some." if quota.what == "stored_bytes" else ", or send them, first."
-    return QuotaExceededError(f"{_reached(quota)}. {rest}{first}")
-
-
-async def give_places_back(counter: Counter, keys: Sequence[str], name: str) -> None:
-    """Gives back what ``take_places`` has reserved.
-
-    Args:
-        counter: The counter.
-        keys: Its keys.
-        name: The name of the reservation.
-
-    Raises:
-        StoreUnavailableError: The counter cannot be reached.
-    """
-    for key in keys:
-        await counter.settle(key, name, 1, 0, window=_ALWAYS)
+    return QuotaExceededError(f"{reached(quota)}. {rest}{first}")
 
 
 def cost_units(cost: Decimal) -> int:
@@ -386,22 +215,36 @@ def _check_cost(most: object) -> None:
         )
 
 
-def _bounding(
+def bounding(
     quotas: Sequence[Quota], kinds: Container[Use], owners: Mapping[str, str | None]
 ) -> Iterator[tuple[Quota, str]]:
-    """Yields the quotas of some kinds, each with the owner or the group that it bounds."""
+    """Yields the quotas of some kinds, each with the owner or the group that it bounds.
+
+    Args:
+        quotas: All quotas.
+        kinds: What is counted.
+        owners: The owner and the group, by the names that ``Quota.by`` has; None is not bounded.
+    """
     for quota in quotas:
         whose = owners.get(quota.by)
         if quota.what in kinds and whose is not None:
             yield quota, whose
 
 
-def _key(quota: Quota, whose: str) -> str:
+def counter_key(quota: Quota, whose: str) -> str:
+    """Returns the key under which a counter counts what an owner or a group uses of a quota."""
     return f"quota:{quota.what}:{quota.seconds:g}:{quota.by}:{whose}"
 
 
-def _exceeded(quota: Quota, amount: int, seconds: float) -> QuotaExceededError:
-    allowed = f"{_reached(quota)} in {quota.span}"
+def exceeded(quota: Quota, amount: int, seconds: float) -> QuotaExceededError:
+    """Returns the error of a use that a quota has not enough left for, and tells observers.
+
+    Args:
+        quota: The quota.
+        amount: How much is needed, as it is counted; 0 if anything would do.
+        seconds: For how long its window lasts.
+    """
+    allowed = f"{reached(quota)} in {quota.span}"
     if amount > quota.units:
         return QuotaExceededError(f"{allowed}, and this is more.")
     wait = math.ceil(seconds)
@@ -410,7 +253,7 @@ def _exceeded(quota: Quota, amount: int, seconds: float) -> QuotaExceededError:
     return QuotaExceededError(f"{allowed}.{left} Try again in {_wait(wait)}.", retry_after=wait)
 
 
-def _reached(quota: Quota) -> str:
+def reached(quota: Quota) -> str:
     """Tells observers that a request is refused for a quota, and returns what that allows, in words."""
     for observer in observers():
         observer.reached_limit(quota.what)

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from chatkit.counters import Counter, RedisCounter
 from chatkit.errors import QuotaExceededError, StoreUnavailableError
-from chatkit.quotas import Quota, reserve
+from chatkit.quotas import Quota
+from chatkit.server.turns.budgets import reserve
 from chatkit.server.turns.renewal import LEASE_SECONDS
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from tests.support.scale import scaled

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, accepting_store
-from chatkit.quotas import BUDGETS, check_budgets, used
+from chatkit.quotas import BUDGETS, used
 from chatkit.server.handlers import Handlers
+from chatkit.server.turns.budgets import check_budgets
 from chatkit.server.turns.places import TurnPlace
 from chatkit.server.turns.registry import TurnRegistry
 from chatkit.store.base import OwnerContext, plain_metadata

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from chatkit._outages import log_failure
-from chatkit.errors import ChatKitError
+from chatkit.errors import ChatKitError, StoreUnavailableError, TooManyTurnsError
 from chatkit.ids import new_id
-from chatkit.quotas import Quota, give_places_back, take_places
+from chatkit.quotas import Quota, bounding, reached
 from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["TurnPlace"]
 
 logger = logging.getLogger("chatkit.server")
+
+_ALWAYS: Final = 10 * 365 * 86_400.0
+"""The window of what runs at once: it is reserved, and given back."""
+_ANY_NUMBER: Final = 10**9
+_ROOM_SECONDS: Final = 5
+"""When to ask again for a place, which nobody knows."""
 
 
 class TurnPlace:
@@ -58,11 +65,27 @@ class TurnPlace:
         """
         if self._keys:
             return
-        self._keys = await take_places(
-            self._quotas, self._counter, self._owners(), name=self._name, lease=LEASE_SECONDS, more=more
-        )
+        keys: list[str] = []
+        try:
+            for quota, whose in bounding(self._quotas, {"running_turns"}, self._owners()):
+                key = f"running:{quota.by}:{whose}"
+                limit = _ANY_NUMBER if more is None else quota.units + more
+                count = await self._counter.reserve(
+                    key, self._name, 1, window=_ALWAYS, limit=limit, lease=LEASE_SECONDS
+                )
+                if not count.taken:
+                    raise TooManyTurnsError(
+                        f"{reached(quota)}. Wait until one has ended, or stop one first.",
+                        retry_after=_ROOM_SECONDS,
+                    )
+                keys.append(key)
+        except BaseException:
+            with suppress(StoreUnavailableError):
+                await self._give_back(keys)
+            raise
+        self._keys = keys
         self._renewal = Renewal(self._counter)
-        self._renewal.hold(self._keys, self._name)
+        self._renewal.hold(keys, self._name)
 
     async def leave(self) -> None:
         """Gives the place back; one that cannot be is given back when its lease is over."""
@@ -70,6 +93,10 @@ class TurnPlace:
         if self._renewal is not None:
             self._renewal.let_go(keys, self._name)
         try:
-            await give_places_back(self._counter, keys, self._name)
+            await self._give_back(keys)
         except ChatKitError as error:
             log_failure(logger, "The place of a turn could not be given back", error)
+
+    async def _give_back(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            await self._counter.settle(key, self._name, 1, 0, window=_ALWAYS)

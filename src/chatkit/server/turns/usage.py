@@ -12,7 +12,8 @@ from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.errors import ChatKitError, ConfigurationError, UnsupportedOperationError
 from chatkit.ids import utc_now
-from chatkit.quotas import BUDGETS, Reserved, Use, cost_units, count_used, reserve
+from chatkit.quotas import BUDGETS, Use, cost_units
+from chatkit.server.turns.budgets import Reserved, count_used, reserve
 from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.store.usage import BoundedFiles, UsageKeeper
