@@ -83,6 +83,7 @@ def test_a_message_that_failed_and_another_thread(open_page: OpenPage, server: S
     chat.until_idle()
     thread_id = thread_of(chat)
     chat.element.get_by_role("button", name="New conversation").click()
+    expect(chat.bubbles).to_have_count(0)
     server.faults.answer("threads.create", 503, "", "text/plain")
     chat.send("precious words")
     expect(chat.element.get_by_role("alert")).to_be_visible()
@@ -124,8 +125,8 @@ def test_nothing_is_sent_into_a_thread_that_still_loads(open_page: OpenPage, ser
     chat.page.evaluate("chat.sendUserMessage({ text: 'long 40' }).then(() => { window.sent = true; })")
     gate.set()
     chat.page.evaluate("when(() => window.sent)")
-    chat.until_idle()
     expect(chat.bubbles).to_have_text(["say zero", "long 40"])
+    chat.until_idle()
     assert [int(number) for number in re.findall(r"Line (\d+) of", chat.text())] == list(range(1, 41))
     expect(chat.send_button).to_be_enabled()
 
