@@ -15,7 +15,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, Store, UsageKeeper
+from chatkit.store import BoundedFiles, Store, StoreSurvey, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -29,6 +29,7 @@ PORTS = [
     AuditLog,
     Counter,
     UsageKeeper,
+    StoreSurvey,
     BoundedFiles,
     Sessions,
     chatkit.types.Store,

@@ -109,7 +109,7 @@ class Operator:
         reason = (reason or "").strip()
         if not reason and not unexplained:
             raise InvalidRequestError(
-                "Say why, in a line without personal data, such as the number of a ticket: it is recorded."
+                "Give a reason: a line without personal data, such as the number of a ticket. It is recorded."
             )
         return printable_line("reason", reason)
 
