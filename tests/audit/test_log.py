@@ -126,15 +126,19 @@ async def test_an_owner_is_a_pseudonym_that_nobody_can_tell_once_its_key_is_dest
 
 @everywhere
 async def test_what_is_as_before_is_not_recorded_again(log: AuditLog) -> None:
-    def limits(**details: Any) -> AuditEvent:
-        return AuditEvent(kind=AuditKind.LIMITS_CHANGED, actor=Actor("server"), details=details)
+    def limits(subject: str = "app.Server", **details: Any) -> AuditEvent:
+        return AuditEvent(
+            kind=AuditKind.LIMITS_CHANGED, actor=Actor("server"), subject=subject, details=details
+        )
 
     assert await log.record(limits(messages=20, files={"bytes": 1}), unless_same=True) is not None
     await log.record(read_by())
     assert await log.record(limits(files={"bytes": 1}, messages=20), unless_same=True) is None
     assert await log.record(limits(messages=30, files={"bytes": 1}), unless_same=True) is not None
     assert await log.record(limits(messages=20, files={"bytes": 1}), unless_same=True) is not None
-    assert len(await log.entries()) == 4
+    assert await log.record(limits("app.Other", messages=7), unless_same=True) is not None
+    assert await log.record(limits(messages=20, files={"bytes": 1}), unless_same=True) is None
+    assert len(await log.entries()) == 5
 
 
 @everywhere

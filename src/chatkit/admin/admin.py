@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from chatkit.admin.records import OpenedThread, Rating, StuckTurn
 from chatkit.audit import AuditEvent, AuditKind, AuditLog, Operator, Role, audit_log_of
+from chatkit.audit.entries import as_line
 from chatkit.errors import ConfigurationError, ConflictError, NotFoundError, UnsupportedOperationError
 from chatkit.ids import utc_now
 from chatkit.store.base import OwnedThread, OwnerContext, Store
@@ -101,7 +102,7 @@ class Admin:
             kind=AuditKind.CONTENT_READ,
             actor=self._operator.actor,
             owner=owner,
-            subject=thread_id,
+            subject=as_line(thread_id),
             reason=reason,
         )
         await audit.record(event)
@@ -158,7 +159,7 @@ class Admin:
             kind=AuditKind.TURN_STOPPED,
             actor=self._operator.actor,
             owner=info.owner,
-            subject=turn_id,
+            subject=as_line(turn_id),
             reason=reason,
             details={"thread": info.thread_id},
         )

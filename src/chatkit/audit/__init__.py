@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from chatkit._lazy import lazy_names
+from chatkit.audit.auditing import Auditing
 from chatkit.audit.base import AuditFilter, AuditLog, Trimmed
 from chatkit.audit.entries import Actor, ActorKind, AuditEntry, AuditEvent, AuditKind, AuditRow, Head
 from chatkit.audit.memory import MemoryAuditLog
@@ -29,6 +30,7 @@ __all__ = [
     "AuditKind",
     "AuditLog",
     "AuditRow",
+    "Auditing",
     "Fault",
     "Head",
     "MemoryAuditLog",

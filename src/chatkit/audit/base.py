@@ -71,7 +71,8 @@ class AuditLog(ABC):
 
         Args:
             event: What happened.
-            unless_same: Appends nothing, and returns None, where the last entry of this kind has the same details.
+            unless_same: Appends nothing, and returns None, where the last entry of this kind and about this subject has
+                the same details.
 
         Raises:
             InvalidRequestError: The event is of the kind that :meth:`trim` appends.

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,7 @@ from chatkit.ids import new_id, utc_now
 __all__ = [
     "FIRST_PREVIOUS",
     "KEY_BYTES",
+    "NEWEST",
     "Actor",
     "ActorKind",
     "AuditEntry",
@@ -29,6 +30,7 @@ __all__ = [
     "AuditKind",
     "AuditRow",
     "Head",
+    "as_line",
     "hash_of",
     "load_entry",
     "make_row",
@@ -40,6 +42,9 @@ __all__ = [
 
 FIRST_PREVIOUS: Final = "0" * 64
 """What the first entry has in the place of the hash of the one before."""
+
+NEWEST: Final = 50
+"""How many entries of a kind are looked at for the last one about a subject."""
 
 KEY_BYTES: Final = 32
 """Length of an owner's key."""
@@ -254,9 +259,17 @@ def load_entry(row: AuditRow) -> AuditEntry:
     return entry
 
 
-def says_the_same(data: str, event: AuditEvent) -> bool:
-    """Returns whether the text of an entry has the same details as an event."""
-    return json.loads(data)["details"] == json.loads(_canonical(event.details))
+def says_the_same(newest: Iterable[str], event: AuditEvent) -> bool:
+    """Returns whether the last entry about a subject has the same details as an event.
+
+    Args:
+        newest: The texts of the last entries of its kind, the newest first.
+        event: The event.
+    """
+    for fields in map(json.loads, newest):
+        if fields["subject"] == event.subject:
+            return fields["details"] == json.loads(_canonical(event.details))
+    return False
 
 
 def hash_of(data: str) -> str:
@@ -296,6 +309,20 @@ def printable_line(what: str, text: str) -> str:
     if not text.isprintable():
         raise InvalidRequestError(f"The {what} of an audit entry is one line of characters that are printed.")
     return text
+
+
+def as_line(text: str, longest: int = _LONGEST["subject"]) -> str:
+    """Returns a text of others as one that can be recorded: what is not printed is escaped, what is too long cut.
+
+    Args:
+        text: The text.
+        longest: Characters of the result at most.
+    """
+    line = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text[:longest]
+    )
+    return line[:longest]
 
 
 def _canonical(value: Any) -> str:

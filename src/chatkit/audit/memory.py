@@ -74,10 +74,9 @@ class MemoryAuditLog(AuditLog):
 
     async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None:
         with self._lock:
-            if unless_same:
-                last = next((row for row in reversed(self._rows) if row.kind == event.kind), None)
-                if last is not None and says_the_same(last.data, event):
-                    return None
+            newest = (row.data for row in reversed(self._rows) if row.kind == event.kind)
+            if unless_same and says_the_same(newest, event):
+                return None
             pseudonym = None
             if event.owner is not None:
                 key = self._keys.setdefault(event.owner, secrets.token_bytes(KEY_BYTES))

@@ -12,6 +12,7 @@ from chatkit._sql import load_queries
 from chatkit.audit.base import EVERYTHING, AuditFilter, AuditLog
 from chatkit.audit.entries import (
     KEY_BYTES,
+    NEWEST,
     AuditEvent,
     AuditRow,
     Head,
@@ -94,8 +95,8 @@ class PostgresAuditLog(AuditLog):
                 for values in await transaction.rows(_SQL["find"], entry_id):
                     return AuditRow(*values)
             if unless_same:
-                last = await transaction.value(_SQL["last_of_kind"], str(event.kind))
-                if last is not None and says_the_same(last, event):
+                newest = await transaction.rows(_SQL["newest_of_kind"], str(event.kind), NEWEST)
+                if says_the_same((data for (data,) in newest), event):
                     return None
             head, key = await _end(transaction, event.owner)
             pseudonym = None

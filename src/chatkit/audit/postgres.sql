@@ -18,8 +18,8 @@ FROM (SELECT 1) AS one LEFT JOIN (
 -- name: find
 SELECT number, id, at, kind, owner, actor, through, data, hash FROM chatkit.audit WHERE id = $1;
 
--- name: last_of_kind
-SELECT data FROM chatkit.audit WHERE kind = $1 ORDER BY number DESC LIMIT 1;
+-- name: newest_of_kind
+SELECT data FROM chatkit.audit WHERE kind = $1 ORDER BY number DESC LIMIT $2;
 
 -- name: load_asc
 SELECT number, id, at, kind, owner, actor, through, data, hash FROM chatkit.audit

@@ -14,6 +14,7 @@ from chatkit._sqlite import MEMORY, Database
 from chatkit.audit.base import EVERYTHING, AuditFilter, AuditLog
 from chatkit.audit.entries import (
     KEY_BYTES,
+    NEWEST,
     AuditEvent,
     AuditRow,
     Head,
@@ -89,8 +90,9 @@ class SQLiteAuditLog(AuditLog):
     async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None:
         def append(connection: Connection) -> AuditRow | None:
             if unless_same:
-                last = connection.execute(_SQL["last_of_kind"], {"kind": str(event.kind)}).fetchone()
-                if last is not None and says_the_same(last[0], event):
+                asked = {"kind": str(event.kind), "limit": NEWEST}
+                newest = connection.execute(_SQL["newest_of_kind"], asked).fetchall()
+                if says_the_same((data for (data,) in newest), event):
                     return None
             pseudonym = None
             if event.owner is not None:

@@ -7,8 +7,8 @@ VALUES (:number, :id, :at, :kind, :owner, :actor, :through, :data, :hash);
 -- name: head
 SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1;
 
--- name: last_of_kind
-SELECT data FROM audit WHERE kind = :kind ORDER BY number DESC LIMIT 1;
+-- name: newest_of_kind
+SELECT data FROM audit WHERE kind = :kind ORDER BY number DESC LIMIT :limit;
 
 -- name: load_asc
 SELECT number, id, at, kind, owner, actor, through, data, hash FROM audit

@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
+from chatkit.audit import Auditing, AuditLog
 from chatkit.counters import Counter, MemoryCounter
 from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
@@ -27,6 +28,7 @@ from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
 from chatkit.logs import about
 from chatkit.quotas import FILE_QUOTAS
+from chatkit.server.auditing import auditing_of
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -63,6 +65,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "file_limits": FileLimits | None,
     "limits": Limits | None,
     "counter": Counter | None,
+    "audit": Auditing | AuditLog | bool | None,
 }
 
 _SWEEP_DELAY_SECONDS = 600.0
@@ -96,6 +99,8 @@ class ChatKitServer(Handlers[TContext]):
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
         model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
+        audit: Where refused sign-ins, deletions and changes of limits are recorded: a ``chatkit.audit.AuditLog``, or a
+            ``chatkit.audit.Auditing``, which says more; True for the database of the store. By default nowhere.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -120,6 +125,7 @@ class ChatKitServer(Handlers[TContext]):
         limits: Limits | None = None,
         counter: Counter | None = None,
         model_prices: PriceTable | None = None,
+        audit: Auditing | AuditLog | bool | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -136,6 +142,7 @@ class ChatKitServer(Handlers[TContext]):
             "limits": limits,
             "counter": counter,
             "model_prices": model_prices,
+            "audit": audit,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
@@ -261,6 +268,8 @@ class ChatKitServer(Handlers[TContext]):
         await turns.log.close()
         if self.counter is not None:
             await self.counter.close()
+        if self.audit:
+            await auditing_of(self).close()
         # A store written for openai-chatkit may have a method of this name that is not async.
         await maybe_await(self._chatkit_store().close())
         turns.shutting_down = False
@@ -356,6 +365,7 @@ class ChatKitServer(Handlers[TContext]):
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
             price_of=self._chatkit_price_of,
+            auditing=auditing_of(self) if self.audit else None,
         )
         return scope if scope.counter is None else scope.with_place()
 
