@@ -41,10 +41,12 @@ class LogSurvey:
             UnsupportedOperationError: The log cannot tell.
         """
         session = await self._surveyed()
-        if session is not None:
-            return await session.backend.survey_turns(limit, after)
-        infos = sorted((turn.info for turn in self._local.running()), key=lambda info: info.id)
-        return [HeldTurn(info, self.holder()) for info in infos if info.id > after][:limit]
+        found = [] if session is None else await session.backend.survey_turns(limit, after)
+        known = {held.info.id for held in found}
+        # The backend need not have heard of those of this process.
+        mine = [turn.info for turn in self._local.running() if turn.info.id not in known]
+        found += [HeldTurn(info, self.holder()) for info in mine if info.id > after]
+        return sorted(found, key=lambda held: held.info.id)[:limit]
 
     async def survey_workers(self, limit: int) -> list[WorkerRecord]:
         """Returns the workers that share the log, those first whose leases last longest.
@@ -67,10 +69,11 @@ class LogSurvey:
             turn_id: The turn.
         """
         session = await self._surveyed()
-        if session is not None:
-            loaded = await session.backend.load(turn_id, _NO_EVENTS)
-            return None if loaded is None else loaded.record.info
-        return next((turn.info for turn in self._local.running() if turn.info.id == turn_id), None)
+        mine = next((turn.info for turn in self._local.running() if turn.info.id == turn_id), None)
+        if mine is not None or session is None:
+            return mine
+        loaded = await session.backend.load(turn_id, _NO_EVENTS)
+        return None if loaded is None else loaded.record.info
 
     async def _surveyed(self) -> Session | None:
         if not self._in_use:
