@@ -22,6 +22,8 @@ from chatkit.usage import UsageTotal
 __all__ = ["Admin"]
 
 _PAGE: Final = 1000
+_THREADS: Final = 5000
+"""Threads of all owners on a page: a store may look at all of them for each."""
 
 
 class Admin:
@@ -240,7 +242,7 @@ class Admin:
         store = self._store
         if owner is None:
             last: OwnedThread | None = None
-            while found := await store.survey_threads("", _PAGE, last, "desc"):
+            while found := await store.survey_threads("", _THREADS, last, "desc"):
                 for owned in found:
                     yield owned
                 last = found[-1]

@@ -121,15 +121,18 @@ class AuditLog(ABC):
             actor: Who wants that.
             reason: Why.
         """
+        oldest = await self.rows(limit=1)
         last = await self._last_before(before)
         row = None
         if last is not None:
             details = {"through": last.number, "hash": last.hash}
             event = AuditEvent(kind=AuditKind.AUDIT_TRIMMED, actor=actor, reason=reason, details=details)
-            row = await self._append(event)
-        count = 0
-        while deleted := await self._delete_trimmed(TRIM_BATCH):
-            count += deleted
+            # With the first of them, so that it is not said where they may not be deleted.
+            row = await self._append(event, trim=TRIM_BATCH)
+        while await self._delete_trimmed(TRIM_BATCH):
+            pass
+        left = await self.rows(limit=1)
+        count = left[0].number - oldest[0].number if oldest and left else 0
         return Trimmed(count, None if row is None else load_entry(row))
 
     @abstractmethod
@@ -173,7 +176,10 @@ class AuditLog(ABC):
         """Releases what the log holds alone; it opens that again when it is used."""
 
     @abstractmethod
-    async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None: ...
+    async def _append(
+        self, event: AuditEvent, *, unless_same: bool = False, trim: int = 0
+    ) -> AuditRow | None:
+        """Appends an entry; deletes up to ``trim`` entries that it says are trimmed, in the same transaction."""
 
     @abstractmethod
     async def _last_before(self, before: datetime) -> Head | None:

@@ -72,7 +72,9 @@ class MemoryAuditLog(AuditLog):
     async def close(self) -> None:
         """Does nothing: what is in memory stays there."""
 
-    async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None:
+    async def _append(
+        self, event: AuditEvent, *, unless_same: bool = False, trim: int = 0
+    ) -> AuditRow | None:
         with self._lock:
             newest = (row.data for row in reversed(self._rows) if row.kind == event.kind)
             if unless_same and says_the_same(newest, event):

@@ -82,7 +82,9 @@ class PostgresAuditLog(AuditLog):
         if self._owns_database:
             await self._database.close()
 
-    async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None:
+    async def _append(
+        self, event: AuditEvent, *, unless_same: bool = False, trim: int = 0
+    ) -> AuditRow | None:
         entry_id = new_entry_id()
         attempts = 0
 
@@ -107,6 +109,8 @@ class PostgresAuditLog(AuditLog):
                 pseudonym = pseudonym_of(event.owner, key)
             row = make_row(event, head, entry_id, pseudonym)
             await transaction.rows(_SQL["add"], *row)
+            if trim:
+                await transaction.value(_SQL["delete_trimmed"], trim)
             return row
 
         return await self._database.write(append, repeatable=True)

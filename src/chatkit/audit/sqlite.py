@@ -87,7 +87,9 @@ class SQLiteAuditLog(AuditLog):
         if self._owns_database:
             await self._database.close()
 
-    async def _append(self, event: AuditEvent, *, unless_same: bool = False) -> AuditRow | None:
+    async def _append(
+        self, event: AuditEvent, *, unless_same: bool = False, trim: int = 0
+    ) -> AuditRow | None:
         def append(connection: Connection) -> AuditRow | None:
             if unless_same:
                 asked = {"kind": str(event.kind), "limit": NEWEST}
@@ -103,6 +105,8 @@ class SQLiteAuditLog(AuditLog):
                 pseudonym = pseudonym_of(event.owner, key)
             row = make_row(event, _head(connection), new_entry_id(), pseudonym)
             connection.execute(_SQL["add"], {**row._asdict(), "at": _text(row.at)})
+            if trim:
+                connection.execute(_SQL["delete_trimmed"], {"limit": trim})
             return row
 
         return await self._database.write(append)
