@@ -166,6 +166,31 @@ async def test_old_entries_are_deleted_by_an_entry_that_says_so(log: AuditLog) -
 
 
 @everywhere
+async def test_what_was_not_deleted_when_trimming_was_cut_off_is_deleted_later(
+    log: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatkit.audit.base.TRIM_BATCH", 2)
+    for _ in range(5):
+        await log.record(read_by())
+    fifth = (await log.entries())[4]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(log), "_delete_trimmed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await log.trim(fifth.at, EVE, "kept for a year")
+    assert [entry.number for entry in await log.entries()] == [3, 4, 5, 6]
+    found = await verify_log(log)
+    assert (found.faults, found.first, found.trimmed) == ([], 3, 4)
+    again = await log.trim(datetime(2000, 1, 1, tzinfo=UTC), EVE, "again")
+    assert (again.count, again.entry) == (2, None)
+    assert [entry.number for entry in await log.entries()] == [5, 6]
+    assert (await verify_log(log)).faults == []
+
+
+async def killed(*_: Any) -> int:
+    raise KeyboardInterrupt
+
+
+@everywhere
 async def test_nothing_is_trimmed_that_is_young(log: AuditLog) -> None:
     await log.record(read_by())
     trimmed = await log.trim(datetime.now(UTC) - timedelta(days=1), EVE, "kept for a day")

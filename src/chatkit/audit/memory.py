@@ -85,6 +85,7 @@ class MemoryAuditLog(AuditLog):
                 pseudonym = pseudonym_of(event.owner, key)
             row = make_row(event, self._head(), new_entry_id(), pseudonym)
             self._rows.append(row)
+            self._trim(trim)
             return row
 
     async def _last_before(self, before: datetime) -> Head | None:
@@ -98,10 +99,13 @@ class MemoryAuditLog(AuditLog):
 
     async def _delete_trimmed(self, limit: int) -> int:
         with self._lock:
-            through = max((row.through or 0 for row in self._rows), default=0)
-            doomed = [row for row in self._rows if row.number <= through][:limit]
-            self._rows = self._rows[len(doomed) :]
-        return len(doomed)
+            return self._trim(limit)
+
+    def _trim(self, limit: int) -> int:
+        through = max((row.through or 0 for row in self._rows), default=0)
+        count = min(limit, sum(row.number <= through for row in self._rows))
+        del self._rows[:count]
+        return count
 
 
 def _matches(row: AuditRow, matching: AuditFilter) -> bool:

@@ -319,6 +319,8 @@ FROM threads WHERE owner = :owner AND seq < :before ORDER BY seq DESC LIMIT :lim
 SELECT owner FROM threads WHERE id = :thread_id ORDER BY owner;
 
 -- name: survey_turns
-SELECT owner, id, thread_id, status, opened, claimed, lease_until FROM accepted_turns
+-- Most turns have ended; the index has the others.
+SELECT owner, id, thread_id, status, opened, claimed, lease_until
+FROM accepted_turns INDEXED BY accepted_turns_running
 WHERE status <> 'ended' AND (:owner IS NULL OR (owner, id) > (:owner, :turn_id))
 ORDER BY owner, id LIMIT :limit;
