@@ -57,7 +57,14 @@ class Verification:
     covered: int = 0
 
     def add(self, kind: FaultKind, first: int, last: int, message: str) -> None:
-        """Adds something that is wrong."""
+        """Adds something that is wrong.
+
+        Args:
+            kind: What it is.
+            first: The first entry that it is about.
+            last: The last one.
+            message: What was found.
+        """
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(Fault(kind, first, last, message))
 

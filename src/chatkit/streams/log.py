@@ -116,10 +116,9 @@ class StreamLog(LogSurvey):
         if not self.has_backend:
             return None
         with self._lock:
-            return await own_session(self._sessions, self._new_session)
-
-    def _new_session(self) -> Session:
-        return Session(self.make_backend(), self.holder, self.lease, self.let_go)
+            return await own_session(
+                self._sessions, lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go)
+            )
 
     async def open(
         self, info: TurnInfo, *, snapshot: SnapshotSource, on_stop: Callable[[], None]
