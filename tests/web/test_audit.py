@@ -230,11 +230,15 @@ async def test_a_file_for_heads_that_cannot_be_written_is_told(
     assert len(await log.entries()) == 1
 
 
-async def test_a_server_whose_store_brings_no_log_does_not_start() -> None:
-    app = create_app(SampleServer(MemoryStore(), audit=True), context=api_keys(KEYS))
+def test_a_store_that_brings_no_log_is_told_at_once() -> None:
     with pytest.raises(ConfigurationError, match="audit=SQLiteAuditLog"):
-        async with client_of(app):
-            pass
+        SampleServer(MemoryStore(), audit=True)
+
+    class Audited(SampleServer):
+        audit = True
+
+    with pytest.raises(ConfigurationError, match="audit=SQLiteAuditLog"):
+        Audited(MemoryStore())
 
 
 async def test_nothing_is_recorded_unless_that_is_asked_for(tmp_path: Path) -> None:
@@ -250,3 +254,16 @@ async def test_nothing_is_recorded_unless_that_is_asked_for(tmp_path: Path) -> N
 def test_an_option_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="audit="):
         SampleServer(MemoryStore(), audit="on")  # type: ignore[arg-type]
+
+
+async def test_what_an_application_has_under_that_name_is_its_own() -> None:
+    class Own(SampleServer):
+        def audit(self, what: str) -> str:  # type: ignore[override]
+            return f"noted: {what}"
+
+    server = Own(MemoryStore())
+    app = create_app(server, context=api_keys(KEYS))
+    async with client_of(app) as client:
+        assert (await client.post("/chatkit", json={})).status_code == 401
+        assert (await client.post("/chatkit", json=message("hi"), headers=ADA)).status_code == 200
+    assert server.audit("it") == "noted: it"

@@ -85,7 +85,7 @@ class Auditing:
         """Where it is recorded.
 
         Raises:
-            ConfigurationError: None was given, and the store has no database of this package's.
+            ConfigurationError: None was given, and the store brings none.
         """
         if self._log is None:
             raise ConfigurationError(
@@ -93,9 +93,16 @@ class Auditing:
             )
         return self._log
 
-    def use(self, log: AuditLog | None) -> None:
-        """Records there, unless a log was given."""
-        self._log = self._log or log
+    def use(self, find: Callable[[], AuditLog | None]) -> None:
+        """Records where a function says, unless a log was given.
+
+        Raises:
+            ConfigurationError: It finds none.
+        """
+        if self._log is None:
+            self._log = find()
+        # Says so where there is none.
+        _ = self.log
 
     async def deleted(self, kind: AuditKind, owner: str | None, subject: str) -> None:
         """Records that something of an owner is about to be deleted.

@@ -55,7 +55,8 @@ class Trimmed:
 class AuditLog(ABC):
     """Appends entries to a chain: each has the hash of the one before in it, over all processes that append.
 
-    Nothing is changed, and nothing is deleted but by :meth:`trim`. Every method raises
+    Nothing is changed, and nothing is deleted but by :meth:`trim`. ``SQLiteAuditLog``, ``PostgresAuditLog`` and
+    ``MemoryAuditLog`` are those that there are; what they are made of may change. Every method raises
     :class:`chatkit.errors.StoreUnavailableError` when the log cannot be reached.
     """
 

@@ -8,6 +8,7 @@ from chatkit.audit import Auditing, AuditLog, audit_log_of
 from chatkit.cli.database import is_postgres, open_store
 from chatkit.cli.options import CommandError
 from chatkit.server import ChatKitServer
+from chatkit.server.auditing import is_audited
 
 if TYPE_CHECKING:
     from chatkit.cli.serve import ServeSettings
@@ -25,7 +26,7 @@ def audit(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     Raises:
         CommandError: The server has a store of its own, without a database that the log can be in.
     """
-    if not settings.audit or server.audit:
+    if not settings.audit or is_audited(server):
         return
     log: AuditLog | None
     if settings.audit_db is None:

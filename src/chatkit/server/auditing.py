@@ -9,11 +9,17 @@ from chatkit.audit import Auditing, AuditLog, audit_log_of
 from chatkit.limits import Limits
 from chatkit.server.handlers import Handlers
 
-__all__ = ["auditing_of", "begin_auditing"]
+__all__ = ["auditing_of", "begin_auditing", "is_audited"]
+
+
+def is_audited(application: Handlers[Any]) -> bool:
+    """Returns whether something records for a server: not what else an application has under that name."""
+    given = application.audit
+    return given is True or isinstance(given, (Auditing, AuditLog))
 
 
 def auditing_of(application: Handlers[Any]) -> Auditing:
-    """Returns what records for a server whose option ``audit`` is not empty.
+    """Returns what records for a server for which something does.
 
     Raises:
         ConfigurationError: It is to be the store's, and the store brings none.
@@ -22,9 +28,7 @@ def auditing_of(application: Handlers[Any]) -> Auditing:
     if not isinstance(given, Auditing):
         # From now on the same for all requests.
         given = application.audit = Auditing(given if isinstance(given, AuditLog) else None)
-    given.use(audit_log_of(application.store))
-    # It says so if there is none.
-    assert given.log is not None  # noqa: S101
+    given.use(lambda: audit_log_of(application.store))
     return given
 
 

@@ -28,7 +28,7 @@ from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
 from chatkit.logs import about
 from chatkit.quotas import FILE_QUOTAS
-from chatkit.server.auditing import auditing_of
+from chatkit.server.auditing import auditing_of, is_audited
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -65,7 +65,6 @@ _OPTIONS: Final[dict[str, Any]] = {
     "file_limits": FileLimits | None,
     "limits": Limits | None,
     "counter": Counter | None,
-    "audit": Auditing | AuditLog | bool | None,
 }
 
 _SWEEP_DELAY_SECONDS = 600.0
@@ -144,6 +143,8 @@ class ChatKitServer(Handlers[TContext]):
             "model_prices": model_prices,
             "audit": audit,
         }
+        # Only what is given: an application of openai-chatkit may have something else of that name.
+        check_annotated(f"{type(self).__name__}(audit=...)", audit, Auditing | AuditLog | bool | None)
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
             if value is not None:
@@ -268,7 +269,7 @@ class ChatKitServer(Handlers[TContext]):
         await turns.log.close()
         if self.counter is not None:
             await self.counter.close()
-        if self.audit:
+        if is_audited(self):
             await auditing_of(self).close()
         # A store written for openai-chatkit may have a method of this name that is not async.
         await maybe_await(self._chatkit_store().close())
@@ -365,7 +366,7 @@ class ChatKitServer(Handlers[TContext]):
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
             price_of=self._chatkit_price_of,
-            auditing=auditing_of(self) if self.audit else None,
+            auditing=auditing_of(self) if is_audited(self) else None,
         )
         return scope if scope.counter is None else scope.with_place()
 
@@ -387,6 +388,8 @@ class ChatKitServer(Handlers[TContext]):
             check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
         check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
         self._chatkit_price_of(ANY_MODEL)
+        if is_audited(self):
+            auditing_of(self)
         for option in ("store", "attachment_store"):
             given: object = getattr(self, option, None)
             # Any object may be a store, as in openai-chatkit; these never are.

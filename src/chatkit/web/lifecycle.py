@@ -18,7 +18,7 @@ from chatkit._outages import SELF_EXPLANATORY, Outage, log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
-from chatkit.server.auditing import auditing_of, begin_auditing
+from chatkit.server.auditing import auditing_of, begin_auditing, is_audited
 from chatkit.store import Store
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
@@ -86,7 +86,7 @@ class Lifecycle:
             await self.ensure_started()
             self._sweeper = asyncio.create_task(self._sweep())
             self._watcher = asyncio.create_task(self._watch())
-            if self._server.audit:
+            if is_audited(self._server):
                 self._auditor = asyncio.create_task(self._audit())
         self._users += 1
         try:
@@ -106,7 +106,7 @@ class Lifecycle:
         try:
             self._hook.install()
             recovered = await self._server.recover()
-            if self._server.audit:
+            if is_audited(self._server):
                 await begin_auditing(self._server)
         except BaseException as error:
             self._started = False

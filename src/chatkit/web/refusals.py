@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from chatkit.errors import ChatKitError
-from chatkit.server.auditing import auditing_of
+from chatkit.server.auditing import auditing_of, is_audited
 
 if TYPE_CHECKING:
     from chatkit.server import ChatKitServer
@@ -34,7 +34,7 @@ async def note_refusal(servers: Iterable[ChatKitServer[Any]], request: Request, 
         status, code = error.status_code, f"http_{error.status_code}"
     else:
         return
-    server = next((server for server in servers if server.audit), None)
+    server = next((server for server in servers if is_audited(server)), None)
     if status not in _REFUSED or server is None:
         return
     address = None if request.client is None else request.client.host
