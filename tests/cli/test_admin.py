@@ -21,6 +21,8 @@ from chatkit.cli import main
 from chatkit.cli.tables import age, cell, plain_line
 from chatkit.ids import utc_now
 from chatkit.store import OwnerContext, SQLiteStore
+from chatkit.streams import EndState, PostgresStreamLog, RedisStreamLog, StreamLog
+from chatkit.testing._log_base import open_turn, turn
 from chatkit.testing._store_samples import item_of_every_kind, message
 from chatkit.types import ThreadMetadata
 from chatkit.usage import Usage, UsageRecord
@@ -343,6 +345,34 @@ def test_a_server_is_looked_after_while_it_serves(tmp_path: Path) -> None:
     assert kinds == ["limits.changed", "turn.stopped", "thread.deleted"]
     verified = asked("audit", "verify", "--heads", "heads.jsonl")
     assert "Published heads vouch for all entries up to 3." in verified
+
+
+def test_turns_in_postgresql_and_redis(
+    postgres_database: str, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = ("--db", postgres_database)
+    for options, make in (
+        (db, lambda: PostgresStreamLog(postgres_database)),
+        ((*db, "--stream-log", redis_url), lambda: RedisStreamLog(redis_url)),
+    ):
+        with asyncio.Runner() as runner:
+            log: StreamLog = make()
+            info = turn("thr_1", owner=EVIL, resumable=True)
+            _, writer = runner.run(open_turn(log, info))
+            found = [
+                json.loads(line) for line in lines(capsys, "admin", "running", *options, "--all", "--json")
+            ]
+            (held,) = [each for each in found if each["turn"] == info.id]
+            assert (held["owner"], held["worker"], held["state"]) == (EVIL, log.holder(), "running")
+            assert r"bob\n\x1b[2J  \u202egnp.exe\t\\" in "".join(
+                lines(capsys, "admin", "running", *options, "--all")
+            )
+            workers = [json.loads(line) for line in lines(capsys, "admin", "workers", *options, "--json")]
+            assert [worker["turns"] for worker in workers if worker["id"] == log.holder()] == [1]
+            runner.run(writer.close(EndState.COMPLETED))
+            runner.run(log.close())
+    assert lines(capsys, "admin", "owners", *db) == ["Nothing."]
+    assert "no thread" in lines(capsys, "admin", "show", "thr_1", "--reason", "SUP-7", *db, code=1)[0]
 
 
 def test_texts_of_others_in_cells() -> None:

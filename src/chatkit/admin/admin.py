@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -122,14 +123,16 @@ class Admin:
         return found[0]
 
     async def running(self, limit: int = 100, after: str = "") -> list[HeldTurn]:
-        """Returns the turns that run in all workers, by their ids.
+        """Returns the turns that run in all workers, by their ids, without the contexts of their requests.
 
         Args:
             limit: How many at most.
             after: The id after which they begin.
         """
         self._look()
-        return await self._stream_log().survey_turns(limit, after)
+        found = await self._stream_log().survey_turns(limit, after)
+        # A context may hold what nobody but the turn is to know.
+        return [held._replace(info=replace(held.info, context=None)) for held in found]
 
     async def workers(self, limit: int = 1000) -> list[WorkerRecord]:
         """Returns the workers that share the stream log, those first whose leases last longest.

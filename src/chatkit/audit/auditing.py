@@ -139,7 +139,7 @@ class Auditing:
         """
         refusal = _Refusal(_source(address), as_line(code, 64), has_credentials)
         if refusal not in self._refusals and len(self._refusals) >= _MOST_SOURCES:
-            refusal = _Refusal(_OTHERS, "", has_credentials)
+            refusal = _Refusal(_OTHERS, "", has_credentials=False)
         self._refusals[refusal] += 1
         if not self.tended:
             await self.tend()
