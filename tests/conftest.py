@@ -60,6 +60,8 @@ NOT_FAST = {
         "acceptance",
         "adapters",
         "agents/test_http.py",
+        "audit/test_processes.py",
+        "audit/test_rights.py",
         "browser",
         "cli/test_chat.py",
         "cli/test_options.py",
@@ -120,6 +122,7 @@ NOT_FAST = {
         "store/test_sqlite_failures.py",
         "streams/test_forgotten.py",
         "streams/test_sqlite.py",
+        "streams/test_survey.py",
     )
 }
 """What a fast run leaves out."""

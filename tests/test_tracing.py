@@ -29,6 +29,7 @@ from starlette.testclient import TestClient
 
 from chatkit._observers import observers, remove_observer
 from chatkit.agents import AgentServer
+from chatkit.audit import Auditing, MemoryAuditLog
 from chatkit.frameworks import langgraph, pydantic_ai
 from chatkit.frameworks.openai import Api
 from chatkit.logs import JSONFormatter
@@ -302,6 +303,19 @@ async def test_storage_is_traced_if_that_was_asked_for(trace: Callable[..., Span
     assert attempt in {span.parent.span_id for span in written if span.parent}
     assert {span.kind for span in written} == {SpanKind.CLIENT}
     check_conventions(spans.all())
+
+
+async def test_the_end_of_the_audit_log_is_a_span_of_its_own(trace: Callable[..., Spans]) -> None:
+    spans = trace()
+    auditing = Auditing(log := MemoryAuditLog())
+    await auditing.refused("203.0.113.7", "unauthenticated", has_credentials=True)
+    (span,) = spans.all()
+    head = await log.head()
+    assert (span.name, span.parent, dict(span.attributes or {})) == (
+        "audit head",
+        None,
+        {"chatkit.audit.head": str(head)},
+    )
 
 
 async def test_feedback_is_a_score_in_the_trace_of_its_turn_whoever_takes_it(

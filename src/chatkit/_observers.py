@@ -155,6 +155,9 @@ class Observer:
     def reached_limit(self, limit: str) -> None:
         """A request was refused, since its owner has reached a limit or a quota."""
 
+    def published_head(self, head: str) -> None:
+        """The end of the audit log, as number and hash, is published, so that it can be found if the log is cut."""
+
     def used_pool(self, pool: str, in_use: int, waiting: int) -> None:
         """So many more connections of a pool are in use, and so many more callers wait for one; or fewer."""
 

@@ -179,6 +179,10 @@ class _Traces(Observer):
         span.add_event("gen_ai.evaluation.result", score)
         span.end()
 
+    def published_head(self, head: str) -> None:
+        """Is a span of its own, which leaves the head with whoever keeps the traces."""
+        self._tracer.start_span("audit head", Context(), attributes={"chatkit.audit.head": head}).end()
+
     # What is stored.
 
     def database(self, system: str, kind: str) -> AbstractContextManager[object]:

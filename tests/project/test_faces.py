@@ -15,6 +15,8 @@ from tests.support.scale import scaled
 
 CORE_FACES = (
     "chatkit.actions",
+    "chatkit.admin",
+    "chatkit.audit",
     "chatkit.counters",
     "chatkit.errors",
     "chatkit.files",

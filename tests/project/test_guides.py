@@ -6,9 +6,14 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from chatkit.admin import Admin
+from chatkit.audit import AuditKind, Role
+from chatkit.audit.verification import FaultKind
+from chatkit.cli import admin
 from chatkit.frameworks import BaseAgentServer, FunctionServer, agent_server, attachments
 from chatkit.types import FileAttachment
 
@@ -78,3 +83,18 @@ def test_what_a_model_is_given() -> None:
 
 def test_how_much_feedback_is_kept() -> None:
     assert f"newest {agent_server._KEPT} items" in (DOCS / "feedback.md").read_text()
+
+
+def test_what_the_audit_log_records() -> None:
+    kinds = [kind for row in rows("audit.md", "kind") for kind in re.findall(r"`([a-z_.]+)`", row[0])]
+    assert sorted(kinds) == sorted(AuditKind)
+    assert [row[0].strip("`") for row in rows("audit.md", "role")] == ["any", *Role]
+    faults = [re.match(r"`(\w+)`", row[0]) for row in rows("audit.md", "found")]
+    assert [found[1] for found in faults if found] == list(get_args(FaultKind))
+
+
+def test_the_commands_of_an_operator() -> None:
+    said = {row[0].strip("`").split()[2] for row in rows("admin.md", "command")}
+    assert said == set(admin._COMMANDS)
+    methods = {name for row in rows("admin.md", "method") for name in re.findall(r"`(\w+)`", row[0])}
+    assert methods == {name for name in vars(Admin) if not name.startswith("_")}

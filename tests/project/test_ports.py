@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 import chatkit.types
+from chatkit.audit import AuditLog
 from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, Store, UsageKeeper
+from chatkit.store import BoundedFiles, Store, StoreSurvey, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -25,8 +26,10 @@ PORTS = [
     AttachmentStore,
     Backend,
     StreamLog,
+    AuditLog,
     Counter,
     UsageKeeper,
+    StoreSurvey,
     BoundedFiles,
     Sessions,
     chatkit.types.Store,

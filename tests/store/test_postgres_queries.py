@@ -95,6 +95,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "files_of_group": ("alice", "atc_7", "red"),
     "size_of_attachment": ("alice", "atc_7"),
     "set_size": ("alice", "atc_7", 5, "red"),
+    "survey_place": ("alice", "filler_7"),
+    "survey_turns": ("alice", "turn_4990", 20),
 }
 
 
@@ -167,6 +169,12 @@ def test_every_statement_was_looked_at() -> None:
     writes_one_row |= {"add_item", "change_item", "save_item"}
     writes_one_row |= {"accept_turn", "register_turn", "void_turn", "set_begun", "token_of_turn"}
     # For an operator, who is told that they read the places of all that the owners have.
-    surveys = {"survey_threads_asc", "survey_threads_desc"}
+    surveys = {
+        "survey_threads_asc",
+        "survey_threads_desc",
+        "survey_owners",
+        "survey_owner",
+        "owners_of_thread",
+    }
     assert set(ARGUMENTS) == set(SQL) - writes_one_row - surveys - {"check", "lock_files", "lock_owner"}
     assert not [name for name, statement in SQL.items() if "OFFSET" in statement.upper()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -37,7 +38,24 @@ async def _plans() -> dict[str, list[str]]:
 PLANS = asyncio.run(_plans())
 
 
-@pytest.mark.parametrize("name", PLANS)
+OF_OPERATORS = {
+    "owners_of_thread",
+    "survey_owner",
+    "survey_owners",
+    "survey_threads_of_owner",
+    "survey_turns",
+}
+"""What is told of all owners reads what there is of those on a page, or what an index has of all."""
+
+
+@pytest.mark.parametrize("name", sorted(OF_OPERATORS))
+def test_what_operators_ask_reads_no_table_that_has_an_index_for_it(name: str) -> None:
+    table = re.compile(r"SCAN (accepted_turns|attachments|items|threads)(?! USING (COVERING )?INDEX)")
+    assert not [step for step in PLANS[name] if table.match(step)]
+    assert "OFFSET" not in statements.SQL[name].upper()
+
+
+@pytest.mark.parametrize("name", sorted(PLANS.keys() - OF_OPERATORS))
 def test_statements_search_by_index(name: str) -> None:
     # An operator, who asks for threads of several owners, is told that this reads the places of all of them.
     # Who asks what was used in some days is told that it is put in groups.

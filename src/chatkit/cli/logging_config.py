@@ -11,12 +11,13 @@ from uvicorn.config import LOGGING_CONFIG
 __all__ = ["logging_config"]
 
 
-def logging_config(level: str, form: str = "text") -> dict[str, Any]:
+def logging_config(level: str, form: str = "text", *, audit: bool = False) -> dict[str, Any]:
     """Returns uvicorn's configuration with our own messages in it, unless the target looks after them.
 
     Args:
         level: Name of uvicorn's level.
         form: How a record is written: ``"text"`` or ``"json"``.
+        audit: Whether the log says where the audit log ends, whatever the level.
     """
     config = copy.deepcopy(LOGGING_CONFIG)
     if form == "json":
@@ -25,4 +26,6 @@ def logging_config(level: str, form: str = "text") -> dict[str, Any]:
         # "trace" is a level of uvicorn's own.
         level = "DEBUG" if level == "trace" else level.upper()
         config["loggers"]["chatkit"] = {"handlers": ["default"], "level": level, "propagate": False}
+    if audit:
+        config["loggers"]["chatkit.audit"] = {"level": "INFO"}
     return config

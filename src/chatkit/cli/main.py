@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from chatkit import __version__
-from chatkit.cli import check_options, hosted_import, new_options, serve_options, usage
+from chatkit.cli import (
+    admin_options,
+    audit_options,
+    check_options,
+    hosted_import,
+    new_options,
+    serve_options,
+    usage,
+)
 from chatkit.cli.console import printable
 from chatkit.cli.options import DEFAULT_DB, add_db, header, port, setting
 from chatkit.cli.requirements import with_source
@@ -72,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         help="change nothing; exit with 1 if there is something to bring up to date",
     )
     usage.add_options(add("usage", "show what models have used", usage.DESCRIPTION))
+    admin_options.add_options(add("admin", "look after a chat that serves", admin_options.DESCRIPTION))
+    audit_options.add_options(add("audit", "read and verify the audit log", audit_options.DESCRIPTION))
     _add_copies(
         add("backup", "copy a database and its files while they are in use", _BACKUP),
         add("restore", "put a backup in place", _RESTORE),

@@ -92,6 +92,9 @@ class ServeSettings:
         quotas: What a user may ask for, such as ``messages=20/minute``.
         prices: The file with what tokens cost.
         unbounded_calls: Whether models may be called although what they use at most cannot be reserved.
+        audit: Whether to keep an audit log.
+        audit_db: Where; None is the database of the store.
+        audit_head: The file in which its head is published.
         hosted: Whether to serve hosted ChatKit.
         workflows: Of hosted ChatKit: the id of each, and ``module:attribute``.
         api_keys: Of hosted ChatKit: the file with the hashes of keys.
@@ -129,6 +132,9 @@ class ServeSettings:
     quotas: tuple[str, ...] = ()
     prices: str | None = None
     unbounded_calls: bool = False
+    audit: bool = False
+    audit_db: str | None = None
+    audit_head: str | None = None
     allow_host: tuple[str, ...] = ()
     root_path: str = ""
     create: bool = False
@@ -383,7 +389,7 @@ def _config(application: Any, settings: ServeSettings, *, factory: bool = False)
         workers=settings.workers,
         reload=settings.dev,
         reload_includes=RELOADED if settings.dev else None,
-        log_config=logging_config(settings.log_level, settings.log_format),
+        log_config=logging_config(settings.log_level, settings.log_format, audit=settings.audit),
         log_level=settings.log_level,
         # Not a closure: it has to reach other processes.
         http=cast("Any", partial(BoundedProtocol, request_timeout=settings.request_timeout)),

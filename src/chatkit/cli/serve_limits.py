@@ -1,10 +1,11 @@
-"""The bounds and prices that options of ``chatkit serve`` give a server."""
+"""The bounds, prices and audit log that options of ``chatkit serve`` give a server."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from chatkit.cli.serve_audit import audit
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
 from chatkit.server import ChatKitServer
@@ -17,7 +18,7 @@ __all__ = ["bound"]
 
 
 def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
-    """Gives a server the limits and prices of the options; what is not given stays as the server has it.
+    """Gives a server the limits, prices and audit log of the options; what is not given stays as the server has it.
 
     Args:
         settings: The options.
@@ -29,6 +30,7 @@ def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     server.limits = _limits(settings, server)
     if settings.prices is not None:
         server.model_prices = load_prices(settings.prices)
+    audit(settings, server)
 
 
 def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:

@@ -259,6 +259,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="where a quota of tokens or cost cannot reserve the most that a call of a model uses, let it be made",
     )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="record refused sign-ins, deletions and changes of limits in the audit log, which 'chatkit audit' reads",
+    )
+    add("--audit-db", "where the audit log is, for --audit; default the database of --db", metavar="DATABASE")
+    add(
+        "--audit-head",
+        "a file that gets a line now and then with the number and hash of the last entry, for 'chatkit audit verify'; "
+        "keep it where who can write the database cannot",
+        metavar="FILE",
+    )
     add(
         "--metrics",
         "where Prometheus finds metrics: a port of 127.0.0.1, or an address and a port; they need no token. Default "
@@ -303,6 +315,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise CommandError("--workflow is for hosted ChatKit: give --hosted, too.")
     if arguments.api_keys is not None and not arguments.hosted:
         raise CommandError("--api-keys is for hosted ChatKit: give --hosted, too.")
+    if (arguments.audit_db or arguments.audit_head) and not arguments.audit:
+        raise CommandError("--audit-db and --audit-head are for the audit log: give --audit, too.")
     if arguments.single_user and arguments.hosted:
         raise CommandError("--single-user and --hosted exclude each other.")
     if arguments.single_user and arguments.context:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from chatkit.cli.database import describe
 from chatkit.cli.hosts import is_loopback
 from chatkit.cli.options import CommandError
 
@@ -83,8 +84,11 @@ def _begin_tracing(settings: ServeSettings) -> None:
 
 
 def describe_telemetry(settings: ServeSettings) -> list[str]:
-    """Returns what is said of metrics and traces at the start."""
+    """Returns what is said of the audit log, metrics and traces at the start."""
     lines = list[str]()
+    if settings.audit:
+        place = "the database of the threads" if settings.audit_db is None else describe(settings.audit_db)
+        lines.append(f"The audit log is kept in {place}.")
     if settings.traces:
         from chatkit.tracing import has_sdk
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
 
-from chatkit.cli.console import printable
 from chatkit.cli.database import describe, open_store
 from chatkit.cli.options import DEFAULT_DB, add_db, count, setting
+from chatkit.cli.tables import cell, print_table
 from chatkit.ids import utc_now
 from chatkit.store import OwnerContext, UsageKeeper
 from chatkit.usage import UsageTotal
 
-__all__ = ["DESCRIPTION", "add_options"]
+__all__ = ["DESCRIPTION", "add_options", "print_usage"]
 
 DESCRIPTION: Final = """\
 Show what calls of models have used: tokens, and what they cost by the prices of 'chatkit serve --prices'.
@@ -25,6 +25,8 @@ Days are those of UTC. Input has what came from a cache in it, output has the re
 _HEAD: Final = ("day", "owner", "group", "model", "calls", "input", "cached", "output", "reasoning", "cost")
 _WORDS: Final = 4
 """Columns of texts; the others are numbers."""
+_BAR: Final = "#"
+_BAR_WIDTH: Final = 40
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,24 +49,53 @@ def show_usage(db: str, days: int, owner: str | None) -> int:
         days: How many, up to now.
         owner: Whose usage; None for all.
     """
-    totals = asyncio.run(_totals(db, days, owner))
+    print_usage(asyncio.run(_totals(db, days, owner)), db, days)
+    return 0
+
+
+def print_usage(totals: list[UsageTotal], db: str, days: int, *, plot: bool = False) -> None:
+    """Prints usage as a table, by day, owner, group and model; or as bars by day.
+
+    Args:
+        totals: The usage, by day.
+        db: Where it is kept.
+        days: How many days were asked for.
+        plot: Whether to print bars.
+    """
     if not totals:
         print(f"Nothing was used in {days} days, as {describe(db)} knows.")
-        return 0
-    rows = [_HEAD, *(_row(total) for total in totals)]
-    if len(totals) > 1:
-        rows.append(_sum(totals))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
-        cells = [
-            text.ljust(width) if column < _WORDS else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
-    unpriced = sum(total.unpriced for total in totals)
-    if unpriced:
-        print(f"{unpriced:,} calls had no price, and are not in the cost.")
-    return 0
+    elif plot:
+        _plot(totals)
+    else:
+        rows = list(map(_row, totals))
+        print_table(_HEAD, [*rows, _sum(totals)] if len(rows) > 1 else rows, _HEAD[_WORDS:])
+        unpriced = sum(total.unpriced for total in totals)
+        if unpriced:
+            print(f"{unpriced:,} calls had no price, and are not in the cost.")
+
+
+def _plot(totals: list[UsageTotal]) -> None:
+    """Prints a bar for each day from the first to the last: its tokens, and what they cost."""
+    tokens: dict[date, int] = {}
+    cost: dict[date, Decimal] = {}
+    for total in totals:
+        tokens[total.day] = tokens.get(total.day, 0) + total.input_tokens + total.output_tokens
+        cost[total.day] = cost.get(total.day, Decimal(0)) + total.cost
+    first, last, most = min(tokens), max(tokens), max(*tokens.values(), 1)
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    print_table(
+        ("day", "", "tokens", "cost"),
+        [
+            (
+                day.isoformat(),
+                _BAR * round(_BAR_WIDTH * tokens.get(day, 0) / most),
+                f"{tokens.get(day, 0):,}",
+                _money(cost.get(day, Decimal(0))),
+            )
+            for day in days
+        ],
+        ("tokens", "cost"),
+    )
 
 
 async def _totals(db: str, days: int, owner: str | None) -> list[UsageTotal]:
@@ -84,9 +115,9 @@ async def _totals(db: str, days: int, owner: str | None) -> list[UsageTotal]:
 def _row(total: UsageTotal) -> tuple[str, ...]:
     return (
         total.day.isoformat(),
-        printable(total.owner),
-        printable(total.group or ""),
-        printable(total.model),
+        cell(total.owner),
+        cell(total.group or ""),
+        cell(total.model),
         f"{total.calls:,}",
         f"{total.input_tokens:,}",
         f"{total.cached_tokens:,}",

@@ -28,6 +28,7 @@ from chatkit.server.tool_calls import answered_calls
 from chatkit.server.turns.resources import current_resources
 from chatkit.server.turns.usage import turn_usage
 from chatkit.store.base import Store
+from chatkit.store.lookups import FEEDBACK_FIELD
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
     AssistantMessageItem,
@@ -52,7 +53,6 @@ TContext = TypeVar("TContext", default=Any)
 
 logger = logging.getLogger("chatkit.frameworks")
 
-_FEEDBACK: Final = "chatkit.feedback"
 _POINTS: Final = "chatkit.memory"
 _KEPT: Final = 200
 """Entries of a thread's metadata that are kept of each kind, the newest."""
@@ -321,12 +321,12 @@ class BaseAgentServer(ChatKitServer[TContext]):
                 kept.pop(item_id, None)
                 kept[item_id] = feedback
             newest = dict(list(kept.items())[-_KEPT:])
-            metadata = {**thread.metadata, _FEEDBACK: newest}
+            metadata = {**thread.metadata, FEEDBACK_FIELD: newest}
             await scope.turns.edit_thread(key, {"metadata": metadata}, scope.store, context)
 
     def feedback_of(self, thread: ThreadMetadata) -> dict[str, FeedbackKind]:
         """Returns the feedback that a thread's items got, by item id: ``positive`` or ``negative``."""
-        return dict(thread.metadata.get(_FEEDBACK) or {})
+        return dict(thread.metadata.get(FEEDBACK_FIELD) or {})
 
     # The agent's own memory.
 

@@ -81,9 +81,13 @@ class ServerApi:
             (threads + "/{thread_id}", "DELETE", self._delete),
             (threads + "/{thread_id}/items", "GET", self._list_items),
         ]
+        servers = list(self._workflows.distinct().values())
         return [
-            *(Route(path, answering(self._calling(work)), methods=[method]) for path, method, work in calls),
-            Route(_PREFIX + "/{path:path}", answering(_elsewhere), methods=_METHODS),
+            *(
+                Route(path, answering(self._calling(work), servers), methods=[method])
+                for path, method, work in calls
+            ),
+            Route(_PREFIX + "/{path:path}", answering(_elsewhere, servers), methods=_METHODS),
         ]
 
     def _calling(self, work: _Work) -> Callable[[Request], Awaitable[Response]]:

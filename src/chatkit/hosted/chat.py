@@ -113,12 +113,13 @@ class HostedChat:
     def routes(self) -> list[Route]:
         """Returns the routes of the chat and of its files."""
         first = next(iter(self.served.values())).endpoint
+        servers = [served.server for served in self.served.values()]
         return [
-            Route(self._path, answering(self._chat), methods=["POST"], name="chat"),
+            Route(self._path, answering(self._chat, servers), methods=["POST"], name="chat"),
             Route(self._path, first.describe, methods=["GET"]),
-            Route(f"{self._path}/files", answering(self._upload), methods=["POST"]),
+            Route(f"{self._path}/files", answering(self._upload, servers), methods=["POST"]),
             *(
-                Route(place, answering(answer), methods=methods)
+                Route(place, answering(answer, servers), methods=methods)
                 for served in self.served.values()
                 for place, methods, answer in served.files.signed(served.files_path)
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -12,8 +12,10 @@ from starlette.responses import Response
 
 from chatkit.errors import RequestError, UnsupportedOperationError
 from chatkit.hosted.keys import is_of_openai
+from chatkit.server import ChatKitServer
 from chatkit.server.blocking import watch_loop
 from chatkit.web.errors import response_for
+from chatkit.web.refusals import note_refusal
 
 __all__ = ["BadRequestError", "UnknownError", "UnlistedError", "answering", "first_problem"]
 
@@ -72,9 +74,14 @@ def first_problem(error: ValidationError) -> BadRequestError:
 
 
 def answering(
-    work: Callable[[Request], Awaitable[Response]],
+    work: Callable[[Request], Awaitable[Response]], servers: Iterable[ChatKitServer[Any]] = ()
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Returns an endpoint that answers with what ``work`` returns or raises."""
+    """Returns an endpoint that answers with what ``work`` returns or raises.
+
+    Args:
+        work: Answers a request.
+        servers: One of them may have an audit log, which is told of refused sign-ins.
+    """
 
     async def answer(request: Request) -> Response:
         try:
@@ -83,6 +90,7 @@ def answering(
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
+            await note_refusal(servers, request, error)
             return _in_form(response_for(error), getattr(error, "param", None))
 
     return answer

@@ -31,6 +31,7 @@ from chatkit.types import (
 from chatkit.usage import ModelPrice, Prices, PriceTable, price_of, read_prices
 
 if TYPE_CHECKING:
+    from chatkit.audit import Auditing, AuditLog
     from chatkit.counters import Counter
     from chatkit.files.limits import FileLimits
     from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
@@ -57,6 +58,7 @@ class Handlers(ABC, Generic[TContext]):
     limits: Limits | None = None
     counter: Counter | None = None
     model_prices: PriceTable | None = None
+    audit: Auditing | AuditLog | bool | None = None
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False

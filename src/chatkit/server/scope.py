@@ -24,6 +24,7 @@ from chatkit.types import (
 )
 
 if TYPE_CHECKING:
+    from chatkit.audit import Auditing
     from chatkit.counters import Counter
     from chatkit.files.base import AttachmentStore
     from chatkit.files.limits import FileLimits
@@ -56,6 +57,7 @@ class RequestScope:
         request: The request; None for an upload, and for a turn that runs again.
         place: The place of its turn among those that run at once; None where any number may.
         price_of: Returns the price of a model, None if it has none.
+        auditing: Records what is deleted; None if nothing does.
     """
 
     application: Handlers[Any]
@@ -70,6 +72,7 @@ class RequestScope:
     request: ChatKitReq | None = None
     place: TurnPlace | None = None
     price_of: Callable[[str], ModelPrice | None] = lambda _: None
+    auditing: Auditing | None = None
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import check_annotated, check_whole, shown
 from chatkit._tasks import maybe_await
 from chatkit._unicode import well_formed
+from chatkit.audit import Auditing, AuditLog
 from chatkit.counters import Counter, MemoryCounter
 from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
@@ -27,6 +28,7 @@ from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
 from chatkit.logs import about
 from chatkit.quotas import FILE_QUOTAS
+from chatkit.server.auditing import auditing_of, is_audited
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
 from chatkit.server.handlers import Handlers
@@ -96,6 +98,8 @@ class ChatKitServer(Handlers[TContext]):
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
         model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
+        audit: Where refused sign-ins, deletions and changes of limits are recorded: a ``chatkit.audit.AuditLog``, or a
+            ``chatkit.audit.Auditing``, which says more; True for the database of the store. By default nowhere.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -120,6 +124,7 @@ class ChatKitServer(Handlers[TContext]):
         limits: Limits | None = None,
         counter: Counter | None = None,
         model_prices: PriceTable | None = None,
+        audit: Auditing | AuditLog | bool | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -136,7 +141,10 @@ class ChatKitServer(Handlers[TContext]):
             "limits": limits,
             "counter": counter,
             "model_prices": model_prices,
+            "audit": audit,
         }
+        # Only what is given: an application of openai-chatkit may have something else of that name.
+        check_annotated(f"{type(self).__name__}(audit=...)", audit, Auditing | AuditLog | bool | None)
         for name, value in options.items():
             # What is not given stays as a subclass may have it.
             if value is not None:
@@ -261,6 +269,8 @@ class ChatKitServer(Handlers[TContext]):
         await turns.log.close()
         if self.counter is not None:
             await self.counter.close()
+        if is_audited(self):
+            await auditing_of(self).close()
         # A store written for openai-chatkit may have a method of this name that is not async.
         await maybe_await(self._chatkit_store().close())
         turns.shutting_down = False
@@ -356,6 +366,7 @@ class ChatKitServer(Handlers[TContext]):
             counter=self._chatkit_counter() if self._chatkit_limits.quotas else None,
             request=request,
             price_of=self._chatkit_price_of,
+            auditing=auditing_of(self) if is_audited(self) else None,
         )
         return scope if scope.counter is None else scope.with_place()
 
@@ -377,6 +388,8 @@ class ChatKitServer(Handlers[TContext]):
             check_annotated(f"{name}({option}=...)", getattr(self, option), annotation)
         check_whole(f"{name}(rerun_on_crash=...)", self.rerun_on_crash)
         self._chatkit_price_of(ANY_MODEL)
+        if is_audited(self):
+            auditing_of(self)
         for option in ("store", "attachment_store"):
             given: object = getattr(self, option, None)
             # Any object may be a store, as in openai-chatkit; these never are.

@@ -32,6 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
+from chatkit.store.survey import OpenTurn, OwnerSummary, StoreSurvey, ThreadSummary
 from chatkit.store.usage import BoundedFiles, UsageKeeper
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
@@ -57,12 +58,16 @@ __all__ = [
     "LapsedTurn",
     "MemoryStore",
     "NotFoundError",
+    "OpenTurn",
     "OwnedThread",
     "OwnerContext",
+    "OwnerSummary",
     "PostgresStore",
     "SQLiteStore",
     "Store",
     "StoreItemType",
+    "StoreSurvey",
+    "ThreadSummary",
     "ThreadTakenError",
     "TurnStatus",
     "TurnWrites",

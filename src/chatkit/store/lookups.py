@@ -13,11 +13,22 @@ from chatkit.types import Page, Thread, ThreadItem, ThreadItemBase, ThreadMetada
 if TYPE_CHECKING:
     from chatkit.store.base import Store
 
-__all__ = ["WALK_PAGE", "MissingMethodError", "find_item", "newer_ids", "plain_metadata", "walk_items"]
+__all__ = [
+    "FEEDBACK_FIELD",
+    "WALK_PAGE",
+    "MissingMethodError",
+    "find_item",
+    "newer_ids",
+    "plain_metadata",
+    "walk_items",
+]
 
 logger = logging.getLogger("chatkit.store")
 
 TContext = TypeVar("TContext")
+
+FEEDBACK_FIELD: Final = "chatkit.feedback"
+"""Where the metadata of a thread has the feedback that a server of agents keeps, by the id of the item."""
 
 WALK_PAGE: Final = 100
 """Items of a page where a whole thread is read."""

@@ -13,12 +13,14 @@ from chatkit.streams.backend import (
     SEPARATOR,
     Backend,
     Chunk,
+    HeldTurn,
     Loaded,
     Save,
     SaveResult,
     SaveStatus,
     Standing,
     TurnRecord,
+    WorkerRecord,
 )
 from chatkit.streams.log import StreamLog
 from chatkit.streams.memory import MemoryStreamLog
@@ -48,6 +50,7 @@ __all__ = [
     "Chunk",
     "EndState",
     "EventId",
+    "HeldTurn",
     "InterruptedTurn",
     "KeyClaim",
     "Loaded",
@@ -67,6 +70,7 @@ __all__ = [
     "TurnReader",
     "TurnRecord",
     "TurnWriter",
+    "WorkerRecord",
 ]
 
 __getattr__, __dir__ = lazy_names(

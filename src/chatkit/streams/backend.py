@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from chatkit.errors import UnsupportedOperationError
 from chatkit.streams.records import EndState, KeyClaim, LogEntry, StatePart, ThreadKey, TurnInfo
 
 __all__ = [
     "SEPARATOR",
     "Backend",
     "Chunk",
+    "HeldTurn",
     "Loaded",
     "Save",
     "SaveResult",
     "SaveStatus",
     "Standing",
     "TurnRecord",
+    "WorkerRecord",
     "decode_parts",
     "encode_parts",
 ]
@@ -145,6 +148,44 @@ class Standing(IntEnum):
     """Its worker's lease has run out, and no other one has claimed it yet."""
     CLAIMED = 4
     """Its worker is dead, and another one has claimed it, which has neither taken it over nor settled it so far."""
+
+
+class HeldTurn(NamedTuple):
+    """A turn that runs, as an operator is told of it.
+
+    Attributes:
+        info: The turn.
+        holder: Names its worker; of a claimed one the claim, whose name begins with that of the worker that claimed it.
+        claimed: Whether a worker has claimed it after the one that ran it died, and has not gone on with it so far.
+        stop: Whether it is asked to stop.
+        lapsed: Whether the worker, or the claim, counts as dead: any other worker may claim the turn.
+        lease_seconds: Until the lease, or the claim, runs out; less than 0 since then, None where that is not known.
+    """
+
+    info: TurnInfo
+    holder: str
+    claimed: bool = False
+    stop: bool = False
+    lapsed: bool = False
+    lease_seconds: float | None = None
+
+
+class WorkerRecord(NamedTuple):
+    """A worker, as an operator is told of it.
+
+    Attributes:
+        id: Its name, as the ``holder`` of its turns.
+        turns: How many of its turns run.
+        lease_seconds: Until its lease runs out; less than 0 since then, None where turns have leases of their own.
+        dead: Whether it counts as dead.
+        process: Host and number of the process, where that is known.
+    """
+
+    id: str
+    turns: int
+    lease_seconds: float | None = None
+    dead: bool = False
+    process: str = ""
 
 
 class Backend(ABC):
@@ -346,6 +387,24 @@ class Backend(ABC):
     @abstractmethod
     async def ended(self, turn_id: str) -> EndState | None:
         """Returns how a resumable turn ended, for as long as keys are kept."""
+
+    async def survey_turns(self, limit: int, after: str = "") -> list[HeldTurn]:
+        """Returns the turns of all owners that run, in all workers, by their ids.
+
+        It is for an operator's work. The default knows none.
+
+        Args:
+            limit: How many at most.
+            after: The id after which they begin.
+
+        Raises:
+            UnsupportedOperationError: The server cannot be asked for them.
+        """
+        raise UnsupportedOperationError(f"{type(self).__name__} cannot list the turns of all workers.")
+
+    async def survey_workers(self, limit: int) -> list[WorkerRecord]:
+        """Returns the workers that are known, those first whose leases last longest; see ``survey_turns``."""
+        raise UnsupportedOperationError(f"{type(self).__name__} cannot list the workers.")
 
     @abstractmethod
     async def close(self) -> None:

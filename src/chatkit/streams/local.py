@@ -209,6 +209,10 @@ class LocalTurns:
         turn = self._turns.get(turn_id)
         return turn if turn is not None and turn.info.owner == owner else None
 
+    def running(self) -> list[WindowTurn]:
+        """Returns the turns that run in this process."""
+        return [turn for turn in self._turns.values() if turn.end is None]
+
     def ended(self, turn_id: str) -> EndState | None:
         """Returns how a turn ended whose readers may come back, for as long as idempotency keys are kept."""
         found = self._ends.get(turn_id)

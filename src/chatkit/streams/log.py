@@ -28,6 +28,7 @@ from chatkit.streams.records import (
     TurnWriter,
 )
 from chatkit.streams.session import OpenSessions, Session, load_entries, load_records, load_turn, own_session
+from chatkit.streams.survey import LogSurvey
 from chatkit.streams.window import LAG_LIMIT, RETENTION, WINDOW
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ LEASE: Final = 10.0
 """Seconds for which turns are their worker's without renewal."""
 
 
-class StreamLog:
+class StreamLog(LogSurvey):
     """Keeps the events of turns while they run and for a while after.
 
     Without a backend it serves one process. With one it keeps turns there as well, for any number of workers.
@@ -116,8 +117,7 @@ class StreamLog:
             return None
         with self._lock:
             return await own_session(
-                self._sessions,
-                lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go),
+                self._sessions, lambda: Session(self.make_backend(), self.holder, self.lease, self.let_go)
             )
 
     async def open(

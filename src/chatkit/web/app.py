@@ -24,6 +24,7 @@ from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import answer_error, response_for
 from chatkit.web.lifecycle import Lifecycle
 from chatkit.web.origins import OriginCheck, check_origins
+from chatkit.web.refusals import note_refusal
 from chatkit.web.request_ids import REQUEST_ID, RequestIds
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
 from chatkit.web.ui import ChatPage, ui_routes
@@ -111,7 +112,7 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route(path, _answering(chat), methods=["POST"], name="chat"),
+            Route(path, _answering(chat, server), methods=["POST"], name="chat"),
             Route(path, endpoint.describe, methods=["GET"]),
             Route(HEALTH_PATH, endpoint.health, methods=["GET"]),
             Route(READY_PATH, endpoint.ready, methods=["GET"]),
@@ -156,20 +157,24 @@ def _file_routes(
         return await files.post(request, await make_context(context, request))
 
     routes: list[BaseRoute] = [
-        Route(place, _answering(answer), methods=methods) for place, methods, answer in files.signed(base)
+        Route(place, _answering(answer, server), methods=methods)
+        for place, methods, answer in files.signed(base)
     ]
     if uploads.direct:
-        routes.append(Route(base, _answering(post), methods=["POST"]))
+        routes.append(Route(base, _answering(post, server), methods=["POST"]))
     return routes
 
 
-def _answering(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _answering(
+    work: Callable[[Request], Awaitable[Response]], server: ChatKitServer[Any]
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
             # The context is made here, and by code of the application.
             with watch_loop():
                 return await work(request)
         except Exception as error:  # noqa: BLE001 -- response_for logs what is not expected
+            await note_refusal([server], request, error)
             return response_for(error)
 
     return answer

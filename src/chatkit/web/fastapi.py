@@ -25,6 +25,7 @@ from chatkit.server.blocking import watch_loop
 from chatkit.web.endpoint import HEALTH_PATH, READY_PATH, ChatRoutes
 from chatkit.web.errors import response_for
 from chatkit.web.origins import OriginCheck
+from chatkit.web.refusals import note_refusal
 from chatkit.web.response import DEFAULT_KEEP_ALIVE
 from chatkit.web.uploads import FileRoutes, Uploads
 
@@ -82,7 +83,7 @@ def chatkit_router(
         workers=workers,
         drain_seconds=drain_seconds,
     )
-    router = APIRouter(route_class=_Route, lifespan=endpoint.lifecycle.lifespan, tags=list(tags))
+    router = APIRouter(route_class=_route_of(server), lifespan=endpoint.lifecycle.lifespan, tags=list(tags))
     dependency = _as_dependency(context)
 
     async def chatkit(request: Request, context: Annotated[Any, Depends(dependency)]) -> Response:
@@ -125,8 +126,19 @@ def chatkit_router(
     return router
 
 
+def _route_of(server: ChatKitServer[Any]) -> type[APIRoute]:
+    """Returns the class of routes whose refusals are told to the audit log of a server."""
+
+    class Route(_Route):
+        refusing = (server,)
+
+    return Route
+
+
 class _Route(APIRoute):
     """A route whose errors have the form of this package."""
+
+    refusing: tuple[ChatKitServer[Any], ...] = ()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -141,6 +153,7 @@ class _Route(APIRoute):
                 problems = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]
                 return response_for(InvalidRequestError("; ".join(problems)))
             except (ChatKitError, HTTPException) as error:
+                await note_refusal(self.refusing, request, error)
                 return response_for(error)
             except Exception as error:
                 handlers = request.app.exception_handlers

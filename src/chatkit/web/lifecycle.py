@@ -18,6 +18,7 @@ from chatkit._outages import SELF_EXPLANATORY, Outage, log_failure
 from chatkit._tasks import end_tasks
 from chatkit.errors import ConfigurationError, StoreUnavailableError
 from chatkit.server import ChatKitServer
+from chatkit.server.auditing import auditing_of, begin_auditing, is_audited
 from chatkit.store import Store
 from chatkit.web.response import EventStreamResponse
 from chatkit.web.shutdown import ShutdownHook
@@ -29,6 +30,7 @@ logger = logging.getLogger("chatkit.web")
 _CHECK_SECONDS: Final = 5.0
 _CHECK_HOLDS_SECONDS: Final = 1.0
 _SWEEP_SECONDS: Final = 3600.0
+_AUDIT_SECONDS: Final = 2.0
 _SWEEP_IN_PASSING_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 2.0
@@ -57,6 +59,7 @@ class Lifecycle:
         self._users = 0
         self._sweeper: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._auditor: asyncio.Task[None] | None = None
         self._passing: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
         self._checked_at = 0.0
@@ -83,6 +86,8 @@ class Lifecycle:
             await self.ensure_started()
             self._sweeper = asyncio.create_task(self._sweep())
             self._watcher = asyncio.create_task(self._watch())
+            if is_audited(self._server):
+                self._auditor = asyncio.create_task(self._audit())
         self._users += 1
         try:
             yield
@@ -101,6 +106,8 @@ class Lifecycle:
         try:
             self._hook.install()
             recovered = await self._server.recover()
+            if is_audited(self._server):
+                await begin_auditing(self._server)
         except BaseException as error:
             self._started = False
             self._hook.uninstall()
@@ -182,6 +189,17 @@ class Lifecycle:
                 if recovered:
                     logger.info("Ended %d turns of workers that died.", recovered)
 
+    async def _audit(self) -> None:
+        """Has what was counted recorded, and the end of the audit log published."""
+        auditing = auditing_of(self._server)
+        auditing.tended = True
+        try:
+            while True:
+                await auditing.tend()
+                await asyncio.sleep(_AUDIT_SECONDS)
+        finally:
+            auditing.tended = False
+
     async def _sweep_once(self) -> None:
         try:
             swept = await self._server.sweep_orphans()
@@ -192,9 +210,10 @@ class Lifecycle:
                 logger.info("Deleted %d files that no message came for.", swept)
 
     async def _stop(self) -> None:
-        await end_tasks(task for task in (self._sweeper, self._watcher, self._check) if task is not None)
+        tasks = (self._sweeper, self._watcher, self._auditor, self._check)
+        await end_tasks(task for task in tasks if task is not None)
         self._check = None
-        self._sweeper = self._watcher = None
+        self._sweeper = self._watcher = self._auditor = None
         try:
             await self._close()
         finally:

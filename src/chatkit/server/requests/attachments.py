@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from chatkit._outages import log_failure
+from chatkit.audit import AuditKind
 from chatkit.dialects.openai_chatkit.calls import call, call_form
 from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
 from chatkit.errors import (
@@ -151,6 +152,8 @@ async def delete(scope: RequestScope, params: AttachmentDeleteParams) -> bytes:
     trusted = scope.store_lacks_owners and isinstance(files, OpenAIFilesAdapter)
     if not trusted:
         await scope.store.load_attachment(attachment_id, scope.context)
+    if scope.auditing is not None:
+        await scope.auditing.deleted(AuditKind.ATTACHMENT_DELETED, scope.owner, attachment_id)
     await files.delete_attachment(attachment_id, scope.context)
     try:
         await scope.store.delete_attachment(attachment_id, scope.context)

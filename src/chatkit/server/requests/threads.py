@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, Final
 
+from chatkit.audit import AuditKind
 from chatkit.dialects.openai_chatkit.files import OpenAIFilesAdapter
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter
 from chatkit.dialects.reference.files import FileStoreAdapter
@@ -67,6 +68,8 @@ async def delete(scope: RequestScope, params: ThreadDeleteParams) -> bytes:
     if isinstance(store, OpenAIStoreAdapter):
         store.require("delete_thread")
     await store.load_thread(thread_id, scope.context)
+    if scope.auditing is not None:
+        await scope.auditing.deleted(AuditKind.THREAD_DELETED, scope.owner, thread_id)
     thread = scope.thread_key(thread_id)
     # Before it is deleted alone: what stops may still edit the thread.
     failure = await _failure_of(scope.stop_turns(thread_id))

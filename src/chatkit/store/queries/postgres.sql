@@ -360,3 +360,59 @@ WITH gone AS (DELETE FROM chatkit.usage WHERE created_at < $1 RETURNING 1) SELEC
 
 -- name: check
 SELECT number FROM chatkit.threads LIMIT 1;
+
+-- name: survey_owners
+-- Each part by its own index, as far as the page goes.
+SELECT p.owner, t.threads, i.items, a.files, a.bytes, greatest(t.saved_at, (
+    SELECT (n.data ->> 'created_at')::timestamptz FROM chatkit.items AS n WHERE n.thread = i.thread AND n.seq = i.newest
+))
+FROM (
+    SELECT owner FROM (
+        (SELECT DISTINCT owner FROM chatkit.threads WHERE owner > coalesce($1, '') ORDER BY owner LIMIT $2)
+        UNION
+        (SELECT DISTINCT owner FROM chatkit.attachments WHERE owner > coalesce($1, '') ORDER BY owner LIMIT $2)
+    ) AS o
+    ORDER BY owner LIMIT $2
+) AS p
+CROSS JOIN LATERAL (
+    SELECT count(*) AS threads, max(updated_at) AS saved_at FROM chatkit.threads WHERE owner = p.owner
+) AS t
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(c.items), 0)::bigint AS items, max(c.newest) AS newest,
+        (array_agg(c.thread ORDER BY c.newest DESC))[1] AS thread
+    FROM chatkit.threads AS h CROSS JOIN LATERAL (
+        SELECT count(*) AS items, max(m.seq) AS newest, h.number AS thread FROM chatkit.items AS m
+        WHERE m.thread = h.number HAVING count(*) > 0
+    ) AS c
+    WHERE h.owner = p.owner
+) AS i
+CROSS JOIN LATERAL (
+    SELECT count(*) AS files, coalesce(sum(size), 0)::bigint AS bytes FROM chatkit.attachments WHERE owner = p.owner
+) AS a
+ORDER BY p.owner;
+
+-- name: survey_place
+SELECT seq FROM chatkit.threads WHERE owner = $1 AND id = $2;
+
+-- name: survey_owner
+SELECT
+    t.id, t.created_at, greatest(t.updated_at, (
+        SELECT (i.data ->> 'created_at')::timestamptz FROM chatkit.items AS i
+        WHERE i.thread = t.number ORDER BY i.seq DESC LIMIT 1
+    )),
+    (SELECT count(*) FROM chatkit.items AS i WHERE i.thread = t.number),
+    (SELECT count(*) FROM chatkit.attachments AS a WHERE a.owner = t.owner AND a.thread_id = t.id)
+FROM chatkit.threads AS t
+WHERE t.owner = $1 AND t.seq < coalesce($2::bigint, 9223372036854775807) ORDER BY t.seq DESC LIMIT $3;
+
+-- name: owners_of_thread
+SELECT owner FROM chatkit.threads WHERE id = $1 ORDER BY owner;
+
+-- name: survey_turns
+-- Of all turns, most of which have ended, few are open: looked up first, and then put in order.
+WITH open AS MATERIALIZED (
+    SELECT owner, id, thread_id, status, opened, claimed, lease_until FROM chatkit.accepted_turns
+    WHERE status <> 'ended'
+)
+SELECT owner, id, thread_id, status, opened, claimed, lease_until FROM open
+WHERE $1::text IS NULL OR (owner, id) > ($1, $2) ORDER BY owner, id LIMIT $3;

@@ -281,3 +281,46 @@ GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
 
 -- name: delete_usage
 DELETE FROM usage WHERE created_at < :before;
+
+-- name: survey_owners
+-- Each part by its own index, as far as the page goes.
+SELECT owner FROM (
+    SELECT owner FROM (
+        SELECT DISTINCT owner FROM threads WHERE owner > coalesce(:after, '') ORDER BY owner LIMIT :limit
+    )
+    UNION
+    SELECT owner FROM (
+        SELECT DISTINCT owner FROM attachments WHERE owner > coalesce(:after, '') ORDER BY owner LIMIT :limit
+    )
+)
+ORDER BY owner LIMIT :limit;
+
+-- name: survey_owner
+SELECT
+    t.threads, t.saved_at, i.items,
+    (SELECT json_extract(data, '$.created_at') FROM items WHERE seq = i.newest), a.files, a.bytes
+FROM (SELECT count(*) AS threads, max(updated_at) AS saved_at FROM threads WHERE owner = :owner) AS t
+CROSS JOIN (
+    SELECT count(*) AS items, max(items.seq) AS newest FROM threads JOIN items ON items.thread = threads.seq
+    WHERE threads.owner = :owner
+) AS i
+CROSS JOIN (
+    SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM attachments WHERE owner = :owner
+) AS a;
+
+-- name: survey_threads_of_owner
+SELECT
+    id, created_at, updated_at, (SELECT count(*) FROM items WHERE thread = threads.seq),
+    (SELECT json_extract(data, '$.created_at') FROM items WHERE thread = threads.seq ORDER BY seq DESC LIMIT 1),
+    (SELECT count(*) FROM attachments WHERE owner = threads.owner AND thread_id = threads.id)
+FROM threads WHERE owner = :owner AND seq < :before ORDER BY seq DESC LIMIT :limit;
+
+-- name: owners_of_thread
+SELECT owner FROM threads WHERE id = :thread_id ORDER BY owner;
+
+-- name: survey_turns
+-- Most turns have ended; the index has the others.
+SELECT owner, id, thread_id, status, opened, claimed, lease_until
+FROM accepted_turns INDEXED BY accepted_turns_running
+WHERE status <> 'ended' AND (:owner IS NULL OR (owner, id) > (:owner, :turn_id))
+ORDER BY owner, id LIMIT :limit;

@@ -17,12 +17,14 @@ from chatkit.streams.backend import (
     SEPARATOR,
     Backend,
     Chunk,
+    HeldTurn,
     Loaded,
     Save,
     SaveResult,
     SaveStatus,
     Standing,
     TurnRecord,
+    WorkerRecord,
 )
 from chatkit.streams.log import LEASE, StreamLog
 from chatkit.streams.records import (
@@ -276,6 +278,14 @@ class PostgresBackend(Backend):
     async def ended(self, turn_id: str) -> EndState | None:
         found: str | None = await self._value("ended", turn_id)
         return load_end(found)
+
+    async def survey_turns(self, limit: int, after: str = "") -> list[HeldTurn]:
+        return [
+            HeldTurn(load_info(info), *rest) for info, *rest in await self._rows("survey_turns", after, limit)
+        ]
+
+    async def survey_workers(self, limit: int) -> list[WorkerRecord]:
+        return [WorkerRecord(*row) for row in await self._rows("survey_workers", limit)]
 
     async def close(self) -> None:
         await self._listener.close()

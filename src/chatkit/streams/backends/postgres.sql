@@ -248,3 +248,20 @@ SELECT $1 IN (
     (SELECT count(*) FROM turns), (SELECT count(*) FROM ends),
     (SELECT count(*) FROM keys), (SELECT count(*) FROM workers)
 );
+
+-- name: survey_turns
+-- What was released has a claim that never was.
+SELECT
+    t.info, t.holder, t.claimed_until IS NOT NULL, t.stop,
+    coalesce(t.claimed_until, w.expires_at, '-infinity') < clock_timestamp(),
+    extract(epoch FROM nullif(coalesce(t.claimed_until, w.expires_at), '-infinity') - clock_timestamp())::float8
+FROM chatkit.stream_turns t LEFT JOIN chatkit.stream_workers w ON w.id = t.holder
+WHERE t.ended IS NULL AND t.id > $1
+ORDER BY t.id LIMIT $2;
+
+-- name: survey_workers
+SELECT
+    w.id, (SELECT count(*) FROM chatkit.stream_turns t WHERE t.holder = w.id AND t.ended IS NULL),
+    extract(epoch FROM w.expires_at - clock_timestamp())::float8, w.expires_at < clock_timestamp()
+FROM chatkit.stream_workers w
+ORDER BY w.expires_at DESC LIMIT $1;

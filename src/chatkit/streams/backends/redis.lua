@@ -308,3 +308,44 @@ if string.sub(redis.call('GET', p .. 'key:' .. ARGV[2]) or '', 1, #ARGV[3]) == A
   redis.call('DEL', p .. 'key:' .. ARGV[2])
 end
 return 1
+
+-- name: survey_turns
+-- after, limit
+local ids, known = {}, {}
+local function add(found)
+  for _, id in ipairs(found) do
+    if id > ARGV[2] and not known[id] then
+      known[id] = true
+      ids[#ids + 1] = id
+    end
+  end
+end
+for _, worker in ipairs(redis.call('ZRANGE', p .. 'workers', 0, -1)) do
+  add(redis.call('SMEMBERS', p .. 'worker:' .. worker))
+end
+add(redis.call('ZRANGE', p .. 'claims', 0, -1))
+table.sort(ids)
+local answer = {}
+for _, id in ipairs(ids) do
+  if #answer >= tonumber(ARGV[3]) then
+    break
+  end
+  local turn = redis.call('HMGET', p .. 'turn:' .. id, 'i', 'h', 's', 'e')
+  if turn[1] and not turn[4] then
+    local lease = redis.call('ZSCORE', p .. 'workers', turn[2])
+    local claim = redis.call('ZSCORE', p .. 'claims', id)
+    local ends = tonumber(claim or lease or 0)
+    answer[#answer + 1] = {turn[1], turn[2], claim and 1 or 0, turn[3] and 1 or 0, ends < now and 1 or 0,
+      ends > 0 and ends - now or ''}
+  end
+end
+return answer
+
+-- name: survey_workers
+-- limit
+local answer = {}
+local found = redis.call('ZREVRANGE', p .. 'workers', 0, tonumber(ARGV[2]) - 1, 'WITHSCORES')
+for i = 1, #found, 2 do
+  answer[#answer + 1] = {found[i], redis.call('SCARD', p .. 'worker:' .. found[i]), tonumber(found[i + 1]) - now}
+end
+return answer

@@ -28,12 +28,14 @@ from chatkit.streams.backend import (
     SEPARATOR,
     Backend,
     Chunk,
+    HeldTurn,
     Loaded,
     Save,
     SaveResult,
     SaveStatus,
     Standing,
     TurnRecord,
+    WorkerRecord,
 )
 from chatkit.streams.log import LEASE, StreamLog
 from chatkit.streams.records import (
@@ -314,6 +316,24 @@ class RedisBackend(Backend):
     async def ended(self, turn_id: str) -> EndState | None:
         found = await self._plain("GET", f"{self._prefix}end:{turn_id}")
         return None if found is None else load_end(found.decode())
+
+    async def survey_turns(self, limit: int, after: str = "") -> list[HeldTurn]:
+        found = await self._call("survey_turns", after, limit)
+        return [
+            HeldTurn(
+                load_info(info),
+                holder.decode(),
+                bool(claimed),
+                bool(stop),
+                bool(lapsed),
+                None if left == b"" else left / 1000,
+            )
+            for info, holder, claimed, stop, lapsed, left in found
+        ]
+
+    async def survey_workers(self, limit: int) -> list[WorkerRecord]:
+        found = await self._call("survey_workers", limit)
+        return [WorkerRecord(name.decode(), turns, left / 1000, left < 0) for name, turns, left in found]
 
     async def _plain(self, *command: object) -> Any:
         try:

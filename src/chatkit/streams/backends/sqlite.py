@@ -21,7 +21,6 @@ from chatkit.errors import StoreError
 from chatkit.streams.backend import (
     FORGET_ROUNDS,
     SEPARATOR,
-    Backend,
     Chunk,
     Loaded,
     Save,
@@ -30,6 +29,7 @@ from chatkit.streams.backend import (
     Standing,
     TurnRecord,
 )
+from chatkit.streams.backends.sqlite_survey import FileSurvey
 from chatkit.streams.backends.sqlite_turns import (
     PAGE,
     bind_key,
@@ -111,7 +111,7 @@ class SQLiteStreamLog(StreamLog):
         )
 
 
-class SQLiteBackend(Backend):
+class SQLiteBackend(FileSurvey):
     """A database file, seen from one event loop.
 
     Args:

@@ -174,3 +174,17 @@ SELECT turn_id, thread_id, fingerprint, user_item_id FROM stream_keys WHERE owne
 -- name: release_key
 DELETE FROM stream_keys
 WHERE owner = :owner AND key = :key AND (:turn_id IS NULL OR turn_id = :turn_id);
+
+-- name: survey_turns
+SELECT
+    turn_id, thread_id, owner, resumable, user_item_id, started_at, context, attempt, base,
+    ended, last_seq, stop, holder, claimed, lease_expires_at
+FROM stream_turns
+WHERE ended IS NULL AND turn_id > :after
+ORDER BY turn_id LIMIT :limit;
+
+-- name: survey_workers
+SELECT holder, place, pid, process_start, (
+    SELECT count(*) FROM stream_turns WHERE stream_turns.holder = stream_workers.holder AND ended IS NULL
+)
+FROM stream_workers ORDER BY seen_at DESC LIMIT :limit;
