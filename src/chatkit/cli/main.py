@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from chatkit import __version__
-from chatkit.cli import check_options, hosted_import, new_options, serve_options, usage
+from chatkit.cli import check_options, hosted_import, new_options, personal_data, serve_options, usage
 from chatkit.cli.console import printable
 from chatkit.cli.options import DEFAULT_DB, add_db, header, port, setting
 from chatkit.cli.requirements import with_source
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         add("backup", "copy a database and its files while they are in use", _BACKUP),
         add("restore", "put a backup in place", _RESTORE),
     )
+    personal_data.add_options(add)
     _add_stock_check(add("stock-check", "try the stock element with this server", _STOCK_CHECK))
     completing = add("completion", "complete this command with the tab key", _COMPLETION)
     completing.set_defaults(run=_completion)

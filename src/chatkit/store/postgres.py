@@ -11,9 +11,9 @@ from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.errors import MissingExtraError
-from chatkit.ids import utc_now
 from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
+from chatkit.store._admission import Admission
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
 from chatkit.store._postgres_usage import PostgresUsage
 from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
@@ -99,9 +99,16 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
             )
         )
         self._owner_of = owner
+        self._admission = Admission(self._erased_owners)
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
+
+    async def admit(self, context: TContext) -> None:
+        await self._admission.check(self.owner(context))
+
+    async def _erased_owners(self) -> frozenset[str]:
+        return frozenset(row[0] for row in await self._rows("erased_owners"))
 
     async def _write(
         self, owner: str, work: Callable[[Transaction], Awaitable[T]], *, repeatable: bool = False
@@ -419,4 +426,4 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
 
 def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
     columns = document_columns(data, records.load_thread)
-    return (thread.id, *columns, thread.created_at, utc_now())
+    return (thread.id, *columns, thread.created_at, records.stamp())

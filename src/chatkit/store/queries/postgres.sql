@@ -360,3 +360,7 @@ WITH gone AS (DELETE FROM chatkit.usage WHERE created_at < $1 RETURNING 1) SELEC
 
 -- name: check
 SELECT number FROM chatkit.threads LIMIT 1;
+
+-- name: erased_owners
+-- Whose data is being erased: few at any time.
+SELECT owner FROM chatkit.erasures WHERE owner IS NOT NULL;

@@ -281,3 +281,7 @@ GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
 
 -- name: delete_usage
 DELETE FROM usage WHERE created_at < :before;
+
+-- name: erased_owners
+-- Whose data is being erased: few at any time.
+SELECT owner FROM erasures WHERE owner IS NOT NULL;

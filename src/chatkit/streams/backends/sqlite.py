@@ -80,6 +80,9 @@ class SQLiteStreamLog(StreamLog):
         lag_limit: Bytes that the reader of another turn may lag behind before the turn waits.
         lease: Seconds for which a turn or a claim is this process's without renewal.
         worker: Returns the process that runs the turns; for tests that play several.
+
+    Attributes:
+        database: As given.
     """
 
     has_backend = True
@@ -97,13 +100,13 @@ class SQLiteStreamLog(StreamLog):
     ) -> None:
         super().__init__(window=window, retention=retention, lag_limit=lag_limit, lease=lease)
         self.shared = database.path not in {"", MEMORY}
-        self._database = database
+        self.database = database
         self._worker = worker
 
     def make_backend(self) -> SQLiteBackend:
         """Returns the backend for the running event loop."""
         return SQLiteBackend(
-            self._database,
+            self.database,
             holder=self.holder,
             worker=self._worker,
             lease=self.lease,

@@ -1,0 +1,261 @@
+"""PersonalData: export, import, erasure and retention of what is kept of a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+from chatkit.dialects.adapters import adapt_stores
+from chatkit.dialects.reference.files import FileStoreAdapter
+from chatkit.files.base import AttachmentStore, ManagedFileStore
+from chatkit.limits import DEFAULT_LIMITS
+from chatkit.personal_data._memory import MemoryPlace, PortPlace
+from chatkit.personal_data.erasing import Erasure
+from chatkit.personal_data.exporting import Exporter
+from chatkit.personal_data.importing import Importer
+from chatkit.personal_data.places import Place
+from chatkit.personal_data.receipts import ExportReport, ImportReport, Receipt, RetentionReport
+from chatkit.personal_data.retention import RetentionRule, retain
+from chatkit.store.base import OwnerContext, Store
+from chatkit.types import FileStore
+from chatkit.types import Store as SimpleStore
+
+if TYPE_CHECKING:
+    from chatkit.counters import Counter
+    from chatkit.personal_data.places import StorePlace
+    from chatkit.streams.log import StreamLog
+
+__all__ = ["PersonalData", "Recorded", "Vacuum"]
+
+Vacuum: TypeAlias = Literal["usual", "full", "none"]
+"""How a database overwrites what was deleted. ``"usual"`` rewrites an SQLite file, and vacuums the tables of PostgreSQL,
+whose space is overwritten as it is used again; ``"full"`` writes these anew too, for which everything else waits;
+``"none"`` leaves it to the operator."""
+
+Recorded: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[None]]
+"""Called with each action: ``export``, ``import``, ``erase`` or ``retention``, the owner (None for several), the reason,
+and what came of it."""
+
+_REASONABLE: Final = 1_000
+
+
+class PersonalData:
+    """What is kept of persons, wherever a server keeps it.
+
+    ``ChatKitServer.personal_data()`` returns that of a server. All methods may run while servers use the same databases.
+
+    Args:
+        store: The store, as given to the server.
+        files: The attachment store or file store of the server, if it has one.
+        stream_log: The log of the server, if not that of the store.
+        beside: What else keeps data of owners: a counter, a table of sessions.
+        context: Makes the context of an owner for stores of the application; stores of this package need none.
+        recorded: Called after each action, such as for an audit log. By default nothing is recorded.
+
+    Attributes:
+        store: The full store over what was given.
+        files: The attachment store over what was given.
+        log: The stream log.
+        context: As given.
+        main: Where the store keeps its data.
+        places: All databases in which there may be data, the store's first.
+        log_is_known: Whether the log keeps its turns in one of them.
+    """
+
+    def __init__(
+        self,
+        store: Store[Any] | SimpleStore,
+        files: AttachmentStore[Any] | FileStore | None = None,
+        *,
+        stream_log: StreamLog | None = None,
+        beside: Sequence[object] = (),
+        context: Callable[[str], Any] = OwnerContext,
+        recorded: Recorded | None = None,
+    ) -> None:
+        self.store, self.files = adapt_stores(store, files, _nobody, DEFAULT_LIMITS.scanned_threads)
+        self.context = context
+        given: Any = getattr(self.store, "store", self.store)
+        self.log: StreamLog | None = stream_log if stream_log is not None else self.store.stream_log()
+        self.main: StorePlace = _place_of(given) or PortPlace(self.store, context)
+        log_place = _place_of(self.log)
+        self.log_is_known = self.log is None or log_place is not None
+        found = [self.main, log_place, *(_place_of(part) for part in beside)]
+        self.places: list[Place] = list(
+            {_address(place): place for place in found if place is not None}.values()
+        )
+        self._recorded = recorded
+
+    async def export(self, owner: str, folder: Path, *, reason: str | None = None) -> ExportReport:
+        """Writes what is kept of an owner into a new folder: JSON lines and files, see ``docs/personal-data.md``.
+
+        It is not of one moment: what changes meanwhile may be in it or not.
+
+        Args:
+            owner: The owner.
+            folder: A folder that does not exist; it has its name once it is complete.
+            reason: Why, for the record.
+
+        Raises:
+            NotFoundError: Nothing is kept of the owner.
+            ExportError: The folder is there, or cannot be written.
+            StoreUnavailableError: A database, or the files, cannot be reached.
+        """
+        report = await Exporter(self, owner, folder).run()
+        await self.record(
+            "export", owner, reason, f"{sum(report.counts.values())} lines, {report.files} files"
+        )
+        return report
+
+    async def import_(
+        self, folder: Path, *, owner: str | None = None, reason: str | None = None
+    ) -> ImportReport:
+        """Adds what an export holds; what is there already stays as it is, so that it can be done again.
+
+        The export is checked whole before anything is written.
+
+        Args:
+            folder: What ``export`` wrote.
+            owner: Whose it is to be; None for whose it was. For another one the attachments get other ids.
+            reason: Why, for the record.
+
+        Raises:
+            ExportError: It is no export, damaged, incomplete, or of a later version.
+            ErasureRunningError: What is kept of the owner is being erased.
+            StoreUnavailableError: A database, or the files, cannot be reached.
+        """
+        report = await Importer(self, folder, owner).run()
+        await self.record("import", report.owner, reason, f"{sum(report.added.values())} added")
+        return report
+
+    async def count(self, owner: str) -> dict[str, int]:
+        """Returns how much is kept of an owner, by table or kind of key; empty for nothing.
+
+        Raises:
+            StoreUnavailableError: A database cannot be reached.
+        """
+        found: dict[str, int] = {}
+        for place in self.places:
+            for name, number in (await place.count(owner)).items():
+                found[name] = found.get(name, 0) + number
+        return found
+
+    async def erase(
+        self,
+        owner: str,
+        *,
+        reason: str | None = None,
+        vacuum: Vacuum = "usual",
+        patience: float = 60.0,
+    ) -> Receipt:
+        """Erases all that is kept of an owner.
+
+        From its beginning to its end requests of the owner are refused (409, ``being_erased``), and running turns are
+        stopped, in all workers. One that was cut off is gone on with by the next call; counts add up.
+
+        Args:
+            owner: The owner.
+            reason: Why, for the receipt and the record.
+            vacuum: How databases overwrite what was deleted.
+            patience: Seconds for running turns to end.
+
+        Raises:
+            NotFoundError: Nothing is kept of the owner.
+            StoreUnavailableError: A database, or the files, cannot be reached, or a turn does not end in time: what
+                was erased so far stays so, and the owner refused, until it is called again.
+        """
+        erasure = Erasure(self, owner, reason, vacuum, patience)
+        async for _ in erasure.steps():
+            pass
+        await self.record(
+            "erase", owner, reason, f"{erasure.id}: {sum(erasure.receipt.erased.values())} erased"
+        )
+        return erasure.receipt
+
+    async def retain(
+        self,
+        rules: Sequence[RetentionRule],
+        *,
+        usage_seconds: float | None = None,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> RetentionReport:
+        """Deletes threads in which nothing happened for the time of their rule, with their files; one worker at a time.
+
+        A thread with a turn that runs or waits stays.
+
+        Args:
+            rules: How long threads are kept; the first that is for an owner counts.
+            usage_seconds: How long the usage of models is kept, of all owners; None keeps it.
+            dry_run: Deletes nothing.
+            reason: Why, for the record.
+
+        Raises:
+            UnsupportedOperationError: The store cannot list the threads of all owners.
+            StoreUnavailableError: A database, or the files, cannot be reached.
+        """
+        report = await retain(self, rules, usage_seconds, dry_run=dry_run)
+        if report.ran and not dry_run and (report.threads or report.usage):
+            await self.record("retention", None, reason, f"{sum(report.threads.values())} threads deleted")
+        return report
+
+    async def record(self, action: str, owner: str | None, reason: str | None, outcome: str) -> None:
+        """Has an action recorded.
+
+        Args:
+            action: What was done.
+            owner: To whose data; None for several.
+            reason: Why.
+            outcome: What came of it.
+        """
+        if self._recorded is not None:
+            await self._recorded(action, owner, None if reason is None else reason[:_REASONABLE], outcome)
+
+    @property
+    def managed_files(self) -> ManagedFileStore | None:
+        """The file store, where it can be read; None where there is none, or it cannot."""
+        files = self.files.files if isinstance(self.files, FileStoreAdapter) else None
+        return files if isinstance(files, ManagedFileStore) else None
+
+    async def close(self) -> None:
+        """Closes the connections of its own; those of the store and the log are theirs."""
+        for place in self.places:
+            close = getattr(place, "close", None)
+            if close is not None:
+                await close()
+
+
+def _nobody(_: object) -> None:
+    return None
+
+
+def _place_of(part: object) -> Any:
+    """Returns the place that something keeps its data in, None for one that is not known."""
+    database: object = getattr(part, "database", None)
+    module = type(database).__module__
+    if module.startswith("chatkit._sqlite"):
+        from chatkit.personal_data._sqlite import SQLitePlace
+
+        return SQLitePlace(cast("Any", database))
+    if module.startswith("chatkit._postgres"):
+        from chatkit.personal_data._postgres import PostgresPlace
+
+        return PostgresPlace(cast("Any", database))
+    if (space := getattr(part, "key_space", None)) is not None and "chatkit._redis" in sys.modules:
+        from chatkit.personal_data._redis import RedisPlace
+
+        return RedisPlace(cast("Any", space))
+    if hasattr(part, "forget_usage") and hasattr(part, "refuse"):
+        return MemoryPlace(part)
+    return None
+
+
+def _address(place: Place) -> object:
+    """Returns what two places have in common that are the same."""
+    database: Any = getattr(place, "database", None)
+    if place.kind == "sqlite" and database.path not in {"", ":memory:"}:
+        return str(Path(database.path).resolve())
+    if place.kind == "postgres":
+        return database.settings.connection_string
+    return getattr(place, "space", None) or id(database or place)
