@@ -1,4 +1,4 @@
-"""The bounds and prices that options of ``chatkit serve`` give a server."""
+"""The bounds, prices and times that options of ``chatkit serve`` give a server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chatkit.limits import Limits
+from chatkit.personal_data.retention import RetentionRule
 from chatkit.quotas import Quota
 from chatkit.server import ChatKitServer
 from chatkit.usage import load_prices
@@ -17,7 +18,7 @@ __all__ = ["bound"]
 
 
 def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
-    """Gives a server the limits and prices of the options; what is not given stays as the server has it.
+    """Gives a server the limits, prices and times of the options; what is not given stays as the server has it.
 
     Args:
         settings: The options.
@@ -29,6 +30,8 @@ def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     server.limits = _limits(settings, server)
     if settings.prices is not None:
         server.model_prices = load_prices(settings.prices)
+    if settings.retention:
+        server.retention = tuple(map(RetentionRule.parse, settings.retention))
 
 
 def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:

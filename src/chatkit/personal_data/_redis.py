@@ -79,15 +79,13 @@ class RedisPlace(Place):
         rest = key.partition(":")[2]
         if how == "list":
             # Those of an early version name the thread alone, and are of turns that have gone by now.
-            named = _json(rest)
-            return named[0] if isinstance(named, list) and named and isinstance(named[0], str) else None
+            named: Any = _json(rest)
+            return named[0] if isinstance(named, list) else None
         field = "i" if how == "info" else "d"
-        found = _json(await self._server.command("HGET", f"{self._prefix}{key}", field))
-        if not isinstance(found, dict):
-            return None
-        if how == "info":
-            return found.get("owner")
+        found: Any = _json(await self._server.command("HGET", f"{self._prefix}{key}", field))
         try:
+            if how == "info":
+                return found["owner"]
             return joined_owner(found["tenant"], found["user"], found["workflow"]["id"])
         except (KeyError, TypeError, AttributeError):
             return None

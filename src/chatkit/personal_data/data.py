@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from chatkit.dialects.adapters import adapt_stores
+from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.files.base import AttachmentStore, ManagedFileStore
-from chatkit.limits import DEFAULT_LIMITS
 from chatkit.personal_data._memory import MemoryPlace, PortPlace
 from chatkit.personal_data.erasing import Erasure
 from chatkit.personal_data.exporting import Exporter
@@ -23,20 +22,21 @@ from chatkit.types import FileStore
 from chatkit.types import Store as SimpleStore
 
 if TYPE_CHECKING:
-    from chatkit.counters import Counter
     from chatkit.personal_data.places import StorePlace
     from chatkit.streams.log import StreamLog
 
 __all__ = ["PersonalData", "Recorded", "Vacuum"]
 
 Vacuum: TypeAlias = Literal["usual", "full", "none"]
-"""How a database overwrites what was deleted. ``"usual"`` rewrites an SQLite file, and vacuums the tables of PostgreSQL,
-whose space is overwritten as it is used again; ``"full"`` writes these anew too, for which everything else waits;
-``"none"`` leaves it to the operator."""
+"""How a database overwrites what was deleted.
+
+``"usual"`` rewrites an SQLite file, and vacuums the tables of PostgreSQL, whose space is overwritten as it is used
+again; ``"full"`` writes these anew too, for which everything else waits; ``"none"`` leaves it to the operator.
+"""
 
 Recorded: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[None]]
-"""Called with each action: ``export``, ``import``, ``erase`` or ``retention``, the owner (None for several), the reason,
-and what came of it."""
+"""Called with each action (``export``, ``import``, ``erase`` or ``retention``), the owner (None for several), the
+reason, and what came of it."""
 
 _REASONABLE: Final = 1_000
 
@@ -44,7 +44,7 @@ _REASONABLE: Final = 1_000
 class PersonalData:
     """What is kept of persons, wherever a server keeps it.
 
-    ``ChatKitServer.personal_data()`` returns that of a server. All methods may run while servers use the same databases.
+    ``ChatKitServer.personal_data()`` returns that of a server. Servers may use the same databases meanwhile.
 
     Args:
         store: The store, as given to the server.
@@ -74,7 +74,9 @@ class PersonalData:
         context: Callable[[str], Any] = OwnerContext,
         recorded: Recorded | None = None,
     ) -> None:
-        self.store, self.files = adapt_stores(store, files, _nobody, DEFAULT_LIMITS.scanned_threads)
+        # The adapter of a server that has the same store, where there is one: it knows whose threads are.
+        self.store = adapt_store(store, files=files)
+        self.files = adapt_files(files, store=self.store)
         self.context = context
         given: Any = getattr(self.store, "store", self.store)
         self.log: StreamLog | None = stream_log if stream_log is not None else self.store.stream_log()
@@ -226,10 +228,6 @@ class PersonalData:
                 await close()
 
 
-def _nobody(_: object) -> None:
-    return None
-
-
 def _place_of(part: object) -> Any:
     """Returns the place that something keeps its data in, None for one that is not known."""
     database: object = getattr(part, "database", None)
@@ -245,7 +243,7 @@ def _place_of(part: object) -> Any:
     if (space := getattr(part, "key_space", None)) is not None and "chatkit._redis" in sys.modules:
         from chatkit.personal_data._redis import RedisPlace
 
-        return RedisPlace(cast("Any", space))
+        return RedisPlace(space)
     if hasattr(part, "forget_usage") and hasattr(part, "refuse"):
         return MemoryPlace(part)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chatkit.errors import NotFoundError, StoreUnavailableError
@@ -124,8 +125,8 @@ class Erasure:
                 if time.monotonic() > until:
                     raise StoreUnavailableError(
                         f"{len(running)} turns of {self._owner!r} did not end within {self._patience:g} s: "
-                        f"{', '.join(sorted(running)[:5])}. Nothing was erased so far, and the owner stays refused. End "
-                        "the workers that run them, then erase again."
+                        f"{', '.join(sorted(running)[:5])}. Nothing was erased so far, and the owner stays refused. "
+                        "End the workers that run them, then erase again."
                     )
                 if log is not None:
                     stops = [asyncio.ensure_future(log.stop(turn_id, self._owner)) for turn_id in running]
@@ -165,11 +166,9 @@ class Erasure:
                 await data.managed_files.abort_uploads(ids)
             for attachment_id in ids:
                 if data.files is not None and not data.store.deletes_files:
-                    try:
+                    # Gone already: stores of applications may say so.
+                    with suppress(NotFoundError, FileNotFoundError):
                         await data.files.delete_attachment(attachment_id, context)
-                    except (NotFoundError, FileNotFoundError):
-                        # Gone already: stores of applications may say so.
-                        pass
                 await main.erase_attachment(owner, attachment_id, self.id)
                 yield attachment_id
             after = ids[-1]

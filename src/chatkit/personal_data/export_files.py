@@ -173,8 +173,8 @@ class ExportReader:
             raise ExportError(f"{folder / MANIFEST} is damaged: {error!r}.") from error
         if not 1 <= self.format <= FORMAT:
             raise ExportError(
-                f"{folder} has format {self.format}, this version of the package knows {FORMAT} at most. Import it with "
-                "the version that wrote it, or a newer one."
+                f"{folder} has format {self.format}, this version of the package knows {FORMAT} at most. Import it "
+                "with the version that wrote it, or a newer one."
             )
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -82,8 +82,8 @@ class Importer:
                 self._models(line)
             except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
                 raise ExportError(
-                    f"The export has a line of kind {line['kind']!r} that this version cannot read: {error}. Nothing was "
-                    "imported."
+                    f"The export has a line of kind {line['kind']!r} that this version cannot read: {error}. Nothing "
+                    "was imported."
                 ) from error
 
     def _models(self, line: Mapping[str, Any]) -> None:
@@ -151,7 +151,7 @@ class Importer:
             group = line.get("group") if self._owner == self._reader.owner else None
             inner: Any = getattr(store, "store", store)
             if isinstance(inner, BoundedFiles):
-                bounded: BoundedFiles[Any] = inner
+                bounded = cast("BoundedFiles[Any]", inner)
                 await bounded.add_attachment(attachment, int(line.get("size") or 0), group, (), context)
             else:
                 await store.save_attachment(attachment, context)
@@ -187,8 +187,8 @@ class Importer:
                     ) from None
             except OSError as error:
                 raise ExportError(
-                    f"The file of attachment {attachment.id} cannot be stored: {error.strerror or error}. Mend that, then "
-                    "import again: what is there already stays."
+                    f"The file of attachment {attachment.id} cannot be stored: {error.strerror or error}. Mend that, "
+                    "then import again: what is there already stays."
                 ) from error
         if attachment.thread_id is not None:
             await files.claim(attachment.id)
@@ -198,7 +198,7 @@ class Importer:
         if not isinstance(inner, UsageKeeper):
             self._problems["usage: the store keeps none"] = None
             return False
-        keeper: UsageKeeper[Any] = inner
+        keeper = cast("UsageKeeper[Any]", inner)
         return await keeper.add_usage(_record(line), self._context)
 
 

@@ -153,7 +153,7 @@ class AgingPlace(StorePlace):
 
     @abstractmethod
     async def idle_threads(self, before: datetime, after: Any, limit: int) -> list[IdleThread]:
-        """Returns a page of the threads, of all owners, that were not saved since a moment, and in which nothing runs."""
+        """Returns a page of all owners' threads that were not saved since a moment, and in which nothing runs."""
 
     @abstractmethod
     async def delete_idle_thread(self, found: IdleThread, before: datetime) -> list[str] | None:

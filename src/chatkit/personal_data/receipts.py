@@ -210,7 +210,7 @@ _BY_KIND: Final[Mapping[str, tuple[Leftover, ...]]] = {
         Leftover(
             "versions of the bucket",
             "where it keeps versions, a deleted object is still there under its version id; so are replicas of it",
-            "Add a lifecycle rule for noncurrent versions, or delete the versions: list-object-versions, delete-object.",
+            "Add a lifecycle rule for noncurrent versions, or delete them: list-object-versions, delete-object.",
         ),
     ),
     "application": (

@@ -120,6 +120,7 @@ _TURN_IDS: Final = (
     "UNION SELECT id FROM {s}completed_turns WHERE owner = {owner} "
     "UNION SELECT turn_id FROM {s}usage WHERE owner = {owner} UNION SELECT "
 )
+_CHUNKS_POSTGRES: Final = "turn_id IN (SELECT id FROM {s}stream_turns WHERE %s)" % _STREAM_TURNS  # noqa: S608, UP031
 _WITH_THREAD: Final = "goes with its thread"
 _SOON: Final = "goes by itself"
 
@@ -173,7 +174,7 @@ TABLES: Final = (
         "turn_id IN (SELECT turn_id FROM stream_turns WHERE owner = {owner})",
         ("turn_id", "first_seq"),
         retention=_WITH_THREAD,
-        postgres="turn_id IN (SELECT id FROM {s}stream_turns WHERE " + _STREAM_TURNS + ")",
+        postgres=_CHUNKS_POSTGRES,
     ),
     Table(
         "stream_turns",

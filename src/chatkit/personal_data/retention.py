@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from chatkit._checks import check_number
 from chatkit.errors import ConfigurationError, NotFoundError
@@ -105,7 +105,7 @@ async def retain(
         usage = 0
         inner: Any = getattr(data.store, "store", data.store)
         if usage_seconds is not None and not dry_run and isinstance(inner, UsageKeeper):
-            keeper: UsageKeeper[Any] = inner
+            keeper = cast("UsageKeeper[Any]", inner)
             usage = await keeper.delete_usage(now - timedelta(seconds=usage_seconds))
         return RetentionReport(threads, usage, dry_run=dry_run)
     finally:

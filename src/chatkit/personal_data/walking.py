@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from chatkit.dialects.openai_chatkit.store import is_own_store
 from chatkit.errors import NotFoundError, StoreError
@@ -43,10 +43,11 @@ async def walk_threads(store: Store[Any], context: Any) -> AsyncIterator[ThreadM
         after = page.after if page.after is not None else before[-1]
 
 
-def deletes_in_its_own_way(store: object) -> bool:
+def deletes_in_its_own_way(store: Store[Any]) -> bool:
     """Returns whether an application's class, derived from one of ours, overrides how threads are deleted."""
     inner: Any = getattr(store, "store", store)
-    deletion: Any = getattr(type(inner), "delete_thread", None)
+    kind: Any = cast("Any", type(inner))
+    deletion: Any = getattr(kind, "delete_thread", None)
     return not is_own_store(inner) and not str(getattr(deletion, "__module__", "chatkit.")).startswith(
         "chatkit."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import JsonValue
@@ -33,6 +33,7 @@ from chatkit.usage import ModelPrice, Prices, PriceTable, price_of, read_prices
 if TYPE_CHECKING:
     from chatkit.counters import Counter
     from chatkit.files.limits import FileLimits
+    from chatkit.personal_data import RetentionRule
     from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
     from chatkit.streams.base import StreamLog
 
@@ -57,6 +58,7 @@ class Handlers(ABC, Generic[TContext]):
     limits: Limits | None = None
     counter: Counter | None = None
     model_prices: PriceTable | None = None
+    retention: Sequence[RetentionRule] = ()
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False

@@ -8,10 +8,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import TypeVar
 
@@ -29,7 +29,7 @@ from chatkit.logs import about
 from chatkit.quotas import FILE_QUOTAS
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
-from chatkit.server.handlers import Handlers
+from chatkit.server.kept_data import KeptData
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
 from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
@@ -47,6 +47,9 @@ from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
 from chatkit.usage import ANY_MODEL, PriceTable
+
+if TYPE_CHECKING:
+    from chatkit.personal_data import RetentionRule
 
 __all__ = ["ChatKitServer"]
 
@@ -72,7 +75,7 @@ _RECOVER_SECONDS = 10.0
 """How long after the last recovery a request does the next one."""
 
 
-class ChatKitServer(Handlers[TContext]):
+class ChatKitServer(KeptData[TContext]):
     """Base of an application's server: override :meth:`respond`.
 
     Args:
@@ -96,6 +99,7 @@ class ChatKitServer(Handlers[TContext]):
         counter: Counts what quotas of ``limits`` bound; by default in the database of the store, where it is one of
             this package, else in this process.
         model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
+        retention: How long threads are kept in which nothing happens; by default for ever.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -120,6 +124,7 @@ class ChatKitServer(Handlers[TContext]):
         limits: Limits | None = None,
         counter: Counter | None = None,
         model_prices: PriceTable | None = None,
+        retention: Sequence[RetentionRule] | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -136,6 +141,7 @@ class ChatKitServer(Handlers[TContext]):
             "limits": limits,
             "counter": counter,
             "model_prices": model_prices,
+            "retention": retention,
         }
         for name, value in options.items():
             # What is not given stays as a subclass may have it.

@@ -48,7 +48,7 @@ class _Tenant:
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(MemoryOwners[TContext], MemoryUsage[TContext], AcceptingStore[TContext]):
+class MemoryStore(MemoryUsage[TContext], MemoryOwners[TContext], AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One

@@ -206,7 +206,8 @@ class LocalTurns:
 
     def forget_owner(self, owner: str) -> int:
         """Forgets the ended turns of an owner, and how they ended; returns how many there were."""
-        ended = [turn for turn in self._of_owner.get(owner, {}).values() if turn.end is not None]
+        turns = self._of_owner.get(owner) or OrderedDict[str, WindowTurn]()
+        ended = [turn for turn in turns.values() if turn.end is not None]
         for turn in ended:
             self._drop(turn)
             self._ends.pop(turn.info.id, None)
