@@ -15,6 +15,7 @@ from tests.support.scale import scaled
 
 CORE_FACES = (
     "chatkit.actions",
+    "chatkit.audit",
     "chatkit.counters",
     "chatkit.errors",
     "chatkit.files",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import chatkit.types
+from chatkit.audit import AuditLog
 from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
@@ -25,6 +26,7 @@ PORTS = [
     AttachmentStore,
     Backend,
     StreamLog,
+    AuditLog,
     Counter,
     UsageKeeper,
     BoundedFiles,
