@@ -225,8 +225,8 @@ def _statements(script: str) -> Iterator[str]:
 
 def _translated(error: sqlite3.Error, path: str) -> ChatKitError:
     """Returns the error of this package that says what happened and what to do."""
-    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-        # The only ones there are refuse rows of an owner who is being erased.
+    if "the owner is being erased" in str(error):
+        # What triggers of the schema say.
         return ErasureRunningError()
     advice = {
         sqlite3.SQLITE_FULL: "has no space left: free space on its disk",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from chatkit.audit import Operator
 from chatkit.cli.console import printable
 from chatkit.cli.database import check_name, describe, is_postgres, open_store
 from chatkit.cli.files import folder_of, open_files
@@ -128,7 +129,13 @@ def add_options(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None
             default=setting("CHATKIT_STREAM_LOG"),
             help="where workers share running turns, if not in the database (CHATKIT_STREAM_LOG)",
         )
-        parser.add_argument("--reason", metavar="TEXT", help="why, for the record")
+        needed = parser in {exporting, erasing}
+        parser.add_argument(
+            "--reason",
+            metavar="TEXT",
+            help="why, in a line without personal data, such as the number of a ticket: the audit log has it"
+            + ("" if needed else "; not needed"),
+        )
 
 
 @asynccontextmanager
@@ -140,7 +147,7 @@ async def _opened(arguments: argparse.Namespace, *, made: bool = False) -> Async
         raise CommandError(f"There is no database {places.db}.")
     store = open_store(places.db)
     log = open_log(places.stream_log, store, None)
-    data = PersonalData(store, _files(places), stream_log=log)
+    data = PersonalData(store, _files(places), stream_log=log, operator=Operator.local())
     try:
         yield data
     finally:

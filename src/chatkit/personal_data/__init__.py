@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from chatkit.personal_data.data import PersonalData, Recorded, Vacuum
+from chatkit.personal_data.data import PersonalData, Vacuum
 from chatkit.personal_data.receipts import ExportReport, ImportReport, Leftover, Receipt, RetentionReport
 from chatkit.personal_data.retention import RetentionRule
 
@@ -15,7 +15,6 @@ __all__ = [
     "Leftover",
     "PersonalData",
     "Receipt",
-    "Recorded",
     "RetentionReport",
     "RetentionRule",
     "Vacuum",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from chatkit._redis import KeySpace, Server, load_scripts, place_of
 from chatkit.ids import utc_now
@@ -80,7 +80,7 @@ class RedisPlace(Place):
         if how == "list":
             # Those of an early version name the thread alone, and are of turns that have gone by now.
             named: Any = _json(rest)
-            return named[0] if isinstance(named, list) else None
+            return str(cast("list[Any]", named)[0]) if isinstance(named, list) and named else None
         field = "i" if how == "info" else "d"
         found: Any = _json(await self._server.command("HGET", f"{self._prefix}{key}", field))
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from chatkit.audit import Actor, AuditEvent, AuditKind, Role, audit_log_of
+from chatkit.audit.entries import printable_line
 from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.files.base import AttachmentStore, ManagedFileStore
@@ -22,10 +24,11 @@ from chatkit.types import FileStore
 from chatkit.types import Store as SimpleStore
 
 if TYPE_CHECKING:
+    from chatkit.audit import AuditLog, Operator
     from chatkit.personal_data.places import StorePlace
     from chatkit.streams.log import StreamLog
 
-__all__ = ["PersonalData", "Recorded", "Vacuum"]
+__all__ = ["PersonalData", "Vacuum"]
 
 Vacuum: TypeAlias = Literal["usual", "full", "none"]
 """How a database overwrites what was deleted.
@@ -33,12 +36,6 @@ Vacuum: TypeAlias = Literal["usual", "full", "none"]
 ``"usual"`` rewrites an SQLite file, and vacuums the tables of PostgreSQL, whose space is overwritten as it is used
 again; ``"full"`` writes these anew too, for which everything else waits; ``"none"`` leaves it to the operator.
 """
-
-Recorded: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[None]]
-"""Called with each action (``export``, ``import``, ``erase`` or ``retention``), the owner (None for several), the
-reason, and what came of it."""
-
-_REASONABLE: Final = 1_000
 
 
 class PersonalData:
@@ -52,7 +49,9 @@ class PersonalData:
         stream_log: The log of the server, if not that of the store.
         beside: What else keeps data of owners: a counter, a table of sessions.
         context: Makes the context of an owner for stores of the application; stores of this package need none.
-        recorded: Called after each action, such as for an audit log. By default nothing is recorded.
+        operator: Who acts: needs the role ``export`` or ``erase``, and has to give reasons. None is the application
+            itself, such as for a person who asks for their own data.
+        audit: Where it is recorded; by default the audit log in the database of the store, where it is one of ours.
 
     Attributes:
         store: The full store over what was given.
@@ -61,6 +60,7 @@ class PersonalData:
         context: As given.
         main: Where the store keeps its data.
         places: All databases in which there may be data, the store's first.
+        audit: Where actions are recorded; None is nowhere.
         log_is_known: Whether the log keeps its turns in one of them.
     """
 
@@ -72,7 +72,8 @@ class PersonalData:
         stream_log: StreamLog | None = None,
         beside: Sequence[object] = (),
         context: Callable[[str], Any] = OwnerContext,
-        recorded: Recorded | None = None,
+        operator: Operator | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         # The adapter of a server that has the same store, where there is one: it knows whose threads are.
         self.store = adapt_store(store, files=files)
@@ -87,7 +88,8 @@ class PersonalData:
         self.places: list[Place] = list(
             {_address(place): place for place in found if place is not None}.values()
         )
-        self._recorded = recorded
+        self._operator = operator
+        self.audit = audit_log_of(given) if audit is None else audit
 
     async def export(self, owner: str, folder: Path, *, reason: str | None = None) -> ExportReport:
         """Writes what is kept of an owner into a new folder: JSON lines and files, see ``docs/personal-data.md``.
@@ -97,18 +99,21 @@ class PersonalData:
         Args:
             owner: The owner.
             folder: A folder that does not exist; it has its name once it is complete.
-            reason: Why, for the record.
+            reason: Why, for the audit log.
 
         Raises:
+            PermissionDeniedError: The operator may not.
+            InvalidRequestError: The operator gave no reason.
             NotFoundError: Nothing is kept of the owner.
             ExportError: The folder is there, or cannot be written.
             StoreUnavailableError: A database, or the files, cannot be reached.
         """
-        report = await Exporter(self, owner, folder).run()
-        await self.record(
-            "export", owner, reason, f"{sum(report.counts.values())} lines, {report.files} files"
-        )
-        return report
+        reason = self.allowed(Role.EXPORT, reason)
+        exporter = Exporter(self, owner, folder)
+        await exporter.check()
+        # Before: content is not read without an entry.
+        await self.record(AuditKind.DATA_EXPORTED, owner, reason)
+        return await exporter.run()
 
     async def import_(
         self, folder: Path, *, owner: str | None = None, reason: str | None = None
@@ -120,16 +125,18 @@ class PersonalData:
         Args:
             folder: What ``export`` wrote.
             owner: Whose it is to be; None for whose it was. For another one the attachments get other ids.
-            reason: Why, for the record.
+            reason: Why, for the audit log.
 
         Raises:
             ExportError: It is no export, damaged, incomplete, or of a later version.
             ErasureRunningError: What is kept of the owner is being erased.
             StoreUnavailableError: A database, or the files, cannot be reached.
         """
-        report = await Importer(self, folder, owner).run()
-        await self.record("import", report.owner, reason, f"{sum(report.added.values())} added")
-        return report
+        reason = self.allowed(Role.EXPORT, reason, unexplained=True)
+        importer = Importer(self, folder, owner)
+        await importer.check()
+        await self.record(AuditKind.DATA_IMPORTED, importer.owner, reason)
+        return await importer.run()
 
     async def count(self, owner: str) -> dict[str, int]:
         """Returns how much is kept of an owner, by table or kind of key; empty for nothing.
@@ -158,21 +165,20 @@ class PersonalData:
 
         Args:
             owner: The owner.
-            reason: Why, for the receipt and the record.
+            reason: Why, for the receipt and the audit log; nothing about a person.
             vacuum: How databases overwrite what was deleted.
             patience: Seconds for running turns to end.
 
         Raises:
+            PermissionDeniedError: The operator may not.
+            InvalidRequestError: The operator gave no reason.
             NotFoundError: Nothing is kept of the owner.
             StoreUnavailableError: A database, or the files, cannot be reached, or a turn does not end in time: what
                 was erased so far stays so, and the owner refused, until it is called again.
         """
-        erasure = Erasure(self, owner, reason, vacuum, patience)
+        erasure = Erasure(self, owner, self.allowed(Role.ERASE, reason), vacuum, patience)
         async for _ in erasure.steps():
             pass
-        await self.record(
-            "erase", owner, reason, f"{erasure.id}: {sum(erasure.receipt.erased.values())} erased"
-        )
         return erasure.receipt
 
     async def retain(
@@ -191,28 +197,53 @@ class PersonalData:
             rules: How long threads are kept; the first that is for an owner counts.
             usage_seconds: How long the usage of models is kept, of all owners; None keeps it.
             dry_run: Deletes nothing.
-            reason: Why, for the record.
+            reason: Why, for the audit log.
 
         Raises:
             UnsupportedOperationError: The store cannot list the threads of all owners.
             StoreUnavailableError: A database, or the files, cannot be reached.
         """
+        reason = self.allowed(Role.ERASE, reason, unexplained=True)
         report = await retain(self, rules, usage_seconds, dry_run=dry_run)
-        if report.ran and not dry_run and (report.threads or report.usage):
-            await self.record("retention", None, reason, f"{sum(report.threads.values())} threads deleted")
+        if not dry_run and (report.threads or report.usage):
+            threads = sum(report.threads.values())
+            await self.record(AuditKind.RETENTION_APPLIED, None, reason, threads=threads, usage=report.usage)
         return report
 
-    async def record(self, action: str, owner: str | None, reason: str | None, outcome: str) -> None:
-        """Has an action recorded.
+    def allowed(self, role: Role, reason: str | None, *, unexplained: bool = False) -> str:
+        """Returns the reason as it is recorded.
 
         Args:
-            action: What was done.
-            owner: To whose data; None for several.
-            reason: Why.
-            outcome: What came of it.
+            role: What the operator needs.
+            reason: As given.
+            unexplained: Whether an operator needs none.
+
+        Raises:
+            PermissionDeniedError: The operator does not have that role.
+            InvalidRequestError: There is no reason, or none that can be recorded.
         """
-        if self._recorded is not None:
-            await self._recorded(action, owner, None if reason is None else reason[:_REASONABLE], outcome)
+        if self._operator is None:
+            return printable_line("reason", (reason or "").strip())
+        return self._operator.require(role, reason, unexplained=unexplained)
+
+    async def record(
+        self, kind: AuditKind, owner: str | None, reason: str, subject: str = "", **details: Any
+    ) -> None:
+        """Appends an entry to the audit log, if there is one.
+
+        Args:
+            kind: What is done.
+            owner: To whose data, for the pseudonym; None for nobody's, or several.
+            reason: Why.
+            subject: What it is about.
+            details: More; nothing about a person.
+        """
+        if self.audit is not None:
+            actor = Actor("server") if self._operator is None else self._operator.actor
+            event = AuditEvent(
+                kind=kind, actor=actor, owner=owner, subject=subject, reason=reason, details=details
+            )
+            await self.audit.record(event)
 
     @property
     def managed_files(self) -> ManagedFileStore | None:

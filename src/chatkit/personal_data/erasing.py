@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from chatkit.audit import AuditKind
 from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import new_id, utc_now
 from chatkit.personal_data.places import ErasureState, Place
@@ -46,9 +47,7 @@ class Erasure:
 
     receipt: Receipt
 
-    def __init__(
-        self, data: PersonalData, owner: str, reason: str | None, vacuum: str, patience: float
-    ) -> None:
+    def __init__(self, data: PersonalData, owner: str, reason: str, vacuum: str, patience: float) -> None:
         self._data = data
         self._owner = owner
         self._reason = reason
@@ -71,6 +70,8 @@ class Erasure:
             state = await main.begin_erasure(owner, new_id("erasure"))
             self.id = state.id
             yield "refused"
+            # With the pseudonym, whose key goes with the rest.
+            await data.record(AuditKind.DATA_ERASED, owner, self._reason, self.id, state="begun")
             if main.kind in {"sqlite", "postgres"}:
                 await asyncio.sleep(KNOWN_SECONDS)
             await self._stop_turns()
@@ -86,12 +87,15 @@ class Erasure:
             problems += await place.clean(self._vacuum)
             yield "cleaned"
         await main.end_erasure(self.id, "ended")
+        found = await main.find_erasure(self.id) or state
+        await data.record(
+            AuditKind.DATA_ERASED, None, self._reason, self.id, state="ended", erased=dict(found.counts)
+        )
         yield "ended"
         if main.kind == "sqlite":
             # The mark of that as well is to be in the file, not in the log.
             problems += await main.clean("log")
-        found = await main.find_erasure(self.id)
-        self.receipt = self._receipt(found or state, problems)
+        self.receipt = self._receipt(found, problems)
 
     def _receipt(self, state: ErasureState, problems: list[str]) -> Receipt:
         data = self._data
@@ -105,7 +109,7 @@ class Erasure:
         return Receipt(
             id=state.id,
             owner=self._owner,
-            reason=self._reason,
+            reason=self._reason or None,
             begun_at=state.begun_at,
             ended_at=state.ended_at or utc_now(),
             erased=state.counts,
@@ -197,6 +201,9 @@ class Erasure:
                 yield place.kind
             for name, number in (await place.begin_erasure(owner, place_id, turn_ids)).counts.items():
                 more[name] = more.get(name, 0) + number
+        if data.audit is not None:
+            # Where it is in a database of its own; else it has gone by now.
+            more["audit_keys"] = more.get("audit_keys", 0) + await data.audit.destroy_key(owner)
         if data.log is not None:
             data.log.forget_owner(owner)
         await main.end_erasure(self.id, "cleaning", more)

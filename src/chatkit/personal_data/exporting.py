@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatkit.errors import NotFoundError
+from chatkit.errors import ExportError, NotFoundError
 from chatkit.ids import utc_now
 from chatkit.personal_data.export_files import FORMAT, ExportWriter, KeptFile
 from chatkit.personal_data.receipts import ExportReport
@@ -39,11 +39,16 @@ class Exporter:
         self._context = data.context(owner)
         self._left_out: dict[str, None] = {}
 
+    async def check(self) -> None:
+        """Raises NotFoundError where nothing is kept of the owner, and ExportError where the folder is there."""
+        if self._folder.exists():
+            raise ExportError(f"{self._folder} exists. Name a folder that does not.")
+        if not await self._data.count(self._owner):
+            raise NotFoundError(f"Nothing is kept of {self._owner!r}.")
+
     async def run(self) -> ExportReport:
         """Writes it; see ``PersonalData.export``."""
         data, owner = self._data, self._owner
-        if not await data.count(owner):
-            raise NotFoundError(f"Nothing is kept of {owner!r}.")
         made_at = utc_now().isoformat()
         with ExportWriter(self._folder) as writer:
             writer.write("export", format=FORMAT, owner=owner, made_at=made_at, chatkit=__version__)

@@ -41,22 +41,28 @@ class Importer:
         data: Where it goes.
         folder: The export.
         owner: Whose it is to be; None for whose it was.
+
+    Attributes:
+        owner: Whose it will be.
     """
 
     def __init__(self, data: PersonalData, folder: Path, owner: str | None) -> None:
         self._data = data
         self._reader = ExportReader(folder)
-        self._owner = self._reader.owner if owner is None else owner
-        self._context = data.context(self._owner)
+        self.owner = self._reader.owner if owner is None else owner
+        self._context = data.context(self.owner)
         self._added: dict[str, int] = {}
         self._present: dict[str, int] = {}
         self._left_out: dict[str, int] = {}
         self._problems: dict[str, None] = {}
 
-    async def run(self) -> ImportReport:
-        """Adds it; see ``PersonalData.import_``."""
+    async def check(self) -> None:
+        """Raises ExportError unless the export is whole, and all of it can be read."""
         await asyncio.to_thread(self._check)
         await self._data.store.admit(self._context)
+
+    async def run(self) -> ImportReport:
+        """Adds it; see ``PersonalData.import_``."""
         for line in self._reader.lines():
             kind = line["kind"]
             if kind == "row":
@@ -72,10 +78,9 @@ class Importer:
             if work is not None:
                 counted = self._added if await work(line) else self._present
                 counted[kind] = counted.get(kind, 0) + 1
-        return ImportReport(self._owner, self._added, self._present, self._left_out, list(self._problems))
+        return ImportReport(self.owner, self._added, self._present, self._left_out, list(self._problems))
 
     def _check(self) -> None:
-        """Raises ExportError unless the export is whole, and all of it can be read."""
         self._reader.check()
         for line in self._reader.lines():
             try:
@@ -99,9 +104,9 @@ class Importer:
 
     def _id(self, attachment_id: str) -> str:
         """Returns the id of an attachment here: another owner's has one of its own, the same each time."""
-        if self._owner == self._reader.owner:
+        if self.owner == self._reader.owner:
             return attachment_id
-        named = "\x00".join((self._reader.owner, self._owner, attachment_id)).encode("utf-8", "surrogatepass")
+        named = "\x00".join((self._reader.owner, self.owner, attachment_id)).encode("utf-8", "surrogatepass")
         return f"atc_{hashlib.sha256(named).hexdigest()[:32]}"
 
     async def _thread(self, line: Mapping[str, Any]) -> bool:
@@ -148,7 +153,7 @@ class Importer:
         try:
             await store.load_attachment(attachment.id, context)
         except NotFoundError:
-            group = line.get("group") if self._owner == self._reader.owner else None
+            group = line.get("group") if self.owner == self._reader.owner else None
             inner: Any = getattr(store, "store", store)
             if isinstance(inner, BoundedFiles):
                 bounded = cast("BoundedFiles[Any]", inner)

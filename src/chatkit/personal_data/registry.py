@@ -243,7 +243,18 @@ TABLES: Final = (
         "models",
         "kept, unless a time is given for usage",
     ),
+    Table(
+        "audit_keys",
+        "the keys of pseudonyms in the audit log; without it nobody can tell which entries were about the owner",
+        _OWNER,
+        ("owner",),
+    ),
     # Nothing in them is a person's.
+    Table(
+        "audit",
+        "what operators did, under pseudonyms of owners",
+        retention="'chatkit audit trim' deletes old entries",
+    ),
     Table("erasures", "erasures: what was erased and when; whose it was only while it is under way"),
     Table("leases", "which worker does what one at a time does"),
     Table("stream_workers", "workers that share the stream log"),

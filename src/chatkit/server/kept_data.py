@@ -12,8 +12,9 @@ from chatkit.server.handlers import Handlers
 from chatkit.store.base import OwnerContext
 
 if TYPE_CHECKING:
+    from chatkit.audit import AuditLog, Operator
     from chatkit.counters import Counter
-    from chatkit.personal_data import PersonalData, Recorded, RetentionReport
+    from chatkit.personal_data import PersonalData, RetentionReport
     from chatkit.server.turns.registry import TurnRegistry
 
 __all__ = ["KeptData"]
@@ -35,14 +36,16 @@ class KeptData(Handlers[TContext]):
         *,
         beside: Sequence[object] = (),
         context: Callable[[str], Any] = OwnerContext,
-        recorded: Recorded | None = None,
+        operator: Operator | None = None,
+        audit: AuditLog | None = None,
     ) -> PersonalData:
         """Returns what exports, imports and erases what is kept of an owner in the places of this server.
 
         Args:
             beside: What else keeps data of owners, such as the table of sessions of hosted ChatKit.
             context: Makes the context of an owner for stores of the application; stores of this package need none.
-            recorded: Called after each action, such as for an audit log.
+            operator: Who acts, and needs roles and reasons for it; None is the application itself.
+            audit: Where it is recorded; by default the audit log in the database of the store.
         """
         # On use: most servers never need it.
         from chatkit.personal_data import PersonalData
@@ -54,7 +57,8 @@ class KeptData(Handlers[TContext]):
             stream_log=self._chatkit_turns().log,
             beside=[*counter, *beside],
             context=context,
-            recorded=recorded,
+            operator=operator,
+            audit=audit,
         )
 
     async def apply_retention(self) -> RetentionReport | None:
