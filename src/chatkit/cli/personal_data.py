@@ -80,7 +80,10 @@ def add_options(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None
     importing.add_argument("--owner", metavar="OWNER", help="whose it is to be; default whose it was")
     erasing = add("erase", "erase what is kept of a person", ERASE)
     erasing.set_defaults(run=_erase)
-    erasing.add_argument("--owner", required=True, metavar="OWNER", help="whose data")
+    erasing.add_argument("--owner", metavar="OWNER", help="whose data")
+    erasing.add_argument(
+        "--show", metavar="ID", help="print the receipt of an erasure again, without whose it was"
+    )
     erasing.add_argument("--yes", action="store_true", help="erase; without it, say how much there is")
     erasing.add_argument(
         "--vacuum",
@@ -213,32 +216,40 @@ def _import(arguments: argparse.Namespace) -> int:
 def _erase(arguments: argparse.Namespace) -> int:
     async def run() -> int:
         async with _opened(arguments) as data:
-            counts = await data.count(arguments.owner)
-            await _check_files(data, arguments, counts)
-            if not arguments.yes:
-                print(f"Kept of {printable(arguments.owner)}: {_counted(counts) or 'nothing'}.")
-                print("Nothing was erased. Give --yes to erase it.")
-                return 1
-            receipt = await data.erase(
-                arguments.owner,
-                reason=arguments.reason,
-                vacuum=arguments.vacuum,
-                patience=arguments.patience,
-            )
+            if arguments.show is not None:
+                receipt = await data.find_receipt(arguments.show)
+            elif arguments.owner is None:
+                raise CommandError("Say whose data with --owner, or name an erasure with --show.")
+            else:
+                counts = await data.count(arguments.owner)
+                await _check_files(data, arguments, counts)
+                if not arguments.yes:
+                    print(f"Kept of {printable(arguments.owner)}: {_counted(counts) or 'nothing'}.")
+                    print("Nothing was erased. Give --yes to erase it.")
+                    return 1
+                receipt = await data.erase(
+                    arguments.owner,
+                    reason=arguments.reason,
+                    vacuum=arguments.vacuum,
+                    patience=arguments.patience,
+                )
         print(receipt.json() if arguments.json else printable(receipt.text()))
         if arguments.receipt is not None:
-            try:
-                descriptor = os.open(arguments.receipt, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(receipt.json() + "\n")
-            except OSError as error:
-                raise CommandError(
-                    f"All is erased, but the receipt cannot be written to {arguments.receipt}: "
-                    f"{error.strerror or error}. It is printed above."
-                ) from error
+            _keep(arguments.receipt, receipt.json())
         return 1 if receipt.problems else 0
 
     return _ran(run())
+
+
+def _keep(path: str, receipt: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(receipt + "\n")
+    except OSError as error:
+        raise CommandError(
+            f"All is erased, but the receipt cannot be written to {path}: {error.strerror or error}. It is printed above."
+        ) from error
 
 
 def _retain(arguments: argparse.Namespace) -> int:

@@ -41,6 +41,10 @@ class _Unrecorded(StorePlace):
         named = self._owners.get(owner or "", "") if erasure_id is None else erasure_id
         return self._erasures.get(named)
 
+    async def last_erasure(self) -> ErasureState | None:
+        ended = [state for state in self._erasures.values() if state.state == "ended"]
+        return ended[-1] if ended else None
+
     async def add_counts(self, erasure_id: str, more: Mapping[str, int]) -> None:
         self._add(erasure_id, more)
 

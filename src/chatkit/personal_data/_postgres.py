@@ -124,6 +124,10 @@ class PostgresPlace(AgingPlace):
         rows = await self._rows(f"{_FIND}{where} ORDER BY begun_at LIMIT 1", erasure_id or owner)
         return _state(rows[0]) if rows else None
 
+    async def last_erasure(self) -> ErasureState | None:
+        rows = await self._rows(f"{_FIND}state = 'ended' ORDER BY ended_at DESC LIMIT 1")
+        return _state(rows[0]) if rows else None
+
     async def erase(self, owner: str, erasure_id: str) -> AsyncIterator[int]:
         for table in self._tables:
             statement, values = bound(deleting(table, "postgres"), "postgres", owner)

@@ -134,7 +134,9 @@ class RedisPlace(Place):
     async def erase(self, owner: str, erasure_id: str) -> AsyncIterator[int]:
         record = self._record(erasure_id)
         async for kind, key in self._of(owner):
-            script: tuple[Any, ...] = (_SCRIPTS["erase"], record, f"redis {kind}", f"{self._prefix}{key}")
+            # Ends go with their turns, and are no more than those.
+            counted = "" if kind == "end" else f"redis {kind}"
+            script: tuple[Any, ...] = (_SCRIPTS["erase"], record, counted, f"{self._prefix}{key}")
             if kind == "turn":
                 turn_id = key.partition(":")[2]
                 script = (_SCRIPTS["erase_turn"], record, "redis turn", self._prefix, turn_id)

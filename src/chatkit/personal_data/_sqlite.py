@@ -118,6 +118,11 @@ class SQLitePlace(AgingPlace):
 
         return await self.database.read(find)
 
+    async def last_erasure(self) -> ErasureState | None:
+        query = f"{_FIND}state = 'ended' ORDER BY ended_at DESC"
+        row = await self.database.read(lambda connection: connection.execute(query).fetchone())
+        return None if row is None else _state(row)
+
     async def erase(self, owner: str, erasure_id: str) -> AsyncIterator[int]:
         for table in self._tables:
             while deleted := await self.database.write(

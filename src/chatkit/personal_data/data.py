@@ -13,7 +13,8 @@ from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
 from chatkit.files.base import AttachmentStore, ManagedFileStore
 from chatkit.personal_data._memory import MemoryPlace, PortPlace
-from chatkit.personal_data.erasing import Erasure
+from chatkit.errors import NotFoundError
+from chatkit.personal_data.erasing import Erasure, receipt_of
 from chatkit.personal_data.exporting import Exporter
 from chatkit.personal_data.importing import Importer
 from chatkit.personal_data.places import Place
@@ -84,10 +85,11 @@ class PersonalData:
         self.main: StorePlace = _place_of(given) or PortPlace(self.store, context)
         log_place = _place_of(self.log)
         self.log_is_known = self.log is None or log_place is not None
-        found = [self.main, log_place, *(_place_of(part) for part in beside)]
-        self.places: list[Place] = list(
-            {_address(place): place for place in found if place is not None}.values()
-        )
+        places: dict[object, Place] = {}
+        for place in (self.main, log_place, *map(_place_of, beside)):
+            if place is not None:
+                places.setdefault(_address(place), place)
+        self.places: list[Place] = list(places.values())
         self._operator = operator
         self.audit = audit_log_of(given) if audit is None else audit
 
@@ -180,6 +182,17 @@ class PersonalData:
         async for _ in erasure.steps():
             pass
         return erasure.receipt
+
+    async def find_receipt(self, erasure_id: str) -> Receipt:
+        """Returns the receipt of an erasure that has ended, without whose it was: that is not kept.
+
+        Raises:
+            NotFoundError: No erasure of that id has ended here.
+        """
+        state = await self.main.find_erasure(erasure_id)
+        if state is None or state.state == "running":
+            raise NotFoundError(f"No erasure {erasure_id!r} has ended here.")
+        return receipt_of(self, state, "")
 
     async def retain(
         self,

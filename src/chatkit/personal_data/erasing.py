@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,7 @@ from chatkit.streams.records import ThreadKey
 if TYPE_CHECKING:
     from chatkit.personal_data.data import PersonalData
 
-__all__ = ["Erasure"]
+__all__ = ["Erasure", "receipt_of"]
 
 KNOWN_SECONDS: Final = 2 * LOOK_SECONDS
 """Time after which every worker has heard that requests of the owner are refused."""
@@ -56,7 +56,7 @@ class Erasure:
         self.id = ""
         self._ids: dict[str, str] = {}
 
-    async def steps(self) -> AsyncIterator[str]:
+    async def steps(self) -> AsyncGenerator[str]:
         """Erases; yields the name of each step that is done."""
         data, main, owner = self._data, self._data.main, self._owner
         state = await main.find_erasure(owner=owner)
@@ -64,7 +64,7 @@ class Erasure:
             # Nothing is left but what an erasure that was cut off had still to overwrite.
             state = await main.find_erasure()
             if state is None:
-                raise NotFoundError(f"Nothing is kept of {owner!r}.")
+                raise NotFoundError(f"Nothing is kept of {owner!r}.{await self._last()}")
             self.id = state.id
         else:
             state = await main.begin_erasure(owner, new_id("erasure"))
@@ -95,27 +95,15 @@ class Erasure:
         if main.kind == "sqlite":
             # The mark of that as well is to be in the file, not in the log.
             problems += await main.clean("log")
-        self.receipt = self._receipt(found, problems)
+        self.receipt = receipt_of(data, found, owner, self._reason, problems)
 
-    def _receipt(self, state: ErasureState, problems: list[str]) -> Receipt:
-        data = self._data
-        if data.files is not None and data.managed_files is None:
-            problems.append(
-                f"Whether {type(data.files).__name__} has deleted all bytes of files is for the application to see."
-            )
-        kinds = {place.kind for place in data.places}
-        if data.managed_files is not None:
-            kinds.add("bucket" if hasattr(data.managed_files, "bucket") else "folder")
-        return Receipt(
-            id=state.id,
-            owner=self._owner,
-            reason=self._reason or None,
-            begun_at=state.begun_at,
-            ended_at=state.ended_at or utc_now(),
-            erased=state.counts,
-            places=[place.name for place in data.places],
-            problems=list(dict.fromkeys(problems)),
-            out_of_reach=out_of_reach(kinds),
+    async def _last(self) -> str:
+        last = await self._data.main.last_erasure()
+        if last is None or last.ended_at is None:
+            return ""
+        return (
+            f" The last erasure, {last.id}, ended at {last.ended_at:%Y-%m-%d %H:%M} UTC; nobody knows any more whose it "
+            "was."
         )
 
     # Turns.
@@ -225,3 +213,35 @@ class Erasure:
         async for thread in walk_threads(self._data.store, self._data.context(self._owner)):
             if log is not None:
                 await log.forget_thread(ThreadKey(self._owner, thread.id))
+
+
+def receipt_of(
+    data: PersonalData, state: ErasureState, owner: str, reason: str = "", problems: Sequence[str] = ()
+) -> Receipt:
+    """Returns the receipt of an erasure.
+
+    Args:
+        data: Where it was.
+        state: The erasure.
+        owner: Whose data it was; empty where nobody knows any more.
+        reason: Why.
+        problems: What could not be done.
+    """
+    found = list(problems)
+    if data.files is not None and data.managed_files is None:
+        kind = type(getattr(data.files, "files", data.files)).__name__
+        found.append(f"Whether {kind} has deleted all bytes of files is for the application to see.")
+    kinds = {place.kind for place in data.places}
+    if data.managed_files is not None:
+        kinds.add("bucket" if hasattr(data.managed_files, "bucket") else "folder")
+    return Receipt(
+        id=state.id,
+        owner=owner,
+        reason=reason or None,
+        begun_at=state.begun_at,
+        ended_at=state.ended_at or utc_now(),
+        erased=state.counts,
+        places=[place.name for place in data.places],
+        problems=list(dict.fromkeys(found)),
+        out_of_reach=out_of_reach(kinds),
+    )

@@ -128,6 +128,10 @@ class StorePlace(Place):
         """Returns an erasure by its id, or that of an owner; else the oldest one that is not cleaned up after."""
 
     @abstractmethod
+    async def last_erasure(self) -> ErasureState | None:
+        """Returns the erasure that ended last."""
+
+    @abstractmethod
     async def erase_attachment(self, owner: str, attachment_id: str, erasure_id: str) -> None:
         """Deletes the record of an attachment whose file is deleted, and counts both."""
 

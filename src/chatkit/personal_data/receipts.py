@@ -33,7 +33,7 @@ class Receipt:
 
     Attributes:
         id: Of the erasure.
-        owner: Whose data it was.
+        owner: Whose data it was; empty where it is read again, for that is not kept.
         reason: Why, as given.
         begun_at: When new data of the owner was refused.
         ended_at: When nothing was left.
@@ -60,7 +60,7 @@ class Receipt:
     def text(self) -> str:
         """Returns it for people."""
         lines = [
-            f"Erasure {self.id} of {self.owner!r}, from {self.begun_at:%Y-%m-%d %H:%M:%S} to "
+            f"Erasure {self.id} of {repr(self.owner) if self.owner else 'an owner who is not kept'}, from {self.begun_at:%Y-%m-%d %H:%M:%S} to "
             f"{self.ended_at:%Y-%m-%d %H:%M:%S} UTC" + (f": {self.reason}" if self.reason else ""),
             f"In {', '.join(self.places)}.",
             "",

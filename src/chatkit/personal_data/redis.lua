@@ -2,9 +2,9 @@
 -- is carried out twice counts once.
 
 -- name: erase
--- key of the erasure, what is counted, keys
+-- key of the erasure, what is counted or nothing, keys
 local deleted = redis.call('UNLINK', unpack(ARGV, 3))
-if deleted > 0 then
+if deleted > 0 and ARGV[2] ~= '' then
   redis.call('HINCRBY', ARGV[1], ARGV[2], deleted)
 end
 return deleted
