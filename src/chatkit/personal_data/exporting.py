@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,4 +123,6 @@ def _usage(row: Any) -> dict[str, Any]:
     """Returns a record of usage as it is in exports, the same of every database."""
     fields = {name: value for name, value in row.items() if name not in {"owner", "cost", "group_id"}}
     cost = None if row["cost"] is None else str(as_cost(row["cost"]))
-    return {**fields, "group": row["group_id"], "cost": cost}
+    # Databases write the same moment in different ways.
+    created_at = datetime.fromisoformat(row["created_at"]).astimezone(UTC).isoformat()
+    return {**fields, "group": row["group_id"], "cost": cost, "created_at": created_at}
