@@ -9,7 +9,7 @@ import pytest
 
 from chatkit.errors import ErasureRunningError, NotFoundError
 from chatkit.personal_data.erasing import Erasure
-from tests.personal_data.sample import ADA, BOB, attach, fill, threads_of, word
+from tests.personal_data.sample import ADA, BOB, LIMIT, attach, fill, threads_of, word
 from tests.personal_data.worlds import World
 from tests.support.s3 import s3_server
 
@@ -125,7 +125,7 @@ async def test_running_turns_are_stopped_and_requests_are_refused(world: World) 
         told = [frame async for frame in running.json_events]
         assert b"Done." not in b"".join(told)
         server.gate.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             rest = b"".join([frame async for frame in of_bob.json_events])
         assert b"Done." in rest
         async with world.data() as data:

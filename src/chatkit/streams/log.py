@@ -433,10 +433,7 @@ class StreamLog:
 
         Those are ``kept_bytes_per_owner`` and ``kept_bytes``. Ended turns are forgotten, the oldest first, where more
         is kept. Then the events of running turns are dropped up to 64 KiB: readers that lag get the state. The
-        state of a running turn is kept in any case.
-
-        Args:
-            limits: Returns the limits, which may be others at any time.
+        state of a running turn is kept in any case. ``limits`` returns the limits, which may be others at any time.
         """
         if self._in_use:
             self._local.limits = limits

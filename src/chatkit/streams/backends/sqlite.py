@@ -80,9 +80,6 @@ class SQLiteStreamLog(StreamLog):
         lag_limit: Bytes that the reader of another turn may lag behind before the turn waits.
         lease: Seconds for which a turn or a claim is this process's without renewal.
         worker: Returns the process that runs the turns; for tests that play several.
-
-    Attributes:
-        database: As given.
     """
 
     has_backend = True
