@@ -1,4 +1,4 @@
-"""An erasure leaves nothing of a person that a scan of all bytes finds, whenever it is cut off, and says what it could not."""
+"""An erasure leaves nothing of a person that a scan of all bytes finds, wherever it is cut off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.s3 import s3_server
 
 
 def traces(owner: str) -> list[bytes]:
-    tenant, user, _ = owner.split("/")
+    _, user, _ = owner.split("/")
     return [word(owner).encode(), user.encode(), owner.encode()]
 
 

@@ -175,7 +175,7 @@ def test_a_rule_as_text(text: str, seconds: float | None, owners: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "365", "d", "1.5d", "-1d", "=", "0d", "ada=", "ten days"])
 def test_what_is_no_rule(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="rule of retention|RetentionRule"):
+    with pytest.raises(ConfigurationError, match=r"rule of retention|RetentionRule"):
         RetentionRule.parse(text)
 
 

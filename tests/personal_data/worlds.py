@@ -30,7 +30,7 @@ from tests.support.s3 import s3_server
 
 
 class World:
-    """The stores, log, counter, sessions and files of a deployment; each call makes new objects, as another process does.
+    """The stores, log, counter, sessions and files of a deployment; each call makes new ones, as another process does.
 
     Args:
         folder: For what is in files.

@@ -248,7 +248,8 @@ def _keep(path: str, receipt: str) -> None:
             file.write(receipt + "\n")
     except OSError as error:
         raise CommandError(
-            f"All is erased, but the receipt cannot be written to {path}: {error.strerror or error}. It is printed above."
+            f"All is erased, but the receipt cannot be written to {path}: {error.strerror or error}. It is printed "
+            "above."
         ) from error
 
 

@@ -11,9 +11,9 @@ from chatkit.audit import Actor, AuditEvent, AuditKind, Role, audit_log_of
 from chatkit.audit.entries import printable_line
 from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
+from chatkit.errors import NotFoundError
 from chatkit.files.base import AttachmentStore, ManagedFileStore
 from chatkit.personal_data._memory import MemoryPlace, PortPlace
-from chatkit.errors import NotFoundError
 from chatkit.personal_data.erasing import Erasure, receipt_of
 from chatkit.personal_data.exporting import Exporter
 from chatkit.personal_data.importing import Importer

@@ -59,8 +59,9 @@ class Receipt:
 
     def text(self) -> str:
         """Returns it for people."""
+        whose = repr(self.owner) if self.owner else "an owner whose name is not kept"
         lines = [
-            f"Erasure {self.id} of {repr(self.owner) if self.owner else 'an owner who is not kept'}, from {self.begun_at:%Y-%m-%d %H:%M:%S} to "
+            f"Erasure {self.id} of {whose}, from {self.begun_at:%Y-%m-%d %H:%M:%S} to "
             f"{self.ended_at:%Y-%m-%d %H:%M:%S} UTC" + (f": {self.reason}" if self.reason else ""),
             f"In {', '.join(self.places)}.",
             "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
@@ -99,16 +100,14 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
             )
         )
         self._owner_of = owner
-        self._admission = Admission(self._erased_owners)
+        # Not a method of this store: a store that is forgotten goes at once.
+        self._admission = Admission(partial(_erased_owners, self.database))
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
 
     async def admit(self, context: TContext) -> None:
         await self._admission.check(self.owner(context))
-
-    async def _erased_owners(self) -> frozenset[str]:
-        return frozenset(row[0] for row in await self._rows("erased_owners"))
 
     async def _write(
         self, owner: str, work: Callable[[Transaction], Awaitable[T]], *, repeatable: bool = False
@@ -422,6 +421,11 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
 
     async def close(self) -> None:
         await self.database.close()
+
+
+async def _erased_owners(database: Database) -> frozenset[str]:
+    rows = await database.read(lambda transaction: transaction.rows(SQL["erased_owners"]))
+    return frozenset(row[0] for row in rows)
 
 
 def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:

@@ -76,7 +76,7 @@ class SQLiteStore(SQLiteUsage[TContext], AcceptingStore[TContext]):
         self._owner_of = owner
         self._stream_log: SQLiteStreamLog | None = None
         self._probed_at = -math.inf
-        self._admission = Admission(lambda: self.database.read(statements.erased_owners))
+        self._admission = Admission(partial(self.database.read, statements.erased_owners))
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
