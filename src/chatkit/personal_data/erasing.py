@@ -101,7 +101,8 @@ class Erasure:
         last = await self._data.main.last_erasure()
         if last is None or last.ended_at is None:
             return ""
-        return f" The last erasure, {last.id}, ended at {last.ended_at:%Y-%m-%d %H:%M} UTC; it is not kept whose it was."
+        when = f"{last.ended_at:%Y-%m-%d %H:%M} UTC"
+        return f" The last erasure, {last.id}, ended at {when}; whose it was is not kept."
 
     # Turns.
 
