@@ -165,8 +165,11 @@ class PortPlace(_Unrecorded):
 
     async def erase_attachment(self, owner: str, attachment_id: str, erasure_id: str) -> None:
         """Deletes the record of an attachment whose file is deleted."""
+        context = self._context(owner)
         try:
-            await self._store.delete_attachment(attachment_id, self._context(owner))
+            # Not every store says so when there is none to delete.
+            await self._store.load_attachment(attachment_id, context)
+            await self._store.delete_attachment(attachment_id, context)
         except NotFoundError:
             return
         self._add(erasure_id, {"attachments": 1, "files": 1})

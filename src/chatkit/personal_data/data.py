@@ -11,7 +11,7 @@ from chatkit.audit import Actor, AuditEvent, AuditKind, Role, audit_log_of
 from chatkit.audit.entries import printable_line
 from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import NotFoundError
+from chatkit.errors import ConfigurationError, NotFoundError
 from chatkit.files.base import AttachmentStore, ManagedFileStore
 from chatkit.personal_data._memory import MemoryPlace, PortPlace
 from chatkit.personal_data.erasing import Erasure, receipt_of
@@ -63,6 +63,9 @@ class PersonalData:
         places: All databases in which there may be data, the store's first.
         audit: Where actions are recorded; None is nowhere.
         log_is_known: Whether the log keeps its turns in one of them.
+
+    Raises:
+        ConfigurationError: The store is the application's, and it is not known how it tells its users apart.
     """
 
     def __init__(
@@ -83,6 +86,11 @@ class PersonalData:
         given: Any = getattr(self.store, "store", self.store)
         self.log: StreamLog | None = stream_log if stream_log is not None else self.store.stream_log()
         self.main: StorePlace = _place_of(given) or PortPlace(self.store, context)
+        if self.main.kind == "application" and not self.store.knows_owners and context is OwnerContext:
+            raise ConfigurationError(
+                f"{type(given).__name__} does not say whose a context is: all threads could be taken for one person's. "
+                "Give context=lambda owner: ..., which makes what the store tells its users apart by."
+            )
         log_place = _place_of(self.log)
         self.log_is_known = self.log is None or log_place is not None
         places: dict[object, Place] = {}
