@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from chatkit.counters import MemoryCounter
 from chatkit.errors import ConfigurationError, NotFoundError, UnsupportedOperationError
 from chatkit.files import FileMetadata, LocalFileStore
+from chatkit.hosted import MemorySessions
 from chatkit.personal_data import PersonalData, RetentionRule
 from chatkit.store import MemoryStore, OwnerContext, SQLiteStore, Store
 from chatkit.streams import MemoryStreamLog
 from chatkit.testing._store_samples import item_of_every_kind
 from chatkit.types import FileAttachment, Page, ThreadMetadata, UserMessageItem, UserMessageTextContent
 from tests.dialects.reference.test_store import PlainStore as TenMethods
-from tests.personal_data.sample import threads_of
+from tests.personal_data.sample import ADA, BOB, BusyServer, threads_of
+from tests.personal_data.sample import fill as fill_all
 from tests.personal_data.test_exporting import lines_of, portable
 from tests.server.recorded.plain_store import PlainStore
 from tests.server.support import ScriptedServer, drain
@@ -141,6 +144,21 @@ async def test_a_class_that_deletes_threads_in_its_own_way_is_asked_to(tmp_path:
     assert len(deleted) == 2
     assert {name: receipt.erased[name] for name in kept} == kept
     await store.close()
+
+
+async def test_counts_and_sessions_in_memory(tmp_path: Path) -> None:
+    server, sessions = BusyServer(MemoryStore[Any](), counter=MemoryCounter()), MemorySessions()
+    server.attachment_store = LocalFileStore(tmp_path, base_url="http://chat.test", secret="of the tests")
+    for owner in (ADA, BOB):
+        await fill_all(server, owner, sessions)
+    receipt = await server.personal_data(beside=[sessions]).erase(ADA)
+    assert {"hosted_sessions": 1, "counts": 4}.items() <= receipt.erased.items()
+    assert await sessions.find("cksess_adalovelace") is None
+    assert await sessions.find("cksess_bobbuilder") is not None
+    counter: Any = server.counter
+    assert (await counter.take(f"quota:messages:60:owner:{ADA}", 0, window=60.0)).total == 0
+    assert (await counter.take(f"quota:messages:60:owner:{BOB}", 0, window=60.0)).total == 3
+    await server.close()
 
 
 async def test_a_server_in_memory(tmp_path: Path) -> None:

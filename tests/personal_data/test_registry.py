@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from chatkit.personal_data import registry
-from chatkit.personal_data._redis import owner_of_count, session_of_count
+from chatkit.personal_data.counted import owner_of_count, session_of_count
 from chatkit.personal_data.registry import FOLDERS, KEYS, TABLES, key_named, table_named
 from chatkit.store import PostgresStore, SQLiteStore
 from tests.personal_data.sample import ADA, BOB, attach, fill, word

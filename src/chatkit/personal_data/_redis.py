@@ -9,11 +9,12 @@ from typing import Any, Final, cast
 
 from chatkit._redis import KeySpace, Server, load_scripts, place_of
 from chatkit.ids import utc_now
+from chatkit.personal_data.counted import owner_of_count, session_of_count
 from chatkit.personal_data.places import ErasureState, Place, Row, RunningTurn
 from chatkit.personal_data.registry import key_named
 from chatkit.store.owners import joined_owner
 
-__all__ = ["RedisPlace", "owner_of_count", "session_of_count"]
+__all__ = ["RedisPlace"]
 
 _SCRIPTS: Final = load_scripts(Path(__file__).with_name("redis.lua"))
 _BATCH: Final = 500
@@ -156,20 +157,6 @@ class RedisPlace(Place):
                 if not ended:
                     found.append(RunningTurn(key.partition(":")[2], lapsed=True))
         return found
-
-
-def owner_of_count(key: str) -> str | None:
-    """Returns the owner whose use a counter's key counts; None for a group's, a session's or a tenant's."""
-    parts = key.split(":", 4)
-    if len(parts) == 5 and parts[0] == "quota" and parts[3] == "owner":
-        return parts[4]
-    return key.removeprefix("running:owner:") if key.startswith("running:owner:") else None
-
-
-def session_of_count(key: str) -> str | None:
-    """Returns the session whose requests or files a counter's key counts."""
-    parts = key.split(":")
-    return parts[1] if parts[0] == "session" and len(parts) == 3 else None
 
 
 def _json(data: Any) -> Any:

@@ -62,6 +62,7 @@ class PersonalData:
         main: Where the store keeps its data.
         places: All databases in which there may be data, the store's first.
         audit: Where actions are recorded; None is nowhere.
+        beside: As given.
         log_is_known: Whether the log keeps its turns in one of them.
 
     Raises:
@@ -98,6 +99,7 @@ class PersonalData:
             if place is not None:
                 places.setdefault(_address(place), place)
         self.places: list[Place] = list(places.values())
+        self.beside = tuple(beside)
         self._operator = operator
         self.audit = audit_log_of(given) if audit is None else audit
 

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from chatkit.audit import AuditKind
+from chatkit.counters.base import MemoryCounter
 from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import new_id, utc_now
+from chatkit.personal_data.counted import owner_of_count, session_of_count
 from chatkit.personal_data.places import ErasureState, Place
 from chatkit.personal_data.receipts import Receipt, out_of_reach
 from chatkit.personal_data.walking import deletes_in_its_own_way, walk_threads
@@ -28,6 +30,15 @@ KNOWN_SECONDS: Final = 2 * LOOK_SECONDS
 """Time after which every worker has heard that requests of the owner are refused."""
 _PAUSE_SECONDS: Final = 0.25
 _ALIVE: Final = {Standing.RUNNING, Standing.CLAIMED}
+
+
+@runtime_checkable
+class SessionMemory(Protocol):
+    """A table of sessions in this process."""
+
+    def forget_owner(self, owner: str) -> list[str]:
+        """Forgets the sessions of an owner, and returns their ids."""
+        ...
 
 
 class Erasure:
@@ -192,8 +203,24 @@ class Erasure:
             more["audit_keys"] = more.get("audit_keys", 0) + await data.audit.destroy_key(owner)
         if data.log is not None:
             data.log.forget_owner(owner)
+        for name, number in self._forget_in_memory().items():
+            more[name] = more.get(name, 0) + number
         await main.end_erasure(self.id, "cleaning", more)
         yield "erased"
+
+    def _forget_in_memory(self) -> dict[str, int]:
+        """Has tables of sessions and counters in this process forget the owner."""
+        owner, found = self._owner, dict[str, int]()
+        sessions = [part for part in self._data.beside if isinstance(part, SessionMemory)]
+        ids = {session_id for part in sessions for session_id in part.forget_owner(owner)}
+        if ids:
+            found["hosted_sessions"] = len(ids)
+        counters = [part for part in self._data.beside if isinstance(part, MemoryCounter)]
+        counted = sum(
+            part.forget(lambda key: owner_of_count(key) == owner or session_of_count(key) in ids)
+            for part in counters
+        )
+        return found | ({"counts": counted} if counted else {})
 
     async def _delete_threads(self) -> AsyncIterator[str]:
         """Deletes the threads as an application's class does, which may do more than ours."""

@@ -33,7 +33,11 @@ $$;
 CREATE FUNCTION chatkit.refuse_row_of_erased() RETURNS TRIGGER
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM chatkit.refuse_erased(NEW.owner);
+    -- As above, without a call: it is done for each thread and attachment.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(NEW.owner, 1130908534));
+    IF EXISTS (SELECT FROM chatkit.erasures WHERE owner = NEW.owner) THEN
+        PERFORM chatkit.refuse_erased(NEW.owner);
+    END IF;
     RETURN NEW;
 END;
 $$;
@@ -48,7 +52,10 @@ FOR EACH ROW EXECUTE FUNCTION chatkit.refuse_row_of_erased();
 CREATE FUNCTION chatkit.refuse_turn_of_erased() RETURNS TRIGGER
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM chatkit.accepted_turns WHERE owner = NEW.owner AND id = NEW.id) THEN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(NEW.owner, 1130908534));
+    IF EXISTS (SELECT FROM chatkit.erasures WHERE owner = NEW.owner)
+        AND NOT EXISTS (SELECT FROM chatkit.accepted_turns WHERE owner = NEW.owner AND id = NEW.id)
+    THEN
         PERFORM chatkit.refuse_erased(NEW.owner);
     END IF;
     RETURN NEW;
