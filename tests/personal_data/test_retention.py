@@ -18,7 +18,8 @@ from chatkit.store._records import saved_at
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
 from chatkit.usage import Usage, UsageRecord
-from tests.personal_data.sample import BusyServer, threads_of
+from chatkit.web import create_app
+from tests.personal_data.sample import LIMIT, BusyServer, threads_of
 from tests.personal_data.worlds import World
 
 YEAR = RetentionRule(365 * 86_400)
@@ -144,6 +145,15 @@ async def test_usage_goes_by_its_own_time(world: World) -> None:
             await store.add_usage(record, OwnerContext("ada"))
         report = await data.retain([], usage_seconds=730 * 86_400)
         assert (report.threads, report.usage) == ({}, 1)
+
+
+async def test_an_application_does_so_by_itself() -> None:
+    server = BusyServer(MemoryStore[Any](), retention=[YEAR])
+    await old_thread(server.store, "ada", "old", 400)
+    app = create_app(server, context=lambda request: {"user_id": "ada"})
+    async with asyncio.timeout(LIMIT), app.router.lifespan_context(app):
+        while await ids(server.store, "ada"):
+            await asyncio.sleep(0)
 
 
 async def test_a_server_in_memory_keeps_threads_for_a_time_too() -> None:

@@ -138,6 +138,11 @@ _ALWAYS: Final = (
         "Let them expire, and say how long that takes; after a restore run 'chatkit erase' again.",
     ),
     Leftover(
+        "places that were not named",
+        "another database, a Redis server, a folder or bucket that servers use and that is not in the list of places",
+        "Erase again, with the --db, --stream-log and --files of the servers.",
+    ),
+    Leftover(
         "the model's provider",
         "messages and files that were sent to it",
         "Delete them there, or rely on its own retention: see its data processing terms.",
