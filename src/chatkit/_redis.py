@@ -9,6 +9,7 @@ import asyncio
 import logging
 import weakref
 from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, cast
@@ -35,6 +36,7 @@ except ImportError as error:
 
 __all__ = [
     "FAILURES",
+    "KeySpace",
     "Server",
     "client_of",
     "driver",
@@ -68,6 +70,19 @@ Script = tuple[str, bytes]
 """The digest of a script, and the script."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """The keys of an application in a server.
+
+    Attributes:
+        url: Of the server; it may hold a password.
+        prefix: Of all keys.
+    """
+
+    url: str = field(repr=False)
+    prefix: str
+
+
 class Server:
     """A server, used from any number of event loops, each with connections of its own.
 
@@ -95,12 +110,22 @@ class Server:
 
     async def run(self, script: Script, *arguments: object) -> Any:
         """Returns what a script returns; raises StoreUnavailableError, ConfigurationError or StoreError."""
+        return await self._answered(run_script(self._client(), script, *arguments))
+
+    async def command(self, *command: object) -> Any:
+        """Returns what a command returns, as the server sends it; raises as ``run``."""
+        return await self._answered(self._client().execute_command(*command))
+
+    def _client(self) -> Any:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
             client = self._clients[loop] = self._open()
+        return client
+
+    async def _answered(self, asking: Any) -> Any:
         try:
-            answer = await run_script(client, script, *arguments)
+            answer = await asking
         except FAILURES as error:
             partly = isinstance(error, (driver.OutOfMemoryError, driver.ReadOnlyError))
             raise self._source.caused(translated(error, self._place), partly=partly) from error

@@ -15,7 +15,8 @@
     │   │   ├── UploadIncompleteError         a message names a file that is not there
     │   │   ├── ThreadLockedError
     │   │   ├── ThreadClosedError
-    │   │   └── ThreadBusyError
+    │   │   ├── ThreadBusyError
+    │   │   └── ErasureRunningError           what is kept of the owner is being erased
     │   ├── RequestTooLargeError     413
     │   ├── UnsupportedMediaTypeError 415
     │   ├── InvalidRequestError      422  also a ValueError
@@ -30,6 +31,7 @@
     │   ├── StaleTurnError                a turn that lost its lease tried to write
     │   └── StoreUnavailableError    503
     ├── AuthenticationUnavailableError 503  who signs people in cannot be reached
+    ├── ExportError                  500  an export cannot be written, read or taken
     ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
     │   └── InvalidResultError            also a TypeError: its method returned what it must not
@@ -63,7 +65,9 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "CustomStreamError",
+    "ErasureRunningError",
     "ErrorCode",
+    "ExportError",
     "InvalidEventError",
     "InvalidRequestError",
     "InvalidResultError",
@@ -246,6 +250,13 @@ class ThreadBusyError(ConflictError):
     default_message = "An answer is still being written in this thread. Wait for it or stop it first."
 
 
+class ErasureRunningError(ConflictError):
+    """What is kept of the owner is being erased, so that nothing is added."""
+
+    code = "being_erased"
+    default_message = "Your data is being erased. Try again once that is done."
+
+
 class RequestTooLargeError(RequestError):
     """The body exceeds the configured limit."""
 
@@ -373,6 +384,12 @@ class AuthenticationUnavailableError(ChatKitError):
     status = 503
     default_message = "Signing in is not possible at the moment. Try again in a moment."
     outage: Outage | None = None
+
+
+class ExportError(ChatKitError):
+    """An export of what is kept of a person cannot be written, is damaged, or cannot be taken."""
+
+    code = "export_error"
 
 
 class ShuttingDownError(ChatKitError):

@@ -37,6 +37,7 @@ FACES = (
     "chatkit.frameworks.openai",
     "chatkit.frameworks.pydantic_ai",
     "chatkit.hosted",
+    "chatkit.personal_data",
     "chatkit.testing",
     "chatkit.web",
 )

@@ -491,10 +491,11 @@ PASSING = (
     "log.held",
     "log.save",
     "log.turns",
+    "store.admit",
     "store.find_turn",
     "store.lapsed_turns",
 )
-"""What a request that waits does now and then, or another one of the worker does."""
+"""What a request that waits does now and then, or another one of the worker does; or any, where it is time to."""
 
 
 def is_passing(case: Case, point: str) -> bool:

@@ -110,6 +110,8 @@ async def test_a_turn_makes_no_more_statements_than(
             await drain(result)
             # A worker that looks for others counts nothing by that.
             made = [statement for statement in statements if statement != "PRAGMA data_version"]
+            # SQLite traces a trigger under the text of its statement, values and all.
+            made = [text for text, before in zip(made, [None, *made], strict=False) if text != before]
             fewest = min(fewest or made, made, key=len)
             if len(fewest) <= most:
                 # On a machine that does other things too, a log may save a turn twice.

@@ -71,4 +71,4 @@ class EarlierPostgresBackend(PostgresBackend):
 
 class EarlierPostgresStreamLog(PostgresStreamLog):
     def make_backend(self) -> EarlierPostgresBackend:
-        return EarlierPostgresBackend(self._database, lease=self.lease, retention=self.retention)
+        return EarlierPostgresBackend(self.database, lease=self.lease, retention=self.retention)

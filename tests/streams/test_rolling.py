@@ -168,7 +168,7 @@ async def test_a_running_log_of_the_version_before_outlives_the_migration(postgr
     await asyncio.to_thread(migrated, postgres_database, [name for name in VERSIONS if name < "0005"])
     store = PostgresStore[object](postgres_database)
     earlier = EarlierPostgresStreamLog(postgres_database, lease=LEASE)
-    earlier._database._migrated = True
+    earlier.database._migrated = True
     infos, writers = await begun(earlier)
     assert await store.load_threads(1, None, "asc", {"user_id": "ada"}) is not None
     present = PostgresStreamLog(postgres_database, lease=LEASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from chatkit._observers import working
 from chatkit._outages import Source
 from chatkit._postgres import errors
-from chatkit._postgres.pools import Connection, Pools, Settings
+from chatkit._postgres.pools import Connection, Pools, Settings, connect
 from chatkit._postgres.schema import IS_THERE, VERSION, migrate
 from chatkit.errors import ChatKitError, StoreUnavailableError
 
@@ -137,6 +137,34 @@ class Database:
             return await transaction.value(VERSION)
 
         return await self.read(version)
+
+    async def vacuum(self, tables: Sequence[str], *, full: bool) -> None:
+        """Has tables give up what was deleted in them, over a connection of its own.
+
+        Args:
+            tables: Their names.
+            full: Writes them anew, while everything else that uses them waits, so that nothing of it is left in their
+                files; otherwise the space is free, and overwritten as it is used again.
+
+        Raises:
+            StoreUnavailableError: The database cannot be reached.
+            ChatKitError: It refuses.
+        """
+        try:
+            connection = await connect(
+                self.settings.connection_string,
+                timeout=self.settings.connect_timeout,
+                statement_cache_size=0,
+            )
+            try:
+                await connection.execute("SET statement_timeout = 0")
+                for table in tables:
+                    # Also what the planner remembers of values.
+                    await connection.execute(f"VACUUM ({'FULL, ' if full else ''}ANALYZE) {table}")
+            finally:
+                await connection.close()
+        except Exception as error:
+            raise errors.translated(error, self.place, committing=False, limit=None) from error
 
     def stop_waiting(self) -> None:
         """Makes everything fail that the server does not answer within a second, now and until ``close``."""

@@ -10,6 +10,7 @@ from asyncpg import exceptions as driver  # pyright: ignore[reportMissingTypeStu
 from chatkit.errors import (
     ChatKitError,
     ConfigurationError,
+    ErasureRunningError,
     InvalidRequestError,
     StoreError,
     StoreUnavailableError,
@@ -26,6 +27,8 @@ __all__ = [
     "unreadable",
 ]
 
+_BEING_ERASED: Final = "CK409"
+"""What triggers of the schema raise for rows of an owner who is being erased."""
 _BAD_CONFIGURATION: Final = (
     driver.ClientConfigurationError,
     driver.UnsupportedClientFeatureError,
@@ -155,6 +158,8 @@ def translated(error: Exception, place: str, *, committing: bool, limit: float |
         limit: The statement timeout in seconds.
     """
     name = f"The PostgreSQL database {place}"
+    if getattr(error, "sqlstate", None) == _BEING_ERASED:
+        return ErasureRunningError()
     if _is_not_storable(error):
         return InvalidRequestError(
             "An id, cursor or value cannot be stored: it holds a NUL character or broken Unicode, or it is too long "

@@ -23,7 +23,14 @@ from chatkit._sqlite.transactions import (
     retried,
     transact,
 )
-from chatkit.errors import ConfigurationError, InvalidRequestError, StoreError, StoreUnavailableError
+from chatkit.errors import (
+    ChatKitError,
+    ConfigurationError,
+    ErasureRunningError,
+    InvalidRequestError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 __all__ = ["APPLICATION_ID", "MEMORY", "MIGRATIONS", "USABLE_SINCE", "ConnectionThread"]
 
@@ -216,8 +223,11 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _translated(error: sqlite3.Error, path: str) -> StoreError:
+def _translated(error: sqlite3.Error, path: str) -> ChatKitError:
     """Returns the error of this package that says what happened and what to do."""
+    if "the owner is being erased" in str(error):
+        # What triggers of the schema say.
+        return ErasureRunningError()
     advice = {
         sqlite3.SQLITE_FULL: "has no space left: free space on its disk",
         sqlite3.SQLITE_READONLY: "cannot be written: allow this process to write the file and its folder",

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 from chatkit._observers import working
 from chatkit._outages import Source
 from chatkit._sqlite.connection_thread import MEMORY, USABLE_SINCE, ConnectionThread
+from chatkit._sqlite.rewriting import rewrite
 from chatkit._sqlite.transactions import Deadline, Work, pragma
 from chatkit.errors import StoreUnavailableError
 
@@ -97,6 +99,18 @@ class Database:
             return pragma(connection, "user_version") if row is None else row[0]
 
         return await self.read(since)
+
+    async def rewrite(self, statements: Sequence[str], *, whole: bool) -> str | None:
+        """Rewrites the file without what was deleted in it, and empties its log; others wait for that time.
+
+        Args:
+            statements: What indexes have to be told before, so that they forget what was deleted.
+            whole: Whether the file is rewritten, and not the log alone emptied.
+
+        Returns:
+            What could not be done, in a sentence that says what to do; None if all was.
+        """
+        return await asyncio.to_thread(rewrite, self.path, statements, whole)
 
     def stop_waiting(self) -> None:
         """Makes transactions fail that other processes hold up, now and until ``close``, instead of waiting."""

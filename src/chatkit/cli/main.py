@@ -14,6 +14,7 @@ from chatkit.cli import (
     check_options,
     hosted_import,
     new_options,
+    personal_data,
     serve_options,
     usage,
 )
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         add("backup", "copy a database and its files while they are in use", _BACKUP),
         add("restore", "put a backup in place", _RESTORE),
     )
+    personal_data.add_options(add)
     _add_stock_check(add("stock-check", "try the stock element with this server", _STOCK_CHECK))
     completing = add("completion", "complete this command with the tab key", _COMPLETION)
     completing.set_defaults(run=_completion)

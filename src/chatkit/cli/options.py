@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from chatkit.errors import ChatKitError, ConfigurationError
+from chatkit.personal_data.retention import RetentionRule
 from chatkit.quotas import Quota
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "listening_address",
     "port",
     "quota",
+    "retention_rule",
     "root_path",
     "seconds",
+    "seconds_or_days",
     "setting",
     "timeout",
     "traces",
@@ -154,6 +157,22 @@ def quota(text: str) -> str:
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def retention_rule(text: str) -> RetentionRule:
+    """Reads a rule of retention."""
+    try:
+        return RetentionRule.parse(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seconds_or_days(text: str) -> float:
+    """Reads a time with its unit, such as ``730d``."""
+    found = retention_rule(text)
+    if found.seconds is None or "=" in text:
+        raise argparse.ArgumentTypeError(f"a time is a number with its unit, such as 730d, not {text!r}")
+    return found.seconds
 
 
 def header(text: str) -> tuple[str, str]:

@@ -91,6 +91,7 @@ class ServeSettings:
         kept_bytes: Bytes of one user's turns that are kept for readers.
         quotas: What a user may ask for, such as ``messages=20/minute``.
         prices: The file with what tokens cost.
+        retention: How long threads are kept, such as ``365d``.
         unbounded_calls: Whether models may be called although what they use at most cannot be reserved.
         audit: Whether to keep an audit log.
         audit_db: Where; None is the database of the store.
@@ -131,6 +132,7 @@ class ServeSettings:
     kept_bytes: int | None = None
     quotas: tuple[str, ...] = ()
     prices: str | None = None
+    retention: tuple[str, ...] = ()
     unbounded_calls: bool = False
     audit: bool = False
     audit_db: str | None = None

@@ -1,4 +1,4 @@
-"""The bounds, prices and audit log that options of ``chatkit serve`` give a server."""
+"""The bounds, prices, times and audit log that options of ``chatkit serve`` give a server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chatkit.cli.serve_audit import audit
 from chatkit.limits import Limits
+from chatkit.personal_data.retention import RetentionRule
 from chatkit.quotas import Quota
 from chatkit.server import ChatKitServer
 from chatkit.usage import load_prices
@@ -18,7 +19,7 @@ __all__ = ["bound"]
 
 
 def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
-    """Gives a server the limits, prices and audit log of the options; what is not given stays as the server has it.
+    """Gives a server limits, prices, times and audit log of the options; what is not given stays as the server has it.
 
     Args:
         settings: The options.
@@ -31,6 +32,8 @@ def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
     if settings.prices is not None:
         server.model_prices = load_prices(settings.prices)
     audit(settings, server)
+    if settings.retention:
+        server.retention = tuple(map(RetentionRule.parse, settings.retention))
 
 
 def _limits(settings: ServeSettings, server: ChatKitServer[Any]) -> Limits | None:

@@ -29,6 +29,7 @@ from chatkit.cli.options import (
 )
 from chatkit.cli.sign_in import AUTH_KINDS, chosen_auth
 from chatkit.limits import Limits
+from chatkit.personal_data.retention import RetentionRule
 
 __all__ = ["DESCRIPTION", "add_options"]
 
@@ -253,6 +254,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "uploads, upload_bytes, tokens or cost, in a second, minute, hour, day or number of seconds; or, without a "
         "window, running_turns, stored_bytes or unclaimed_files; repeatable (CHATKIT_QUOTAS, separated by commas)",
     )
+    parser.add_argument(
+        "--retention",
+        action="append",
+        metavar="RULE",
+        help="how long threads are kept in which nothing happens, such as 365d, or 'acme/*=30d' for owners that fit a "
+        "pattern; the first rule that fits counts; repeatable (CHATKIT_RETENTION, separated by commas)",
+    )
     add("--prices", "what a million tokens of each model cost, a TOML or JSON file", metavar="FILE")
     parser.add_argument(
         "--unbounded-calls",
@@ -307,6 +315,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         quotas = arguments.quota or [quota(entry) for entry in listed("CHATKIT_QUOTAS")]
     except argparse.ArgumentTypeError as error:
         raise CommandError(f"CHATKIT_QUOTAS: {error}") from None
+    rules = arguments.retention or listed("CHATKIT_RETENTION")
+    for rule in rules:
+        RetentionRule.parse(rule)
     try:
         workflows = arguments.workflow or [workflow(entry) for entry in listed("CHATKIT_WORKFLOWS")]
     except argparse.ArgumentTypeError as error:
@@ -337,6 +348,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         "model": None if arguments.hosted else find_model(arguments.model, arguments.api, arguments.target),
         "auth": auth,
         "quotas": tuple(quotas),
+        "retention": tuple(rules),
         "workflows": tuple(workflows),
         "api_keys": arguments.api_keys or setting("CHATKIT_API_KEYS"),
         "cors": tuple(arguments.cors or listed("CHATKIT_CORS")),

@@ -170,6 +170,19 @@ class MemoryCounter(Counter):
             if window > 0:
                 self._take(key, used - before, window, None)
 
+    def forget(self, is_meant: Callable[[str], bool]) -> int:
+        """Forgets what was counted by some keys, and returns how many there were.
+
+        Args:
+            is_meant: Says of a key whether it is one of them.
+        """
+        with self._lock:
+            meant = [key for key in self._windows if is_meant(key)]
+            for key in meant:
+                del self._windows[key]
+                self._reserved.pop(key, None)
+        return len(meant)
+
     def _forget(self, now: float) -> None:
         old = [key for key, _ in zip(self._windows, range(FORGOTTEN_AT_ONCE), strict=False)]
         for key in old:

@@ -26,13 +26,16 @@ class PostgresCounter(Counter):
 
     Args:
         database: Such as ``PostgresStore(...).database``; ``close`` leaves it open.
+
+    Attributes:
+        database: As given.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
-        return await self._database.write(lambda transaction: _take(transaction, key, amount, window, limit))
+        return await self.database.write(lambda transaction: _take(transaction, key, amount, window, limit))
 
     async def reserve(
         self, key: str, name: str, amount: int, *, window: float, limit: int, lease: float
@@ -48,10 +51,10 @@ class PostgresCounter(Counter):
             return count
 
         # Under its name it counts once.
-        return await self._database.write(reserve, repeatable=True)
+        return await self.database.write(reserve, repeatable=True)
 
     async def renew(self, key: str, name: str, *, lease: float) -> None:
-        await self._database.write(
+        await self.database.write(
             lambda transaction: transaction.rows(_SQL["renew"], key, name, lease), repeatable=True
         )
 
@@ -64,7 +67,7 @@ class PostgresCounter(Counter):
             if window > 0:
                 await _take(transaction, key, used - before, window, None)
 
-        await self._database.write(settle)
+        await self.database.write(settle)
 
 
 async def _take(transaction: Transaction, key: str, amount: int, window: float, limit: int | None) -> Count:

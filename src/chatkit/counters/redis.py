@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from chatkit._redis import Server, load_scripts
+from chatkit._redis import KeySpace, Server, load_scripts
 from chatkit.counters.base import Count, Counter
 
 __all__ = ["RedisCounter"]
@@ -22,6 +22,9 @@ class RedisCounter(Counter):
         timeout: Seconds that connecting, and each answer, may take.
         max_connections: Of one event loop.
 
+    Attributes:
+        key_space: Where its keys are.
+
     Raises:
         ConfigurationError: This is no such URL.
     """
@@ -31,6 +34,7 @@ class RedisCounter(Counter):
     ) -> None:
         self._server = Server(url, timeout=timeout, max_connections=max_connections)
         self._prefix = prefix
+        self.key_space = KeySpace(url, prefix)
 
     async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
         total, taken, left = await self._server.run(

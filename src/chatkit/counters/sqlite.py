@@ -25,19 +25,22 @@ class SQLiteCounter(Counter):
     Args:
         database: The file, such as ``SQLiteStore().database``; ``close`` leaves it open.
         clock: Returns the present moment in seconds since 1970.
+
+    Attributes:
+        database: As given.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
+        self.database = database
         self._clock = clock
 
     @property
     def shared(self) -> bool:
         """Whether it is a file."""
-        return self._database.path not in {"", MEMORY}
+        return self.database.path not in {"", MEMORY}
 
     async def take(self, key: str, amount: int = 1, *, window: float, limit: int | None = None) -> Count:
-        return await self._database.write(
+        return await self.database.write(
             lambda connection: self._take(connection, key, amount, window, limit)
         )
 
@@ -69,11 +72,11 @@ class SQLiteCounter(Counter):
                 connection.execute(_SQL["reserve"], values)
             return count
 
-        return await self._database.write(reserve)
+        return await self.database.write(reserve)
 
     async def renew(self, key: str, name: str, *, lease: float) -> None:
         values = {"key": key, "name": name, "expires_at": self._clock() + lease}
-        await self._database.write(lambda connection: connection.execute(_SQL["renew"], values))
+        await self.database.write(lambda connection: connection.execute(_SQL["renew"], values))
 
     async def settle(self, key: str, name: str, amount: int, used: int, *, window: float) -> None:
         def settle(connection: Connection) -> None:
@@ -83,4 +86,4 @@ class SQLiteCounter(Counter):
             if window > 0:
                 self._take(connection, key, used - (0 if row is None else row[0]), window, None)
 
-        await self._database.write(settle)
+        await self.database.write(settle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -160,6 +161,38 @@ class ManagedFileStore(FileStore):
         Raises:
             NotFoundError: There is no such file.
         """
+
+    async def chunks(self, file_id: str) -> AsyncIterator[bytes]:
+        """Yields the file's content piece by piece; all at once, unless a store does better.
+
+        Raises:
+            NotFoundError: There is no such file.
+        """
+        yield await self.read(file_id)
+
+    async def preview(self, file_id: str) -> bytes | None:
+        """Returns the small picture that is shown for a file; None where there is none, as by default."""
+        return None
+
+    async def put_back(
+        self, file_id: str, source: Path, metadata: FileMetadata, preview: bytes | None = None
+    ) -> None:
+        """Stores a file that was exported, outside of a request; it is an orphan until it is claimed.
+
+        Args:
+            file_id: The id of the file.
+            source: Where the file is now; it may be moved away.
+            metadata: Its name, media type and size.
+            preview: The small picture that is shown for it; stores may make one themselves.
+
+        Raises:
+            AlreadyUploadedError: There is a file with that id.
+        """
+        await self.upload_path(file_id, source, metadata)
+
+    async def abort_uploads(self, file_ids: Collection[str]) -> int:
+        """Deletes what arrived of files whose upload never ended, and returns how many there were; none by default."""
+        return 0
 
     async def copy(self, file_id: str, new_id: str, metadata: FileMetadata) -> None:
         """Stores a copy of a file under another id; it is an orphan until it is claimed.

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import os
+import re
 import time
-from collections.abc import Awaitable, Callable
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from chatkit._outages import Source
-from chatkit.errors import ConfigurationError, MissingExtraError, StoreUnavailableError
+from chatkit.errors import ConfigurationError, MissingExtraError, NotFoundError, StoreUnavailableError
 from chatkit.files.media_types import HEAD_BYTES
-from chatkit.files.sigv4 import Credentials
+from chatkit.files.sigv4 import Credentials, presign
 
 try:
     import obstore
@@ -35,6 +39,11 @@ S3Credentials: TypeAlias = Callable[[], Credentials | Awaitable[Credentials]]
 
 _RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 """The driver's own go on for three minutes, and a user waits meanwhile. A request alone may take 30 seconds."""
+
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_ANSWER_SECONDS: Final = 30.0
+_UPLOAD: Final = re.compile(r"<Upload>.*?</Upload>", re.DOTALL)
 
 
 class Bucket:
@@ -119,6 +128,63 @@ class Bucket:
             return None
         return bytes(await self._do(found.bytes_async()))
 
+    async def chunks(self, key: str) -> AsyncIterator[bytes]:
+        """Yields an object piece by piece.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        try:
+            found = await self._do(obstore.get_async(self.store(), key))
+        except FileNotFoundError:
+            raise NotFoundError(f"The bucket has no object {key!r}.") from None
+        try:
+            async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
+                yield bytes(chunk)
+        except BaseError as error:
+            raise self._unavailable(error) from error
+
+    async def abort_uploads(self, prefix: str, keys: Collection[str]) -> int:
+        """Deletes the parts that arrived of objects whose upload in parts never ended, and returns how many there were.
+
+        Args:
+            prefix: Of the keys.
+            keys: The objects.
+        """
+        count, query = 0, {"uploads": "", "prefix": prefix}
+        while True:
+            listed = await self._ask("GET", "", query)
+            for upload in _UPLOAD.findall(listed):
+                key, upload_id = (unescape(_tag(name, upload)) for name in ("Key", "UploadId"))
+                if key in keys:
+                    await self._ask("DELETE", key, {"uploadId": upload_id})
+                    count += 1
+            if _tag("IsTruncated", listed) != "true":
+                return count
+            query |= {
+                "key-marker": unescape(_tag("NextKeyMarker", listed)),
+                "upload-id-marker": unescape(_tag("NextUploadIdMarker", listed)),
+            }
+
+    async def _ask(self, method: str, key: str, query: dict[str, str]) -> str:
+        """Returns the answer to a request that the driver has no call for."""
+        url = presign(
+            method,
+            f"{self.url}/{key}",
+            await self.credentials(),
+            region=self._region,
+            now=time.time(),
+            expires_in=60,
+            query=query,
+        )
+
+        def ask() -> str:
+            request = urllib.request.Request(url, method=method)  # noqa: S310 -- http or https
+            with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
+                return answer.read().decode()
+
+        return await self._do(asyncio.to_thread(ask))
+
     async def first_bytes(self, key: str, size: int) -> bytes:
         """Returns the first bytes of an object, which say what it is."""
         if size == 0:
@@ -198,3 +264,9 @@ class Bucket:
         failure = StoreUnavailableError(f"The bucket {self._name!r} cannot be used: {reason}")
         # It may be read, and not be written.
         return self._source.caused(failure, partly=True)
+
+
+def _tag(name: str, text: str) -> str:
+    """Returns what is in the first element of a name; empty where there is none."""
+    found = re.search(f"<{name}>(.*?)</{name}>", text, re.DOTALL)
+    return "" if found is None else found[1]

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,7 @@ _PREVIEW: Final = "preview"
 _PREVIEWS_TAKE: Final = 600.0
 """Seconds after a picture's arrival in which its preview may still be made."""
 _SOON: Final = 30.0
+_CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +277,30 @@ class LocalFileStore(ManagedFileStore):
             return await asyncio.to_thread((self._files.path(file_id) / DATA).read_bytes)
         except FileNotFoundError:
             raise NotFoundError(f"There is no file {file_id!r}.") from None
+
+    async def chunks(self, file_id: str) -> AsyncIterator[bytes]:
+        try:
+            file = await asyncio.to_thread((self._files.path(file_id) / DATA).open, "rb")
+        except FileNotFoundError:
+            raise NotFoundError(f"There is no file {file_id!r}.") from None
+        with file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield chunk
+
+    async def preview(self, file_id: str) -> bytes | None:
+        try:
+            return await asyncio.to_thread((self._files.path(file_id) / PREVIEW).read_bytes)
+        except FileNotFoundError:
+            return None
+
+    async def put_back(
+        self, file_id: str, source: Path, metadata: FileMetadata, preview: bytes | None = None
+    ) -> None:
+        # No link is asked for: the address of the application is that of a request.
+        def add() -> None:
+            self._files.add(file_id, metadata, lambda path: move(source, path), preview)
+
+        await asyncio.to_thread(add)
 
     async def delete(self, file_id: str) -> None:
         await asyncio.to_thread(self._files.delete, file_id)

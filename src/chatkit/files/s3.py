@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -233,6 +233,25 @@ class S3FileStore(ManagedFileStore):
         if found is None:
             raise NotFoundError(f"There is no file {file_id!r}.")
         return found
+
+    async def chunks(self, file_id: str) -> AsyncIterator[bytes]:
+        async for chunk in self._bucket.chunks(self._key(file_id)):
+            yield chunk
+
+    async def preview(self, file_id: str) -> bytes | None:
+        return await self._bucket.read(self._previews + check_file_id(file_id))
+
+    async def put_back(
+        self, file_id: str, source: Path, metadata: FileMetadata, preview: bytes | None = None
+    ) -> None:
+        if preview is not None:
+            await self._bucket.put(
+                self._previews + check_file_id(file_id), preview, {"Content-Type": PREVIEW_TYPE}
+            )
+        await self.upload_path(file_id, source, metadata)
+
+    async def abort_uploads(self, file_ids: Collection[str]) -> int:
+        return await self._bucket.abort_uploads(self._prefix, {self._key(file_id) for file_id in file_ids})
 
     async def delete(self, file_id: str) -> None:
         # An upload URL may outlive the file: what comes by it later is an orphan, found by this note.

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from chatkit.hosted.models import Session
+from chatkit.store.owners import joined_owner
 
 __all__ = ["HostedContext", "owner_of", "owners_below", "parts_of"]
 
@@ -76,20 +77,15 @@ _NAMES: Final = (*(entry.name for entry in fields(HostedContext)), "user_id")
 
 def owner_of(tenant: str, user: str, workflow: str) -> str:
     """Returns the one owner in the stores that a tenant, user and workflow are: ``tenant/user/workflow``."""
-    return "/".join(map(_escaped, (tenant, user, workflow)))
+    return joined_owner(tenant, user, workflow)
 
 
 def owners_below(tenant: str, user: str | None = None) -> str:
     """Returns what the owners of a tenant begin with, or those of one of its users, and no other owner does."""
-    return "".join(f"{_escaped(part)}/" for part in (tenant, user) if part is not None)
+    return "".join(f"{joined_owner(part)}/" for part in (tenant, user) if part is not None)
 
 
 def parts_of(owner: str) -> tuple[str, str, str] | None:
     """Returns tenant, user and workflow of an owner; None for one that ``owner_of`` did not make."""
     parts = owner.split("/")
     return (unquote(parts[0]), unquote(parts[1]), unquote(parts[2])) if len(parts) == 3 else None
-
-
-def _escaped(part: str) -> str:
-    # Nothing else, so that an owner is hardly longer than its parts: databases bound what they index.
-    return part.replace("%", "%25").replace("/", "%2F")

@@ -36,10 +36,13 @@ class PostgresSessions(Sessions):
 
     Args:
         database: Such as ``PostgresStore(...).database``; ``close`` leaves it open.
+
+    Attributes:
+        database: As given.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def add(self, session: Session) -> None:
         data = session.model_dump_json(exclude={"cancelled"})
@@ -48,14 +51,14 @@ class PostgresSessions(Sessions):
             await transaction.rows(_FORGET, FORGOTTEN_AT_ONCE)
             await transaction.rows(_ADD, session.id, data, float(session.expires_at + KEPT_SECONDS))
 
-        await self._database.write(add, repeatable=True)
+        await self.database.write(add, repeatable=True)
 
     async def find(self, session_id: str) -> Session | None:
-        rows = await self._database.read(lambda transaction: transaction.rows(_FIND, session_id))
+        rows = await self.database.read(lambda transaction: transaction.rows(_FIND, session_id))
         if not rows:
             return None
         ((data, cancelled),) = rows
         return Session.read(data, cancelled=cancelled)
 
     async def cancel(self, session_id: str) -> None:
-        await self._database.write(lambda transaction: transaction.rows(_CANCEL, session_id), repeatable=True)
+        await self.database.write(lambda transaction: transaction.rows(_CANCEL, session_id), repeatable=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from chatkit._redis import Server, load_scripts
+from chatkit._redis import KeySpace, Server, load_scripts
 from chatkit.hosted.models import Session
 from chatkit.hosted.sessions import KEPT_SECONDS, Sessions
 
@@ -23,6 +23,9 @@ class RedisSessions(Sessions):
         timeout: Seconds that connecting, and each answer, may take.
         max_connections: Of one event loop.
 
+    Attributes:
+        key_space: Where its keys are.
+
     Raises:
         ConfigurationError: This is no such URL.
     """
@@ -32,6 +35,7 @@ class RedisSessions(Sessions):
     ) -> None:
         self._server = Server(url, timeout=timeout, max_connections=max_connections)
         self._prefix = prefix
+        self.key_space = KeySpace(url, prefix)
 
     async def _run(self, script: str, session_id: str, *arguments: object) -> Any:
         # Bytes: not every text is UTF-8.

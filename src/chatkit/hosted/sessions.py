@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Final
 
 from chatkit.hosted.models import Session
+from chatkit.store.owners import joined_owner
 
 __all__ = ["FORGOTTEN_AT_ONCE", "KEPT_SECONDS", "MemorySessions", "Sessions"]
 
@@ -92,6 +93,18 @@ class MemorySessions(Sessions):
     async def find(self, session_id: str) -> Session | None:
         with self._lock:
             return self._sessions.get(session_id)
+
+    def forget_owner(self, owner: str) -> list[str]:
+        """Forgets the sessions of an owner, and returns their ids."""
+        with self._lock:
+            meant = [
+                session.id
+                for session in self._sessions.values()
+                if joined_owner(session.tenant, session.user, session.workflow.id) == owner
+            ]
+            for session_id in meant:
+                del self._sessions[session_id]
+        return meant
 
     async def cancel(self, session_id: str) -> None:
         with self._lock:

@@ -32,16 +32,19 @@ class SQLiteSessions(Sessions):
     Args:
         database: The file, such as ``SQLiteStore().database``; ``close`` leaves it open.
         clock: Returns the present moment in seconds since 1970.
+
+    Attributes:
+        database: As given.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
+        self.database = database
         self._clock = clock
 
     @property
     def shared(self) -> bool:
         """Whether it is a file."""
-        return self._database.path not in {"", MEMORY}
+        return self.database.path not in {"", MEMORY}
 
     async def add(self, session: Session) -> None:
         now, data = self._clock(), session.model_dump_json(exclude={"cancelled"})
@@ -50,17 +53,17 @@ class SQLiteSessions(Sessions):
             connection.execute(_FORGET, (now, FORGOTTEN_AT_ONCE))
             connection.execute(_ADD, (session.id, data, session.expires_at + KEPT_SECONDS))
 
-        await self._database.write(add)
+        await self.database.write(add)
 
     async def find(self, session_id: str) -> Session | None:
-        row = await self._database.read(partial(_find, session_id=session_id))
+        row = await self.database.read(partial(_find, session_id=session_id))
         if row is None:
             return None
         data, cancelled = row
         return Session.read(data, cancelled=bool(cancelled))
 
     async def cancel(self, session_id: str) -> None:
-        await self._database.write(lambda connection: connection.execute(_CANCEL, (session_id,)).rowcount)
+        await self.database.write(lambda connection: connection.execute(_CANCEL, (session_id,)).rowcount)
 
 
 def _find(connection: Connection, *, session_id: str) -> tuple[str, int] | None:

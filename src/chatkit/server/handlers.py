@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import JsonValue
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chatkit.audit import Auditing, AuditLog
     from chatkit.counters import Counter
     from chatkit.files.limits import FileLimits
+    from chatkit.personal_data import RetentionRule
     from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy
     from chatkit.streams.base import StreamLog
 
@@ -59,6 +60,7 @@ class Handlers(ABC, Generic[TContext]):
     counter: Counter | None = None
     model_prices: PriceTable | None = None
     audit: Auditing | AuditLog | bool | None = None
+    retention: Sequence[RetentionRule] = ()
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
     shows_exceptions: bool = False

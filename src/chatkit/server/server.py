@@ -8,10 +8,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import TypeVar
 
@@ -31,7 +31,7 @@ from chatkit.quotas import FILE_QUOTAS
 from chatkit.server.auditing import auditing_of, is_audited
 from chatkit.server.blocking import watch_loop
 from chatkit.server.bounds import check_upload
-from chatkit.server.handlers import Handlers
+from chatkit.server.kept_data import KeptData
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
 from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
@@ -49,6 +49,9 @@ from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
 from chatkit.usage import ANY_MODEL, PriceTable
+
+if TYPE_CHECKING:
+    from chatkit.personal_data import RetentionRule
 
 __all__ = ["ChatKitServer"]
 
@@ -74,7 +77,7 @@ _RECOVER_SECONDS = 10.0
 """How long after the last recovery a request does the next one."""
 
 
-class ChatKitServer(Handlers[TContext]):
+class ChatKitServer(KeptData[TContext]):
     """Base of an application's server: override :meth:`respond`.
 
     Args:
@@ -100,6 +103,7 @@ class ChatKitServer(Handlers[TContext]):
         model_prices: What a million tokens cost, by model: ``chatkit.usage.ModelPrice``, or mappings of its fields.
         audit: Where refused sign-ins, deletions and changes of limits are recorded: a ``chatkit.audit.AuditLog``, or a
             ``chatkit.audit.Auditing``, which says more; True for the database of the store. By default nowhere.
+        retention: How long threads are kept in which nothing happens; by default for ever.
 
     Raises:
         ConfigurationError: An option is none of those that there are, or not of its kind.
@@ -125,6 +129,7 @@ class ChatKitServer(Handlers[TContext]):
         counter: Counter | None = None,
         model_prices: PriceTable | None = None,
         audit: Auditing | AuditLog | bool | None = None,
+        retention: Sequence[RetentionRule] | None = None,
     ) -> None:
         if attachment_store is not None and file_store is not None:
             raise ConfigurationError("Give either attachment_store= or file_store=, they mean the same.")
@@ -142,6 +147,7 @@ class ChatKitServer(Handlers[TContext]):
             "counter": counter,
             "model_prices": model_prices,
             "audit": audit,
+            "retention": retention,
         }
         # Only what is given: an application of openai-chatkit may have something else of that name.
         check_annotated(f"{type(self).__name__}(audit=...)", audit, Auditing | AuditLog | bool | None)

@@ -100,6 +100,13 @@ class TurnTable:
         waits = any(other.status is TurnStatus.WAITING for other in running)
         return not waits and newest_message() in {None, acceptance.user_item_id}
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def running(self) -> list[str]:
+        """Returns the ids of the turns that have not ended."""
+        return [turn_id for rows in self._running.values() for turn_id in rows]
+
     def add(self, row: TurnRow) -> None:
         accepted = row.acceptance
         self._rows[accepted.turn_id] = row

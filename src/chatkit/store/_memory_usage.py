@@ -30,6 +30,7 @@ class MemoryUsage(UsageKeeper[TContext], BoundedFiles[TContext]):
     _tenants: dict[str, Any]
 
     def __init__(self) -> None:
+        super().__init__()
         self._usage: dict[tuple[str, str, str], UsageRecord] = {}
         self._usage_lock = Lock()
 
@@ -79,6 +80,19 @@ class MemoryUsage(UsageKeeper[TContext], BoundedFiles[TContext]):
 
     async def survey_usage(self, since: datetime, until: datetime) -> list[UsageTotal]:
         return self._totals(since, until, lambda _: True)
+
+    def usage_of(self, owner: str) -> list[UsageRecord]:
+        """Returns the records of an owner."""
+        with self._usage_lock:
+            return [record for key, record in self._usage.items() if key[0] == owner]
+
+    def forget_usage(self, owner: str, *, only_count: bool = False) -> int:
+        """Forgets, or only counts, the records of an owner."""
+        with self._usage_lock:
+            doomed = [key for key in self._usage if key[0] == owner]
+            for key in () if only_count else doomed:
+                del self._usage[key]
+        return len(doomed)
 
     async def delete_usage(self, before: datetime) -> int:
         with self._usage_lock:

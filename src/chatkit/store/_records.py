@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -35,7 +37,9 @@ __all__ = [
     "no_item",
     "no_thread",
     "page_of",
+    "saved_at",
     "stale",
+    "stamp",
     "thread_exists",
     "validate_page_request",
 ]
@@ -61,13 +65,22 @@ def dump_model(model: BaseModel) -> str:
     return _dump(type(model), model)
 
 
+saved_at: ContextVar[datetime | None] = ContextVar("chatkit_saved_at", default=None)
+"""When threads were saved that an import saves now: their age is what retention goes by. None is now."""
+
+
+def stamp() -> datetime:
+    """Returns when what is saved counts as saved."""
+    return saved_at.get() or utc_now()
+
+
 def dump_thread(thread: ThreadMetadata) -> str:
     """Returns a thread as JSON, stamped as updated now, without the items that a ``Thread`` carries.
 
     Raises:
         StoreError: The thread holds what JSON cannot express.
     """
-    return _dump(ThreadMetadata, thread.model_copy(update={"updated_at": utc_now()}))
+    return _dump(ThreadMetadata, thread.model_copy(update={"updated_at": stamp()}))
 
 
 def _dump(kind: type[BaseModel], model: BaseModel) -> str:

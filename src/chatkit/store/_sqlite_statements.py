@@ -26,6 +26,7 @@ __all__ = [
     "delete_item",
     "delete_items_after",
     "delete_thread",
+    "erased_owners",
     "first_values",
     "load_attachment",
     "load_item",
@@ -63,6 +64,11 @@ def all_rows(connection: Connection, *, query: str, **parameters: str | float | 
     return run(connection, query, **parameters).fetchall()
 
 
+def erased_owners(connection: Connection) -> frozenset[str]:
+    """Returns whose data is being erased."""
+    return frozenset(first_values(connection, query="erased_owners"))
+
+
 def load_thread(connection: Connection, *, owner: str, thread_id: str) -> ThreadMetadata:
     row = run(connection, "load_thread", owner=owner, thread_id=thread_id).fetchone()
     return records.no_thread(thread_id) if row is None else records.load_thread(row[0])
@@ -75,10 +81,10 @@ def save_thread(
     thread_id: str,
     data: str,
     created_at: str,
+    updated_at: str | None = None,
     query: str = "save_thread",
 ) -> int:
     """Returns how many threads were saved: none where ``add_thread`` finds one."""
-    now = utc_now().isoformat()
     return change(
         connection,
         query=query,
@@ -86,7 +92,7 @@ def save_thread(
         thread_id=thread_id,
         data=data,
         created_at=created_at,
-        updated_at=now,
+        updated_at=updated_at or utc_now().isoformat(),
     )
 
 

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import checked
 from chatkit.store import _records as records
 from chatkit.store._memory_entries import AttachmentEntry, EntrySequence, ThreadEntry
+from chatkit.store._memory_owners import MemoryOwners
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store._memory_usage import MemoryUsage
 from chatkit.store.acceptance import (
@@ -47,7 +48,7 @@ class _Tenant:
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
+class MemoryStore(MemoryUsage[TContext], MemoryOwners[TContext], AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One
@@ -74,6 +75,7 @@ class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
         return self._tenants.get(owner) or _Tenant()
 
     def _fenced(self, owner: str) -> _Tenant:
+        self.check_erasure(owner)
         tenant = self._tenant(owner)
         fence = records.active_fence()
         if fence is not None and not tenant.turns.is_held(fence):
@@ -265,6 +267,7 @@ class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
         owner, writes, thread_id = self.owner(context), acceptance.writes, acceptance.thread_id
         documents = records.documents_of(acceptance)
         with self._lock:
+            self.check_erasure(owner)
             tenant = self._tenants.setdefault(owner, _Tenant())
             known = tenant.turns.keyed(acceptance.key)
             if known is not None and not tenant.turns.gives_way(

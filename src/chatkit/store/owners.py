@@ -9,7 +9,15 @@ from typing import Any, TypeAlias, cast
 from chatkit.errors import ConfigurationError, MissingOwnerError
 from chatkit.types import ThreadMetadata
 
-__all__ = ["OwnedThread", "OwnerContext", "OwnerOf", "owner_from_context", "owner_range", "usual_owner"]
+__all__ = [
+    "OwnedThread",
+    "OwnerContext",
+    "OwnerOf",
+    "joined_owner",
+    "owner_from_context",
+    "owner_range",
+    "usual_owner",
+]
 
 OwnerOf: TypeAlias = Callable[[Any], str | None]
 """Returns the owner of a request context: the key that separates tenants."""
@@ -36,6 +44,12 @@ def owner_range(prefix: str) -> tuple[str, str]:
     No owner is above the last character that there is, so that an empty prefix stands for all of them.
     """
     return prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}" if prefix else "\U0010ffff"
+
+
+def joined_owner(*parts: str) -> str:
+    """Returns the one owner that several names are, with slashes between them: no other names are the same."""
+    # Nothing else is escaped, so that an owner is hardly longer than its parts: databases bound what they index.
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
 
 
 _NO_OWNER = (

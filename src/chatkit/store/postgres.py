@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.errors import MissingExtraError
-from chatkit.ids import utc_now
 from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
+from chatkit.store._admission import Admission
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
 from chatkit.store._postgres_survey import PostgresSurvey
 from chatkit.store._postgres_usage import PostgresUsage
@@ -100,9 +101,14 @@ class PostgresStore(PostgresUsage[TContext], PostgresSurvey, AcceptingStore[TCon
             )
         )
         self._owner_of = owner
+        # Not a method of this store: a store that is forgotten goes at once.
+        self._admission = Admission(partial(_erased_owners, self.database))
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
+
+    async def admit(self, context: TContext) -> None:
+        await self._admission.check(self.owner(context))
 
     async def _write(
         self, owner: str, work: Callable[[Transaction], Awaitable[T]], *, repeatable: bool = False
@@ -418,6 +424,11 @@ class PostgresStore(PostgresUsage[TContext], PostgresSurvey, AcceptingStore[TCon
         await self.database.close()
 
 
+async def _erased_owners(database: Database) -> frozenset[str]:
+    rows = await database.read(lambda transaction: transaction.rows(SQL["erased_owners"]))
+    return frozenset(row[0] for row in rows)
+
+
 def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
     columns = document_columns(data, records.load_thread)
-    return (thread.id, *columns, thread.created_at, utc_now())
+    return (thread.id, *columns, thread.created_at, records.stamp())

@@ -21,6 +21,7 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
 from chatkit.store import _sqlite_turns as turns
+from chatkit.store._admission import Admission
 from chatkit.store._sqlite_survey import SQLiteSurvey
 from chatkit.store._sqlite_usage import SQLiteUsage
 from chatkit.store.acceptance import AcceptingStore
@@ -76,9 +77,13 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteSurvey, AcceptingStore[TContext])
         self._owner_of = owner
         self._stream_log: SQLiteStreamLog | None = None
         self._probed_at = -math.inf
+        self._admission = Admission(partial(self.database.read, statements.erased_owners))
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
+
+    async def admit(self, context: TContext) -> None:
+        await self._admission.check(self.owner(context))
 
     async def _read(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
         return await self.database.read(partial(work, owner=self.owner(context), **parameters))
@@ -102,9 +107,13 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteSurvey, AcceptingStore[TContext])
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         # Now, not in the other thread: the caller may change it as soon as it has the loop again.
-        data, created_at = records.dump_thread(thread), thread.created_at.isoformat()
         await self._write(
-            statements.save_thread, context, thread_id=thread.id, data=data, created_at=created_at
+            statements.save_thread,
+            context,
+            thread_id=thread.id,
+            data=records.dump_thread(thread),
+            created_at=thread.created_at.isoformat(),
+            updated_at=records.stamp().isoformat(),
         )
 
     async def save_thread_fields(

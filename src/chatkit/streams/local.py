@@ -204,6 +204,15 @@ class LocalTurns:
             if turn.end is not None:
                 self._drop(turn)
 
+    def forget_owner(self, owner: str) -> int:
+        """Forgets the ended turns of an owner, and how they ended; returns how many there were."""
+        turns = self._of_owner.get(owner) or OrderedDict[str, WindowTurn]()
+        ended = [turn for turn in turns.values() if turn.end is not None]
+        for turn in ended:
+            self._drop(turn)
+            self._ends.pop(turn.info.id, None)
+        return len(ended)
+
     def get(self, turn_id: str, owner: str | None) -> WindowTurn | None:
         """Returns an owner's turn that runs or is kept in this process."""
         turn = self._turns.get(turn_id)
@@ -266,6 +275,13 @@ class Keys:
         held = self._keys.get((owner, key))
         if held is not None and (claim is None or held[0].turn_id == claim.turn_id):
             del self._keys[owner, key]
+
+    def forget_owner(self, owner: str) -> int:
+        """Forgets the keys of an owner, and returns how many there were."""
+        mine = [key for key in self._keys if key[0] == owner]
+        for key in mine:
+            del self._keys[key]
+        return len(mine)
 
     def forget_old(self) -> None:
         """Forgets the keys that were bound a day ago."""

@@ -405,9 +405,6 @@ class StreamLog(LogSurvey):
         nothing. How turns ended is remembered, and keys stay bound to them, for as long as keys are. Other workers
         that ran turns of the thread have them in memory for ``retention``.
 
-        Args:
-            thread: The thread.
-
         Raises:
             StoreUnavailableError: The backend cannot be reached: what it keeps goes when its time is over.
         """
@@ -417,6 +414,10 @@ class StreamLog(LogSurvey):
         session = await self._session()
         if session is not None:
             await session.backend.forget_thread(thread)
+
+    def forget_owner(self, owner: str) -> int:
+        """Forgets the ended turns and the keys of an owner in the memory of this process; returns how many."""
+        return self._local.forget_owner(owner) + self._keys.forget_owner(owner) if self._in_use else 0
 
     @property
     def kept_bytes(self) -> int:
@@ -432,10 +433,7 @@ class StreamLog(LogSurvey):
 
         Those are ``kept_bytes_per_owner`` and ``kept_bytes``. Ended turns are forgotten, the oldest first, where more
         is kept. Then the events of running turns are dropped up to 64 KiB: readers that lag get the state. The
-        state of a running turn is kept in any case.
-
-        Args:
-            limits: Returns the limits, which may be others at any time.
+        state of a running turn is kept in any case. ``limits`` returns the limits, which may be others at any time.
         """
         if self._in_use:
             self._local.limits = limits

@@ -157,7 +157,8 @@ class Lifecycle:
         """
         now = time.monotonic()
         due = self._swept_at is None or now - self._swept_at >= _SWEEP_SECONDS
-        if self._users or self.ending or not due or self._server.attachment_store is None:
+        nothing = self._server.attachment_store is None and not self._server.retention
+        if self._users or self.ending or not due or nothing:
             return None
         self._swept_at = now
         return BackgroundTask(self._sweep_now)
@@ -208,6 +209,15 @@ class Lifecycle:
         else:
             if swept:
                 logger.info("Deleted %d files that no message came for.", swept)
+        try:
+            report = await self._server.apply_retention()
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            log_failure(logger, "Threads that were kept for long enough could not be deleted", error)
+        else:
+            if report is not None and report.threads:
+                logger.info(
+                    "Deleted %d threads that were kept for long enough.", sum(report.threads.values())
+                )
 
     async def _stop(self) -> None:
         tasks = (self._sweeper, self._watcher, self._auditor, self._check)

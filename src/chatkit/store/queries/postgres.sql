@@ -416,3 +416,7 @@ WITH open AS MATERIALIZED (
 )
 SELECT owner, id, thread_id, status, opened, claimed, lease_until FROM open
 WHERE $1::text IS NULL OR (owner, id) > ($1, $2) ORDER BY owner, id LIMIT $3;
+
+-- name: erased_owners
+-- Whose data is being erased: few at any time.
+SELECT owner FROM chatkit.erasures WHERE owner IS NOT NULL;

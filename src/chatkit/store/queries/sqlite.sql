@@ -324,3 +324,7 @@ SELECT owner, id, thread_id, status, opened, claimed, lease_until
 FROM accepted_turns INDEXED BY accepted_turns_running
 WHERE status <> 'ended' AND (:owner IS NULL OR (owner, id) > (:owner, :turn_id))
 ORDER BY owner, id LIMIT :limit;
+
+-- name: erased_owners
+-- Whose data is being erased: few at any time.
+SELECT owner FROM erasures WHERE owner IS NOT NULL;

@@ -81,6 +81,9 @@ class PostgresStreamLog(StreamLog):
         lease: Seconds for which turns and claims are a worker's without renewal; it renews at a third of that.
         max_connections: Connections of one event loop, where none are shared with a store.
         statement_timeout: Seconds that a statement may take there.
+
+    Attributes:
+        database: The connections.
     """
 
     has_backend = True
@@ -107,17 +110,17 @@ class PostgresStreamLog(StreamLog):
                     statement_timeout=statement_timeout,
                 )
             )
-        self._database = database
+        self.database = database
 
     def make_backend(self) -> PostgresBackend:
         """Returns the backend for the running event loop."""
-        return PostgresBackend(self._database, lease=self.lease, retention=self.retention)
+        return PostgresBackend(self.database, lease=self.lease, retention=self.retention)
 
     async def close(self) -> None:
         """Closes the connections of the running event loop; those of a store are left open."""
         await super().close()
         if self._owns_database:
-            await self._database.close()
+            await self.database.close()
 
 
 class PostgresBackend(Backend):

@@ -14,6 +14,7 @@ from chatkit._checks import checked
 from chatkit._outages import Source
 from chatkit._redis import (
     FAILURES,
+    KeySpace,
     client_of,
     driver,
     load_scripts,
@@ -79,6 +80,9 @@ class RedisStreamLog(StreamLog):
         lease: Seconds for which turns and claims are a worker's without renewal; it renews at a third of that.
         timeout: Seconds that connecting, and each answer, may take.
         max_connections: Connections of one event loop, but for the one that it reads others' turns over.
+
+    Attributes:
+        key_space: Where its keys are.
     """
 
     has_backend = True
@@ -99,6 +103,7 @@ class RedisStreamLog(StreamLog):
         super().__init__(window=window, retention=retention, lag_limit=lag_limit, lease=lease)
         self._url = url
         self._prefix = prefix
+        self.key_space = KeySpace(url, prefix)
         self._timeout = timeout
         self._max_connections = max_connections
         self.place = place_of(url)

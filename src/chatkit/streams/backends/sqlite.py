@@ -97,13 +97,13 @@ class SQLiteStreamLog(StreamLog):
     ) -> None:
         super().__init__(window=window, retention=retention, lag_limit=lag_limit, lease=lease)
         self.shared = database.path not in {"", MEMORY}
-        self._database = database
+        self.database = database
         self._worker = worker
 
     def make_backend(self) -> SQLiteBackend:
         """Returns the backend for the running event loop."""
         return SQLiteBackend(
-            self._database,
+            self.database,
             holder=self.holder,
             worker=self._worker,
             lease=self.lease,
