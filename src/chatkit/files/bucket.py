@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import os
@@ -35,6 +36,7 @@ S3Credentials: TypeAlias = Callable[[], Credentials | Awaitable[Credentials]]
 
 _RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 """The driver's own go on for three minutes, and a user waits meanwhile. A request alone may take 30 seconds."""
+_PART_BYTES: Final = 1024 * 1024
 
 
 class Bucket:
@@ -118,6 +120,22 @@ class Bucket:
         except FileNotFoundError:
             return None
         return bytes(await self._do(found.bytes_async()))
+
+    async def download(self, key: str, path: Path) -> None:
+        """Writes an object into a file, in parts.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        found = await self._do(obstore.get_async(self.store(), key))
+        file = await asyncio.to_thread(path.open, "wb")
+        try:
+            async for part in found.stream(min_chunk_size=_PART_BYTES):
+                await asyncio.to_thread(file.write, part)
+        except BaseError as error:
+            raise self._unavailable(error) from error
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def first_bytes(self, key: str, size: int) -> bytes:
         """Returns the first bytes of an object, which say what it is."""

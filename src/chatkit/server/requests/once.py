@@ -46,7 +46,9 @@ def answered_once(
         store, request, key = scope.accepting, scope.request, idempotency_key(scope.metadata)
         if store is None or request is None or key is None:
             return await handler(scope, params)
-        acceptance = Acceptance(new_id("req"), "", _LEASE_SECONDS, key=key, fingerprint=fingerprint(request))
+        acceptance = Acceptance(
+            new_id("req"), "", _LEASE_SECONDS, key=key, fingerprint=fingerprint(scope, request)
+        )
         accepted = await _first(scope, store, acceptance)
         if not accepted.fresh:
             return accepted.info.encode()

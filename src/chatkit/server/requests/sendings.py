@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, Final, TypeAlias
 
+from chatkit._secrets import configured_secrets
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import InvalidRequestError
+from chatkit.server.handlers import is_overridden
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import (
@@ -30,6 +33,8 @@ from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
 __all__ = ["OTHER_REQUEST", "MakeTurn", "Sending", "fingerprint", "idempotency_key", "stored_frames"]
 
 _PAGE_SIZE: Final = 100
+_WORDS: Final = {"input", "result", "action", "title", "name"}
+"""Parameters of requests that hold what users write."""
 _ERRORS: Final[Mapping[EndState | None, bytes]] = {EndState.INTERRUPTED: INTERRUPTED, EndState.FAILED: FAILED}
 
 OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
@@ -68,9 +73,18 @@ def idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     return key
 
 
-def fingerprint(request: BaseReq) -> str:
-    """Returns what two requests have in common when they ask for the same; their metadata may differ."""
-    return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
+def fingerprint(scope: RequestScope, request: BaseReq) -> str:
+    """Returns what two requests have in common when they ask for the same; their metadata may differ.
+
+    Where the application reviews what users send, it is kept of what the review takes out, too. Then it tells nobody
+    who does not know the application's secret what that was; without a secret it is made without the user's words.
+    """
+    if not is_overridden(scope.application, "review_input"):
+        return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
+    secret = configured_secrets()[0]
+    left_out: Any = {"metadata"} if secret else {"metadata": True, "params": _WORDS}
+    text = request.model_dump_json(exclude=left_out)
+    return hmac.digest(secret or b"", f"chatkit request {text}".encode(), hashlib.sha256).hex()
 
 
 async def stored_frames(
