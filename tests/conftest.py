@@ -106,6 +106,7 @@ NOT_FAST = {
         "dialects/reference/test_owners.py",
         "files/test_preview_queue.py",
         "files/test_s3.py",
+        "files/test_scanning.py",
         "files/test_thumbnails.py",
         "frameworks",
         "hosted",
