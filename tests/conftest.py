@@ -77,6 +77,7 @@ NOT_FAST = {
         "files/test_contract.py",
         "files/test_end_to_end.py",
         "files/test_previews.py",
+        "project/test_bill.py",
         "project/test_main_names.py",
         "server/test_kill_points_found.py",
         "server/test_many_workers.py",

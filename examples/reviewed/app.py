@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from review import is_foul, redact, scan, soften
@@ -34,7 +35,7 @@ class ReviewedServer(ChatKitServer[dict[str, str]]):
 
     async def respond(
         self, thread: ThreadMetadata, input: UserMessageItem | None, context: dict[str, str]
-    ) -> Any:
+    ) -> AsyncIterator[str]:
         """Answers a message: in the place of a model, which says what it should not."""
         said = "".join(part.text for part in input.content) if input else ""
         yield f"You said: {said}. "
