@@ -1,7 +1,7 @@
-"""Writes the bill of materials (CycloneDX) of the package with all its extras and of the built page, and their licences.
+"""Writes the bill of materials (CycloneDX) of the package with all its extras and of its page, and their licences.
 
-Usage: `python scripts/_bill.py FOLDER`. The Python packages are those of this environment, as `scripts/pin` pinned them;
-the npm packages are those that the build found in the page. The same packages make the same bytes.
+Usage: `python scripts/_bill.py FOLDER`. The Python packages are those of this environment, as `scripts/pin` pinned
+them; the npm packages are those that the build found in the page. The same packages make the same bytes.
 """
 
 from __future__ import annotations

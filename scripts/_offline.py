@@ -1,7 +1,7 @@
 """Collects the wheel of this checkout and all that it needs, with hashes, for machines without a network.
 
-Usage: `python scripts/_offline.py WHEEL FOLDER EXTRAS`. What is collected is for machines of this kind, with this Python:
-the versions are those that `scripts/pin` pinned.
+Usage: `python scripts/_offline.py WHEEL FOLDER EXTRAS`. What is collected is for machines of this kind, with this
+Python: the versions are those that `scripts/pin` pinned.
 """
 
 from __future__ import annotations

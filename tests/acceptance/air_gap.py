@@ -1,7 +1,7 @@
 """Installs the package, and uses it with its page, where there is no network: in a network namespace of its own.
 
-``python -m tests.acceptance.air_gap`` builds the wheel, collects all that it needs with ``scripts/build --offline``, and
-then, inside an empty network namespace, installs that into a new environment and uses the chat. ``--here`` uses that of
+``python -m tests.acceptance.air_gap`` builds the wheel, collects all that it needs with ``scripts/build --offline``,
+and then, inside an empty network namespace, installs that into a new environment and uses the chat. ``--here`` uses that of
 this environment instead, without an installation. What tried to reach out is counted by the kernel.
 """
 
@@ -140,7 +140,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 assert answer.status == 200
-            return
+                return
         except OSError:
             if server.poll() is not None or time.monotonic() > until:
                 raise AssertionError(f"The server does not serve: {log.read_text()}") from None
@@ -242,7 +242,7 @@ def main(arguments: list[str]) -> int:
             python = install(wheels, folder / "environment")
         else:
             enter_empty_network()
-        print(json.dumps(use(python, work), indent=1))
+        sys.stdout.write(json.dumps(use(python, work), indent=1) + "\n")
         shutil.rmtree(work)
     return 0
 
