@@ -298,3 +298,25 @@ async def test_a_model_is_not_called_when_its_input_is_not_reviewed(
     assert error["allow_retry"] is allow_retry
     assert called == []
     await server.close()
+
+
+async def test_steps_and_words_of_an_agent_are_reviewed_before_they_are_shown() -> None:
+    class ReviewedOutput(FunctionServer[Any]):
+        async def review_output(self, item: Any, thread: Any, context: Any) -> Any:
+            return map_texts(item, lambda text: text.replace("4111", "[card]"))
+
+    async def agent(text: str) -> AsyncIterator[Any]:
+        yield ThoughtStep("They want 4111")
+        yield ToolStep("1", "Charging 4111")
+        yield ToolEndStep("1")
+        yield "Charged "
+        yield "4111."
+
+    store = MemoryStore()
+    server = ReviewedOutput(agent, store)
+    events = await create(server, "Hi")
+    kept = (await store.load_thread_items(thread_of(events), None, 10, "asc", ADA)).data
+    assert "4111" not in str(events) + str(kept)
+    assert "Charging [card]" in str(done(events, "workflow"))
+    assert "Charged [card]." in texts(kept)
+    await server.close()

@@ -20,10 +20,11 @@ from chatkit.errors import (
     RequestError,
     ReviewFailedError,
 )
-from chatkit.review import map_texts, texts_of
+from chatkit.review import map_texts, texts_of, with_texts
 from chatkit.server.requests.sendings import fingerprint
 from chatkit.store import MemoryStore
 from chatkit.types import (
+    Annotation,
     ClientToolCallItem,
     HiddenContextItem,
     StructuredInputFreeform,
@@ -32,6 +33,7 @@ from chatkit.types import (
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
+    URLSource,
     UserMessageItem,
     WidgetItem,
 )
@@ -565,3 +567,36 @@ def test_texts_of_a_message_are_its_words() -> None:
     )
     assert sorted(texts_of(item)) == ["a", "b", "c", "d", "e.txt"]
     assert map_texts(item, lambda text: text) is item
+
+
+async def test_hooks_may_be_attributes_of_an_object() -> None:
+    """What is set on a server must not be passed over."""
+    server = ScriptedServer(streamed)
+
+    async def redact_input(params: Any, context: Any) -> Any:
+        return map_texts(params, masked)
+
+    async def redact_output(item: Any, thread: Any, context: Any) -> Any:
+        return map_texts(item, masked)
+
+    server.review_input, server.review_output = redact_input, redact_output  # type: ignore[method-assign]
+    events = await answer(await server.create(SECRET))
+    assert SECRET not in str(events) + everything(server.store)
+
+
+def test_as_many_texts_are_put_back_as_there_are() -> None:
+    item = message("a")
+    assert texts_of(with_texts(item, ["b"])) == ["b"]
+    assert texts_of(item) == ["a"]
+    for wrong in ([], ["b", "c"]):
+        with pytest.raises(ValueError, match="has 1 texts"):
+            with_texts(item, wrong)
+
+
+def test_citations_stay_within_a_text_that_got_shorter() -> None:
+    item = message(f"It says {SECRET}")
+    source = URLSource(title=f"About {SECRET}", url="https://example.com")
+    item.content[0].annotations = [Annotation(source=source, index=index) for index in (2, 17, None)]
+    changed = map_texts(item, lambda text: text.replace(SECRET, "-"))
+    assert [entry.index for entry in changed.content[0].annotations] == [2, 9, None]
+    assert changed.content[0].annotations[0].source.title == "About -"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from chatkit._outages import log_failure
 from chatkit.errors import ContentRefusedError, CustomStreamError, RequestError, ReviewFailedError
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
-from chatkit.server.handlers import is_overridden
+from chatkit.server.handlers import Handlers, overrides
 from chatkit.types import UserMessageItem
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "review_input",
     "review_output",
     "reviewed_message",
+    "reviews_input",
     "reviews_output",
     "stream_error",
 ]
@@ -42,7 +43,7 @@ async def review_input(scope: RequestScope, params: _T) -> _T:
         ReviewFailedError: The hook failed, or took too long.
     """
     application = scope.application
-    if not is_overridden(application, "review_input"):
+    if not reviews_input(scope):
         return params
     hook = application.review_input
     return await review(
@@ -50,9 +51,14 @@ async def review_input(scope: RequestScope, params: _T) -> _T:
     )
 
 
+def reviews_input(scope: RequestScope) -> bool:
+    """Returns whether the application reviews what users send."""
+    return overrides(scope.application.review_input, Handlers.review_input)
+
+
 def reviews_output(scope: RequestScope) -> bool:
     """Returns whether the application reviews the items of answers."""
-    return is_overridden(scope.application, "review_output")
+    return overrides(scope.application.review_output, Handlers.review_output)
 
 
 async def review_output(scope: RequestScope, thread: ThreadMetadata, item: ThreadItem) -> ThreadItem:

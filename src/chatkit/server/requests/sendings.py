@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from chatkit._secrets import configured_secrets
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import InvalidRequestError
-from chatkit.server.handlers import is_overridden
+from chatkit.server.reviews import reviews_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import (
@@ -79,7 +79,7 @@ def fingerprint(scope: RequestScope, request: BaseReq) -> str:
     Where the application reviews what users send, it is kept of what the review takes out, too. Then it tells nobody
     who does not know the application's secret what that was; without a secret it is made without the user's words.
     """
-    if not is_overridden(scope.application, "review_input"):
+    if not reviews_input(scope):
         return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
     secret = configured_secrets()[0]
     left_out: Any = {"metadata"} if secret else {"metadata": True, "params": _WORDS}
