@@ -1,8 +1,8 @@
 """Installs the package, and uses it with its page, where there is no network: in a network namespace of its own.
 
 ``python -m tests.acceptance.air_gap`` builds the wheel, collects all that it needs with ``scripts/build --offline``,
-and then, inside an empty network namespace, installs that into a new environment and uses the chat. ``--here`` uses that of
-this environment instead, without an installation. What tried to reach out is counted by the kernel.
+and then, inside an empty network namespace, installs that into a new environment and uses the chat. ``--here`` uses
+that of this environment instead, without an installation. What tried to reach out is counted by the kernel.
 """
 
 from __future__ import annotations

@@ -268,19 +268,30 @@ async def test_a_model_gets_what_the_review_leaves_and_the_store_keeps_what_was_
     await server.close()
 
 
+def refusing(items: list[ThreadItem]) -> Any:
+    raise ContentRefusedError("Ask something else.")
+
+
+def failing(items: list[ThreadItem]) -> Any:
+    raise OSError("away")
+
+
+def forgetting(items: list[ThreadItem]) -> Any:
+    return None
+
+
+def shortening(items: list[ThreadItem]) -> Any:
+    return items[:-1]
+
+
 @pytest.mark.parametrize(
     ("how", "message", "allow_retry"),
     [
-        (
-            lambda _: (_ for _ in ()).throw(ContentRefusedError("Ask something else.")),
-            "Ask something else.",
-            False,
-        ),
-        (lambda _: (_ for _ in ()).throw(OSError("away")), "could not be checked", True),
-        (lambda _: None, "could not be checked", True),
-        (lambda items: items[:-1], "could not be checked", True),
+        (refusing, "Ask something else.", False),
+        (failing, "could not be checked", True),
+        (forgetting, "could not be checked", True),
+        (shortening, "could not be checked", True),
     ],
-    ids=["refused", "failed", "returned nothing", "left the message out"],
 )
 async def test_a_model_is_not_called_when_its_input_is_not_reviewed(
     how: Any, message: str, allow_retry: bool
