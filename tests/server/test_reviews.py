@@ -264,7 +264,7 @@ async def test_a_key_is_of_one_message_and_keeps_no_hash_of_its_words(
 
         body = {"type": "threads.create", "params": {"input": user_input(text)}}
         request = parse_request(json.dumps(body), server._chatkit_limits)
-        return fingerprint(server._chatkit_scope(ADA, request), request)
+        return fingerprint(server._chatkit_scope(ADA, request), request).kept
 
     monkeypatch.delenv("CHATKIT_SECRET", raising=False)
     assert mark(reviewing, "1") == mark(reviewing, "2") != mark(plain, "1") != mark(plain, "2")
@@ -276,6 +276,25 @@ async def test_a_key_is_of_one_message_and_keeps_no_hash_of_its_words(
     await reviewing.ask("threads.create", metadata={"idempotency_key": "k"}, input=user_input("One"))
     with pytest.raises(InvalidRequestError, match="used for another request"):
         await reviewing.ask("threads.create", metadata={"idempotency_key": "k"}, input=user_input("Two"))
+
+
+@STORES
+async def test_a_key_outlives_a_new_secret_and_a_hook_that_is_added(
+    store: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "first " * 6, "second " * 6
+    for before, old, secret in ((None, None, None), (None, None, first), (first, first, second)):
+        kept = store()
+        threads: set[str] = set()
+        plain = ScriptedServer(silent, kept)
+        reviewing = ReviewingServer(silent, kept, stream_log=plain._chatkit_turns().log)
+        key = {"idempotency_key": "k"}
+        for server in (plain, reviewing) if before is None else (reviewing, reviewing):
+            events = await server.ask("threads.create", metadata=key, input=user_input("One"))
+            threads.add(events[0]["thread"]["id"])
+            for name, value in (("CHATKIT_OLD_SECRETS", old), ("CHATKIT_SECRET", secret)):
+                monkeypatch.setenv(name, value or "")
+        assert len(threads) == 1, (before, old, secret)
 
 
 async def test_a_retry_answers_what_is_stored() -> None:
