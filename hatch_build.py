@@ -29,6 +29,7 @@ _INPUTS = (
     "vite.config.ts",
     "loader.ts",
     "minify.ts",
+    "packages.ts",
     "src",
 )
 _MODULES = SOURCE / "node_modules"

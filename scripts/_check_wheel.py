@@ -9,7 +9,9 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 # What the build makes, which has to be there even where nobody has built before.
-BUILT = {"chatkit/web/static/chatkit.js", "chatkit/web/static/index.html"}
+BUILT = {
+    f"chatkit/web/static/{name}" for name in ("chatkit.js", "index.html", "licenses.txt", "packages.json")
+}
 GENERATED = {"__pycache__", ".DS_Store"}
 
 

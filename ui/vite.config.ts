@@ -1,10 +1,11 @@
 import { defineConfig } from "vitest/config";
 import { loader, standalone } from "./loader.ts";
 import { minifyCss } from "./minify.ts";
+import { packages } from "./packages.ts";
 
 export default defineConfig({
   base: "./",
-  plugins: [minifyCss(), loader(), standalone("resumable-fetch")],
+  plugins: [minifyCss(), loader(), packages(), standalone("resumable-fetch")],
   build: {
     outDir: "../src/chatkit/web/static",
     emptyOutDir: true,

@@ -20,6 +20,7 @@
     │   ├── RequestTooLargeError     413
     │   ├── UnsupportedMediaTypeError 415
     │   ├── InvalidRequestError      422  also a ValueError
+    │   │   └── ContentRefusedError           a hook of the application refuses what it says, or holds
     │   └── RateLimitedError         429
     │       ├── QuotaExceededError            a quota has not as much left
     │       └── TooManyTurnsError             as many answers of one owner run as may
@@ -33,6 +34,7 @@
     ├── AuthenticationUnavailableError 503  who signs people in cannot be reached
     ├── ExportError                  500  an export cannot be written, read or taken
     ├── ShuttingDownError            503  the process ends and takes no new turns
+    ├── ReviewFailedError            503  a hook that reviews content failed: nothing passes
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
     │   └── InvalidResultError            also a TypeError: its method returned what it must not
     ├── WidgetTemplateError          500  also a ValueError: a widget template is not valid, or makes no widget
@@ -64,6 +66,7 @@ __all__ = [
     "ChatKitError",
     "ConfigurationError",
     "ConflictError",
+    "ContentRefusedError",
     "CustomStreamError",
     "ErasureRunningError",
     "ErrorCode",
@@ -81,6 +84,7 @@ __all__ = [
     "RateLimitedError",
     "RequestError",
     "RequestTooLargeError",
+    "ReviewFailedError",
     "ShuttingDownError",
     "StaleTurnError",
     "StoreError",
@@ -281,6 +285,13 @@ class InvalidRequestError(RequestError, ValueError):
     default_message = "The request has values that are not valid."
 
 
+class ContentRefusedError(InvalidRequestError):
+    """A hook of the application refuses what a user sends, or a file: raise it in one, with a text for the user."""
+
+    code = "content_refused"
+    default_message = "This is against the rules of this chat."
+
+
 class RateLimitedError(RequestError):
     """Too many requests.
 
@@ -398,6 +409,14 @@ class ShuttingDownError(ChatKitError):
     code = "shutting_down"
     status = 503
     default_message = "The server is restarting. Try again in a moment."
+
+
+class ReviewFailedError(ChatKitError):
+    """A hook of the application that reviews content failed, or took too long: nothing of it was kept or shown."""
+
+    code = "review_failed"
+    status = 503
+    default_message = "This could not be checked just now, so nothing of it was kept. Try again in a moment."
 
 
 class InvalidEventError(ChatKitError, ValueError):

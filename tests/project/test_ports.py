@@ -42,7 +42,10 @@ def public_objects() -> list[object]:
         importlib.import_module(face)
         for face in (
             *FACES,
-            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "tracing", "usage")),
+            *(
+                f"chatkit.{name}"
+                for name in ("limits", "logs", "metrics", "quotas", "review", "tracing", "usage")
+            ),
         )
     ]
     return [

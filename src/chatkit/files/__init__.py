@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chatkit._lazy import lazy_names
 from chatkit.files.base import AttachmentStore, ManagedFileStore
 from chatkit.files.limits import FileLimits
+from chatkit.files.scanning import FileScanner
 from chatkit.types import FileMetadata, FileStore
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "AttachmentStore",
     "FileLimits",
     "FileMetadata",
+    "FileScanner",
     "FileStore",
     "LocalFileStore",
     "ManagedFileStore",

@@ -39,8 +39,6 @@ S3Credentials: TypeAlias = Callable[[], Credentials | Awaitable[Credentials]]
 
 _RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 """The driver's own go on for three minutes, and a user waits meanwhile. A request alone may take 30 seconds."""
-
-
 _CHUNK_BYTES: Final = 1024 * 1024
 _ANSWER_SECONDS: Final = 30.0
 _UPLOAD: Final = re.compile(r"<Upload>.*?</Upload>", re.DOTALL)
@@ -184,6 +182,19 @@ class Bucket:
                 return answer.read().decode()
 
         return await self._do(asyncio.to_thread(ask))
+
+    async def download(self, key: str, path: Path) -> None:
+        """Writes an object into a file, piece by piece.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        file = await asyncio.to_thread(path.open, "wb")
+        try:
+            async for chunk in self.chunks(key):
+                await asyncio.to_thread(file.write, chunk)
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def first_bytes(self, key: str, size: int) -> bytes:
         """Returns the first bytes of an object, which say what it is."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ from chatkit.files import links
 from chatkit.files.base import ManagedFileStore
 from chatkit.files.folder import DATA, PREVIEW, FileFolder, look_at, move, read_metadata
 from chatkit.files.limits import check_content
+from chatkit.files.scanning import SCAN_SECONDS, FileScanner, check_scan_seconds, scan
 from chatkit.files.thumbnails import (
     DEFAULT_PREVIEW_SIZE,
     PREVIEW_TYPE,
@@ -89,6 +91,8 @@ class LocalFileStore(ManagedFileStore):
         orphan_age: Seconds after which a file that no message names is an orphan.
         preview_size: Pixels of the longer side of a picture's preview, made when the picture arrives if Pillow is
             installed (extra ``images``). None shows every picture as it is.
+        scanner: Scans each file before it appears in the folder: one that is refused is not kept.
+        scan_seconds: How long a scan may take; the file is refused then.
         clock: Returns seconds since 1970.
     """
 
@@ -103,6 +107,8 @@ class LocalFileStore(ManagedFileStore):
         view_expires_in: float = 86400,
         orphan_age: float = 86400,
         preview_size: int | None = DEFAULT_PREVIEW_SIZE,
+        scanner: FileScanner | None = None,
+        scan_seconds: float = SCAN_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_address_is_none(
@@ -120,6 +126,8 @@ class LocalFileStore(ManagedFileStore):
         self._view_expires_in = view_expires_in
         self.orphan_age = orphan_age
         self._preview_size = check_preview_size(preview_size)
+        self._scanner = scanner
+        self._scan_seconds = check_scan_seconds("LocalFileStore", scan_seconds)
         self._clock = clock
 
     # Links.
@@ -358,7 +366,10 @@ class LocalFileStore(ManagedFileStore):
 
     async def _keep(self, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None]) -> None:
         """Stores a file, and has its preview made."""
-        await asyncio.to_thread(self._files.add, file_id, metadata, fill)
+        if self._scanner is None:
+            await asyncio.to_thread(self._files.add, file_id, metadata, fill)
+        else:
+            await self._keep_scanned(self._scanner, file_id, metadata, fill)
         preview = request_preview(
             self._files.path(file_id) / DATA,
             metadata.content_type,
@@ -366,3 +377,17 @@ class LocalFileStore(ManagedFileStore):
             partial(self._files.add_preview, file_id),
         )
         await wait_briefly(preview)
+
+    async def _keep_scanned(
+        self, scanner: FileScanner, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None]
+    ) -> None:
+        if self._files.path(file_id).exists():
+            raise AlreadyUploadedError
+        folder = await asyncio.to_thread(self.make_incoming)
+        try:
+            path = folder / DATA
+            await asyncio.to_thread(fill, path)
+            await scan(scanner, path, metadata, self._scan_seconds)
+            await asyncio.to_thread(self._files.add, file_id, metadata, lambda kept: move(path, kept))
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

@@ -28,6 +28,14 @@ from chatkit.files.bucket import Bucket, S3Credentials
 from chatkit.files.limits import check_content
 from chatkit.files.links import check_file_id, content_disposition
 from chatkit.files.media_types import is_shown_inline
+from chatkit.files.scanning import (
+    SCAN_SECONDS,
+    FileScanner,
+    check_scan_seconds,
+    scan,
+    scan_content,
+    temporary_file,
+)
 from chatkit.files.sigv4 import presign
 from chatkit.files.thumbnails import (
     DEFAULT_PREVIEW_SIZE,
@@ -82,6 +90,9 @@ class S3FileStore(ManagedFileStore):
         preview_size: Pixels of the longer side of a picture's preview; None shows every picture as it is.
         write_once: Whether an upload URL is refused where the file is there already: it then asks for the header
             ``If-None-Match: *``, which Amazon S3, MinIO and others obey, and which the bucket's CORS rules must allow.
+        scanner: Scans each file. Uploads of clients then go beside the prefix, from where a file comes into its place
+            when a message names it and the scanner takes it; one that is refused is deleted.
+        scan_seconds: How long a scan may take; the message is refused then, and can be sent again.
         clock: Returns seconds since 1970.
     """
 
@@ -102,6 +113,8 @@ class S3FileStore(ManagedFileStore):
         orphan_age: float = 86400,
         preview_size: int | None = DEFAULT_PREVIEW_SIZE,
         write_once: bool = True,
+        scanner: FileScanner | None = None,
+        scan_seconds: float = SCAN_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 < upload_expires_in <= _LONGEST or not 0 < view_expires_in <= _LONGEST or orphan_age <= 0:
@@ -120,6 +133,9 @@ class S3FileStore(ManagedFileStore):
         self._prefix = prefix
         self._pending = f"{prefix.rstrip('/')}-pending/"
         self._previews = f"{prefix.rstrip('/')}-previews/"
+        self._quarantine = f"{prefix.rstrip('/')}-quarantine/"
+        self._scanner = scanner
+        self._scan_seconds = check_scan_seconds("S3FileStore", scan_seconds)
         self._upload_expires_in = upload_expires_in
         self._view_expires_in = view_expires_in
         self.orphan_age = orphan_age
@@ -139,7 +155,8 @@ class S3FileStore(ManagedFileStore):
     async def get_upload_url(self, file_id: str, metadata: FileMetadata) -> str:
         await self._mark(file_id, metadata)
         headers = {**self.upload_headers(metadata), "Content-Length": str(metadata.size)}
-        return await self._presign("PUT", self._key(file_id), self._upload_expires_in, headers=headers)
+        key = self._key(file_id) if self._scanner is None else self._quarantine + file_id
+        return await self._presign("PUT", key, self._upload_expires_in, headers=headers)
 
     def upload_headers(self, metadata: FileMetadata) -> dict[str, str]:
         headers = self._stored_headers(metadata)
@@ -211,6 +228,8 @@ class S3FileStore(ManagedFileStore):
         key = self._key(file_id)
         if await self._bucket.size_of(key) is not None:
             raise AlreadyUploadedError
+        if self._scanner is not None:
+            await scan_content(self._scanner, content, metadata, self._scan_seconds)
         await self._mark(file_id, metadata)
         await self._bucket.put(key, content, self._stored_headers(metadata))
         await self._make_preview(file_id, metadata.content_type)
@@ -261,6 +280,9 @@ class S3FileStore(ManagedFileStore):
     async def _erase(self, file_id: str) -> bool:
         """Deletes a file and its preview; returns whether there was one."""
         existed = await self._bucket.size_of(self._key(file_id)) is not None
+        if self._scanner is not None:
+            existed = existed or await self._bucket.size_of(self._quarantine + file_id) is not None
+            await self._bucket.delete(self._quarantine + file_id)
         await self._bucket.delete(self._key(file_id))
         await self._bucket.delete(self._previews + file_id)
         self._with_preview.pop(file_id, None)
@@ -269,7 +291,11 @@ class S3FileStore(ManagedFileStore):
     async def check_upload(self, file_id: str, mime_type: str) -> None:
         """Returns if the file is there and is what was announced; what is not is deleted. Makes its preview."""
         marker = await self._bucket.read(self._pending + file_id)
-        size = await self._bucket.size_of(self._key(file_id))
+        key = self._key(file_id)
+        size = await self._bucket.size_of(key)
+        if size is None and self._scanner is not None:
+            key = self._quarantine + file_id
+            size = await self._bucket.size_of(key)
         if size is None:
             raise UploadIncompleteError
         announced = size
@@ -279,13 +305,24 @@ class S3FileStore(ManagedFileStore):
                 raise UploadIncompleteError
             announced = int(note["size"])
         try:
-            check_content(
-                mime_type, announced, size, await self._bucket.first_bytes(self._key(file_id), size)
-            )
+            check_content(mime_type, announced, size, await self._bucket.first_bytes(key, size))
+            if self._scanner is not None and key != self._key(file_id):
+                await self._admit(
+                    self._scanner, file_id, mime_type, size, json.loads(marker or b"{}").get("name", "")
+                )
         except RequestError:
             await self.delete(file_id)
             raise
         await self._preview_of(file_id, mime_type, size, is_new=marker is not None)
+
+    async def _admit(self, scanner: FileScanner, file_id: str, mime_type: str, size: int, name: str) -> None:
+        """Scans what a client has uploaded, and brings what was scanned into its place."""
+        metadata = FileMetadata(content_type=mime_type, name=name, size=size)
+        async with temporary_file() as path:
+            await self._bucket.download(self._quarantine + file_id, path)
+            await scan(scanner, path, metadata, self._scan_seconds)
+            await self._bucket.put(self._key(file_id), path, self._stored_headers(metadata))
+        await self._bucket.delete(self._quarantine + file_id)
 
     async def claim(self, file_id: str) -> None:
         check_file_id(file_id)
@@ -353,7 +390,7 @@ class S3FileStore(ManagedFileStore):
 
     async def _mark(self, file_id: str, metadata: FileMetadata) -> None:
         """Notes that no message has come for a file."""
-        await self._note(file_id, {"size": metadata.size})
+        await self._note(file_id, {"size": metadata.size, "name": metadata.name})
 
     async def _note(self, file_id: str, fields: dict[str, Any]) -> None:
         note = {"marked_at": self._clock(), **fields}

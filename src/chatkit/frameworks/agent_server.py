@@ -20,25 +20,23 @@ from chatkit.errors import CustomStreamError
 from chatkit.files.base import AttachmentStore
 from chatkit.frameworks.attachments import AttachmentKind, attachment_text, read_newest, texts_among
 from chatkit.frameworks.failures import Failure, find_failure
+from chatkit.frameworks.new_items import new_items
 from chatkit.frameworks.titles import first_words, pause_text, tool_title
 from chatkit.item_texts import message_text, quote_text
 from chatkit.server import ChatKitServer
+from chatkit.server.handlers import overrides
+from chatkit.server.reviews import review_in_turn, reviewed_message
 from chatkit.server.threads import ThreadLocks
-from chatkit.server.tool_calls import answered_calls
 from chatkit.server.turns.resources import current_resources
 from chatkit.server.turns.usage import turn_usage
 from chatkit.store.base import Store
 from chatkit.store.lookups import FEEDBACK_FIELD
 from chatkit.streams.base import ThreadKey
 from chatkit.types import (
-    AssistantMessageItem,
-    ClientToolCallItem,
     FeedbackKind,
     FileStore,
     HiddenContextItem,
     NoticeEvent,
-    SDKHiddenContextItem,
-    StructuredInputItem,
     ThreadItem,
     ThreadItemUpdatedEvent,
     ThreadMetadata,
@@ -172,6 +170,27 @@ class BaseAgentServer(ChatKitServer[TContext]):
         item_id = store.generate_item_id("message", thread, context)
         return [HiddenContextItem(id=item_id, thread_id=thread.id, content=summary), *items]
 
+    async def review_model_input(
+        self, items: list[ThreadItem], thread: ThreadMetadata, context: TContext
+    ) -> list[ThreadItem]:
+        """Returns what the agent may be given of a thread; called with what :meth:`load_history` returned.
+
+        An error lets nothing pass: the agent is not called. Files are read of those items alone that are returned.
+
+        Args:
+            items: Oldest first, copies of the hook's own; ``chatkit.review`` reads and replaces their texts.
+            thread: The thread.
+            context: The request's context.
+
+        Returns:
+            The items, or changed copies; items may be left out, but not the message that is to be answered.
+
+        Raises:
+            ContentRefusedError: The answer ends with its text.
+            Exception: The review failed; the user may try again.
+        """
+        return items
+
     async def summarise(self, thread: ThreadMetadata, oldest: ThreadItem, context: TContext) -> str | None:
         """Returns what the agent is to know of the items that are left out, by default nothing.
 
@@ -259,6 +278,7 @@ class BaseAgentServer(ChatKitServer[TContext]):
         turn = AgentTurn[TContext](thread, input, context)
         turn.remembered = await self.recall(turn)
         turn.items = await (self._load_new(turn) if turn.remembered else self.load_history(thread, context))
+        await self._review_model_input(turn)
         contents = await read_newest(self.attachment_store, turn.items[::-1], self.model_takes)
         texts = texts_among(contents, turn.items)
         is_titled = not self.titles or thread.title is not None or input is None
@@ -296,10 +316,23 @@ class BaseAgentServer(ChatKitServer[TContext]):
             else:
                 return
 
+    async def _review_model_input(self, turn: AgentTurn[TContext]) -> None:
+        hook = self.review_model_input
+        if overrides(hook, BaseAgentServer.review_model_input):
+            turn.items = await review_in_turn(
+                hook,
+                turn.items,
+                lambda items: hook(items, turn.thread, turn.context),
+                seconds=self.review_seconds,
+            )
+            if turn.message is not None:
+                # What is left out here must not reach the agent by another way.
+                turn.message = reviewed_message(turn.items, turn.message.id)
+
     async def _load_new(self, turn: AgentTurn[TContext]) -> list[ThreadItem]:
         store = self._chatkit_store()
         page = await store.load_thread_items(turn.thread.id, None, self.history_items, "desc", turn.context)
-        return _new_items(page.data, turn.message)
+        return new_items(page.data, turn.message)
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
@@ -405,27 +438,3 @@ def _said(turn: AgentTurn[Any]) -> str:
 def _is_maybe_the_files(failure: Failure) -> bool:
     status = failure.status
     return status is not None and (status in _MAYBE_THE_FILES or status >= 500)
-
-
-def _new_items(newest: list[ThreadItem], message: UserMessageItem | None) -> list[ThreadItem]:
-    """Returns what an agent has not seen that remembers its own answers: the message, and what else is the user's.
-
-    Args:
-        newest: The thread's newest items, newest first.
-        message: The message, if there is one.
-    """
-    found: list[ThreadItem] = []
-    if message is not None:
-        found.append(message)
-        place = next((index for index, item in enumerate(newest) if item.id == message.id), -1)
-        newest = newest[place + 1 :]
-    for item in newest:
-        if isinstance(item, UserMessageItem | AssistantMessageItem):
-            break
-        is_news = isinstance(
-            item, ClientToolCallItem | StructuredInputItem | HiddenContextItem | SDKHiddenContextItem
-        )
-        # What the agent's own tools answered it knows.
-        if is_news and answered_calls(item) is None:
-            found.append(item)
-    return found[::-1]

@@ -16,6 +16,7 @@ from chatkit.dialects.openai_chatkit.private_methods import warn_of_private_meth
 from chatkit.errors import UnsupportedOperationError
 from chatkit.files.base import AttachmentStore
 from chatkit.limits import DEFAULT_LIMITS, Limits
+from chatkit.review import UserInput
 from chatkit.store.base import Store, usual_owner
 from chatkit.types import (
     AudioInput,
@@ -63,6 +64,8 @@ class Handlers(ABC, Generic[TContext]):
     retention: Sequence[RetentionRule] = ()
     single_user: str | None = None
     """The owner of all requests, in an application for one user; ``create_app`` sets it for ``single_user()``."""
+    review_seconds: float = 30.0
+    """How long each call of a hook that reviews content may take; what was to be reviewed is refused then."""
     shows_exceptions: bool = False
     """Whether the chat shows the text of a handler's exception, which may hold secrets: for development alone."""
 
@@ -141,6 +144,50 @@ class Handlers(ABC, Generic[TContext]):
             UnsupportedOperationError: Not overridden.
         """
         raise UnsupportedOperationError("Override transcribe() to take dictation.")
+
+    async def review_input(self, params: UserInput, context: TContext) -> UserInput:
+        """Returns what a user sends as it may be stored and handled; called before anything of it is.
+
+        Nothing else sees what it refuses or takes out: no store, handler, title, index or trace. By default all is
+        taken as it is. A message that is sent again under its idempotency key joins the turn of the first sending;
+        what the hook returns for it, should it be called again, is not used. Retries answer what is stored.
+
+        Args:
+            params: The parameters of the request, a copy of the hook's own: the ``input`` of a message or of answers to
+                questions, the ``result`` of a page's tool, an ``action`` with the values of a form, the ``title`` of a
+                thread, the ``name`` of a file. ``chatkit.review`` reads and replaces their texts.
+            context: The request's context.
+
+        Returns:
+            The parameters, or a changed copy.
+
+        Raises:
+            ContentRefusedError: It is refused, with a text for the user; any other ``RequestError`` will do as well.
+            Exception: The review failed: it is refused too, and the client is told to try again.
+        """
+        return params
+
+    async def review_output(self, item: ThreadItem, thread: ThreadMetadata, context: TContext) -> ThreadItem:
+        """Returns an item of an answer as it may be stored and shown; overridden, answers do not stream.
+
+        An item is then held back until it is done and reviewed, and shown whole; of a turn that is stopped or fails,
+        what was not reviewed is not kept. By default items are shown as they are written.
+
+        Args:
+            item: What :meth:`respond` or :meth:`action` yielded, or :meth:`sync_action` returned: a message, widget,
+                workflow, tool call, hidden context; a copy of the hook's own. ``chatkit.review`` reads and replaces its
+                texts.
+            thread: The thread.
+            context: The request's context.
+
+        Returns:
+            The item, or a changed copy, of the same type.
+
+        Raises:
+            ContentRefusedError: It is neither stored nor shown, and the turn ends with its text.
+            Exception: The review failed: the same, and the user may try again.
+        """
+        return item
 
     def get_stream_options(self, thread: ThreadMetadata, context: TContext) -> StreamOptions:
         """Returns the options that every stream begins with; by default the answer can be stopped."""

@@ -12,6 +12,7 @@ from chatkit.server.handler_results import method_name, settled_result, wrong_re
 from chatkit.server.handlers import is_overridden
 from chatkit.server.requests.idempotency import begin_once
 from chatkit.server.requests.turns import stream_options
+from chatkit.server.reviews import review_input, review_output
 from chatkit.server.scope import RequestScope
 from chatkit.server.threads import ThreadEdits
 from chatkit.server.turns.pipeline import Pipeline
@@ -53,6 +54,7 @@ async def _turn(scope: RequestScope, params: ThreadCustomActionParams) -> Turn:
     sender = await _sender(scope, thread, params.item_id)
     if not is_overridden(application, "action"):
         raise UnsupportedOperationError("Override action() to react to actions of widgets.")
+    params = await review_input(scope, params)
     options = await stream_options(scope, thread)
 
     async def opening(pipeline: Pipeline) -> None:
@@ -74,6 +76,7 @@ async def _turn(scope: RequestScope, params: ThreadCustomActionParams) -> Turn:
 async def _answer(scope: RequestScope, params: ThreadCustomActionParams) -> bytes:
     thread = await scope.load_thread(params.thread_id)
     sender = await _sender(scope, thread, params.item_id)
+    params = await review_input(scope, params)
     method = scope.application.sync_action
     edits = ThreadEdits(thread)
     made = call_action(method, thread, params.action, sender, scope.context)
@@ -94,7 +97,7 @@ async def _answer(scope: RequestScope, params: ThreadCustomActionParams) -> byte
     if not item_id:
         raise wrong_result(response, method_name(method), "Give its updated_item the id of the item.")
     item = item.model_copy(update={"id": item_id, "thread_id": item.thread_id or thread.id})
-    return updated_item_json(item)
+    return updated_item_json(await review_output(scope, thread, item))
 
 
 async def _sender(scope: RequestScope, thread: ThreadMetadata, item_id: str | None) -> WidgetItem | None:

@@ -12,6 +12,7 @@ from chatkit.errors import ConflictError, InvalidRequestError, NotFoundError, St
 from chatkit.ids import utc_now
 from chatkit.server.requests.idempotency import begin_once
 from chatkit.server.requests.turns import stream_options
+from chatkit.server.reviews import review_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.tool_calls import abandoned_calls, next_call
 from chatkit.server.turns.pipeline import Pipeline
@@ -82,6 +83,7 @@ HANDLERS: Final = {
 async def _turn_of_output(scope: RequestScope, params: ThreadAddClientToolOutputParams) -> Turn:
     thread = await scope.load_thread(params.thread_id)
     call = await _pending_tool_call(scope, thread)
+    params = await review_input(scope, params)
     completed = call.model_copy(update={"status": "completed", "output": params.result})
     return await _turn_after_output(scope, thread, call, TurnWrites(change=ItemChange(call, completed)))
 
@@ -127,6 +129,7 @@ async def _turn_of_structured_input(scope: RequestScope, params: ThreadAddStruct
         raise InvalidRequestError("'item_id' must name a structured input item.")
     if item.status != "pending":
         raise _answered_already()
+    params = await review_input(scope, params)
     answered = _answered(item, params.input)
     return await _turn_after_answers(scope, thread, answered, TurnWrites(change=ItemChange(item, answered)))
 

@@ -33,6 +33,7 @@ from chatkit.files.media_types import HEAD_BYTES
 from chatkit.files.thumbnails import previews_for
 from chatkit.quotas import FILE_QUOTAS, exceeded_by_files
 from chatkit.server.handler_results import method_name, settled_result, wrong_result
+from chatkit.server.reviews import review_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.usage import bounded_files
 from chatkit.server.wire import attachment_json
@@ -65,7 +66,7 @@ _TRANSCRIBE: Final = call_form("audio_input context", 1)
 async def create(scope: RequestScope, params: AttachmentCreateParams) -> bytes:
     """Registers an attachment and answers where to upload its file."""
     files = _file_store(scope)
-    params = _admitted(scope, params)
+    params = await review_input(scope, _admitted(scope, params))
     async with scope.use({"uploads": 1, "upload_bytes": params.size}):
         with previews_for(scope.owner):
             attachment = await files.create_attachment(params, scope.context)
@@ -76,7 +77,7 @@ async def create(scope: RequestScope, params: AttachmentCreateParams) -> bytes:
 async def upload(scope: RequestScope, params: AttachmentCreateParams, source: Path) -> bytes:
     """Stores a file that was posted to the application and answers its attachment."""
     files = _file_store(scope)
-    params = _admitted(scope, params)
+    params = await review_input(scope, _admitted(scope, params))
     head, size = await asyncio.to_thread(_look_at, source)
     check_content(params.mime_type, params.size, size, head)
     async with scope.use({"uploads": 1, "upload_bytes": size}):

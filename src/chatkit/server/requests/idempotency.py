@@ -36,5 +36,5 @@ async def begin_once(
         async with scope.use_turn():
             return await begin(await make_turn())
     if scope.accepting is not None:
-        return await begin_accepted(Sending(scope, key, fingerprint(request), make_turn, make_again))
-    return await begin_keyed(Sending(scope, key, fingerprint(request), make_turn))
+        return await begin_accepted(Sending(scope, key, fingerprint(scope, request), make_turn, make_again))
+    return await begin_keyed(Sending(scope, key, fingerprint(scope, request), make_turn))

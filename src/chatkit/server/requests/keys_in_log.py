@@ -63,7 +63,7 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
             default the request says how.
     """
     is_stored, make_turn = make_turn is not None, make_turn or sent.make_turn
-    scope, log, mark = sent.scope, sent.scope.turns.log, sent.fingerprint
+    scope, log, mark = sent.scope, sent.scope.turns.log, sent.fingerprint.kept
     turn: Turn | RequestError
     try:
         scope.turns.check_room(scope)
@@ -78,7 +78,7 @@ async def begin_keyed(sent: Sending, make_turn: MakeTurn | None = None) -> Strea
     claim = await _claim(sent, mine)
     waited_for, since = "", 0.0
     while not claim.fresh:
-        if claim.fingerprint != mark:
+        if claim.fingerprint not in sent.fingerprint.known:
             raise InvalidRequestError(OTHER_REQUEST)
         if claim.turn_id != waited_for:
             # Of several sendings that gave up a turn of a dead worker, one has the key now, and begins.

@@ -52,7 +52,7 @@ async def begin_accepted(sent: Sending, replaces: AcceptedTurn | None = None) ->
         try:
             async with scope.use_turn(again=replaces is not None):
                 turn = await sent.make_turn() if replaces is None else await _turn_anew(sent, replaces)
-                turn.sent_key = SentKey(sent.key, sent.fingerprint, replaces and replaces.turn_id)
+                turn.sent_key = SentKey(sent.key, sent.fingerprint.kept, replaces and replaces.turn_id)
                 return await begin(turn)
         except AcceptedBeforeError as before:
             found = before.found
@@ -61,7 +61,7 @@ async def begin_accepted(sent: Sending, replaces: AcceptedTurn | None = None) ->
             found = await store.find_keyed_turn(sent.key, scope.context)
             if found is None or (replaces is not None and found.turn_id == replaces.turn_id):
                 raise
-    if found.fingerprint != sent.fingerprint:
+    if found.fingerprint not in sent.fingerprint.known:
         raise InvalidRequestError(OTHER_REQUEST)
     if replaces is not None and found.turn_id == replaces.turn_id:
         # Other messages of its thread came after it: an answer to it would stand after theirs.

@@ -10,6 +10,7 @@ from chatkit.errors import InvalidRequestError, NotFoundError
 from chatkit.server.requests.attachments import attach, detach
 from chatkit.server.requests.idempotency import begin_once
 from chatkit.server.requests.turns import stream_options
+from chatkit.server.reviews import review_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.threads import refuse_messages_unless_active
 from chatkit.server.turns.pipeline import Pipeline
@@ -58,6 +59,7 @@ HANDLERS: Final = {
 
 
 async def _turn_in_new_thread(scope: RequestScope, params: ThreadCreateParams) -> Turn:
+    params = await review_input(scope, params)
     thread = ThreadMetadata(id=scope.store.generate_thread_id(scope.context))
     return await _turn_of_input(scope, thread, params.input, TurnWrites(created_thread=thread))
 
@@ -65,6 +67,7 @@ async def _turn_in_new_thread(scope: RequestScope, params: ThreadCreateParams) -
 async def _turn_of_message(scope: RequestScope, params: ThreadAddUserMessageParams) -> Turn:
     thread = await scope.load_thread(params.thread_id)
     refuse_messages_unless_active(thread)
+    params = await review_input(scope, params)
     return await _turn_of_input(scope, thread, params.input, TurnWrites())
 
 

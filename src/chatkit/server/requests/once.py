@@ -46,8 +46,9 @@ def answered_once(
         store, request, key = scope.accepting, scope.request, idempotency_key(scope.metadata)
         if store is None or request is None or key is None:
             return await handler(scope, params)
-        acceptance = Acceptance(new_id("req"), "", _LEASE_SECONDS, key=key, fingerprint=fingerprint(request))
-        accepted = await _first(scope, store, acceptance)
+        mark = fingerprint(scope, request)
+        acceptance = Acceptance(new_id("req"), "", _LEASE_SECONDS, key=key, fingerprint=mark.kept)
+        accepted = await _first(scope, store, acceptance, mark.known)
         if not accepted.fresh:
             return accepted.info.encode()
         try:
@@ -68,7 +69,9 @@ def answered_once(
     return answer
 
 
-async def _first(scope: RequestScope, store: AcceptingStore[Any], acceptance: Acceptance) -> AcceptedTurn:
+async def _first(
+    scope: RequestScope, store: AcceptingStore[Any], acceptance: Acceptance, known: frozenset[str]
+) -> AcceptedTurn:
     """Returns the request as it was accepted, just now or before; in that case with its answer.
 
     Raises:
@@ -80,7 +83,7 @@ async def _first(scope: RequestScope, store: AcceptingStore[Any], acceptance: Ac
         accepted = await _accept(scope, store, acceptance)
         if accepted.fresh:
             return accepted
-        if accepted.fingerprint != acceptance.fingerprint:
+        if accepted.fingerprint not in known:
             raise InvalidRequestError(OTHER_REQUEST)
         if accepted.end == EndState.COMPLETED:
             return accepted

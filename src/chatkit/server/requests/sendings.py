@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from chatkit._secrets import configured_secrets
 from chatkit.dialects.openai_chatkit.store import OpenAIStoreAdapter, newest_items
 from chatkit.errors import InvalidRequestError
+from chatkit.server.reviews import reviews_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.turn import Turn
 from chatkit.server.wire import (
@@ -27,14 +30,36 @@ from chatkit.sse import encode_event
 from chatkit.streams.base import EndState
 from chatkit.types import BaseReq, ThreadItem, ThreadsCreateReq, UserMessageItem
 
-__all__ = ["OTHER_REQUEST", "MakeTurn", "Sending", "fingerprint", "idempotency_key", "stored_frames"]
+__all__ = [
+    "OTHER_REQUEST",
+    "Fingerprint",
+    "MakeTurn",
+    "Sending",
+    "fingerprint",
+    "idempotency_key",
+    "stored_frames",
+]
 
 _PAGE_SIZE: Final = 100
+_WORDS: Final = {"input", "result", "action", "title", "name"}
+"""Parameters of requests that hold what users write."""
 _ERRORS: Final[Mapping[EndState | None, bytes]] = {EndState.INTERRUPTED: INTERRUPTED, EndState.FAILED: FAILED}
 
 OTHER_REQUEST: Final = "This idempotency key was used for another request. Make a new key."
 
 MakeTurn: TypeAlias = Callable[[], Awaitable[Turn]]
+
+
+class Fingerprint(NamedTuple):
+    """What two requests with the same key have in common if they ask for the same.
+
+    Attributes:
+        kept: What is kept of a request.
+        known: What may have been kept of the same one.
+    """
+
+    kept: str
+    known: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +69,14 @@ class Sending:
     Attributes:
         scope: The request.
         key: Its key.
-        fingerprint: What two requests with the same key have in common if they ask for the same.
+        fingerprint: What is compared with that of another request with the key.
         make_turn: Makes its turn.
         make_again: Makes it where what it writes first is stored already; by default one that answers the message.
     """
 
     scope: RequestScope
     key: str
-    fingerprint: str
+    fingerprint: Fingerprint
     make_turn: MakeTurn
     make_again: MakeTurn | None = None
 
@@ -68,9 +93,25 @@ def idempotency_key(metadata: Mapping[str, Any]) -> str | None:
     return key
 
 
-def fingerprint(request: BaseReq) -> str:
-    """Returns what two requests have in common when they ask for the same; their metadata may differ."""
-    return hashlib.sha256(request.model_dump_json(exclude={"metadata"}).encode()).hexdigest()
+def fingerprint(scope: RequestScope, request: BaseReq) -> Fingerprint:
+    """Returns what two requests have in common when they ask for the same; their metadata may differ.
+
+    Where the application reviews what users send, it is kept of what the review takes out, too. Then it tells nobody
+    who does not know the application's secret what that was; without a secret it is made without the user's words.
+    """
+    text = request.model_dump_json(exclude={"metadata"})
+    plain = hashlib.sha256(text.encode()).hexdigest()
+    if not reviews_input(scope):
+        return Fingerprint(plain, frozenset((plain,)))
+    left_out: Any = {"metadata": True, "params": _WORDS}
+    wordless = _keyed(b"", request.model_dump_json(exclude=left_out))
+    keyed = [_keyed(secret, text) if secret else wordless for secret in configured_secrets()]
+    # Those of a secret that was replaced, and of a time without this one or without the review, are good too.
+    return Fingerprint(keyed[0], frozenset((*keyed, wordless, plain)))
+
+
+def _keyed(secret: bytes, text: str) -> str:
+    return hmac.digest(secret, f"chatkit request {text}".encode(), hashlib.sha256).hex()
 
 
 async def stored_frames(

@@ -14,6 +14,7 @@ from chatkit.errors import ChatKitError, NotFoundError, StoreError
 from chatkit.files.base import AttachmentStore
 from chatkit.server.handlers import Handlers, overrides
 from chatkit.server.requests.items import DEFAULT_PAGE_SIZE, visible_page
+from chatkit.server.reviews import review_input, reviews_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.wire import thread_json, thread_page_json
 from chatkit.types import (
@@ -56,6 +57,10 @@ async def list_(scope: RequestScope, params: ThreadListParams) -> bytes:
 
 async def update(scope: RequestScope, params: ThreadUpdateParams) -> bytes:
     """Renames a thread."""
+    if reviews_input(scope):
+        # Who may not is told so first.
+        await scope.store.load_thread(params.thread_id, scope.context)
+        params = await review_input(scope, params)
     return thread_json(await scope.edit_thread(params.thread_id, {"title": params.title}))
 
 

@@ -32,7 +32,12 @@ class Announcements:
         context: The request's context.
         state: The turn's state.
         writer: The turn's log.
+
+    Attributes:
+        holds_back: Whether items are shown when they are done, not while they are written.
     """
+
+    holds_back = False
 
     def __init__(
         self,
@@ -54,6 +59,10 @@ class Announcements:
     def _unnamed(self) -> UnnamedItems:
         # Made for the turns that need it.
         return UnnamedItems(self.state, self.storage)
+
+    def closed_pending(self) -> list[ThreadItem]:
+        """Returns the pending items of a turn that ends early, as they are to be stored unless they are done."""
+        return self.state.closed_pending()
 
     async def announce_closed(self, kept: list[ThreadItem]) -> None:
         """Tells the client how pending items ended: the kept ones are done, the others withdrawn."""

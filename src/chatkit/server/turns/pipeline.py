@@ -348,19 +348,20 @@ class Pipeline(Announcements):
         if hides:
             before = pending or await self.storage.look_up(saved_as)
             was_visible = before.content is not None and not before.hidden
-        await self.storage.replace(item)
+        item = await self.storage.replace(item)
         record = self.state.record(saved_as)
         if item.id != saved_as:
             # Under a new id it is an item that is not pending, as in 1.6.5.
             self._pending.pop(saved_as, None)
         elif pending is not None:
             pending.content = accumulator(item)
-            pending.hidden = hides
+            pending.hidden = hides or self.holds_back
         if hides:
             if was_visible:
                 self._output.removed(record)
         elif pending is not None and item.id == saved_as:
-            self._output.pending_replaced(pending, item)
+            if not self.holds_back:
+                self._output.pending_replaced(pending, item)
         else:
             self._output.replaced(item, saved_as)
 

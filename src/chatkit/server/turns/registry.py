@@ -32,6 +32,7 @@ from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.policies import ConcurrencyPolicy, admit, wait_for_place
 from chatkit.server.turns.recovery import Recovery, fold_log, take_back
 from chatkit.server.turns.results import StreamingResult, TurnFeed
+from chatkit.server.turns.reviewed import make_pipeline
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.sweep import StoreSweep, keep_leases
 from chatkit.server.turns.turn import StopReason, Turn
@@ -219,18 +220,10 @@ class TurnRegistry:
         return pipeline, token, reader
 
     def _pipeline(self, turn: Turn, state: TurnState, writer: TurnWriter) -> Pipeline:
-        scope = turn.scope
-        return Pipeline(
-            thread=turn.thread,
-            store=scope.store,
-            context=scope.context,
-            state=state,
-            writer=writer,
-            persist_item_updates=scope.application.persist_item_updates,
-            save_fields=lambda changed: self.edit_thread(
-                turn.info.thread, changed, turn.scope.store, turn.scope.context
-            ),
-        )
+        def save_fields(changed: dict[str, Any]) -> Awaitable[ThreadMetadata]:
+            return self.edit_thread(turn.info.thread, changed, turn.scope.store, turn.scope.context)
+
+        return make_pipeline(turn, state, writer, save_fields)
 
     @contextmanager
     def _beginning(self, turn: Turn, most: int | None = None) -> Generator[None, None, None]:

@@ -106,13 +106,14 @@ class ItemStorage:
             self._show(stored)
         return await self.put(self._renamed(item))
 
-    async def replace(self, item: ThreadItem) -> None:
-        """Stores an item in the place of the one that has its id."""
+    async def replace(self, item: ThreadItem) -> ThreadItem:
+        """Stores an item in the place of the one that has its id, and returns it as it is stored."""
         put_as = item.id
         await self._store.save_item(self._thread.id, item, self._context)
         self._note(put_as, item)
         record = self._state.record(put_as)
         record.looked_up = record.changed = False
+        return item
 
     async def delete(self, item_id: str) -> None:
         """Deletes an item."""

@@ -192,7 +192,7 @@ class Turn:
         Returns:
             How it ended; if it never began, ``opened`` says why.
         """
-        # A task cannot abandon what it waits for itself: hence one that does the work, and this one.
+        # A task cannot abandon what it waits for itself.
         task = self.work.start(self._run(before), name=f"chatkit {self.info.id} handler")
 
         def pass_on_cancellation() -> None:
@@ -253,7 +253,7 @@ class Turn:
     async def _wait_in_queue(self, before: Callable[[], Awaitable[None]]) -> None:
         """Waits for the turn's place; a stop ends the waiting, but the user's message is stored all the same."""
         try:
-            await self._interruptible(before())
+            await self.interruptible(before())
         except (asyncio.CancelledError, _Stopped):
             if self.stop_reason is None:
                 raise
@@ -269,7 +269,7 @@ class Turn:
         if self._release_attachments is not None:
             await self._release_attachments(accepted_before=accepted_before)
 
-    async def _interruptible(self, awaitable: Awaitable[Any]) -> Any:
+    async def interruptible(self, awaitable: Awaitable[Any]) -> Any:
         if self.stop_reason is not None:
             if asyncio.iscoroutine(awaitable):
                 awaitable.close()
@@ -312,7 +312,7 @@ class Turn:
         try:
             made = (self._handler or self._respond)(self.pipeline)
             if inspect.isawaitable(made) and not hasattr(type(made), "__aiter__"):
-                made = await self._interruptible(made)
+                made = await self.interruptible(made)
             return event_iterator(made, self._name)
         except (Exception, asyncio.CancelledError, _Stopped):
             raise
@@ -365,7 +365,7 @@ class Turn:
                 continue
             # Readers run only while the turn waits: what they have not read cannot have become less before.
             if writer.congested:
-                await self._interruptible(writer.drain())
+                await self.interruptible(writer.drain())
             if until_yield <= 0:
                 until_yield = _YIELD_EVERY_EVENTS
                 await asyncio.sleep(0)
