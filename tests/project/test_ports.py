@@ -14,7 +14,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, Store, UsageKeeper
+from chatkit.store import BoundedFiles, JournalKeeper, Store, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -28,6 +28,7 @@ PORTS = [
     Counter,
     UsageKeeper,
     BoundedFiles,
+    JournalKeeper,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,

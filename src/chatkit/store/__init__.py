@@ -32,6 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
+from chatkit.store.journal import Effect, JournalKeeper, RecordedStep, StepStatus
 from chatkit.store.usage import BoundedFiles, UsageKeeper
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
@@ -52,15 +53,19 @@ __all__ = [
     "AcceptingStore",
     "AttachmentStore",
     "BoundedFiles",
+    "Effect",
     "Fence",
     "ItemChange",
+    "JournalKeeper",
     "LapsedTurn",
     "MemoryStore",
     "NotFoundError",
     "OwnedThread",
     "OwnerContext",
     "PostgresStore",
+    "RecordedStep",
     "SQLiteStore",
+    "StepStatus",
     "Store",
     "StoreItemType",
     "ThreadTakenError",

@@ -21,6 +21,7 @@ from chatkit.errors import StoreUnavailableError
 from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
 from chatkit.store import _sqlite_turns as turns
+from chatkit.store._sqlite_journal import SQLiteJournal
 from chatkit.store._sqlite_usage import SQLiteUsage
 from chatkit.store.acceptance import AcceptingStore
 from chatkit.store.base import OwnedThread, owner_from_context
@@ -45,7 +46,7 @@ _ROOM: Final = 256 * 1024
 """Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
-class SQLiteStore(SQLiteUsage[TContext], AcceptingStore[TContext]):
+class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], AcceptingStore[TContext]):
     """Keeps everything in one SQLite file, each owner's data apart.
 
     One instance may be used from several event loops and threads, and several processes may share a file. The
