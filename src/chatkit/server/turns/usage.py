@@ -259,8 +259,9 @@ def turn_usage() -> TurnUsage | None:
 
 
 def _of(resources: TurnResources) -> TurnUsage | None:
-    if resources.usage is None and resources.scope is not None:
-        resources.usage = TurnUsage(resources.scope, resources.turn_id, resources.thread_id)
+    scope, info = resources.scope, resources.info
+    if resources.usage is None and scope is not None and info is not None:
+        resources.usage = TurnUsage(scope, info.id, info.thread_id)
         resources.add(resources.usage, resources.usage.close)
     return resources.usage
 
