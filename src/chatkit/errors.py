@@ -90,9 +90,9 @@ __all__ = [
     "ThreadLockedError",
     "TooManyTurnsError",
     "TurnNotFoundError",
-    "UnsureStepError",
     "UnsupportedMediaTypeError",
     "UnsupportedOperationError",
+    "UnsureStepError",
     "UploadIncompleteError",
     "WidgetDataError",
     "WidgetTemplateError",
@@ -478,7 +478,7 @@ class CustomStreamError(BaseStreamError):
 
 
 class UnsureStepError(CustomStreamError):
-    """A step of a turn may have been carried out before the worker died, and was not repeated; nothing after it was done.
+    """A step may have been carried out before its worker died: neither it nor what comes after it is done now.
 
     Args:
         name: The step.

@@ -39,9 +39,9 @@ async def step(
 ) -> Any:
     """Takes a step of the running turn, or returns what it returned before the turn's worker died.
 
-    It is recorded before it runs and after it; a repeatable one of the kind ``"model"`` only after it. That is so in turns
-    that may be run again (``rerun_on_crash``), over a store that keeps journals. Elsewhere, and inside another step,
-    ``run`` is called, and that is all.
+    It is recorded before it runs and after it; a repeatable one of the kind ``"model"`` only after it. That is so in
+    turns that may be run again (``rerun_on_crash``), over a store that keeps journals. Elsewhere, and inside another
+    step, ``run`` is called, and that is all.
 
     Args:
         kind: What it is, such as ``"tool"`` or ``"model"``.

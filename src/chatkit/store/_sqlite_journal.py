@@ -43,7 +43,5 @@ class SQLiteJournal(JournalKeeper[TContext]):
         await self.database.write(save)
 
     async def load_steps(self, turn_id: str, context: TContext) -> list[RecordedStep]:
-        work = partial(
-            statements.all_rows, query="load_steps", owner=self.owner(context), turn_id=turn_id
-        )
+        work = partial(statements.all_rows, query="load_steps", owner=self.owner(context), turn_id=turn_id)
         return steps_of(await self.database.read(work))

@@ -16,7 +16,7 @@ __all__ = ["Effect", "JournalKeeper", "RecordedStep", "StepStatus", "journal_kee
 TContext = TypeVar("TContext")
 
 Effect: TypeAlias = Literal["repeatable", "keyed", "once"]
-"""What it means that a step runs again: nothing, nothing for those that know its idempotency key, or a second effect."""
+"""What it means that a step runs again: nothing, nothing where its idempotency key is known, or a second effect."""
 
 
 class StepStatus(StrEnum):
@@ -58,7 +58,7 @@ class RecordedStep:
 
 
 class JournalKeeper(ABC, Generic[TContext]):
-    """Keeps the steps of turns while they run. A store that implements it, beside :class:`chatkit.store.Store`, gets it.
+    """Keeps the steps of turns while they run; a store may implement it, beside :class:`chatkit.store.Store`.
 
     The steps go with the turn: as it ends, and with its thread.
     """

@@ -76,7 +76,9 @@ class JournalContract(StoreContractBase):
             taken = await self._begun(store, "turn", self.alice)
             late = [_step(1, StepStatus.ENDED, "1"), _step(2)]
             await raises(StaleTurnError, journals.save_steps(fence, late, self.alice))
-            assert await journals.load_steps("turn", self.alice) == [_step(1)], "they stay for the next worker"
+            assert await journals.load_steps("turn", self.alice) == [_step(1)], (
+                "they stay for the next worker"
+            )
             await journals.save_steps(taken, late, self.alice)
             assert await journals.load_steps("turn", self.alice) == late
             await raises(StaleTurnError, journals.save_steps(Fence("never", 1), late, self.alice))

@@ -1,4 +1,4 @@
-"""The journal of a turn: its steps are recorded, and a later attempt at the turn goes on where the one before broke off."""
+"""The journal of a turn: its steps are recorded, and a later attempt at the turn does not take them again."""
 
 from __future__ import annotations
 

@@ -155,6 +155,10 @@ class TurnUsage:
             except ChatKitError as error:
                 log_failure(logger, f"What turn {self._turn_id} has used could not be settled", error)
 
+    def skip(self) -> None:
+        """Leaves out the number of a call that an earlier attempt at the turn has recorded."""
+        self._steps += 1
+
     async def record(self, usage: Usage, step: str | None = None) -> None:
         """Records what a call has used that nothing was reserved for, and counts it.
 
