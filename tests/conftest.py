@@ -78,6 +78,7 @@ NOT_FAST = {
         "files/test_end_to_end.py",
         "files/test_previews.py",
         "project/test_main_names.py",
+        "server/test_journal_kills.py",
         "server/test_kill_points_found.py",
         "server/test_many_workers.py",
         "server/test_partitions.py",

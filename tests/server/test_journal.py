@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from chatkit.errors import CustomStreamError, InvalidResultError, StepFailedError, UnsureStepError
@@ -18,7 +20,7 @@ from chatkit.server import journal
 from chatkit.server.turns import journal as turn_journal
 from chatkit.server.turns.journal import keeps_journals
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
-from chatkit.streams import PostgresStreamLog
+from chatkit.streams import MemoryStreamLog, PostgresStreamLog
 from tests.server.support import ADA, LIMIT, ScriptedServer, decode, done, drain, texts, writes_apart
 from tests.stateful.plain_store import PlainStore
 
@@ -335,6 +337,63 @@ async def test_steps_are_recorded_only_where_the_turn_may_run_again(files: Any) 
     await drain(await server.create(metadata={"resumable": True}))
     # And it goes with its turn.
     assert [*counts, await rows(store)] == [1, 0, 0, 0]
+    await server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def counted(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Returns a store, and the statements that it has made so far."""
+    found: list[str] = []
+    if request.param == "sqlite":
+        connect = sqlite3.connect
+
+        def connected(*arguments: Any, **options: Any) -> Any:
+            connection = connect(*arguments, **options)
+            connection.set_trace_callback(found.append)
+            return connection
+
+        monkeypatch.setattr(sqlite3, "connect", connected)
+        return SQLiteStore[Any](tmp_path / "chat.db"), found
+
+    def counting(method: Any) -> Any:
+        def call(self: Any, statement: str, *arguments: Any, **options: Any) -> Any:
+            found.append(statement)
+            return method(self, statement, *arguments, **options)
+
+        return call
+
+    for name in ("execute", "fetch", "fetchval"):
+        monkeypatch.setattr(asyncpg.Connection, name, counting(getattr(asyncpg.Connection, name)))
+    return PostgresStore[Any](request.getfixturevalue("postgres_database")), found
+
+
+async def test_a_step_costs_a_write_before_it_and_one_after_it_a_model_one_and_a_turn_without_none(
+    counted: Any,
+) -> None:
+    store, found = counted
+
+    async def handler(trip: Trip) -> str:
+        if kind == "tool":
+            await trip.step("pay")
+        elif kind == "model":
+            await journal.step("model", "m", None, lambda: "said", effect="repeatable")
+        return "Hello"
+
+    server = Server(Trip(handler)._respond, store, stream_log=MemoryStreamLog())
+    costs: dict[str, int] = {}
+    for kind, reruns in (("off", 0), ("none", 1), ("model", 1), ("tool", 1)):
+        server.rerun_on_crash = reruns
+        counts: list[int] = []
+        for _ in range(5):
+            # The first makes connections, and some look for what is to be swept.
+            found.clear()
+            await drain(await server.create(metadata={"resumable": True}))
+            counts.append(len(found))
+        costs[kind] = min(counts)
+    # A write is one statement, its transaction's begin and its commit.
+    assert costs["none"] == costs["off"]
+    assert costs["model"] == costs["none"] + 3
+    assert costs["tool"] == costs["none"] + 6
     await server.close()
 
 
