@@ -82,12 +82,12 @@ class Worker:
         call.__name__ = name
         return function_tool(call)
 
-    async def run(self, agent: Agent[Any], attempts: int = 2, **options: Any) -> Any:
+    async def run(self, agent: Agent[Any], attempts: int = 2, last: Any = None, **options: Any) -> Any:
         """Has a message answered by so many workers, and returns the events, the items and how it ended."""
         options = {"titles": False, "run_config": QUIET, **options}
 
-        def server() -> AgentServer[Any]:
-            return AgentServer(agent, SQLiteStore(self._path), **options)
+        def server(**more: Any) -> AgentServer[Any]:
+            return AgentServer(agent, SQLiteStore(self._path), **(options | more))
 
         current = server()
         body = {
@@ -98,12 +98,12 @@ class Worker:
         result: Any = await current.process(json.dumps(body), ADA)
         thread_id = result.thread_id
         async with asyncio.timeout(LIMIT):
-            for _ in range(attempts - 1):
+            for number in range(2, attempts + 1):
                 await self._reached.wait()
                 self._reached.clear()
                 await current.close()
                 self._ended += 1
-                current = server()
+                current = server(**((last or {}) if number == attempts else {}))
                 while not await current.recover():
                     await asyncio.sleep(0.01)
             body = {"type": "turns.resume", "params": {"thread_id": thread_id}}
@@ -153,7 +153,7 @@ async def test_what_models_and_tools_have_answered_is_not_asked_again(worker: Wo
 
     agent = Agent[Any](name="Guide", model=model, tools=[*tools[:2], slow])
     # What runs when the worker ends is left open: a read may run again.
-    _, items, end = await worker.run(agent, tool_effects={"wait": "repeatable"})
+    events, items, end = await worker.run(agent, tool_effects={"wait": "repeatable"})
     assert end == "completed"
     assert worker.called == ["pay 5", "tell", "wait"]
     assert len(model.requests) == 4
@@ -162,6 +162,9 @@ async def test_what_models_and_tools_have_answered_is_not_asked_again(worker: Wo
     ]
     assert outputs == ["{'cents': 5}", "shown", "wait done"]
     assert texts(items) == ["First I pay.", "Done."]
+    # All of it is continued in place: under the ids that it had, and nothing is removed.
+    assert not [event for event in events if event["type"] == "thread.item.removed"]
+    assert {event["item"]["id"] for event in events if "item" in event} == {item.id for item in items}
     tasks = [task for item in items if item.type == "workflow" for task in item.workflow.tasks]
     assert tasks[0].content == "Hm."
     assert agent.tools[2] is slow
@@ -178,6 +181,23 @@ async def test_a_tool_that_was_cut_off_is_not_called_again(worker: Worker) -> No
     assert "was not repeated" in error(events)
     assert len(model.requests) == 1
     assert texts(items) == ["I pay."]
+    assert not [event for event in events if event["type"] == "thread.item.removed"]
+
+
+async def test_what_was_told_as_done_is_there_however_the_next_attempts_end(worker: Worker) -> None:
+    async def instructions(context: Any, agent: Any) -> str:
+        if worker._ended == 1:
+            await worker.halt(2)
+        return "Be kind."
+
+    model = ScriptedModel([["I look.", ModelToolCall("look")], "Done."])
+    agent = Agent[Any](
+        name="Guide", model=model, tools=[worker.tool("look", halts=True)], instructions=instructions
+    )
+    events, items, end = await worker.run(agent, 3, last={"rerun_on_crash": 0}, rerun_on_crash=2)
+    assert (end, texts(items)) == ("interrupted", ["I look."])
+    shown = [event["item"]["id"] for event in events if event["type"] == "thread.item.done"]
+    assert {item.id for item in items} <= set(shown)
 
 
 async def test_a_model_that_was_cut_off_is_asked_again(worker: Worker) -> None:

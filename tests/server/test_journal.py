@@ -21,7 +21,18 @@ from chatkit.server.turns import journal as turn_journal
 from chatkit.server.turns.journal import keeps_journals
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.streams import MemoryStreamLog, PostgresStreamLog
-from tests.server.support import ADA, LIMIT, ScriptedServer, decode, done, drain, texts, writes_apart
+from tests.server.support import (
+    ADA,
+    LIMIT,
+    ScriptedServer,
+    added,
+    decode,
+    delta,
+    done,
+    drain,
+    texts,
+    writes_apart,
+)
 from tests.stateful.plain_store import PlainStore
 
 Handler = Callable[["Trip"], Awaitable[str]]
@@ -395,6 +406,62 @@ async def test_a_step_costs_a_write_before_it_and_one_after_it_a_model_one_and_a
     assert costs["model"] == costs["none"] + 3
     assert costs["tool"] == costs["none"] + 6
     await server.close()
+
+
+async def test_readers_see_what_the_next_attempt_comes_to_in_place_and_the_rest_goes(tmp_path: Path) -> None:
+    attempt, stuck = 0, asyncio.Event()
+
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        nonlocal attempt
+        attempt += 1
+        first, second = new_id("message"), new_id("message")
+        yield done(f"First of {attempt}", first)
+        yield added("", second)
+        yield delta(f"Second of {attempt}", second)
+        if attempt == 1:
+            yield done("Third", new_id("message"))
+            yield done("Chosen", "chosen")
+            await journal.step("tool", "pay", None, lambda: None)
+            stuck.set()
+            await asyncio.Event().wait()
+
+    def server() -> Server:
+        return Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=1)
+
+    worker = server()
+    result = await worker.create(metadata={"resumable": True})
+    async with asyncio.timeout(LIMIT):
+        await stuck.wait()
+        await worker.close()
+        before = await drain(result.json_events)
+        cursor = before[-1].split(b"\n")[0].removeprefix(b"id: ").decode()
+        worker = server()
+        while not await worker.recover():
+            await asyncio.sleep(0.01)
+        result = await worker.send("turns.resume", thread_id=result.thread_id, after=cursor)
+        after = decode(await drain(result.json_events))
+        fresh = decode(await drain(await worker.send("turns.resume", thread_id=result.thread_id)))
+    ids = [event["item"]["id"] for event in decode(before) if "item" in event][1:]
+    told = [(event["type"].removeprefix("thread.item."), _id_of(event)) for event in after]
+    assert told == [
+        # Its id was not made for it: it may mean something to the application.
+        ("removed", "chosen"),
+        ("replaced", ids[0]),
+        ("replaced", ids[1]),
+        ("updated", ids[1]),
+        ("removed", ids[2]),
+        ("done", ids[1]),
+    ]
+    items = await worker.items(result.thread_id)
+    assert [item.id for item in items][1:] == ids[:2]
+    assert texts(items) == ["First of 2", "Second of 2"]
+    # A reader that comes only now sees these, once each.
+    assert [event["item"]["id"] for event in fresh if event["type"] == "thread.item.done"][1:] == ids[:2]
+    await worker.close()
+
+
+def _id_of(event: Any) -> str:
+    return event["item"]["id"] if "item" in event else event["item_id"]
 
 
 async def test_code_that_no_turn_runs_takes_steps_as_well() -> None:

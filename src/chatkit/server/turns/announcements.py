@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from chatkit.errors import InvalidEventError, StaleTurnError
 from chatkit.reduce.turn import ItemRecord
+from chatkit.server.turns.continued import ContinuedItems
 from chatkit.server.turns.output import TurnOutput
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import ItemStorage
@@ -32,7 +33,12 @@ class Announcements:
         context: The request's context.
         state: The turn's state.
         writer: The turn's log.
+
+    Attributes:
+        continued: Items of earlier attempts at the turn that this one may go on with.
     """
+
+    continued: ContinuedItems | None = None
 
     def __init__(
         self,
@@ -75,6 +81,12 @@ class Announcements:
             for record in pending:
                 if not record.hidden:
                     self._output.removed(record)
+
+    def remove_uncontinued(self) -> None:
+        """Removes what earlier attempts at the turn have shown, and this one has not come to."""
+        for record in () if self.continued is None else self.continued.rest():
+            self._output.removed(record)
+            self.state.forget(record)
 
     def announce_removal(self, record: ItemRecord) -> None:
         """Takes an item from the client's view."""

@@ -180,6 +180,7 @@ class Pipeline(Announcements):
 
     async def complete(self) -> None:
         """Ends a turn whose handler is done: what it left pending is closed, edits of the thread are published."""
+        self.remove_uncontinued()
         await self.save_updates()
         for record in list(self._pending.values()):
             if self._awaits_client_tool and record.accumulator.type == "workflow":
@@ -219,6 +220,10 @@ class Pipeline(Announcements):
 
     def _added(self, event: ThreadItemAddedEvent) -> Awaitable[None] | None:
         item = self._own(event.item, UnnamedItems.add)
+        if self.continued is not None and self.continued.take(item) is not None:
+            item = self.storage.named(item)
+            self._output.pending_replaced(self.state.begin(item), item)
+            return None
         known = self.state.records.get(item.id)
         if (
             (known is not None and known.stored)
@@ -298,6 +303,12 @@ class Pipeline(Announcements):
                 )
             item = pending.item()
         item = self.storage.named(self._own(item, UnnamedItems.complete))
+        was_done = False
+        if self.continued is not None and item.id not in self._pending:
+            earlier = self.continued.take(item)
+            if earlier is not None:
+                was_done, item = bool(earlier.event), self.storage.named(item)
+                self.state.begin(item)
         record = self.state.record(item.id)
         if item.id not in self._pending and (record.stored or not self.storage.has_own_id(item.id)):
             item = await self.storage.identified(item)
@@ -311,6 +322,8 @@ class Pipeline(Announcements):
         self._pending.pop(added.id, None)
         if is_hidden(item):
             self._hide(added)
+        elif was_done:
+            self._output.replaced(item)
         else:
             self._output.done(item)
         for record in (added, self.state.record(item.id)):
