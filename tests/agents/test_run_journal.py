@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,40 +54,50 @@ class Worker:
 
     Attributes:
         called: The tools that were called, in order.
+        ended: How many workers have come to their end.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reached = asyncio.Event()
-        self._ended = 0
+        self.ended = 0
         self._place = 0
         self.called: list[Any] = []
 
     async def halt(self, attempt: int = 1) -> None:
         """Waits for the end of the worker, where it is that attempt's."""
-        if self._ended < attempt:
+        if self.ended < attempt:
             self._reached.set()
             await asyncio.Event().wait()
 
-    def tool(self, name: str, output: Any = None, *, halts: bool = False, after: bool = False) -> Any:
+    def tool(
+        self,
+        name: str,
+        output: Callable[[Any], Any] | None = None,
+        *,
+        halts: bool = False,
+        after: bool = False,
+    ) -> Any:
         async def call(context: ToolContext[AgentContext[Any]], text: str = "") -> Any:
             if halts:
                 await self.halt()
             self.called.append(f"{name} {text}".strip())
             if after:
                 await self.halt()
-            made = output(context) if callable(output) else output
+            made = None if output is None else output(context)
             return (await made if asyncio.iscoroutine(made) else made) or f"{name} done"
 
         call.__name__ = name
         return function_tool(call)
 
-    async def run(self, agent: Agent[Any], attempts: int = 2, last: Any = None, **options: Any) -> Any:
+    async def run(
+        self, agent: Agent[Any], attempts: int = 2, last: Any = None, kind: Any = AgentServer, **options: Any
+    ) -> Any:
         """Has a message answered by so many workers, and returns the events, the items and how it ended."""
         options = {"titles": False, "run_config": QUIET, **options}
 
         def server(**more: Any) -> AgentServer[Any]:
-            return AgentServer(agent, SQLiteStore(self._path), **(options | more))
+            return kind(agent, SQLiteStore(self._path), **(options | more))
 
         current = server()
         body = {
@@ -102,14 +112,14 @@ class Worker:
                 await self._reached.wait()
                 self._reached.clear()
                 await current.close()
-                self._ended += 1
+                self.ended += 1
                 current = server(**((last or {}) if number == attempts else {}))
                 while not await current.recover():
                     await asyncio.sleep(0.01)
             body = {"type": "turns.resume", "params": {"thread_id": thread_id}}
             result = await current.process(json.dumps(body), ADA)
             frames = await drain(result.json_events)
-        page = await current._chatkit_store().load_thread_items(thread_id, None, 100, "asc", ADA)
+        page = await current.store.load_thread_items(thread_id, None, 100, "asc", ADA)
         await current.close()
         return decode(frames), page.data, json.loads(frames[-1].rpartition(b"data: ")[2])["status"]
 
@@ -141,8 +151,8 @@ async def test_what_models_and_tools_have_answered_is_not_asked_again(worker: Wo
         ]
     )
     tools = [
-        worker.tool("pay", lambda _: {"cents": 5}),
-        worker.tool("tell", lambda _: Shown()),
+        worker.tool("pay", lambda context: {"cents": 5}),
+        worker.tool("tell", lambda context: Shown()),
         worker.tool("wait"),
     ]
     slow = worker.tool("wait", halts=True)
@@ -186,7 +196,7 @@ async def test_a_tool_that_was_cut_off_is_not_called_again(worker: Worker) -> No
 
 async def test_what_was_told_as_done_is_there_however_the_next_attempts_end(worker: Worker) -> None:
     async def instructions(context: Any, agent: Any) -> str:
-        if worker._ended == 1:
+        if worker.ended == 1:
             await worker.halt(2)
         return "Be kind."
 
@@ -221,10 +231,10 @@ async def test_what_was_paid_is_not_charged_again_and_is_told_as_a_replay(
         def __init__(self) -> None:
             self.told: list[Any] = []
 
-        def began_model(self, *rest: Any) -> None:
+        def began_model(self, key: object, model: Any, provider: str, agent: Any, given: Any) -> None:
             self.told.append("model")
 
-        def began_tool(self, key: object, name: str, *rest: Any) -> None:
+        def began_tool(self, key: object, name: str, call_id: Any, arguments: Any) -> None:
             self.told.append(name)
 
         def replayed(self, key: object) -> None:
@@ -263,7 +273,7 @@ async def test_what_the_sdk_carries_out_by_itself_does_not_run_twice(worker: Wor
         return "ran"
 
     class Custom(ScriptedModel):
-        async def stream_response(self, *arguments: Any, **rest: Any) -> Any:
+        async def stream_response(self, *arguments: Any, **rest: Any) -> AsyncGenerator[Any, None]:
             item = {
                 "type": "custom_tool_call",
                 "call_id": "call_1",
@@ -356,12 +366,7 @@ async def test_a_tool_of_the_page_is_asked_for_again_without_it(worker: Worker) 
         tools=[worker.tool("ask", ask)],
         tool_use_behavior=StopAtTools(stop_at_tool_names=["ask"]),
     )
-    original = AgentServer
-    globals()["AgentServer"] = Slow
-    try:
-        _, items, end = await worker.run(agent)
-    finally:
-        globals()["AgentServer"] = original
+    _, items, end = await worker.run(agent, kind=Slow)
     assert (end, worker.called) == ("completed", ["ask"])
     (call,) = [item for item in items if item.type == "client_tool_call"]
     assert (call.name, call.arguments) == ("where", {"a": 1})
@@ -392,7 +397,7 @@ async def test_an_agent_that_changed_meanwhile_takes_another_way_but_pays_once(w
     halt = worker.halt
 
     async def halt_and_deploy(attempt: int = 1) -> None:
-        if not worker._ended:
+        if not worker.ended:
             deploy()
         await halt(attempt)
 
@@ -450,7 +455,7 @@ async def test_models_are_found_by_name_and_by_the_configuration(worker: Worker)
 async def test_pictures_that_tools_return_reach_the_model_again(worker: Worker) -> None:
     picture = ToolOutputImage(image_url="data:image/png;base64,AAAA", detail="low")
     model = ScriptedModel([ModelToolCall("draw"), ModelToolCall("wait"), "Done."])
-    tools = [worker.tool("draw", lambda _: [picture]), worker.tool("wait", halts=True)]
+    tools = [worker.tool("draw", lambda context: [picture]), worker.tool("wait", halts=True)]
     _, _, end = await worker.run(
         Agent[Any](name="Guide", model=model, tools=tools), tool_effects={"wait": "repeatable"}
     )
