@@ -82,6 +82,7 @@ class RunJournal:
         made.handoffs = [
             self.agent(each) if isinstance(each, Agent) else self._handoff(each) for each in agent.handoffs
         ]
+        made.tools = [self._tool(tool) for tool in agent.tools]
         # Here tools of MCP servers come in, too.
         all_tools = made.get_all_tools
 
