@@ -45,7 +45,9 @@ from chatkit.store.journal import Effect
 from chatkit.types import (
     Attachment,
     FileStore,
+    HiddenContextItem,
     NoticeEvent,
+    ThreadItemDoneEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     UserMessageTagContent,
@@ -61,6 +63,7 @@ _ALL_ITEMS: Final = 1_000_000
 """More than a session has: without a number some return the newest ones only."""
 _NO_SETTINGS: Final = ModelSettings()
 """None of the SDK's own, which are for its default model; other models refuse some."""
+_UNSURE: Final = "The server stopped while the tool {0} ran. It is not known whether {0} was carried out, and it was not repeated."
 
 
 class AgentServer(BaseAgentServer[TContext]):
@@ -271,9 +274,21 @@ class AgentServer(BaseAgentServer[TContext]):
                     **self._run_options,
                 )
             events = stream_agent_response(context, result, converter=self.make_converter(agent))
-            async with aclosing(events):
-                async for event in events:
-                    yield event
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+            except Exception:
+                if journal is not None and journal.unsure is not None:
+                    # The user is told by the error, and the model with the next message.
+                    yield ThreadItemDoneEvent(
+                        item=HiddenContextItem(
+                            id=context.generate_id("message"),
+                            thread_id=turn.thread.id,
+                            content=_UNSURE.format(journal.unsure.name),
+                        )
+                    )
+                raise
         if names := _awaiting_approval(result):
             yield NoticeEvent(level="warning", message=self.pause_text(names))
 
