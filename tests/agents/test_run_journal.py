@@ -193,7 +193,7 @@ async def test_a_tool_that_was_cut_off_is_not_called_again(worker: Worker) -> No
     assert texts(items) == ["I pay."]
     # The model is told with the next message.
     (hidden,) = [item.content for item in items if item.type == "hidden_context_item"]
-    assert "not known whether pay was carried out" in hidden
+    assert "cannot tell whether that was done" in hidden
     assert not [event for event in events if event["type"] == "thread.item.removed"]
 
 
