@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chatkit.errors import StoreUnavailableError, TurnNotFoundError
+from chatkit.ids import new_id
 from tests.server.dying_worker_process import Place
 from tests.server.journal_worker_process import (
     ANSWER,
@@ -41,6 +42,7 @@ from tests.support.scale import scaled
 FLOWS = ("steps", "agent")
 LIMIT = scaled(40.0)
 _PAUSE = 0.1
+_TRIES = 3
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 _processes = multiprocessing.get_context("forkserver")
@@ -94,7 +96,21 @@ class Outcome:
 
 
 async def run_case(case: Case, place: Place) -> Outcome:
-    """Runs a case: a worker dies, another one goes on with the turn."""
+    """Runs a case: a worker dies, another one goes on with the turn.
+
+    On a busy machine that one may stand still for longer than its lease, and so count as dead, too: then there were
+    more than two attempts, and the case is run again.
+    """
+    for _ in range(_TRIES - 1):
+        outcome = await _run_once(case, place)
+        if outcome.end != "interrupted":
+            return outcome
+        owner = new_id("owner")
+        place = place._replace(owner=owner, prefix=f"{owner}:")
+    return await _run_once(case, place)
+
+
+async def _run_once(case: Case, place: Place) -> Outcome:
     outcome = Outcome()
     try:
         async with asyncio.timeout(LIMIT):

@@ -63,7 +63,9 @@ _ALL_ITEMS: Final = 1_000_000
 """More than a session has: without a number some return the newest ones only."""
 _NO_SETTINGS: Final = ModelSettings()
 """None of the SDK's own, which are for its default model; other models refuse some."""
-_UNSURE: Final = "The server stopped while the tool {0} ran, and cannot tell whether that was done. It was not repeated."
+_UNSURE: Final = (
+    "The server stopped while the tool {} ran, and cannot tell whether that was done. It was not repeated."
+)
 
 
 class AgentServer(BaseAgentServer[TContext]):
