@@ -30,6 +30,7 @@ from chatkit._observers import ObservedRun, Observer, add_observer, remove_obser
 from chatkit.agents import AgentContext, AgentServer, ClientToolCall
 from chatkit.agents.recorded_response import load_response
 from chatkit.agents.run_journal import usual_effect
+from chatkit.errors import ConfigurationError
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
 from chatkit.server import journal
@@ -493,6 +494,8 @@ def test_turns_go_on_by_default_where_the_store_keeps_journals() -> None:
         rerun_on_crash = 3
 
     assert AgentServer(agent, MemoryStore()).rerun_on_crash == 1
+    with pytest.raises(ConfigurationError, match="pay"):
+        AgentServer(agent, MemoryStore(), tool_effects={"pay": "twice"})  # type: ignore[dict-item]
     assert AgentServer(agent, PlainStore()).rerun_on_crash == 0
     assert AgentServer(agent, PlainStore(), rerun_on_crash=1).rerun_on_crash == 1
     assert AgentServer(agent, MemoryStore(), rerun_on_crash=0).rerun_on_crash == 0

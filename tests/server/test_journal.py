@@ -14,7 +14,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chatkit.errors import CustomStreamError, InvalidResultError, StepFailedError, UnsureStepError
+from chatkit.errors import (
+    ConfigurationError,
+    CustomStreamError,
+    InvalidResultError,
+    StepFailedError,
+    UnsureStepError,
+)
 from chatkit.ids import new_id
 from chatkit.server import journal
 from chatkit.server.turns import journal as turn_journal
@@ -467,6 +473,8 @@ def _id_of(event: Any) -> str:
 async def test_code_that_no_turn_runs_takes_steps_as_well() -> None:
     assert await journal.step("tool", "pay", None, lambda: (1, 2)) == [1, 2]
     assert str(await journal.step("tool", "pay", None, lambda key: key, effect="keyed")).startswith("step_")
+    with pytest.raises(ConfigurationError, match=r"journal\.step\(effect=\.\.\.\)"):
+        await journal.step("tool", "pay", None, lambda: 1, effect="twice")  # type: ignore[arg-type]
     with pytest.raises(StepFailedError, match=r"builtins\.KeyError"):
         await journal.step("tool", "pay", None, lambda: {}["x"])
 

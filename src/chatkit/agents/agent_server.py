@@ -22,6 +22,7 @@ from agents.memory import Session
 from pydantic import JsonValue
 from typing_extensions import TypeVar
 
+from chatkit._checks import check_annotated
 from chatkit._observers import observed_run
 from chatkit._tasks import maybe_await
 from chatkit.agents.context import AgentContext
@@ -109,6 +110,8 @@ class AgentServer(BaseAgentServer[TContext]):
         self.agent = agent
         self.title_model = title_model
         self.tool_effects = tool_effects or {}
+        for name, effect in self.tool_effects.items():
+            check_annotated(f"AgentServer(tool_effects={{{name!r}: ...}})", effect, Effect)
         self._session = session
         self._run_config = run_config or RunConfig()
         self._run_options = run_options or {}

@@ -13,6 +13,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from chatkit._checks import check_annotated
 from chatkit._tasks import maybe_await
 from chatkit.errors import ChatKitError, StepFailedError
 from chatkit.ids import new_id
@@ -60,9 +61,11 @@ async def step(
             is a result. Errors of this package pass as they are, and are not recorded.
         UnsureStepError: An earlier attempt has begun the step, or one of its name after which the turn takes another
             way now. Whatever becomes of this error, the turn takes no more steps, and ends with it.
+        ConfigurationError: The effect is none of these.
         InvalidResultError: What ``run`` returned, or the arguments, are no JSON.
         StaleTurnError: Another worker has taken the turn over.
     """
+    check_annotated("journal.step(effect=...)", effect, Effect)
     journal, outer = turn_journal(), running_step.get()
     if outer is not None:
         taken = outer.part(fingerprint_of(kind, name, arguments))
