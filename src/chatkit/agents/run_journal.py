@@ -6,6 +6,7 @@ The application's agents, models and tools stay as they are: the run gets copies
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
@@ -206,7 +207,8 @@ class _JournaledModel(Model):
         step = await self._journal.begin(
             "model",
             name if isinstance(name, str) else type(self.unwrapped).__name__,
-            json.loads(json.dumps(asked, default=_plain)),
+            # Once through it: files among the input may be large.
+            hashlib.sha256(json.dumps(asked, sort_keys=True, default=_plain).encode()).hexdigest(),
             effect,
             load=load_response,
         )
