@@ -466,6 +466,47 @@ async def test_readers_see_what_the_next_attempt_comes_to_in_place_and_the_rest_
     await worker.close()
 
 
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_was_told_as_done_is_not_lost_in_the_middle_of_the_next_attempt(
+    tmp_path: Path, fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt, stuck = 0, asyncio.Event()
+
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        nonlocal attempt
+        attempt += 1
+        item_id = new_id("message")
+        if attempt == 1:
+            yield done("The whole answer", item_id)
+        else:
+            yield added("", item_id)
+            yield delta("The wh", item_id)
+            if fails:
+                raise ValueError("Broken")
+        stuck.set()
+        await asyncio.Event().wait()
+
+    worker = Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=2)
+    result = await worker.create(metadata={"resumable": True})
+    async with asyncio.timeout(LIMIT):
+        for reruns in (2, 0)[: 1 if fails else 2]:
+            await stuck.wait()
+            stuck.clear()
+            await worker.close()
+            worker = Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=reruns)
+            while not await worker.recover():
+                await asyncio.sleep(0.01)
+        frames = await drain(await worker.send("turns.resume", thread_id=result.thread_id))
+    assert (b'"failed"' if fails else b'"interrupted"') in frames[-1]
+    assert texts(await worker.items(result.thread_id)) == ["The whole answer"]
+    told = [
+        event["item"] for event in decode(frames) if event.get("item", {}).get("type") == "assistant_message"
+    ]
+    assert {item["id"] for item in told} == {(await worker.items(result.thread_id))[1].id}
+    assert all(item["content"][0]["text"] == "The whole answer" for item in told)
+    await worker.close()
+
+
 def _id_of(event: Any) -> str:
     return event["item"]["id"] if "item" in event else event["item_id"]
 

@@ -70,8 +70,21 @@ class Announcements:
             if item is None:
                 await self._withdraw(record)
             elif not record.hidden:
-                self._output.done(item, added_as)
+                self._tell_done(record, item, added_as)
             self._pending.pop(added_as, None)
+
+    def _tell_done(self, record: ItemRecord | None, item: ThreadItem, added_as: str | None = None) -> None:
+        """Sends an item that is stored.
+
+        Args:
+            record: The item, if it was pending. Readers have one with an event as an earlier attempt has told it.
+            item: The item as it is stored.
+            added_as: The id that it was added under, if not that under which it was stored.
+        """
+        if record is not None and record.event:
+            self._output.replaced(item, added_as)
+        else:
+            self._output.done(item, added_as)
 
     def take_back_pending(self) -> None:
         """Removes what is pending from the client's view: it is not known what the store has of it."""

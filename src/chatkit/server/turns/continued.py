@@ -1,4 +1,7 @@
-"""Items that an earlier attempt at a turn has shown: this one goes on with them, so that readers see them in place."""
+"""Items that an earlier attempt at a turn has shown: this one goes on with them, so that readers see them in place.
+
+One that was done keeps its event while it is pending again: readers have it so until it is done anew.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,8 @@ class ContinuedItems:
             state.pending.pop(record.id, None)
             self._items[record.id] = record, _told_item(record) if record.event else record.item()
 
-    def take(self, item: ThreadItem) -> ItemRecord | None:
-        """Returns what an item goes on with: the same item, else the first of its type; None for an item of its own.
+    def take(self, item: ThreadItem) -> bool:
+        """Has an item go on with the same item, else with the first of its type; returns whether there was one.
 
         From then on the item's id stands for that one's.
         """
@@ -59,11 +62,11 @@ class ContinuedItems:
         if found is None and made_at(item.id) is not None:
             found = next((each for each in self._items.values() if each[1].type == item.type), None)
         if found is None:
-            return None
+            return False
         record = found[0]
         del self._items[record.id]
         self._storage.stand_for(item.id, record.id)
-        return record
+        return True
 
     def rest(self) -> list[ItemRecord]:
         """Returns the items that this attempt has not come to, which are no part of it."""
@@ -78,4 +81,8 @@ class ContinuedItems:
         pending.clear()
         for _, item in left.values():
             self._state.begin(item)
-        pending.update(later)
+        for record in later.values():
+            if record.event:
+                self._state.begin(_told_item(record))
+            else:
+                pending[record.id] = record
