@@ -83,6 +83,7 @@ NOT_FAST = {
         "personal_data",
         "project/test_bill.py",
         "project/test_main_names.py",
+        "server/test_journal_kills.py",
         "server/test_kill_points_found.py",
         "server/test_many_workers.py",
         "server/test_partitions.py",

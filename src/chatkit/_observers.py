@@ -91,6 +91,9 @@ class ObservedRun:
     def ended_tool(self, key: object, result: Callable[[], object]) -> None:
         """It has returned."""
 
+    def replayed(self, key: object) -> None:
+        """What was begun under the key is not done again: its result is that of an earlier attempt at the turn."""
+
     def failed(self, key: object, error: BaseException) -> None:
         """A model or a tool has failed."""
 

@@ -35,6 +35,7 @@
     ├── ExportError                  500  an export cannot be written, read or taken
     ├── ShuttingDownError            503  the process ends and takes no new turns
     ├── ReviewFailedError            503  a hook that reviews content failed: nothing passes
+    ├── StepFailedError              500  a recorded step of a turn failed, in this attempt at it or in an earlier one
     ├── InvalidEventError            500  also a ValueError: an application yielded an event that cannot be
     │   └── InvalidResultError            also a TypeError: its method returned what it must not
     ├── WidgetTemplateError          500  also a ValueError: a widget template is not valid, or makes no widget
@@ -42,6 +43,7 @@
     └── BaseStreamError                   raised inside a turn, sent to the client as an error event
         ├── StreamError                   by code
         └── CustomStreamError             by message
+            └── UnsureStepError           a step may have been carried out before its worker died
 
 ``BaseStreamError``, ``StreamError``, ``CustomStreamError`` and ``ErrorCode`` have the names and signatures that
 applications of ``openai-chatkit`` use.
@@ -87,6 +89,7 @@ __all__ = [
     "ReviewFailedError",
     "ShuttingDownError",
     "StaleTurnError",
+    "StepFailedError",
     "StoreError",
     "StoreUnavailableError",
     "StreamError",
@@ -97,6 +100,7 @@ __all__ = [
     "TurnNotFoundError",
     "UnsupportedMediaTypeError",
     "UnsupportedOperationError",
+    "UnsureStepError",
     "UploadIncompleteError",
     "WidgetDataError",
     "WidgetTemplateError",
@@ -419,6 +423,24 @@ class ReviewFailedError(ChatKitError):
     default_message = "This could not be checked just now, so nothing of it was kept. Try again in a moment."
 
 
+class StepFailedError(ChatKitError):
+    """A step of a turn has raised an error, in this attempt at the turn (then it is the cause) or in an earlier one.
+
+    Args:
+        name: The step.
+        type_name: Module and class of the error.
+        message: Its text.
+    """
+
+    code = "step_failed"
+
+    def __init__(self, name: str, type_name: str, message: str) -> None:
+        super().__init__(f"The step {name} failed: {type_name}: {message}")
+        self.name = name
+        self.type_name = type_name
+        self.message = message
+
+
 class InvalidEventError(ChatKitError, ValueError):
     """An application yielded an event that does not fit the state of the turn."""
 
@@ -489,3 +511,20 @@ class CustomStreamError(BaseStreamError):
     def public_message(self) -> str:
         """The message, which was written for the user."""
         return self.message
+
+
+class UnsureStepError(CustomStreamError):
+    """A step may have been carried out before its worker died: neither it nor what comes after it is done now.
+
+    Args:
+        name: The step.
+    """
+
+    code = "step_unsure"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'The server stopped while it carried out "{name}", and cannot tell whether that was done. It was not '
+            "repeated, and nothing after it was done. Please check before you ask for it again."
+        )
+        self.name = name

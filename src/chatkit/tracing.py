@@ -38,6 +38,8 @@ __all__ = ["collect_traces"]
 _W3C: Final = TraceContextTextMapPropagator()
 _PARENT: Final = "traceparent"
 _THREAD: Final = "gen_ai.conversation.id"
+_REPLAYED: Final = "chatkit.replayed"
+"""Of a model or a tool that an earlier attempt at the turn has called."""
 _ERROR: Final = "error.type"
 _PROBES: Final = ("/health", "/readyz")
 
@@ -300,6 +302,11 @@ class _Run(ObservedRun):
         if span is not None:
             self._record(span, "gen_ai.tool.call.result", result)
             span.end()
+
+    def replayed(self, key: object) -> None:
+        span = self._open.get(key)
+        if span is not None:
+            span.set_attribute(_REPLAYED, value=True)
 
     def failed(self, key: object, error: BaseException) -> None:
         span = self._open.pop(key, None)

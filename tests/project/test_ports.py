@@ -15,7 +15,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, Store, StoreSurvey, UsageKeeper
+from chatkit.store import BoundedFiles, JournalKeeper, Store, StoreSurvey, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -31,6 +31,7 @@ PORTS = [
     UsageKeeper,
     StoreSurvey,
     BoundedFiles,
+    JournalKeeper,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,

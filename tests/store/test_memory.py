@@ -13,6 +13,7 @@ class TestMemoryStore(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    keeps_journals = True
     bounds_files = True
 
     def make_store(self) -> MemoryStore:

@@ -12,6 +12,7 @@ class TestPostgresStore(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    keeps_journals = True
     bounds_files = True
 
     @pytest.fixture(autouse=True)

@@ -34,6 +34,8 @@ INSERT INTO chatkit.attachments (owner, id, data)
 SELECT 'alice', 'atc_' || n, '{}' FROM generate_series(1, 5000) AS n;
 INSERT INTO chatkit.turns (owner, id, thread_id, token)
 SELECT 'alice', 'turn_' || n, 'thr_' || n, n FROM generate_series(1, 5000) AS n;
+INSERT INTO chatkit.turn_steps (owner, turn_id, position, kind, name, fingerprint, effect, status, result)
+SELECT 'alice', 'turn_' || n, 1, 'tool', 'pay', 'print', 'once', 'ended', '1' FROM generate_series(1, 5000) AS n;
 INSERT INTO chatkit.completed_turns (owner, id, forget_at)
 SELECT 'alice', 'turn_' || n, now() + make_interval(secs => n) FROM generate_series(5001, 10000) AS n;
 INSERT INTO chatkit.accepted_turns (owner, id, thread_id, status, lease_until, key, message)
@@ -90,6 +92,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "sum_usage": ("alice", LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "survey_usage": (LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "delete_usage": (LONG_AGO,),
+    "save_steps": ("alice", "turn_7", 7, [2], ["tool"], ["pay"], ["print"], ["once"], ["started"], [""]),
+    "load_steps": ("alice", "turn_7"),
     "files_of_owner": ("bob", "atc_7"),
     "files_of_group": ("alice", "atc_7", "red"),
     "size_of_attachment": ("alice", "atc_7"),

@@ -14,6 +14,7 @@ class TestSQLiteStoreInAFile(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    keeps_journals = True
     bounds_files = True
 
     @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ class TestSQLiteStoreInMemory(StoreContract):
     accepts_turns = True
     surveys_threads = True
     keeps_usage = True
+    keeps_journals = True
     bounds_files = True
 
     def make_store(self) -> SQLiteStore:

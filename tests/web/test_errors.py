@@ -52,6 +52,7 @@ SERVER_ERRORS: list[tuple[errors.ChatKitError, int, str]] = [
     (errors.ReviewFailedError("secret"), 503, "review_failed"),
     (errors.StoreError("secret"), 500, "store_error"),
     (errors.StaleTurnError("secret"), 500, "stale_turn"),
+    (errors.StepFailedError("pay", "shop.Declined", "secret"), 500, "step_failed"),
     (errors.ConfigurationError("secret"), 500, "configuration_error"),
     (errors.InvalidResultError("secret"), 500, "invalid_result"),
     (errors.StreamError(errors.ErrorCode.STREAM_ERROR), 500, "stream.error"),
@@ -103,6 +104,7 @@ def test_every_error_of_the_package_is_in_one_of_the_tables() -> None:
         errors.WidgetDataError,
         errors.BaseStreamError,
         errors.CustomStreamError,
+        errors.UnsureStepError,
     }
 
 

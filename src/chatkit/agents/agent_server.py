@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from agents import (
     Agent,
@@ -15,11 +15,14 @@ from agents import (
     RunConfig,
     Runner,
     RunResultStreaming,
+    Tool,
     TResponseInputItem,
 )
 from agents.memory import Session
+from pydantic import JsonValue
 from typing_extensions import TypeVar
 
+from chatkit._checks import check_annotated
 from chatkit._observers import observed_run
 from chatkit._tasks import maybe_await
 from chatkit.agents.context import AgentContext
@@ -28,6 +31,7 @@ from chatkit.agents.mcp_connections import McpConnections
 from chatkit.agents.observed import ObservedHooks
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.response_stream import stream_agent_response
+from chatkit.agents.run_journal import RunJournal, usual_effect
 from chatkit.agents.run_usage import RunUsage, model_name, most_output
 from chatkit.agents.tool_steps import HostedToolConverter, ToolStepHooks
 from chatkit.files.base import AttachmentStore
@@ -36,11 +40,15 @@ from chatkit.frameworks.attachments import to_model_content
 from chatkit.frameworks.failures import find_missing_key
 from chatkit.frameworks.titles import TITLE_INSTRUCTIONS, tidied
 from chatkit.frameworks.usage import kept_call, kept_usage, served_usage, usage_of
+from chatkit.server.turns.journal import keeps_journals, turn_journal
 from chatkit.store.base import Store
+from chatkit.store.journal import Effect
 from chatkit.types import (
     Attachment,
     FileStore,
+    HiddenContextItem,
     NoticeEvent,
+    ThreadItemDoneEvent,
     ThreadMetadata,
     ThreadStreamEvent,
     UserMessageTagContent,
@@ -56,6 +64,9 @@ _ALL_ITEMS: Final = 1_000_000
 """More than a session has: without a number some return the newest ones only."""
 _NO_SETTINGS: Final = ModelSettings()
 """None of the SDK's own, which are for its default model; other models refuse some."""
+_UNSURE: Final = (
+    "The server stopped while the tool {} ran, and cannot tell whether that was done. It was not repeated."
+)
 
 
 class AgentServer(BaseAgentServer[TContext]):
@@ -71,9 +82,12 @@ class AgentServer(BaseAgentServer[TContext]):
             agent remembers by it what was said, and is given only what is new.
         title_model: Makes titles; None is the agent's model.
         run_config: The configuration of each run.
+        tool_effects: What it means that a tool runs again, by its name; see :meth:`tool_effect`.
         run_options: More arguments of ``Runner.run_streamed``, such as ``max_turns``.
         options: Options of :class:`chatkit.frameworks.BaseAgentServer`.
     """
+
+    rerun_on_crash: int = 1
 
     def __init__(
         self,
@@ -84,12 +98,20 @@ class AgentServer(BaseAgentServer[TContext]):
         session: Callable[[ThreadMetadata, TContext], Any] | None = None,
         title_model: str | Model | None = None,
         run_config: RunConfig | None = None,
+        tool_effects: Mapping[str, Effect] | None = None,
         run_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(store, attachment_store, **options)
+        chosen = "rerun_on_crash" in options or type(self).rerun_on_crash != AgentServer.rerun_on_crash
+        if not chosen and not keeps_journals(self._chatkit_store()):
+            # Tools would be called twice.
+            self.rerun_on_crash = 0
         self.agent = agent
         self.title_model = title_model
+        self.tool_effects = tool_effects or {}
+        for name, effect in self.tool_effects.items():
+            check_annotated(f"AgentServer(tool_effects={{{name!r}: ...}})", effect, Effect)
         self._session = session
         self._run_config = run_config or RunConfig()
         self._run_options = run_options or {}
@@ -142,6 +164,30 @@ class AgentServer(BaseAgentServer[TContext]):
     def handoff_title(self, name: str) -> str | None:
         """Returns what the user is shown when the agent of that name takes over; None to show nothing."""
         return f"Handing over to {name}"
+
+    def tool_effect(self, tool: Tool) -> Effect:
+        """Returns what it means that a tool runs again, which a turn that goes on after a crash has to know.
+
+        By default that is as ``tool_effects`` says, else ``"repeatable"`` for tools of MCP servers that say so
+        (``readOnlyHint``, ``idempotentHint``), and ``"once"`` for all others. See :func:`chatkit.server.journal.step`.
+
+        Args:
+            tool: The tool.
+        """
+        return self.tool_effects.get(tool.name) or usual_effect(tool)
+
+    def dump_context(self, context: TContext) -> JsonValue:
+        """Returns a context that is ``{"user_id": ...}`` and no more, as sign-in of this package makes it; else None.
+
+        Override it, with :meth:`load_context`, for contexts of your own: turns whose worker dies go on then.
+        """
+        found: Any = context
+        is_plain = isinstance(context, dict) and found.keys() == {"user_id"}
+        return found if is_plain and isinstance(found["user_id"], str) else None
+
+    def load_context(self, data: JsonValue) -> TContext | Awaitable[TContext]:
+        """Returns the context that :meth:`dump_context` returned."""
+        return cast("TContext", data)
 
     async def make_title(self, text: str, turn: AgentTurn[TContext]) -> str | None:
         """Returns a title by the title model, or by the model of the agent."""
@@ -214,7 +260,12 @@ class AgentServer(BaseAgentServer[TContext]):
         stored = bool(self._run_options.keys() & {"previous_response_id", "conversation_id"})
         run_usage = None if usage is None else RunUsage(usage, config, stored=stored)
         shown = (self.tool_title, self.handoff_title, self._mcp.connected, run_usage)
+        journal = turn_journal()
         with observed_run(agent.name, turn.thread.id) as runs:
+            hooks = ObservedHooks(runs, config, *shown) if runs else ToolStepHooks(*shown)
+            if journal is not None and journal.is_kept:
+                steps = RunJournal(journal, hooks, self.tool_effect)
+                agent, config = steps.agent(agent), steps.config(config)
             with ExitStack() as entered:
                 for run in runs:
                     entered.enter_context(run.entered())
@@ -224,13 +275,25 @@ class AgentServer(BaseAgentServer[TContext]):
                     context=context,
                     run_config=config,
                     session=turn.memory,
-                    hooks=ObservedHooks(runs, config, *shown) if runs else ToolStepHooks(*shown),
+                    hooks=hooks,
                     **self._run_options,
                 )
             events = stream_agent_response(context, result, converter=self.make_converter(agent))
-            async with aclosing(events):
-                async for event in events:
-                    yield event
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+            except Exception:
+                if journal is not None and journal.unsure is not None:
+                    # The user is told by the error, and the model with the next message.
+                    yield ThreadItemDoneEvent(
+                        item=HiddenContextItem(
+                            id=context.generate_id("message"),
+                            thread_id=turn.thread.id,
+                            content=_UNSURE.format(journal.unsure.name),
+                        )
+                    )
+                raise
         if names := _awaiting_approval(result):
             yield NoticeEvent(level="warning", message=self.pause_text(names))
 

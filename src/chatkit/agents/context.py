@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, SkipValidation
 
 from chatkit.agents import workflow as workflows
 from chatkit.agents.inbox import Inbox
+from chatkit.agents.tool_record import current_tool
 from chatkit.dialects.adapters import adapt_store
 from chatkit.ids import new_id
 from chatkit.server import stream_widget
@@ -180,7 +181,9 @@ class AgentContext(BaseModel, Generic[TContext]):
             self._note_page_call(self.client_tool_call)
 
     def _note_page_call(self, call: ClientToolCall | None) -> None:
-        tool = _running_tool(self)
+        tool, record = _running_tool(self), current_tool.get()
+        if record is not None:
+            record.page_call = None if call is None else call.model_dump(mode="json")
         with self._inbox.lock:
             # The latest call of a tool is the one that counts; None withdraws all of them.
             kept = self._page_calls if call is not None else []
@@ -219,6 +222,9 @@ class AgentContext(BaseModel, Generic[TContext]):
         return self._stream(event)
 
     def _stream(self, event: ThreadStreamEvent) -> Completed:
+        tool = current_tool.get()
+        if tool is not None:
+            tool.note(event)
         with self._inbox.lock:
             if isinstance(event, ThreadItemAddedEvent | ThreadItemDoneEvent):
                 self._item_appears(event)
@@ -245,6 +251,9 @@ class AgentContext(BaseModel, Generic[TContext]):
             # Not through stream(): an override of it may be async, and this call need not be awaited.
             return self._stream(ThreadItemDoneEvent(item=shown))
         versions = cast("AsyncGenerator[WidgetRoot, None]", widget)
+        tool = current_tool.get()
+        if tool is not None:
+            tool.is_whole = False
         inbox = self._inbox
         if inbox.loop is not None and inbox.is_in_loop:
             return self._run_widget(versions, copy_text)

@@ -31,11 +31,28 @@ class ObservedHooks(ToolStepHooks):
         self._runs = runs
         self._config = config
 
-    async def on_llm_start(
+    async def model_asked(
         self, context: Any, agent: Agent[Any], system_prompt: str | None, input_items: list[Any]
     ) -> None:
         """Tells that a model is asked, unless what that may use is refused."""
-        await super().on_llm_start(context, agent, system_prompt, input_items)
+        await super().model_asked(context, agent, system_prompt, input_items)
+        self._tell_asked(agent, system_prompt, input_items)
+
+    def model_replayed(self, response: Any) -> None:
+        """Tells that a model was asked by an earlier attempt."""
+        asked, self._asked = self._asked, None
+        super().model_replayed(response)
+        if asked is not None:
+            self._tell_asked(*asked[1:])
+            for run in self._runs:
+                run.replayed(_MODEL)
+
+    def tool_replayed(self, context: Any, name: str) -> None:
+        """Tells that a tool was called by an earlier attempt."""
+        for run in self._runs:
+            run.replayed(call_id_of(context, name))
+
+    def _tell_asked(self, agent: Agent[Any], system_prompt: str | None, input_items: list[Any]) -> None:
         name, provider = _named(self._config.model or agent.model)
 
         def given() -> object:
@@ -62,7 +79,7 @@ class ObservedHooks(ToolStepHooks):
         call_id = getattr(context, "tool_call_id", None)
         for run in self._runs:
             run.began_tool(
-                call_id_of(context, tool),
+                call_id_of(context, tool.name),
                 tool.name,
                 call_id,
                 lambda: getattr(context, "tool_arguments", None) or "",
@@ -72,7 +89,7 @@ class ObservedHooks(ToolStepHooks):
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
         """Tells that it has returned, and shows that."""
         for run in self._runs:
-            run.ended_tool(call_id_of(context, tool), lambda: result)
+            run.ended_tool(call_id_of(context, tool.name), lambda: result)
         await super().on_tool_end(context, agent, tool, result)
 
 
@@ -80,6 +97,7 @@ def _named(model: str | Model | None) -> tuple[str | None, str]:
     """Returns the name of a model, and its provider."""
     if model is None:
         return get_default_model(), "openai"
+    model = getattr(model, "unwrapped", model)
     name = model if isinstance(model, str) else cast("str | None", getattr(model, "model", None))
     if not isinstance(model, str) and type(model).__module__.startswith("agents.models."):
         return name, "openai"

@@ -9,6 +9,7 @@ from agents.models import get_default_model
 
 from chatkit.frameworks.usage import input_bound, usage_of
 from chatkit.server.turns.usage import ModelCall, TurnUsage
+from chatkit.usage import Usage
 
 __all__ = ["RunUsage", "model_name", "most_output"]
 
@@ -57,9 +58,21 @@ class RunUsage:
         if call is None:
             return
         call.usage = usage_of(call.model, response.usage)
-        # Thoughts that the provider keeps are given to the next call by their id alone.
-        self._made += 0 if call.usage is None else call.usage.output_tokens
+        self._note(call.usage)
         await self._turn.end(call)
+
+    def skip(self, response: Any) -> None:
+        """Notes a call that an earlier attempt at the turn has made, and recorded.
+
+        Args:
+            response: The model's response.
+        """
+        self._turn.skip()
+        self._note(usage_of(str(response.model), response.usage))
+
+    def _note(self, usage: Usage | None) -> None:
+        # Thoughts that the provider keeps are given to the next call by their id alone.
+        self._made += 0 if usage is None else usage.output_tokens
 
     async def _most_input(
         self, context: Any, agent: Agent[Any], instructions: str | None, given: Any

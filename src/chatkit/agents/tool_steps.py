@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agents import RunHooks
+from agents import FunctionTool, RunHooks
 
 from chatkit.agents.context import AgentContext
 from chatkit.agents.response_converter import ResponseStreamConverter
 from chatkit.agents.run_usage import RunUsage
 from chatkit.frameworks.titles import tool_title
+from chatkit.server.turns.journal import Journal
 from chatkit.types import (
     CustomTask,
     FileSource,
@@ -96,6 +97,10 @@ class ToolStepHooks(RunHooks[Any]):
         handoff_title: The same for a handoff to the agent of that name.
         before_handoff: Is awaited before the agent that takes over runs, with that agent.
         usage: Reserves and records what the run uses; None does neither.
+
+    Attributes:
+        journal: That of the turn, if calls are steps of it: then it is told by ``ask_model`` or ``model_replayed``
+            whether a model is asked.
     """
 
     def __init__(
@@ -109,14 +114,38 @@ class ToolStepHooks(RunHooks[Any]):
         self._handoff_title = handoff_title
         self._before_handoff = before_handoff
         self._usage = usage
+        self.journal: Journal | None = None
+        self._asked: tuple[Any, ...] | None = None
         self._places: dict[object, tuple[WorkflowItem, int, CustomTask]] = {}
 
     async def on_llm_start(
         self, context: Any, agent: Any, system_prompt: str | None, input_items: Any
     ) -> None:
+        """Notes what the model is to be asked."""
+        self._asked = (context, agent, system_prompt, input_items)
+        if self.journal is None:
+            await self.ask_model()
+
+    async def ask_model(self) -> None:
+        """Reserves what the call of the model uses at most, once."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            await self.model_asked(*asked)
+
+    async def model_asked(
+        self, context: Any, agent: Any, system_prompt: str | None, input_items: Any
+    ) -> None:
         """Reserves what the call of the model uses at most."""
         if self._usage is not None:
             await self._usage.begin(context, agent, system_prompt, input_items)
+
+    def model_replayed(self, response: Any) -> None:
+        """Notes that an earlier attempt at the turn has asked the model, and used what that uses."""
+        if self._usage is not None:
+            self._usage.skip(response)
+
+    def tool_replayed(self, context: Any, name: str) -> None:
+        """Notes that an earlier attempt at the turn has called the tool."""
 
     async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
         """Records what the call has used."""
@@ -124,7 +153,9 @@ class ToolStepHooks(RunHooks[Any]):
             await self._usage.end(response)
 
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
-        """Shows the tool."""
+        """Shows the tool; one that the SDK carries out by itself is noted, for it must not run twice."""
+        if self.journal is not None and not isinstance(tool, FunctionTool):
+            await self.journal.begin("tool", tool.name, str(call_id_of(context, tool.name)), "once")
         title = self._tool_title(tool.name)
         chat: object = context.context
         if title is None or not isinstance(chat, AgentContext):
@@ -133,11 +164,11 @@ class ToolStepHooks(RunHooks[Any]):
         await chat.add_workflow_task(task)
         item = chat.workflow_item
         if item is not None:
-            self._places[call_id_of(context, tool)] = item, len(item.workflow.tasks) - 1, task
+            self._places[call_id_of(context, tool.name)] = item, len(item.workflow.tasks) - 1, task
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
         """Shows that the tool is done."""
-        place = self._places.pop(call_id_of(context, tool), None)
+        place = self._places.pop(call_id_of(context, tool.name), None)
         chat: object = context.context
         if place is None or not isinstance(chat, AgentContext):
             return
@@ -161,6 +192,6 @@ class ToolStepHooks(RunHooks[Any]):
         await self._before_handoff(to_agent)
 
 
-def call_id_of(context: Any, tool: Any) -> object:
+def call_id_of(context: Any, name: str) -> object:
     """Returns what tells a call of a tool from others of the run."""
-    return getattr(context, "tool_call_id", None) or tool.name
+    return getattr(context, "tool_call_id", None) or name

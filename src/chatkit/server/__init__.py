@@ -5,6 +5,7 @@
 """
 
 from chatkit.dialects.openai_chatkit.server_names import *  # noqa: F403
+from chatkit.server import journal
 from chatkit.server.requests.items import DEFAULT_PAGE_SIZE
 from chatkit.server.server import ChatKitServer
 from chatkit.server.server import TContext as TContext
@@ -33,6 +34,7 @@ __all__ = [
     "agents_sdk_user_agent_override",
     "default_generate_id",
     "diff_widget",
+    "journal",
     "model_call",
     "record_usage",
     "stream_widget",

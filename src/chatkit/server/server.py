@@ -91,9 +91,10 @@ class ChatKitServer(KeptData[TContext]):
         concurrency: What a message does in a thread in which a turn runs: ``"allow"``, by default, ``"reject"``,
             ``"enqueue"`` or ``"interrupt"``. A subclass may have these options as attributes, too.
         persist_item_updates: Whether updates of items of earlier turns are stored.
-        rerun_on_crash: How often a turn is begun again, from its message, after its worker died; for applications
-            whose handlers may run twice, with :meth:`dump_context` and :meth:`load_context`. By default what such a
-            turn had produced is kept, and its readers are told that it was interrupted.
+        rerun_on_crash: How often a turn is begun again after its worker died, for applications whose handlers may run
+            twice, but for what they do by :func:`chatkit.server.journal.step`; with :meth:`dump_context` and
+            :meth:`load_context`. By default what such a turn had produced is kept, and its readers are told that it
+            was interrupted.
         file_limits: What attachments are taken. By default 100 MiB a file and ten files a message, of any type; an
             ``AttachmentStore`` decides by itself unless limits are given.
         limits: Bounds on what requests may hold and owners may keep running; None is ``Limits()``, which

@@ -32,6 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
+from chatkit.store.journal import Effect, JournalKeeper, RecordedStep, StepStatus
 from chatkit.store.survey import OpenTurn, OwnerSummary, StoreSurvey, ThreadSummary
 from chatkit.store.usage import BoundedFiles, UsageKeeper
 
@@ -53,8 +54,10 @@ __all__ = [
     "AcceptingStore",
     "AttachmentStore",
     "BoundedFiles",
+    "Effect",
     "Fence",
     "ItemChange",
+    "JournalKeeper",
     "LapsedTurn",
     "MemoryStore",
     "NotFoundError",
@@ -63,7 +66,9 @@ __all__ = [
     "OwnerContext",
     "OwnerSummary",
     "PostgresStore",
+    "RecordedStep",
     "SQLiteStore",
+    "StepStatus",
     "Store",
     "StoreItemType",
     "StoreSurvey",

@@ -10,6 +10,7 @@ from datetime import datetime
 from chatkit.ids import utc_now
 from chatkit.store.acceptance import DELETED, Acceptance, AcceptedTurn, TurnStatus, was_taken_over
 from chatkit.store.base import COMPLETION_RETENTION, Fence
+from chatkit.store.journal import RecordedStep
 
 __all__ = ["TurnRow", "TurnTable"]
 
@@ -28,6 +29,7 @@ class TurnRow:
     end: str = ""
     forget_at: float = 0.0
     message: str = ""
+    steps: dict[int, RecordedStep] = field(default_factory=dict[int, RecordedStep])
 
     def shown(self, *, fresh: bool = False, others: tuple[str, ...] = ()) -> AcceptedTurn:
         accepted = self.acceptance
@@ -136,6 +138,7 @@ class TurnTable:
     def _end(self, row: TurnRow, end: str, info: str) -> None:
         self._leave(row)
         row.status, row.end, row.message = TurnStatus.ENDED, end, ""
+        row.steps.clear()
         row.acceptance = replace(row.acceptance, info=info)
         if self._ended.setdefault(row.acceptance.turn_id, row).forget_at == 0:
             row.forget_at = time.monotonic() + COMPLETION_RETENTION

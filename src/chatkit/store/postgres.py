@@ -16,6 +16,7 @@ from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
 from chatkit.store._admission import Admission
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
+from chatkit.store._postgres_journal import PostgresJournal
 from chatkit.store._postgres_survey import PostgresSurvey
 from chatkit.store._postgres_usage import PostgresUsage
 from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
@@ -42,7 +43,9 @@ TContext = TypeVar("TContext", default=Any)
 T = TypeVar("T")
 
 
-class PostgresStore(PostgresUsage[TContext], PostgresSurvey, AcceptingStore[TContext]):
+class PostgresStore(
+    PostgresUsage[TContext], PostgresJournal[TContext], PostgresSurvey, AcceptingStore[TContext]
+):
     """Keeps everything in the schema ``chatkit`` of a PostgreSQL database, each owner's data apart.
 
     One instance may be used from several event loops and threads, each with a pool of its own, and any number of

@@ -22,6 +22,7 @@ from chatkit.store import _records as records
 from chatkit.store import _sqlite_statements as statements
 from chatkit.store import _sqlite_turns as turns
 from chatkit.store._admission import Admission
+from chatkit.store._sqlite_journal import SQLiteJournal
 from chatkit.store._sqlite_survey import SQLiteSurvey
 from chatkit.store._sqlite_usage import SQLiteUsage
 from chatkit.store.acceptance import AcceptingStore
@@ -47,7 +48,7 @@ _ROOM: Final = 256 * 1024
 """Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
-class SQLiteStore(SQLiteUsage[TContext], SQLiteSurvey, AcceptingStore[TContext]):
+class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, AcceptingStore[TContext]):
     """Keeps everything in one SQLite file, each owner's data apart.
 
     One instance may be used from several event loops and threads, and several processes may share a file. The

@@ -82,6 +82,7 @@ class StoreContractBase:
         accepts_turns: Is an :class:`chatkit.store.AcceptingStore`; False by default.
         surveys_threads: Implements ``survey_threads``; False by default.
         keeps_usage: Is a :class:`chatkit.store.UsageKeeper`; False by default.
+        keeps_journals: Is a :class:`chatkit.store.JournalKeeper`; False by default.
         bounds_files: Is a :class:`chatkit.store.BoundedFiles`; False by default.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
@@ -103,6 +104,7 @@ class StoreContractBase:
     accepts_turns: ClassVar[bool] = False
     surveys_threads: ClassVar[bool] = False
     keeps_usage: ClassVar[bool] = False
+    keeps_journals: ClassVar[bool] = False
     bounds_files: ClassVar[bool] = False
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True

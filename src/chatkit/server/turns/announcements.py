@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from chatkit.errors import InvalidEventError, StaleTurnError
 from chatkit.reduce.turn import ItemRecord
+from chatkit.server.turns.continued import ContinuedItems
 from chatkit.server.turns.output import TurnOutput
 from chatkit.server.turns.state import TurnState
 from chatkit.server.turns.storage import ItemStorage
@@ -35,9 +36,11 @@ class Announcements:
 
     Attributes:
         holds_back: Whether items are shown when they are done, not while they are written.
+        continued: Items of earlier attempts at the turn that this one may go on with.
     """
 
     holds_back = False
+    continued: ContinuedItems | None = None
 
     def __init__(
         self,
@@ -73,8 +76,21 @@ class Announcements:
             if item is None:
                 await self._withdraw(record)
             elif not record.hidden:
-                self._output.done(item, added_as)
+                self._tell_done(record, item, added_as)
             self._pending.pop(added_as, None)
+
+    def _tell_done(self, record: ItemRecord | None, item: ThreadItem, added_as: str | None = None) -> None:
+        """Sends an item that is stored.
+
+        Args:
+            record: The item, if it was pending. Readers have one with an event as an earlier attempt has told it.
+            item: The item as it is stored.
+            added_as: The id that it was added under, if not that under which it was stored.
+        """
+        if record is not None and record.event:
+            self._output.replaced(item, added_as)
+        else:
+            self._output.done(item, added_as)
 
     def take_back_pending(self) -> None:
         """Removes what is pending from the client's view: it is not known what the store has of it."""
@@ -84,6 +100,12 @@ class Announcements:
             for record in pending:
                 if not record.hidden:
                     self._output.removed(record)
+
+    def remove_uncontinued(self) -> None:
+        """Removes what earlier attempts at the turn have shown, and this one has not come to."""
+        for record in () if self.continued is None else self.continued.rest():
+            self._output.removed(record)
+            self.state.forget(record)
 
     def announce_removal(self, record: ItemRecord) -> None:
         """Takes an item from the client's view."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any, cast
 
-__all__ = ["AbandonableWork", "call_hook", "uncancel_current"]
+__all__ = ["AbandonableWork", "Stopped", "call_hook", "uncancel_current"]
 
 _CLEAN_UP_SECONDS = 2.0
 """Time that a handler has for its clean-up once it was stopped, before it is cancelled again."""
@@ -16,6 +16,10 @@ _SHUTDOWN_SECONDS = 0.6
 """The same while the process ends, which must not take longer than its supervisor waits."""
 _CANCELLATIONS = 2
 """How often a handler is cancelled before the turn ends without it."""
+
+
+class Stopped(BaseException):
+    """Unwinds a turn that was asked to stop while it was not waiting for its handler."""
 
 
 class AbandonableWork(Coroutine[Any, Any, Any]):

@@ -69,6 +69,8 @@ async def close_pending(turn: Turn, error: Exception | None) -> None:
         error: Why it ends; None if it was asked to stop.
     """
     pipeline = turn.pipeline
+    if pipeline.continued is not None:
+        pipeline.continued.give_back()
     kept = pipeline.closed_pending()
     certain = not isinstance(error, StaleTurnError) and not _has_own_hook(turn, error)
     in_order = True

@@ -180,6 +180,7 @@ class Pipeline(Announcements):
 
     async def complete(self) -> None:
         """Ends a turn whose handler is done: what it left pending is closed, edits of the thread are published."""
+        self.remove_uncontinued()
         await self.save_updates()
         for record in list(self._pending.values()):
             if self._awaits_client_tool and record.accumulator.type == "workflow":
@@ -201,7 +202,7 @@ class Pipeline(Announcements):
         else:
             item = await self.storage.put(item)
             if not record.hidden:
-                self._output.done(item)
+                self._tell_done(record, item)
         self._pending.pop(added_as, None)
 
     async def save_updates(self) -> None:
@@ -219,6 +220,12 @@ class Pipeline(Announcements):
 
     def _added(self, event: ThreadItemAddedEvent) -> Awaitable[None] | None:
         item = self._own(event.item, UnnamedItems.add)
+        if self.continued is not None and self.continued.take(item):
+            item = self.storage.named(item)
+            record = self.state.begin(item)
+            if not record.event:
+                self._output.pending_replaced(record, item)
+            return None
         known = self.state.records.get(item.id)
         if (
             (known is not None and known.stored)
@@ -254,7 +261,7 @@ class Pipeline(Announcements):
         if record is None:
             return self._updated_elsewhere(event)
         for update in self.state.accumulate(record, event):
-            if not record.hidden:
+            if not (record.hidden or record.event):
                 record.last_seq = self.writer.append(update_event(record.id, update, record.delta_heads))
         return None
 
@@ -298,6 +305,9 @@ class Pipeline(Announcements):
                 )
             item = pending.item()
         item = self.storage.named(self._own(item, UnnamedItems.complete))
+        if self.continued is not None and item.id not in self._pending and self.continued.take(item):
+            item = self.storage.named(item)
+            self.state.begin(item)
         record = self.state.record(item.id)
         if item.id not in self._pending and (record.stored or not self.storage.has_own_id(item.id)):
             item = await self.storage.identified(item)
@@ -308,11 +318,11 @@ class Pipeline(Announcements):
         item = await self.storage.put(item)
         if _is_pending_call(item):
             self._awaits_client_tool = True
-        self._pending.pop(added.id, None)
+        pending = self._pending.pop(added.id, None)
         if is_hidden(item):
             self._hide(added)
         else:
-            self._output.done(item)
+            self._tell_done(pending, item)
         for record in (added, self.state.record(item.id)):
             record.looked_up = record.changed = False
             if record.event or not record.place:
@@ -360,7 +370,7 @@ class Pipeline(Announcements):
             if was_visible:
                 self._output.removed(record)
         elif pending is not None and item.id == saved_as:
-            if not self.holds_back:
+            if not (self.holds_back or pending.event):
                 self._output.pending_replaced(pending, item)
         else:
             self._output.replaced(item, saved_as)

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from chatkit._outages import log_failure
 from chatkit.dialects.openai_chatkit.store import accepting_store, newest_items
 from chatkit.errors import NotFoundError, StaleTurnError, StoreError
+from chatkit.server.turns.continued import ContinuedItems, can_continue, told_items
+from chatkit.server.turns.journal import keeps_journals
 from chatkit.server.turns.observed import find_trace, tell_taken_over
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.state import TurnState
@@ -146,7 +148,10 @@ async def unseen_items(
 async def take_back(
     pipeline: Pipeline, info: TurnInfo, store: Store[Any], context: object, *, others: Collection[str] | None
 ) -> None:
-    """Removes what earlier attempts at a turn have stored and shown.
+    """Takes back what earlier attempts at a turn have stored and shown, for the one that begins.
+
+    It is deleted from the store, which the handler may read. Where that keeps journals, by which attempts come to the
+    same items, readers go on to see those whose ids were made for them, until the attempt comes to them or ends.
 
     Args:
         pipeline: That of the attempt that begins.
@@ -158,8 +163,13 @@ async def take_back(
     state, keep = pipeline.state, info.user_item_id
     stored = [record for record in state.records.values() if record.stored and record.id not in state.pending]
     told = [record for record in (*state.pending.values(), *stored) if record.id != keep]
+    # One that is held back until it is done could not be seen in its place meanwhile.
+    in_place = keeps_journals(store) and not pipeline.holds_back
+    continued = [record for record in told if in_place and can_continue(record)]
     # At once: a reader that comes now is not to take them for the next attempt's.
     for record in told:
+        if record in continued:
+            continue
         pipeline.announce_removal(record)
         record.shown = True
     unseen = await unseen_items(state, info, store, context)
@@ -167,6 +177,9 @@ async def take_back(
         # One that is pending in the log may have been stored in the moment before the worker died.
         if record.stored or await find_item(store, info.thread_id, record.id, context) is not None:
             await store.delete_thread_item(info.thread_id, record.id, context)
+        if record in continued:
+            record.stored = False
+            continue
         state.forget(record)
         record.shown = False
     for item in unseen:
@@ -176,6 +189,8 @@ async def take_back(
         await store.delete_thread_item(info.thread_id, item.id, context)
         # The readers of the worker that died may have heard of it.
         pipeline.announce_removal(state.record(item.id))
+    continued.sort(key=lambda record: record.place)
+    pipeline.continued = ContinuedItems(continued, state, pipeline.storage)
 
 
 class Recovery:
@@ -281,7 +296,8 @@ class Recovery:
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
             state = fold_log(turn.entries)
             kept = state.closed_pending()
-            for item in kept:
+            for item in [*kept, *(told_items(state) if info.attempt > 1 else ())]:
+                # An attempt may have died before it came to what the one before had told as done.
                 if not completed and not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
             announce_opening = await find_opening(state, info, store, context)

@@ -12,7 +12,9 @@ from chatkit._outages import log_failure
 
 if TYPE_CHECKING:
     from chatkit.server.scope import RequestScope
+    from chatkit.server.turns.journal import Journal
     from chatkit.server.turns.usage import TurnUsage
+    from chatkit.streams.base import TurnInfo
 
 __all__ = ["TurnResources", "current_resources", "is_continued"]
 
@@ -33,24 +35,23 @@ class TurnResources:
         continued: Ids of items of earlier turns that this one adds to. Once it changes them they are its own, which it
             stores and closes however it ends.
         scope: The turn's request; None where the turn is none of a server.
-        turn_id: The turn.
-        thread_id: Its thread.
+        info: The turn; None where it is none of a server.
+        journal: Its journal, once it was asked for.
         usage: What its models use, once one was called.
     """
 
-    __slots__ = ("_editing", "_releases", "continued", "edit", "scope", "thread_id", "turn_id", "usage")
+    __slots__ = ("_editing", "_releases", "continued", "edit", "info", "journal", "scope", "usage")
 
     def __init__(
         self,
         edit: Edit | None = None,
         scope: RequestScope | None = None,
-        turn_id: str = "",
-        thread_id: str = "",
+        info: TurnInfo | None = None,
     ) -> None:
         self.edit = edit
         self.scope = scope
-        self.turn_id = turn_id
-        self.thread_id = thread_id
+        self.info = info
+        self.journal: Journal | None = None
         self.usage: TurnUsage | None = None
         self._editing: set[asyncio.Future[None]] = set()
         self.continued: set[str] = set()

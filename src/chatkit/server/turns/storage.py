@@ -190,6 +190,11 @@ class ItemStorage:
         fresh = self._store.generate_item_id(kind, self._thread, self._context)
         return item.model_copy(update={"id": new_id(kind) if fresh == item.id else fresh})
 
+    def stand_for(self, given: str, item_id: str) -> None:
+        """Notes that an id which the handler gives means the item with another one."""
+        if given != item_id:
+            self._instead[given] = item_id
+
     def _renamed(self, item: ThreadItem) -> ThreadItem:
         """Returns the item under an id of its own, which from now on stands for the one that it has."""
         renamed = self.with_new_id(item)

@@ -14,8 +14,9 @@ from chatkit.errors import BaseStreamError, NotFoundError, QuotaExceededError, R
 from chatkit.ids import new_id
 from chatkit.server.handler_results import event_iterator, method_name
 from chatkit.server.turns.acceptance import KeyHold, SentKey, begin_place, take_back, write_one_by_one
-from chatkit.server.turns.cancellation import AbandonableWork, uncancel_current
+from chatkit.server.turns.cancellation import AbandonableWork, Stopped, uncancel_current
 from chatkit.server.turns.ending import Interrupted, close_pending, end_taken_over, refusal, tell_error
+from chatkit.server.turns.journal import check_journal
 from chatkit.server.turns.observed import observed
 from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import TurnResources, current_resources
@@ -38,10 +39,6 @@ StopReason: TypeAlias = Literal["stop", "disconnect", "interrupt", "shutdown"]
 
 _YIELD_EVERY_EVENTS: Final = 64
 """Events after which a turn lets the loop run others, even if its handler never waits."""
-
-
-class _Stopped(BaseException):
-    """Unwinds a turn that was asked to stop while it was not waiting for its handler."""
 
 
 class Turn:
@@ -206,7 +203,7 @@ class Turn:
         """Ends the turn without its handler, which does not react to being cancelled."""
         logger.error("The handler of turn %s ignores that it was cancelled and is abandoned", self.info.id)
         self.pipeline.refuse_events()
-        self.work.abandon(_Stopped())
+        self.work.abandon(Stopped())
         if self.stop_reason is not None:
             end = await self._stopped(asyncio.CancelledError())
         elif isinstance(self._failure, Exception):
@@ -226,7 +223,7 @@ class Turn:
             elif self.waits:
                 if self.stop_reason == "shutdown":
                     # Another worker goes on with it.
-                    raise _Stopped
+                    raise Stopped
                 if self.writer.lost:
                     # The one that has it now gives the message its place.
                     raise StaleTurnError(f"Turn {self.info.id} is another worker's now.")
@@ -243,7 +240,7 @@ class Turn:
         except BaseException as error:
             if self._is_abandoned:
                 raise
-            if isinstance(error, asyncio.CancelledError | _Stopped):
+            if isinstance(error, asyncio.CancelledError | Stopped):
                 return await self._stopped(error)
             if isinstance(error, Exception):
                 return await self._failed(error)
@@ -254,7 +251,7 @@ class Turn:
         """Waits for the turn's place; a stop ends the waiting, but the user's message is stored all the same."""
         try:
             await self.interruptible(before())
-        except (asyncio.CancelledError, _Stopped):
+        except (asyncio.CancelledError, Stopped):
             if self.stop_reason is None:
                 raise
             self._uncancel()
@@ -273,7 +270,7 @@ class Turn:
         if self.stop_reason is not None:
             if asyncio.iscoroutine(awaitable):
                 awaitable.close()
-            raise _Stopped
+            raise Stopped
         self.work.waits = True
         try:
             return await awaitable
@@ -281,7 +278,7 @@ class Turn:
             self.work.waits = False
 
     async def _drive(self) -> None:
-        resources = TurnResources(self._edit_thread, self.scope, self.info.id, self.info.thread_id)
+        resources = TurnResources(self._edit_thread, self.scope, self.info)
         entered = current_resources.set(resources)
         # Never taken back: this context is the turn's own.
         override_user_agent()
@@ -295,6 +292,9 @@ class Turn:
                 if close is not None:
                     await self._clean_up(close)
                 raise
+        except Exception as error:
+            check_journal(error)
+            raise
         finally:
             await self._clean_up(resources.release)
             if not self._is_abandoned:
@@ -314,7 +314,7 @@ class Turn:
             if inspect.isawaitable(made) and not hasattr(type(made), "__aiter__"):
                 made = await self.interruptible(made)
             return event_iterator(made, self._name)
-        except (Exception, asyncio.CancelledError, _Stopped):
+        except (Exception, asyncio.CancelledError, Stopped):
             raise
         except BaseException as error:
             raise self._failure_of_handler(error) from error
@@ -345,12 +345,12 @@ class Turn:
         until_yield = 1
         while True:
             if self.stop_reason is not None:
-                raise _Stopped
+                raise Stopped
             self.work.waits = True
             try:
                 event = await advance()
             except StopAsyncIteration:
-                return
+                return check_journal()
             except (Exception, asyncio.CancelledError):
                 raise
             except BaseException as error:
@@ -391,7 +391,7 @@ class Turn:
         if not taken_over or self.accepted is None:
             await take_back(self, error)
         if not self.opened.done():
-            if isinstance(error, _Stopped | asyncio.CancelledError):
+            if isinstance(error, Stopped | asyncio.CancelledError):
                 self.opened.cancel()
             else:
                 self.opened.set_exception(error)

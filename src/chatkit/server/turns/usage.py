@@ -156,6 +156,10 @@ class TurnUsage:
             except ChatKitError as error:
                 log_failure(logger, f"What turn {self._turn_id} has used could not be settled", error)
 
+    def skip(self) -> None:
+        """Leaves out the number of a call that an earlier attempt at the turn has recorded."""
+        self._steps += 1
+
     async def record(self, usage: Usage, step: str | None = None) -> None:
         """Records what a call has used that nothing was reserved for, and counts it.
 
@@ -260,8 +264,9 @@ def turn_usage() -> TurnUsage | None:
 
 
 def _of(resources: TurnResources) -> TurnUsage | None:
-    if resources.usage is None and resources.scope is not None:
-        resources.usage = TurnUsage(resources.scope, resources.turn_id, resources.thread_id)
+    scope, info = resources.scope, resources.info
+    if resources.usage is None and scope is not None and info is not None:
+        resources.usage = TurnUsage(scope, info.id, info.thread_id)
         resources.add(resources.usage, resources.usage.close)
     return resources.usage
 

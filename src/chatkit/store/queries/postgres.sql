@@ -358,6 +358,21 @@ GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id NULLS FIRST, 
 -- name: delete_usage
 WITH gone AS (DELETE FROM chatkit.usage WHERE created_at < $1 RETURNING 1) SELECT count(*) FROM gone;
 
+-- name: save_steps
+-- None for a turn that is not the writer's any more. Locked, so that nobody takes it over before the commit.
+INSERT INTO chatkit.turn_steps (owner, turn_id, position, kind, name, fingerprint, effect, status, result)
+SELECT t.owner, t.id, s.*
+FROM (SELECT owner, id FROM chatkit.turns WHERE owner = $1 AND id = $2 AND token = $3 FOR SHARE) AS t,
+    unnest($4::INTEGER[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS s
+ON CONFLICT (owner, turn_id, position) DO UPDATE
+SET kind = excluded.kind, name = excluded.name, fingerprint = excluded.fingerprint, effect = excluded.effect,
+    status = excluded.status, result = excluded.result
+RETURNING position;
+
+-- name: load_steps
+SELECT position, kind, name, fingerprint, effect, status, result FROM chatkit.turn_steps
+WHERE owner = $1 AND turn_id = $2 ORDER BY position;
+
 -- name: check
 SELECT number FROM chatkit.threads LIMIT 1;
 

@@ -328,3 +328,16 @@ ORDER BY owner, id LIMIT :limit;
 -- name: erased_owners
 -- Whose data is being erased: few at any time.
 SELECT owner FROM erasures WHERE owner IS NOT NULL;
+
+-- name: save_step
+-- Nothing for a turn that is not the writer's any more.
+INSERT INTO turn_steps (owner, turn_id, position, kind, name, fingerprint, effect, status, result)
+SELECT owner, id, :position, :kind, :name, :fingerprint, :effect, :status, :result
+FROM turns WHERE owner = :owner AND id = :turn_id AND token = :token
+ON CONFLICT (owner, turn_id, position) DO UPDATE
+SET kind = excluded.kind, name = excluded.name, fingerprint = excluded.fingerprint, effect = excluded.effect,
+    status = excluded.status, result = excluded.result;
+
+-- name: load_steps
+SELECT position, kind, name, fingerprint, effect, status, result FROM turn_steps
+WHERE owner = :owner AND turn_id = :turn_id ORDER BY position;

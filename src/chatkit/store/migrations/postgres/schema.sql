@@ -459,3 +459,17 @@ $$;
 
 CREATE TRIGGER usage_of_erased BEFORE INSERT ON chatkit.usage
 FOR EACH ROW EXECUTE FUNCTION chatkit.leave_out_usage_of_erased();
+
+CREATE TABLE chatkit.turn_steps (
+    owner TEXT COLLATE "C" NOT NULL,
+    turn_id TEXT COLLATE "C" NOT NULL,
+    position INTEGER NOT NULL, -- in the order in which the steps were begun
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    fingerprint TEXT COLLATE "C" NOT NULL, -- of kind, name and arguments
+    effect TEXT NOT NULL, -- repeatable, keyed or once
+    status TEXT NOT NULL, -- started, ended, failed, unkept or left
+    result TEXT NOT NULL, -- JSON; empty where there is none
+    PRIMARY KEY (owner, turn_id, position),
+    FOREIGN KEY (owner, turn_id) REFERENCES chatkit.turns (owner, id) ON DELETE CASCADE -- gone as the turn ends
+);

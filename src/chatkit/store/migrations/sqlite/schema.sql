@@ -293,3 +293,17 @@ WHEN EXISTS (SELECT 1 FROM erasures WHERE owner = NEW.owner)
 BEGIN
     SELECT RAISE(IGNORE);
 END;
+
+CREATE TABLE turn_steps (
+    owner TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    position INTEGER NOT NULL, -- in the order in which the steps were begun
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, -- of kind, name and arguments
+    effect TEXT NOT NULL, -- repeatable, keyed or once
+    status TEXT NOT NULL, -- started, ended, failed, unkept or left
+    result TEXT NOT NULL, -- JSON; empty where there is none
+    PRIMARY KEY (owner, turn_id, position),
+    FOREIGN KEY (owner, turn_id) REFERENCES turns (owner, id) ON DELETE CASCADE -- gone as the turn ends
+);
