@@ -15,7 +15,7 @@ __all__ = ["auditing_of", "begin_auditing", "is_audited"]
 def is_audited(application: Handlers[Any]) -> bool:
     """Returns whether something records for a server: not what else an application has under that name."""
     given = application.audit
-    return given is True or isinstance(given, (Auditing, AuditLog))
+    return given is not None and (given is True or isinstance(given, (Auditing, AuditLog)))
 
 
 def auditing_of(application: Handlers[Any]) -> Auditing:
