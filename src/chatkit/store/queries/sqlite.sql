@@ -281,3 +281,34 @@ GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
 
 -- name: delete_usage
 DELETE FROM usage WHERE created_at < :before;
+
+-- name: has_search_index
+SELECT 1 FROM search_state;
+
+-- name: begin_search_index
+INSERT INTO search_state (begun) VALUES (1);
+
+-- name: wait_for_search
+INSERT INTO search_changes (late, place)
+SELECT 1, seq FROM items WHERE type IN ('user_message', 'assistant_message') UNION ALL SELECT 1, -seq FROM threads;
+
+-- name: search_changes
+SELECT place, items.data, coalesce(threads.owner, of_item.owner), threads.data
+FROM search_changes
+    LEFT JOIN items ON items.seq = place
+    LEFT JOIN threads AS of_item ON of_item.seq = items.thread
+    LEFT JOIN threads ON threads.seq = -place
+WHERE late = :late AND place >= :low AND place <= :high ORDER BY place DESC LIMIT :count;
+
+-- name: forget_search_changes
+DELETE FROM search_changes WHERE late = :late AND place >= :low AND place <= :high;
+
+-- name: is_search_waiting
+SELECT 1 FROM search_changes WHERE late = 1 LIMIT 1;
+
+-- name: found_thread
+SELECT data FROM threads WHERE seq = :number AND owner = :owner;
+
+-- name: found_item
+SELECT items.data FROM items JOIN threads ON threads.seq = items.thread
+WHERE items.seq = :number AND threads.owner = :owner;

@@ -191,3 +191,50 @@ CREATE TABLE reservations (
     PRIMARY KEY (key, id)
 ) WITHOUT ROWID;
 CREATE INDEX reservations_old ON reservations (ends_at);
+
+CREATE TABLE search_state (
+    begun INTEGER PRIMARY KEY -- one row, 1, once there is an index
+);
+
+CREATE TABLE search_changes (
+    late INTEGER NOT NULL, -- 0: written since there is an index; 1: before
+    place INTEGER NOT NULL, -- the seq of an item; of a thread, for its title, that below zero
+    PRIMARY KEY (late, place)
+) WITHOUT ROWID;
+
+CREATE TRIGGER search_items_added AFTER INSERT ON items
+WHEN new.type IN ('user_message', 'assistant_message') AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, new.seq);
+END;
+
+CREATE TRIGGER search_items_changed AFTER UPDATE ON items
+WHEN (new.type IN ('user_message', 'assistant_message') OR old.type IN ('user_message', 'assistant_message'))
+    AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, new.seq);
+END;
+
+CREATE TRIGGER search_items_deleted AFTER DELETE ON items
+WHEN old.type IN ('user_message', 'assistant_message') AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, old.seq);
+END;
+
+CREATE TRIGGER search_threads_added AFTER INSERT ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -new.seq);
+END;
+
+CREATE TRIGGER search_threads_changed AFTER UPDATE ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -new.seq);
+END;
+
+CREATE TRIGGER search_threads_deleted AFTER DELETE ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -old.seq);
+END;

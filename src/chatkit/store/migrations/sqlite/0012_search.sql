@@ -1,0 +1,50 @@
+-- Which texts the search index lacks. The index itself, search_index, is made by the first store that can, for not every
+-- build of SQLite has FTS5: see chatkit.store._sqlite_search. The triggers also see what earlier versions write.
+-- Usable by: 10
+
+CREATE TABLE search_state (
+    begun INTEGER PRIMARY KEY -- one row, 1, once there is an index
+);
+
+CREATE TABLE search_changes (
+    late INTEGER NOT NULL, -- 0: written since there is an index; 1: before
+    place INTEGER NOT NULL, -- the seq of an item; of a thread, for its title, that below zero
+    PRIMARY KEY (late, place)
+) WITHOUT ROWID;
+
+CREATE TRIGGER search_items_added AFTER INSERT ON items
+WHEN new.type IN ('user_message', 'assistant_message') AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, new.seq);
+END;
+
+CREATE TRIGGER search_items_changed AFTER UPDATE ON items
+WHEN (new.type IN ('user_message', 'assistant_message') OR old.type IN ('user_message', 'assistant_message'))
+    AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, new.seq);
+END;
+
+CREATE TRIGGER search_items_deleted AFTER DELETE ON items
+WHEN old.type IN ('user_message', 'assistant_message') AND EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, old.seq);
+END;
+
+CREATE TRIGGER search_threads_added AFTER INSERT ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -new.seq);
+END;
+
+CREATE TRIGGER search_threads_changed AFTER UPDATE ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -new.seq);
+END;
+
+CREATE TRIGGER search_threads_deleted AFTER DELETE ON threads
+WHEN EXISTS (SELECT 1 FROM search_state)
+BEGIN
+    INSERT OR IGNORE INTO search_changes (late, place) VALUES (0, -old.seq);
+END;
