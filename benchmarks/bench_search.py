@@ -38,7 +38,7 @@ THREAD_ITEMS = 40
 WORDS = 40_000
 TEXT_WORDS = (5, 150)
 COMMONEST = "the"
-PIECE = 500
+PIECE = 200
 MIX = ("word", "word", "prefix", "prefix", "two words", "phrase", "common word", "nothing")
 
 

@@ -171,13 +171,22 @@ def _index(connection: sqlite3.Connection, *, late: int, within: tuple[int, int]
     changes = statements.run(
         connection, "search_changes", late=late, low=low, high=high, count=count
     ).fetchall()
-    for place, item, owner, thread in changes:
+    # The oldest first, for a table is filled better in its own order.
+    for place, item, owner, thread, known_tag, known in reversed(changes):
         if thread is not None:
             words = rows.title_words(thread)
         else:
             words = None if item is None or owner is None else rows.document_words(item)
-        tag = "" if owner is None else rows.owner_tag(owner)
-        _put(connection, place, " ".join(f"{tag}{word}" for word in words.split(" ")) if words else "")
+        if (words or None) == known:
+            continue
+        if known is not None:
+            connection.execute(SQL["delete"], {"place": place, "words": _tagged(known, known_tag)})
+        if not words:
+            statements.run(connection, "delete_search_text", place=place)
+            continue
+        tag = rows.owner_tag(owner)
+        connection.execute(SQL["add"], {"place": place, "words": _tagged(words, tag)})
+        statements.run(connection, "save_search_text", place=place, tag=tag, words=words)
     if changes:
         statements.run(
             connection, "forget_search_changes", late=late, low=changes[-1][0], high=changes[0][0]
@@ -185,14 +194,8 @@ def _index(connection: sqlite3.Connection, *, late: int, within: tuple[int, int]
     return len(changes)
 
 
-def _put(connection: sqlite3.Connection, place: int, words: str) -> None:
-    row = connection.execute(SQL["words"], {"place": place}).fetchone()
-    if row is None and words:
-        connection.execute(SQL["add"], {"place": place, "words": words})
-    elif row is not None and not words:
-        connection.execute(SQL["delete"], {"place": place})
-    elif row is not None and row[0] != words:
-        connection.execute(SQL["change"], {"place": place, "words": words})
+def _tagged(words: str, tag: str) -> str:
+    return tag + words.replace(" ", f" {tag}")
 
 
 def _search(
@@ -207,9 +210,9 @@ def _search(
         "count": MOST_CANDIDATES,
     }
     found = [
-        rows.Candidate(thread, thread_id, item, f" {words}".replace(f" {tag}", " ")[1:])
+        rows.Candidate(*row)
         for name in ("find_items", "find_titles")
-        for thread, thread_id, item, words in connection.execute(SQL[name], asked).fetchall()
+        for row in connection.execute(SQL[name], asked).fetchall()
     ]
     ranked, following = rows.rank(query, found, after, limit)
     threads, items = rows.numbers_of(ranked)

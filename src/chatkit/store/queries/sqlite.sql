@@ -293,12 +293,21 @@ INSERT INTO search_changes (late, place)
 SELECT 1, seq FROM items WHERE type IN ('user_message', 'assistant_message') UNION ALL SELECT 1, -seq FROM threads;
 
 -- name: search_changes
-SELECT place, items.data, coalesce(threads.owner, of_item.owner), threads.data
+SELECT search_changes.place, items.data, coalesce(threads.owner, of_item.owner), threads.data,
+    search_texts.tag, search_texts.words
 FROM search_changes
-    LEFT JOIN items ON items.seq = place
+    LEFT JOIN items ON items.seq = search_changes.place
     LEFT JOIN threads AS of_item ON of_item.seq = items.thread
-    LEFT JOIN threads ON threads.seq = -place
-WHERE late = :late AND place >= :low AND place <= :high ORDER BY place DESC LIMIT :count;
+    LEFT JOIN threads ON threads.seq = -search_changes.place
+    LEFT JOIN search_texts ON search_texts.place = search_changes.place
+WHERE late = :late AND search_changes.place >= :low AND search_changes.place <= :high
+ORDER BY search_changes.place DESC LIMIT :count;
+
+-- name: save_search_text
+INSERT OR REPLACE INTO search_texts (place, tag, words) VALUES (:place, :tag, :words);
+
+-- name: delete_search_text
+DELETE FROM search_texts WHERE place = :place;
 
 -- name: forget_search_changes
 DELETE FROM search_changes WHERE late = :late AND place >= :low AND place <= :high;

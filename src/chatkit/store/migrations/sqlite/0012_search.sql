@@ -12,6 +12,12 @@ CREATE TABLE search_changes (
     PRIMARY KEY (late, place)
 ) WITHOUT ROWID;
 
+CREATE TABLE search_texts (
+    place INTEGER PRIMARY KEY, -- as of search_changes
+    tag TEXT NOT NULL, -- what each word of the owner begins with in the index
+    words TEXT NOT NULL -- as they are in the index, but for the tag
+);
+
 CREATE TRIGGER search_items_added AFTER INSERT ON items
 WHEN new.type IN ('user_message', 'assistant_message') AND EXISTS (SELECT 1 FROM search_state)
 BEGIN
