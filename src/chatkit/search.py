@@ -28,7 +28,7 @@ __all__ = [
 
 MOST_CANDIDATES: Final = 1_000
 """How many texts that have all terms are ranked: the newest."""
-SEARCHED_CHARS: Final = 50_000
+SEARCHED_CHARS: Final = 20_000
 """Characters of an item's text that are searched: the first."""
 SEARCHED_ITEM_TYPES: Final = frozenset({"user_message", "assistant_message"})
 """Items that are searched. Hidden ones never are; widgets, steps and tool calls have no text of their own to show."""

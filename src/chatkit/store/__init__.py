@@ -32,6 +32,7 @@ from chatkit.store.base import (
     owner_from_context,
 )
 from chatkit.store.base import TContext as TContext
+from chatkit.store.search import ThreadSearch
 from chatkit.store.usage import BoundedFiles, UsageKeeper
 
 # They are at home in chatkit.types; applications of openai-chatkit take them from here, too.
@@ -63,6 +64,7 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "StoreItemType",
+    "ThreadSearch",
     "ThreadTakenError",
     "TurnStatus",
     "TurnWrites",

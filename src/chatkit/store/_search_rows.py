@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -17,11 +18,13 @@ __all__ = [
     "Candidate",
     "Ranked",
     "document_words",
+    "id_of",
     "numbers_of",
     "owner_tag",
     "rank",
     "search_page",
     "title_words",
+    "vector_columns",
 ]
 
 _SHOWN: Final = 3
@@ -61,6 +64,27 @@ def title_words(data: str) -> str:
         data: The thread as JSON.
     """
     return index_words(json.loads(data).get("title") or "")
+
+
+def id_of(data: str) -> str:
+    """Returns the id of a thread that is given as JSON."""
+    return json.loads(data)["id"]
+
+
+def vector_columns(owner: str, words: str | None) -> tuple[str | None, str | None]:
+    """Returns the columns of PostgreSQL's index: the words, and as a ``tsvector`` that has each behind the owner's tag.
+
+    Args:
+        owner: Whose text it is.
+        words: The words of the text; None where it is not indexed.
+    """
+    if words is None:
+        return None, None
+    tag, places = owner_tag(owner), defaultdict[str, list[int]](list)
+    for place, word in enumerate(words.split(), 1):
+        places[word].append(place)
+    # Words hold letters, digits, marks and pictures alone: nothing that means something here.
+    return words, " ".join(f"{tag}{word}:{','.join(map(str, where))}" for word, where in places.items())
 
 
 class Candidate(NamedTuple):
@@ -161,9 +185,10 @@ def _after(ordered: list[Ranked], score: float, thread_id: str) -> list[Ranked]:
     return [ranked for ranked in ordered if ranked.score < score]
 
 
-def numbers_of(ranked: Sequence[Ranked]) -> tuple[list[int], list[int]]:
-    """Returns the numbers of the threads and items of a page."""
-    return [each.thread for each in ranked], [number for each in ranked for number in each.shown()]
+def numbers_of(ranked: Sequence[Ranked]) -> tuple[list[int], list[int], list[int]]:
+    """Returns the numbers of a page's threads; of the items that are shown, those of their threads and their own."""
+    shown = [(each.thread, number) for each in ranked for number in each.shown()]
+    return [each.thread for each in ranked], [thread for thread, _ in shown], [number for _, number in shown]
 
 
 def search_page(

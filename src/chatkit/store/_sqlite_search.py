@@ -215,7 +215,7 @@ def _search(
         for row in connection.execute(SQL[name], asked).fetchall()
     ]
     ranked, following = rows.rank(query, found, after, limit)
-    threads, items = rows.numbers_of(ranked)
+    threads, _, items = rows.numbers_of(ranked)
     return rows.search_page(
         query,
         ranked,

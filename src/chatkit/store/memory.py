@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from chatkit._checks import checked
 from chatkit.store import _records as records
 from chatkit.store._memory_entries import AttachmentEntry, EntrySequence, ThreadEntry
+from chatkit.store._memory_search import MemorySearch
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store._memory_usage import MemoryUsage
 from chatkit.store.acceptance import (
@@ -47,7 +48,7 @@ class _Tenant:
         return records.no_thread(thread_id) if thread is None else thread
 
 
-class MemoryStore(MemoryUsage[TContext], AcceptingStore[TContext]):
+class MemoryStore(MemoryUsage[TContext], MemorySearch[TContext], AcceptingStore[TContext]):
     """Keeps everything in this process, each owner's data apart.
 
     Objects are kept as JSON, as a database would: what was handed in or out stays the caller's own. One

@@ -15,7 +15,9 @@ from chatkit.ids import utc_now
 from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
+from chatkit.store._postgres_search import PostgresSearch
 from chatkit.store._postgres_usage import PostgresUsage
+from chatkit.store._search_rows import title_words, vector_columns
 from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
 from chatkit.store.base import COMPLETION_RETENTION, OwnedThread, owner_from_context
 from chatkit.store.owners import owner_range
@@ -40,7 +42,7 @@ TContext = TypeVar("TContext", default=Any)
 T = TypeVar("T")
 
 
-class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
+class PostgresStore(PostgresUsage[TContext], PostgresSearch[TContext], AcceptingStore[TContext]):
     """Keeps everything in the schema ``chatkit`` of a PostgreSQL database, each owner's data apart.
 
     One instance may be used from several event loops and threads, each with a pool of its own, and any number of
@@ -67,6 +69,8 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
         statement_timeout: Seconds that a statement may take, waiting for locks included; None for no limit.
         statement_cache_size: Prepared statements kept per connection. With PgBouncer in transaction mode it has to
             be 0: then no state of a session is used, and each statement runs in a transaction.
+        search: Whether threads can be searched. None for wherever a subclass keeps what it is given; one that overrides
+            a method to encrypt what is stored, say, shows no search.
 
     Attributes:
         database: The connections; a stream log that keeps its data in the same database uses them.
@@ -85,7 +89,9 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
         reconnect_timeout: float = 5.0,
         statement_timeout: float | None = 30.0,
         statement_cache_size: int = 100,
+        search: bool | None = None,
     ) -> None:
+        super().__init__(search=search)
         self.database = Database(
             Settings(
                 connection_string=connection_string,
@@ -128,7 +134,7 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         owner = self.owner(context)
-        arguments = (owner, *_thread_columns(thread, records.dump_thread(thread)))
+        arguments = (owner, *self._thread_columns(owner, thread, records.dump_thread(thread)))
 
         async def save(transaction: Transaction) -> None:
             if await transaction.value(SQL["change_thread"], *arguments) is None:
@@ -136,6 +142,11 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
                 await transaction.value(SQL["add_thread"], *arguments)
 
         await self._write(owner, save, repeatable=True)
+
+    def _thread_columns(self, owner: str, thread: ThreadMetadata, data: str) -> tuple[object, ...]:
+        columns = document_columns(data, records.load_thread)
+        words = vector_columns(owner, title_words(data) if self.can_search else None)
+        return (thread.id, *columns, thread.created_at, utc_now(), *words)
 
     async def save_thread_fields(
         self, thread_id: str, changed: Mapping[str, Any], context: TContext
@@ -149,7 +160,7 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
             stored = await transaction.value(SQL["load_thread"], owner, thread_id)
             updated = records.changed_thread(stored, changed)
             data = records.dump_thread(updated)
-            await transaction.value(SQL["change_thread"], owner, *_thread_columns(updated, data))
+            await transaction.value(SQL["change_thread"], owner, *self._thread_columns(owner, updated, data))
             return records.load_thread(data)
 
         return await self._write(owner, save, repeatable=True)
@@ -216,13 +227,14 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
         item_id, kind = item.id, item.type
         data = records.dump_model(item)
         columns = document_columns(data, records.load_item)
+        words = turns.search_columns(owner, data, indexes=self.can_search)
         attempts = 0
 
         async def store(transaction: Transaction) -> None:
             nonlocal attempts
             attempts += 1
             thread = await lock_thread(transaction, owner, thread_id)
-            if await transaction.value(SQL[query], thread, item_id, kind, *columns) is None:
+            if await transaction.value(SQL[query], thread, item_id, kind, *columns, *words) is None:
                 if attempts > 1:
                     # The attempt whose commit was not answered may have been carried out.
                     stored = await transaction.value(SQL["load_item"], owner, thread_id, item_id)
@@ -236,7 +248,11 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
     ) -> None:
         owner, change = self.owner(context), ItemChange(before, after)
-        await self._write(owner, lambda transaction: turns.change_item(transaction, owner, thread_id, change))
+        indexes = self.can_search
+        await self._write(
+            owner,
+            lambda transaction: turns.change_item(transaction, owner, thread_id, change, indexes=indexes),
+        )
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         data = await self._value("load_item", self.owner(context), thread_id, item_id)
@@ -305,8 +321,9 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
 
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
         owner, documents = self.owner(context), records.documents_of(acceptance)
+        indexes = self.can_search
         return await self.database.write(
-            lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents)
+            lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents, indexes=indexes)
         )
 
     async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
@@ -336,9 +353,11 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
     async def begin_waiting_turn(
         self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
     ) -> tuple[str, ...]:
-        owner = self.owner(context)
+        owner, indexes = self.owner(context), self.can_search
         return await self.database.write(
-            lambda transaction: turns.begin_waiting_turn(transaction, owner, turn_id, token, at_once=at_once),
+            lambda transaction: turns.begin_waiting_turn(
+                transaction, owner, turn_id, token, at_once=at_once, indexes=indexes
+            ),
             repeatable=True,
         )
 
@@ -363,9 +382,10 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
         )
 
     async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
-        owner = self.owner(context)
+        owner, indexes = self.owner(context), self.can_search
         return await self.database.write(
-            lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token), repeatable=True
+            lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token, indexes=indexes),
+            repeatable=True,
         )
 
     async def finish_turn(
@@ -415,8 +435,3 @@ class PostgresStore(PostgresUsage[TContext], AcceptingStore[TContext]):
 
     async def close(self) -> None:
         await self.database.close()
-
-
-def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
-    columns = document_columns(data, records.load_thread)
-    return (thread.id, *columns, thread.created_at, utc_now())
