@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 __all__ = ["MAX_WORD", "Word", "is_spaceless", "words_in"]
@@ -24,7 +25,9 @@ _SPACELESS: Final = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3041-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_PICTURES: Final = "\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001faff"
+_PICTURES: Final = (
+    "\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001faff"
+)
 _JOINERS: Final = "\u00ad\u200c\u200d\u2060\ufeff"
 """Stand within a word and are no part of it."""
 _UNFOLDED: Final = str.maketrans(
@@ -38,16 +41,20 @@ _UNFOLDED: Final = str.maketrans(
 """Letters that people write for one another, though Unicode does not take them apart."""
 
 
-
 def _marks() -> str:
     """Returns the class of marks that are written above, below or beside letters."""
     blocks = (range(0x300, 0x2100), range(0xA800, 0xAC00), range(0xFB1E, 0xFE30), range(0x11000, 0x12000))
     return "".join(
-        re.escape(chr(code)) for block in blocks for code in block if unicodedata.category(chr(code))[0] == "M"
+        re.escape(chr(code))
+        for block in blocks
+        for code in block
+        if unicodedata.category(chr(code))[0] == "M"
     )
 
 
-_DROPPED: Final = re.compile("[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u20d0-\u20ff]")
+_DROPPED: Final = re.compile(
+    "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u20d0-\u20ff]"
+)
 """Accents, and vowel points of Hebrew and Arabic. Marks of other scripts are as much as letters."""
 _WORD: Final = re.compile(rf"[\w{_marks()}{_JOINERS}]+|[{_PICTURES}]")
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
@@ -100,7 +107,7 @@ def words_in(text: str) -> Iterator[Word]:
 
 def _pairs(run: str, start: int) -> Iterator[Word]:
     units = [(folded, unit.start(), unit.end()) for unit in _UNIT.finditer(run) if (folded := _fold(unit[0]))]
-    for (first, begin, _), (second, _, end) in zip(units, units[1:], strict=False):
+    for (first, begin, _), (second, _, end) in pairwise(units):
         yield Word(first + second, start + begin, start + end)
     if units:
         last, begin, end = units[-1]

@@ -1,6 +1,6 @@
 """What a search asks for, how well a text answers it, and the piece of the text that shows why.
 
-Stores that keep an index of their own use it: they keep :func:`index_words` of a text, find candidates by the terms of a
+Stores with an index use it: they keep :func:`index_words` of a text, find candidates by the terms of a
 :class:`SearchQuery`, order them by :meth:`SearchQuery.score`, and cut what is shown with :meth:`SearchQuery.snippet`.
 """
 
@@ -142,7 +142,9 @@ class SearchQuery:
             end = end if space < 0 else space
         end = max(end, min(first[1], start + 2 * _SNIPPET_CHARS))
         # The words around belong to the same text: a term may begin before the piece.
-        found = [(max(low, start), min(high, end)) for low, high in self._found(plain[: end + 1]) if high > start]
+        found = [
+            (max(low, start), min(high, end)) for low, high in self._found(plain[: end + 1]) if high > start
+        ]
         head, tail = "\u2026" if start else "", "\u2026" if end < len(plain) else ""
         moved = ((low - start + len(head), high - start + len(head)) for low, high in found if low < end)
         return Snippet(f"{head}{plain[start:end]}{tail}", tuple(_joined(sorted(moved))))
@@ -225,4 +227,6 @@ def _entries(document: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     found = document.get(key)
     if isinstance(found, list):
         entries = cast("list[object]", found)
-        yield from (cast("dict[str, Any]", entry) for entry in islice(entries, 10_000) if isinstance(entry, dict))
+        yield from (
+            cast("dict[str, Any]", entry) for entry in islice(entries, 10_000) if isinstance(entry, dict)
+        )

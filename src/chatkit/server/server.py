@@ -235,6 +235,7 @@ class ChatKitServer(Handlers[TContext]):
             accepting = accepting_store(store, whole=False)
             if accepting is not None:
                 count += await turns.store_sweep.run(accepting, self._chatkit_begin_lapsed)
+            await turns.indexing.run(store)
         return count
 
     @property

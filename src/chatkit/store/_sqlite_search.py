@@ -188,9 +188,7 @@ def _index(connection: sqlite3.Connection, *, late: int, within: tuple[int, int]
         connection.execute(SQL["add"], {"place": place, "words": _tagged(words, tag)})
         statements.run(connection, "save_search_text", place=place, tag=tag, words=words)
     if changes:
-        statements.run(
-            connection, "forget_search_changes", late=late, low=changes[-1][0], high=changes[0][0]
-        )
+        statements.run(connection, "forget_search_changes", late=late, low=changes[-1][0], high=changes[0][0])
     return len(changes)
 
 
@@ -232,8 +230,6 @@ def _phrase(term: SearchTerm, tag: str) -> str:
     return f'"{phrase}" *' if term.is_prefix else f'"{phrase}"'
 
 
-def _documents(
-    connection: sqlite3.Connection, query: str, owner: str, numbers: list[int]
-) -> dict[int, str]:
+def _documents(connection: sqlite3.Connection, query: str, owner: str, numbers: list[int]) -> dict[int, str]:
     found = {number: statements.run(connection, query, owner=owner, number=number) for number in numbers}
     return {number: row[0] for number, cursor in found.items() if (row := cursor.fetchone()) is not None}

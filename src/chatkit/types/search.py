@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from chatkit.types.base import Model, UTCDateTime
 from chatkit.types.threads import Page, ThreadMetadata
 
@@ -40,8 +42,8 @@ class FoundThread(Model):
     """
 
     thread: ThreadMetadata
-    title_ranges: list[tuple[int, int]] = []
-    items: list[FoundItem] = []
+    title_ranges: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    items: list[FoundItem] = Field(default_factory=list[FoundItem])
     item_count: int = 0
 
 
