@@ -66,9 +66,7 @@ export class ThreadView extends ShellView {
       await pages.loadOlder();
       if (pages.olderError) break;
     }
-    await this.updateComplete;
-    const turn = [...this.querySelectorAll<TurnView>("ck-turn")].find(({ group }) => group.user?.id === itemId || group.answer.some((item) => item.id === itemId));
-    await turn?.updateComplete;
+    const turn = isThere() ? await this.#drawnTurn(itemId) : null;
     if (!turn || conversation !== this.conversation) return false;
     const article = turn.querySelector<HTMLElement>(turn.group.user?.id === itemId ? ".user" : ".answer") ?? turn;
     this.isPinned = false;
@@ -82,6 +80,19 @@ export class ThreadView extends ShellView {
     article.classList.add("revealed");
     article.addEventListener("blur", () => article.classList.remove("revealed"), { once: true });
     return true;
+  }
+
+  /** The turn of an item, once it is drawn; what was read is drawn a frame later. */
+  async #drawnTurn(itemId: string): Promise<TurnView | null> {
+    for (let draws = 0; draws < 120; draws += 1) {
+      const turn = [...this.querySelectorAll<TurnView>("ck-turn")].find(({ group }) => group.user?.id === itemId || group.answer.some((item) => item.id === itemId));
+      if (turn) {
+        await turn.updateComplete;
+        return turn;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 16));
+    }
+    return null;
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
