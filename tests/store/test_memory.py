@@ -14,6 +14,7 @@ class TestMemoryStore(StoreContract):
     surveys_threads = True
     keeps_usage = True
     bounds_files = True
+    searches_threads = True
 
     def make_store(self) -> MemoryStore:
         return MemoryStore()

@@ -13,6 +13,7 @@ class TestPostgresStore(StoreContract):
     surveys_threads = True
     keeps_usage = True
     bounds_files = True
+    searches_threads = True
 
     @pytest.fixture(autouse=True)
     def database(self, postgres_database: str) -> None:

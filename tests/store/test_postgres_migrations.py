@@ -93,7 +93,15 @@ def test_schema_is_that_of_the_replayed_migrations(postgres_url: str, postgres_d
         tables = {row[0] for row in structure_of(kept)[0]}
     streams = {f"stream_{name}" for name in ("chunks", "ends", "keys", "turns", "workers")}
     kept_of_threads = {"accepted_turns", "attachments", "completed_turns", "items", "threads", "turns"}
-    others = {"counts", "hosted_sessions", "reservations", "schema_version", "usage"}
+    others = {
+        "counts",
+        "hosted_sessions",
+        "reservations",
+        "schema_version",
+        "search_items",
+        "search_titles",
+        "usage",
+    }
     assert tables == kept_of_threads | streams | others
 
 

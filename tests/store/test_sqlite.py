@@ -15,6 +15,7 @@ class TestSQLiteStoreInAFile(StoreContract):
     surveys_threads = True
     keeps_usage = True
     bounds_files = True
+    searches_threads = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -29,6 +30,7 @@ class TestSQLiteStoreInMemory(StoreContract):
     surveys_threads = True
     keeps_usage = True
     bounds_files = True
+    searches_threads = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

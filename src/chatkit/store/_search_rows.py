@@ -162,27 +162,27 @@ def rank(
             best, ranked.newest = ranked.items[0]
             ranked.score = max(ranked.score, best)
     ordered = sorted(threads.values(), key=lambda ranked: ranked.place, reverse=True)
-    if last is not None:
-        ordered = _after(ordered, *last)
-    page = ordered[:limit]
-    has_more = bool(page) and len(ordered) > limit
-    return page, f"{page[-1].score!r} {page[-1].thread_id}" if has_more else None
+    start = 0 if last is None else _start_after(ordered, *last)
+    page = ordered[start : start + limit]
+    end = start + len(page)
+    has_more = bool(page) and end < len(ordered)
+    return page, f"{page[-1].score!r} {end} {page[-1].thread_id}" if has_more else None
 
 
-def _read(after: str) -> tuple[float, str]:
-    score, _, thread_id = after.partition(" ")
+def _read(after: str) -> tuple[float, int, str]:
     try:
-        return float(score), thread_id
+        score, end, thread_id = after.split(" ", 2)
+        return float(score), max(0, int(end)), thread_id
     except ValueError:
         raise InvalidRequestError("'after' must be the cursor of the page before.") from None
 
 
-def _after(ordered: list[Ranked], score: float, thread_id: str) -> list[Ranked]:
+def _start_after(ordered: list[Ranked], score: float, end: int, thread_id: str) -> int:
     for number, ranked in enumerate(ordered):
         if ranked.thread_id == thread_id and ranked.score == score:
-            return ordered[number + 1 :]
-    # The page's last thread was deleted or changed meanwhile.
-    return [ranked for ranked in ordered if ranked.score < score]
+            return number + 1
+    # The page's last thread was deleted or changed meanwhile: what came after it has moved up by one.
+    return max(0, end - 1)
 
 
 def numbers_of(ranked: Sequence[Ranked]) -> tuple[list[int], list[int], list[int]]:

@@ -83,6 +83,7 @@ class StoreContractBase:
         surveys_threads: Implements ``survey_threads``; False by default.
         keeps_usage: Is a :class:`chatkit.store.UsageKeeper`; False by default.
         bounds_files: Is a :class:`chatkit.store.BoundedFiles`; False by default.
+        searches_threads: Is a :class:`chatkit.store.ThreadSearch`; False by default.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
         reports_missing_cursors: Raises ``NotFoundError`` for a page behind an id that does not exist.
@@ -104,6 +105,7 @@ class StoreContractBase:
     surveys_threads: ClassVar[bool] = False
     keeps_usage: ClassVar[bool] = False
     bounds_files: ClassVar[bool] = False
+    searches_threads: ClassVar[bool] = False
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True
     rejects_duplicate_ids: ClassVar[bool] = True

@@ -30,6 +30,7 @@ from chatkit.testing._store_base import StoreContractBase
 from chatkit.testing._store_edits import EditContract
 from chatkit.testing._store_items import ItemContract
 from chatkit.testing._store_owners import OwnerContract
+from chatkit.testing._store_search import SearchContract
 from chatkit.testing._store_threads import ThreadContract
 from chatkit.testing._store_turn_ends import TurnEndsContract
 from chatkit.testing._store_turns import TurnContract
@@ -47,6 +48,7 @@ class StoreContract(
     AcceptanceContract,
     TurnEndsContract,
     UsageContract,
+    SearchContract,
 ):
     """Tests of a store: subclass it under a name that begins with ``Test`` and override ``make_store``.
 

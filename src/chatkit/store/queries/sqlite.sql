@@ -283,7 +283,7 @@ GROUP BY day, owner, group_id, model ORDER BY day, owner, group_id, model;
 DELETE FROM usage WHERE created_at < :before;
 
 -- name: has_search_index
-SELECT 1 FROM search_state;
+SELECT 1 FROM search_state WHERE begun = 1;
 
 -- name: begin_search_index
 INSERT INTO search_state (begun) VALUES (1);

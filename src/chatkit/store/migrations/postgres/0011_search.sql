@@ -7,14 +7,18 @@ CREATE TABLE chatkit.search_items (
     owner TEXT COLLATE "C" NOT NULL,
     words TEXT, -- NULL: waits to be indexed
     vector TSVECTOR -- the words, each behind a tag of the owner
-);
+) WITH (toast_tuple_target = 128);
 
 CREATE TABLE chatkit.search_titles (
     thread BIGINT NOT NULL,
     owner TEXT COLLATE "C" NOT NULL,
     words TEXT, -- NULL: waits to be indexed
     vector TSVECTOR -- the words, each behind a tag of the owner
-);
+) WITH (toast_tuple_target = 128);
+
+-- Apart from the rows, which are small then: a search of a common word reads many of them.
+ALTER TABLE chatkit.search_items ALTER COLUMN words SET STORAGE EXTERNAL;
+ALTER TABLE chatkit.search_items ALTER COLUMN vector SET STORAGE EXTERNAL;
 
 -- What this transaction has indexed itself stays: its rows are of this transaction.
 CREATE FUNCTION chatkit.note_search_item() RETURNS TRIGGER
