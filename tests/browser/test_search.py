@@ -69,7 +69,9 @@ def filled(store: MemoryStore) -> MemoryStore:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     store = filled(MemoryStore(owner=lambda context: "local"))
-    with live_server(create_app(GuideServer(store), context=single_user(), ui=Page(title="Tea shop"))) as live:
+    with live_server(
+        create_app(GuideServer(store), context=single_user(), ui=Page(title="Tea shop"))
+    ) as live:
         yield live.url
 
 
@@ -192,7 +194,9 @@ def test_the_list_of_the_element_searches_too(open_page: OpenPage, url: str) -> 
 
 def test_a_server_that_cannot_search_shows_no_field(open_page: OpenPage, tmp_path: Path) -> None:
     store = filled(CannotSearch(owner=lambda context: "local"))
-    with live_server(create_app(GuideServer(store), context=single_user(), ui=Page(title="Tea shop"))) as live:
+    with live_server(
+        create_app(GuideServer(store), context=single_user(), ui=Page(title="Tea shop"))
+    ) as live:
         chat = open_page(live.url)
         expect(chat.sidebar.locator("li.thread")).to_have_count(3)
         expect(chat.sidebar.get_by_role("searchbox")).to_have_count(0)
