@@ -14,7 +14,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, Store, UsageKeeper
+from chatkit.store import BoundedFiles, Store, ThreadSearch, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -28,6 +28,7 @@ PORTS = [
     Counter,
     UsageKeeper,
     BoundedFiles,
+    ThreadSearch,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,
@@ -39,7 +40,7 @@ def public_objects() -> list[object]:
         importlib.import_module(face)
         for face in (
             *FACES,
-            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "tracing", "usage")),
+            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "search", "tracing", "usage")),
         )
     ]
     return [

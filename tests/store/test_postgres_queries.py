@@ -91,6 +91,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "sum_usage": ("alice", LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "survey_usage": (LONG_AGO, LONG_AGO + timedelta(hours=1)),
     "delete_usage": (LONG_AGO,),
+    "index_accepted": ("alice", "thr", "m50000", "word", "'word':1", "word", "'word':1"),
+    "newest_search_items": ("alice", 4000),
+    "find_search": ("alice", "('tagword')", 1000, 0),
+    "load_found": ("alice", [1], [1], [50_000]),
+    "is_search_waiting": (),
     "files_of_owner": ("bob", "atc_7"),
     "files_of_group": ("alice", "atc_7", "red"),
     "size_of_attachment": ("alice", "atc_7"),
@@ -165,6 +170,8 @@ def test_a_page_reads_as_much_in_a_thread_of_any_length(filled: str, order: str)
 def test_every_statement_was_looked_at() -> None:
     writes_one_row = {"begin_turn", "change_thread", "add_thread", "save_attachment"}
     writes_one_row |= {"add_item", "change_item", "save_item"}
+    # Pieces of what waits to be indexed.
+    writes_one_row |= {f"{what}_{kind}" for what in ("index", "waiting_search") for kind in ("items", "titles")}
     writes_one_row |= {"accept_turn", "register_turn", "void_turn", "set_begun", "token_of_turn"}
     # For an operator, who is told that they read the places of all that the owners have.
     surveys = {"survey_threads_asc", "survey_threads_desc"}

@@ -19,6 +19,7 @@ __all__ = ["PostgresSearch"]
 TContext = TypeVar("TContext")
 
 _INDEXES: Final = ("search_items_words", "search_titles_words")
+_NEWEST: Final = 4 * MOST_CANDIDATES
 _PURGE_SECONDS: Final = 3600.0
 
 
@@ -52,7 +53,11 @@ class PostgresSearch(ThreadSearch[TContext]):
         asked = " & ".join(_phrase(term, tag) for term in parsed.terms)
 
         async def search(transaction: Transaction) -> SearchPage:
-            found = await transaction.rows(SQL["find_search"], owner, asked, MOST_CANDIDATES)
+            # A word that many texts have is in enough of the newest; then the others are not read.
+            ((first, count),) = await transaction.rows(SQL["newest_search_items"], owner, _NEWEST)
+            found = await transaction.rows(SQL["find_search"], owner, asked, MOST_CANDIDATES, first)
+            if count == _NEWEST and sum(row[2] > 0 for row in found) < MOST_CANDIDATES:
+                found = await transaction.rows(SQL["find_search"], owner, asked, MOST_CANDIDATES, 0)
             ranked, following = rows.rank(parsed, (rows.Candidate(*row) for row in found), after, limit)
             threads, of_threads, items = rows.numbers_of(ranked)
             documents = await transaction.rows(SQL["load_found"], owner, threads, of_threads, items)

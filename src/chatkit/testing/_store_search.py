@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from chatkit.errors import InvalidRequestError
+from chatkit.errors import ChatKitError, InvalidRequestError
 from chatkit.store.acceptance import Acceptance, AcceptingStore, ItemChange, TurnWrites
 from chatkit.store.base import Store
 from chatkit.store.search import ThreadSearch, can_search
@@ -228,10 +229,8 @@ class SearchContract(StoreContractBase):
                     await store.delete_thread(found[-1], self.alice)
             assert (len(found), pages, set(found)) == (len(set(found)), 3, set(threads))
             for cursor in ("", "x", "1.5", "nan 1 thr", "\x00", "1e999 -1 thr", "1 1 "):
-                try:
+                with suppress(InvalidRequestError):
                     await self._found(store, "tea", after=cursor)
-                except InvalidRequestError:
-                    continue
             await raises(InvalidRequestError, self._found(store, "tea", after="no cursor"))
 
         self.run(scenario)
@@ -359,11 +358,7 @@ class SearchContract(StoreContractBase):
                 store.add_thread_item(thread.id, message("m", "refused text"), self.alice),
                 store.add_thread_item("thr_none", message("n", "refused text"), self.alice),
             ):
-                try:
-                    await attempt
-                except Exception:  # noqa: BLE001 -- whatever it is, nothing was written
-                    continue
-                raise AssertionError("it was written")
+                await raises(ChatKitError, attempt)
             assert await self._ids(store, "refused") == []
             assert await self._ids(store, "text") == ["m"]
 

@@ -411,12 +411,17 @@ UPDATE chatkit.search_items AS s SET words = $4, vector = $5::text::tsvector
 FROM chatkit.threads AS t JOIN chatkit.items AS i ON i.thread = t.number
 WHERE t.owner = $1 AND t.id = $2 AND i.id = $3 AND s.thread = i.thread AND s.item = i.seq;
 
+-- name: newest_search_items
+SELECT coalesce(min(item), 0), count(*)
+FROM (SELECT item FROM chatkit.search_items WHERE owner = $1 ORDER BY item DESC LIMIT $2) AS newest;
+
 -- name: find_search
+-- Sorted by an expression: in the order of an index the planner would read all that an owner has for a rare word.
 (
     SELECT t.number, t.id, f.item, f.words
     FROM (
         SELECT thread, item, words FROM chatkit.search_items
-        WHERE owner = $1 AND vector @@ $2::text::tsquery ORDER BY item DESC LIMIT $3
+        WHERE owner = $1 AND item >= $4 AND vector @@ $2::text::tsquery ORDER BY item + 0 DESC LIMIT $3
     ) AS f JOIN chatkit.threads AS t ON t.number = f.thread AND t.owner = $1
 )
 UNION ALL

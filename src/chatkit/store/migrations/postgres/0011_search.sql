@@ -7,18 +7,14 @@ CREATE TABLE chatkit.search_items (
     owner TEXT COLLATE "C" NOT NULL,
     words TEXT, -- NULL: waits to be indexed
     vector TSVECTOR -- the words, each behind a tag of the owner
-) WITH (toast_tuple_target = 128);
+);
 
 CREATE TABLE chatkit.search_titles (
     thread BIGINT NOT NULL,
     owner TEXT COLLATE "C" NOT NULL,
     words TEXT, -- NULL: waits to be indexed
     vector TSVECTOR -- the words, each behind a tag of the owner
-) WITH (toast_tuple_target = 128);
-
--- Apart from the rows, which are small then: a search of a common word reads many of them.
-ALTER TABLE chatkit.search_items ALTER COLUMN words SET STORAGE EXTERNAL;
-ALTER TABLE chatkit.search_items ALTER COLUMN vector SET STORAGE EXTERNAL;
+);
 
 -- What this transaction has indexed itself stays: its rows are of this transaction.
 CREATE FUNCTION chatkit.note_search_item() RETURNS TRIGGER
@@ -76,6 +72,7 @@ ALTER TABLE chatkit.search_titles
     ADD FOREIGN KEY (thread) REFERENCES chatkit.threads (number) ON DELETE CASCADE;
 
 CREATE INDEX search_items_words ON chatkit.search_items USING gin (vector) WITH (gin_pending_list_limit = 256);
+CREATE INDEX search_items_of_owner ON chatkit.search_items (owner, item);
 CREATE INDEX search_items_waiting ON chatkit.search_items (item) WHERE words IS NULL;
 CREATE INDEX search_titles_words ON chatkit.search_titles USING gin (vector) WITH (gin_pending_list_limit = 256);
 CREATE INDEX search_titles_waiting ON chatkit.search_titles (thread) WHERE words IS NULL;
