@@ -40,7 +40,10 @@ def public_objects() -> list[object]:
         importlib.import_module(face)
         for face in (
             *FACES,
-            *(f"chatkit.{name}" for name in ("limits", "logs", "metrics", "quotas", "search", "tracing", "usage")),
+            *(
+                f"chatkit.{name}"
+                for name in ("limits", "logs", "metrics", "quotas", "search", "tracing", "usage")
+            ),
         )
     ]
     return [

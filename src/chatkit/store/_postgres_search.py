@@ -58,7 +58,9 @@ class PostgresSearch(ThreadSearch[TContext]):
             found = await transaction.rows(SQL["find_search"], owner, asked, MOST_CANDIDATES, first)
             if count == _NEWEST and sum(row[2] > 0 for row in found) < MOST_CANDIDATES:
                 found = await transaction.rows(SQL["find_search"], owner, asked, MOST_CANDIDATES, 0)
-            ranked, following = rows.rank(parsed, (rows.Candidate(*row) for row in found), after, limit)
+            ranked, following = rows.rank(
+                parsed, (rows.Candidate(*row) for row in found if row[1] is not None), after, limit
+            )
             threads, of_threads, items = rows.numbers_of(ranked)
             documents = await transaction.rows(SQL["load_found"], owner, threads, of_threads, items)
             return rows.search_page(

@@ -417,21 +417,18 @@ FROM (SELECT item FROM chatkit.search_items WHERE owner = $1 ORDER BY item DESC 
 
 -- name: find_search
 -- Sorted by an expression: in the order of an index the planner would read all that an owner has for a rare word.
-(
-    SELECT t.number, t.id, f.item, f.words
-    FROM (
+SELECT f.thread, (SELECT t.id FROM chatkit.threads AS t WHERE t.number = f.thread AND t.owner = $1), f.item, f.words
+FROM (
+    (
         SELECT thread, item, words FROM chatkit.search_items
         WHERE owner = $1 AND item >= $4 AND vector @@ $2::text::tsquery ORDER BY item + 0 DESC LIMIT $3
-    ) AS f JOIN chatkit.threads AS t ON t.number = f.thread AND t.owner = $1
-)
-UNION ALL
-(
-    SELECT t.number, t.id, 0, f.words
-    FROM (
-        SELECT thread, words FROM chatkit.search_titles
-        WHERE owner = $1 AND vector @@ $2::text::tsquery ORDER BY thread DESC LIMIT $3
-    ) AS f JOIN chatkit.threads AS t ON t.number = f.thread AND t.owner = $1
-);
+    )
+    UNION ALL
+    (
+        SELECT thread, 0, words FROM chatkit.search_titles
+        WHERE owner = $1 AND vector @@ $2::text::tsquery ORDER BY thread + 0 DESC LIMIT $3
+    )
+) AS f;
 
 -- name: load_found
 SELECT TRUE, t.number, coalesce(t.exact, t.data::text) FROM chatkit.threads AS t
