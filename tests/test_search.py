@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkit._sqlite.fts5 import has_fts5
 from chatkit._words import MAX_WORD, words_in
 from chatkit.search import SearchQuery, SearchTerm, index_words
 from chatkit.store._search_rows import owner_tag, vector_columns
-from chatkit.store._sqlite_search import has_fts5
 
 # All that may mean something to a database, and all scripts.
 TEXTS = st.text(

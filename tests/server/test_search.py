@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from chatkit._sqlite import fts5
 from chatkit.errors import UnsupportedOperationError
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
-from chatkit.store import _sqlite_search as sqlite_search
 from chatkit.store.search import can_search
 from chatkit.testing._store_samples import message
 from chatkit.types import ThreadItem, ThreadMetadata
@@ -79,7 +79,7 @@ async def test_a_subclass_that_keeps_what_it_is_given_may_search() -> None:
 
 
 async def test_a_build_without_fts5_has_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_search, "has_fts5", lambda: False)
+    monkeypatch.setattr(fts5, "has_fts5", lambda: False)
     store = SQLiteStore(tmp_path / "chat.db")
     server = ScriptedServer(hello, store)
     thread_id = await server.new_thread()

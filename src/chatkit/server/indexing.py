@@ -31,7 +31,7 @@ class SearchIndexing:
 
     async def run(self, store: Store[Any]) -> None:
         """Indexes a piece of what waits, and begins to index the rest; nothing if it did so a short time ago."""
-        if not isinstance(store, ThreadSearch) or not can_search(store):
+        if not can_search(store):
             return
         now = time.monotonic()
         if now - self._looked_at < _LOOK_AGAIN_SECONDS or not (self._task is None or self._task.done()):

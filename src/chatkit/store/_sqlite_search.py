@@ -7,15 +7,14 @@ up to date with them. What was stored before there was an index waits there too,
 from __future__ import annotations
 
 import logging
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chatkit._sql import load_queries
+from chatkit._sqlite import fts5
 from chatkit.search import MOST_CANDIDATES, SearchQuery, SearchTerm
 from chatkit.store import _search_rows as rows
 from chatkit.store import _sqlite_statements as statements
@@ -23,9 +22,11 @@ from chatkit.store.search import ThreadSearch, keeps_as_given
 from chatkit.types import SearchPage
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from chatkit._sqlite import Database
 
-__all__ = ["SQLiteSearch", "has_fts5"]
+__all__ = ["SQLiteSearch"]
 
 logger = logging.getLogger("chatkit.store")
 
@@ -34,23 +35,11 @@ TContext = TypeVar("TContext")
 
 SQL: Final = load_queries(Path(__file__).parent / "queries" / "sqlite_search.sql")
 
-_SECURE_SINCE: Final = (3, 42)
 _SECURE_FORMAT: Final = 5
 _EVERY_PLACE: Final = (-(2**63), 2**63 - 1)
 _TITLES: Final = (-(2**63), 0)
 _MERGED_PAGES: Final = 500
 """Pages of the index that one transaction rewrites, some milliseconds' work."""
-
-
-@cache
-def has_fts5() -> bool:
-    """Returns whether this build of SQLite has FTS5."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        try:
-            connection.execute("CREATE VIRTUAL TABLE probe USING fts5 (words)")
-        except sqlite3.OperationalError:
-            return False
-    return True
 
 
 class SQLiteSearch(ThreadSearch[TContext]):
@@ -73,7 +62,7 @@ class SQLiteSearch(ThreadSearch[TContext]):
     @property
     def can_search(self) -> bool:
         asked = keeps_as_given(type(self)) if self._search is None else self._search
-        return asked and has_fts5()
+        return asked and fts5.has_fts5()
 
     async def search_threads(
         self, query: str, limit: int, after: str | None, context: TContext
@@ -90,7 +79,7 @@ class SQLiteSearch(ThreadSearch[TContext]):
         if self._has_index and not await self.database.read(waits):
             return False
 
-        def index(connection: sqlite3.Connection) -> bool:
+        def index(connection: Connection) -> bool:
             if not self._begin_index(connection):
                 return False
             done = _index(connection, late=1, within=_TITLES, count=limit)
@@ -104,13 +93,13 @@ class SQLiteSearch(ThreadSearch[TContext]):
         if not self.can_search:
             return
 
-        def begin(connection: sqlite3.Connection) -> bool:
+        def begin(connection: Connection) -> bool:
             if not self._begin_index(connection) or connection.execute(SQL["deletes_securely"]).fetchone():
                 return False
             connection.execute(SQL["merge"], {"pages": -_MERGED_PAGES})
             return True
 
-        def go_on(connection: sqlite3.Connection) -> bool:
+        def go_on(connection: Connection) -> bool:
             before = connection.total_changes
             connection.execute(SQL["merge"], {"pages": _MERGED_PAGES})
             # A merge that had nothing to do changes one row.
@@ -120,7 +109,7 @@ class SQLiteSearch(ThreadSearch[TContext]):
             while await self.database.write(go_on):
                 pass
 
-    def _begin_index(self, connection: sqlite3.Connection) -> bool:
+    def _begin_index(self, connection: Connection) -> bool:
         """Makes the index if the file has none; returns whether there is one that this build of SQLite can use."""
         if self._has_index or not self.can_search:
             return self._has_index
@@ -129,7 +118,7 @@ class SQLiteSearch(ThreadSearch[TContext]):
             return self._has_index
         # Not remembered: the transaction may be undone.
         connection.execute(SQL["create"])
-        if sqlite3.sqlite_version_info >= _SECURE_SINCE:
+        if fts5.DELETES_SECURELY:
             connection.execute(SQL["delete_securely"])
         statements.run(connection, "begin_search_index")
         statements.run(connection, "wait_for_search")
@@ -139,7 +128,7 @@ class SQLiteSearch(ThreadSearch[TContext]):
         """Has the next transaction look whether there is an index: the file may be another one then."""
         self._has_index = False
 
-    def _indexed(self, work: Callable[..., T], connection: sqlite3.Connection, **parameters: Any) -> T:
+    def _indexed(self, work: Callable[..., T], connection: Connection, **parameters: Any) -> T:
         """Returns what ``work`` returns, and brings the index up to date with what it has written."""
         has_index = self._begin_index(connection)
         result = work(connection, **parameters)
@@ -148,9 +137,9 @@ class SQLiteSearch(ThreadSearch[TContext]):
         return result
 
 
-def _is_usable(connection: sqlite3.Connection) -> bool:
+def _is_usable(connection: Connection) -> bool:
     version: int = connection.execute(SQL["format"]).fetchone()[0]
-    if version >= _SECURE_FORMAT and sqlite3.sqlite_version_info < _SECURE_SINCE:
+    if version >= _SECURE_FORMAT and not fts5.DELETES_SECURELY:
         _warn_of_format()
         return False
     return True
@@ -161,11 +150,11 @@ def _warn_of_format() -> None:
     logger.warning(
         "The search index was written by a newer build of SQLite than %s, which cannot use it: what is written now is "
         "found once a process with such a build has indexed it.",
-        sqlite3.sqlite_version,
+        fts5.VERSION,
     )
 
 
-def _index(connection: sqlite3.Connection, *, late: int, within: tuple[int, int], count: int) -> int:
+def _index(connection: Connection, *, late: int, within: tuple[int, int], count: int) -> int:
     """Indexes texts that are noted in ``search_changes``, and returns how many there were."""
     low, high = within
     changes = statements.run(
@@ -184,7 +173,7 @@ def _index(connection: sqlite3.Connection, *, late: int, within: tuple[int, int]
         if not words:
             statements.run(connection, "delete_search_text", place=place)
             continue
-        tag = rows.owner_tag(owner)
+        tag = rows.owner_tag(str(owner))
         connection.execute(SQL["add"], {"place": place, "words": _tagged(words, tag)})
         statements.run(connection, "save_search_text", place=place, tag=tag, words=words)
     if changes:
@@ -197,7 +186,7 @@ def _tagged(words: str, tag: str) -> str:
 
 
 def _search(
-    connection: sqlite3.Connection, *, owner: str, query: SearchQuery, limit: int, after: str | None
+    connection: Connection, *, owner: str, query: SearchQuery, limit: int, after: str | None
 ) -> SearchPage:
     if not query.terms or not statements.first_values(connection, query="has_search_index"):
         return SearchPage()
@@ -230,6 +219,6 @@ def _phrase(term: SearchTerm, tag: str) -> str:
     return f'"{phrase}" *' if term.is_prefix else f'"{phrase}"'
 
 
-def _documents(connection: sqlite3.Connection, query: str, owner: str, numbers: list[int]) -> dict[int, str]:
+def _documents(connection: Connection, query: str, owner: str, numbers: list[int]) -> dict[int, str]:
     found = {number: statements.run(connection, query, owner=owner, number=number) for number in numbers}
     return {number: row[0] for number, cursor in found.items() if (row := cursor.fetchone()) is not None}

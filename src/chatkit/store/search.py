@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeGuard, TypeVar
 
 from chatkit.store.base import Store
 from chatkit.types import SearchPage
@@ -73,7 +73,7 @@ _WRITING: Final = (
 """What a subclass overrides to keep something else than it is given, such as what it has encrypted."""
 
 
-def can_search(store: Store[Any]) -> bool:
+def can_search(store: Store[Any]) -> TypeGuard[ThreadSearch[Any]]:
     """Returns whether the threads of a store can be searched."""
     return isinstance(store, ThreadSearch) and store.can_search
 
