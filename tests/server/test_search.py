@@ -19,6 +19,7 @@ from chatkit.testing._store_samples import message
 from chatkit.types import ThreadItem, ThreadMetadata
 from tests.server.support import BOB, ScriptedServer, done, drain
 from tests.stateful.plain_store import PlainStore
+from tests.support.scale import scaled
 
 ADA = {"user_id": "ada"}
 
@@ -132,7 +133,7 @@ async def test_what_an_earlier_version_stored_is_indexed_beside_all_else(store: 
     # A piece of it, the newest, and the rest in the background.
     first = await server.ask("threads.search", query='"text 249"')
     assert len(first["data"]) == 1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         while not (await server.ask("threads.search", query="old"))["complete"]:
             await asyncio.sleep(0)
     (found,) = (await server.ask("threads.search", query="old"))["data"]
