@@ -7,7 +7,7 @@ be no slower than 5 %.
 
 Other measurements have names of their own: ``scripts/bench stores`` what a long thread costs, ``scripts/bench logs``
 the stream logs beside one another, ``scripts/bench chaos`` many users against workers and servers that die,
-``scripts/bench fuzz`` mutated requests against a server.
+``scripts/bench fuzz`` mutated requests against a server, ``scripts/bench search`` what a search of threads costs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.reference_package import openai_chatkit_python  # noqa: E402
 
-OTHERS = {"chaos": "benchmarks.chaos.run", "fuzz": "benchmarks.fuzz", "logs": "benchmarks.bench_shared_logs"}
+OTHERS = {
+    "chaos": "benchmarks.chaos.run",
+    "fuzz": "benchmarks.fuzz",
+    "logs": "benchmarks.bench_shared_logs",
+    "search": "benchmarks.bench_search",
+}
 GOALS = {
     "first": ("wall", 0.5),
     "get_by_id": ("cpu", 0.1),

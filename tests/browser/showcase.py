@@ -420,6 +420,12 @@ def _history(chat: ChatPage, variant: Variant) -> None:
     current.hover()
 
 
+def _search(chat: ChatPage, variant: Variant) -> None:
+    _history(chat, variant)
+    chat.sidebar.get_by_role("searchbox").fill("المتوسط" if variant.locale == "ar" else "average")
+    expect(chat.sidebar.locator("mark").first).to_be_visible()
+
+
 STATES: Final = (
     State("start", lambda chat, variant: expect(chat.element.locator(".prompt").first).to_be_visible()),
     State("answer", _answer),
@@ -439,4 +445,5 @@ STATES: Final = (
     State("attachments", _attachments),
     State("locked", _locked),
     State("history", _history),
+    State("search", _search),
 )

@@ -103,7 +103,7 @@ def requests_about(
     }
 
 
-NAMES_NOTHING = {"attachments.create", "input.transcribe"}
+NAMES_NOTHING = {"attachments.create", "input.transcribe", "threads.search"}
 
 
 def test_every_request_type_is_asked() -> None:

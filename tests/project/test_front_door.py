@@ -129,6 +129,8 @@ def test_every_public_module_has_an_api_page() -> None:
     }
     modules = {
         f"chatkit.{name}"
-        for name in ("web.fastapi", "limits", "logs", "metrics", "quotas", "review", "tracing", "usage")
+        for name in (
+            *("web.fastapi", "limits", "logs", "metrics", "quotas", "review", "search", "tracing", "usage"),
+        )
     }
     assert set(FACES) | modules == pages

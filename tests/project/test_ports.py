@@ -15,7 +15,7 @@ from chatkit.counters import Counter
 from chatkit.files import AttachmentStore
 from chatkit.hosted import Sessions
 from chatkit.limits import Limits
-from chatkit.store import BoundedFiles, JournalKeeper, Store, StoreSurvey, UsageKeeper
+from chatkit.store import BoundedFiles, JournalKeeper, Store, StoreSurvey, ThreadSearch, UsageKeeper
 from chatkit.streams import Backend, StreamLog
 from tests.project.test_faces import FACES
 
@@ -32,6 +32,7 @@ PORTS = [
     StoreSurvey,
     BoundedFiles,
     JournalKeeper,
+    ThreadSearch,
     Sessions,
     chatkit.types.Store,
     chatkit.types.FileStore,
@@ -45,7 +46,7 @@ def public_objects() -> list[object]:
             *FACES,
             *(
                 f"chatkit.{name}"
-                for name in ("limits", "logs", "metrics", "quotas", "review", "tracing", "usage")
+                for name in ("limits", "logs", "metrics", "quotas", "review", "search", "tracing", "usage")
             ),
         )
     ]

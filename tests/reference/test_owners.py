@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 import chatkit.types
-from chatkit.errors import ConfigurationError, MissingOwnerError, NotFoundError
+from chatkit.errors import ConfigurationError, MissingOwnerError, NotFoundError, UnsupportedOperationError
 from chatkit.server import ChatKitServer
 from chatkit.types import (
     AssistantMessageItem,
@@ -338,6 +338,8 @@ TRIES: dict[str, Callable[[dict[str, str], dict[str, str]], list[dict[str, Any]]
     "threads.list": lambda theirs, own: [
         {"after": theirs["chat"], "limit": 5, "order": order} for order in ("asc", "desc")
     ],
+    # A store of the reference cannot be searched.
+    "threads.search": lambda theirs, own: [],
     "threads.get_by_id": lambda theirs, own: [{"thread_id": theirs["chat"]}],
     "threads.update": lambda theirs, own: [{"thread_id": theirs["chat"], "title": "Mine"}],
     "threads.delete": lambda theirs, own: [{"thread_id": theirs["chat"]}],
@@ -389,6 +391,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "attachments.create": dict(FILE),
     "input.transcribe": {"audio_base64": "AAAA", "mime_type": "audio/webm"},
     "threads.list": {"limit": 100},
+    "threads.search": {"query": "x"},
 }
 
 
@@ -439,7 +442,10 @@ async def test_no_request_finds_a_trace_of_another_owner(load: Load, store: Any)
                     answer = await refusal(own.visitor, kind, params)
                     assert answer == await refusal(own.visitor, kind, missing), kind
                     assert answer[1] == 404
-                if kind in ALLOWED:
+                if kind == "threads.search":
+                    with pytest.raises(UnsupportedOperationError):
+                        await own.visitor.ask(kind, **ALLOWED[kind])
+                elif kind in ALLOWED:
                     answered = json.dumps(await own.visitor.ask(kind, **ALLOWED[kind]))
                     assert not [value for value in theirs.values() if value in answered]
                 assert await store.everything() == stored, kind

@@ -16,7 +16,7 @@ from tests.stateful.plain_store import PlainStore
 PLAIN = {
     "transcription": False,
     "uploads": False,
-    "search": False,
+    "search": True,
     "branches": False,
     "approvals": False,
     "resume": True,
@@ -92,7 +92,10 @@ async def test_files_of_applications(files: type[Any], taken: bool) -> None:
 
 
 async def test_a_store_of_the_reference() -> None:
-    assert await capabilities(Listening(store=PlainStore())) == PLAIN | {"transcription": True}
+    assert await capabilities(Listening(store=PlainStore())) == PLAIN | {
+        "transcription": True,
+        "search": False,
+    }
 
 
 async def test_files_of_this_package(tmp_path: Path) -> None:

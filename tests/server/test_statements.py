@@ -19,33 +19,34 @@ CREATE, ADD = "threads.create", "threads.add_user_message"
 ROUNDS = 20
 MOST = {
     # Of the store, with a log in memory.
-    ("sqlite", "accepting", "memory", CREATE): (21, 25),
-    ("sqlite", "accepting", "memory", ADD): (24, 28),
+    ("sqlite", "accepting", "memory", CREATE): (29, 33),
+    ("sqlite", "accepting", "memory", ADD): (32, 36),
     ("sqlite", "apart", "memory", CREATE): (25, 25),
     ("sqlite", "apart", "memory", ADD): (25, 25),
-    ("postgres", "accepting", "memory", CREATE): (14, 15),
-    ("postgres", "accepting", "memory", ADD): (15, 16),
+    ("postgres", "accepting", "memory", CREATE): (15, 16),
+    ("postgres", "accepting", "memory", ADD): (16, 17),
     ("postgres", "apart", "memory", CREATE): (23, 23),
     ("postgres", "apart", "memory", ADD): (18, 18),
     # Of the store and its own log.
-    ("sqlite", "accepting", "own", CREATE): (22, 27),
-    ("sqlite", "accepting", "own", ADD): (25, 30),
+    ("sqlite", "accepting", "own", CREATE): (30, 35),
+    ("sqlite", "accepting", "own", ADD): (33, 38),
     ("sqlite", "apart", "own", CREATE): (26, 30),
     ("sqlite", "apart", "own", ADD): (26, 30),
-    ("postgres", "accepting", "own", CREATE): (17, 19),
-    ("postgres", "accepting", "own", ADD): (18, 20),
+    ("postgres", "accepting", "own", CREATE): (18, 20),
+    ("postgres", "accepting", "own", ADD): (19, 21),
     ("postgres", "apart", "own", CREATE): (26, 27),
     ("postgres", "apart", "own", ADD): (21, 22),
     # Of the store, and the commands of the log.
-    ("postgres", "accepting", "redis", CREATE): (14 + 3, 15 + 4),
-    ("postgres", "accepting", "redis", ADD): (15 + 3, 16 + 4),
+    ("postgres", "accepting", "redis", CREATE): (15 + 3, 16 + 4),
+    ("postgres", "accepting", "redis", ADD): (16 + 3, 17 + 4),
     ("postgres", "apart", "redis", CREATE): (23 + 3, 23 + 4),
     ("postgres", "apart", "redis", ADD): (18 + 3, 18 + 4),
 }
 """Of a turn without an idempotency key, and of one with a key. What begins and ends a transaction counts, too.
 
 Before messages were accepted in one transaction these were, over SQLite and its own log, 23 and 27 for a new thread, 24
-and 28 for a message in a thread; over PostgreSQL and its own log 25 and 26, 20 and 21.
+and 28 for a message in a thread; over PostgreSQL and its own log 25 and 26, 20 and 21. Search takes four of SQLite for
+each text, and one of PostgreSQL for the message that is accepted; what is written apart is not searched.
 """
 
 
@@ -55,15 +56,19 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     connect, execute_command = sqlite3.connect, Redis.execute_command
 
-    def trace(statement: str) -> None:
-        # That of the foreign key, by which the steps of a turn go with it, is told under the text of its statement.
-        if not (statement.startswith("DELETE FROM turns ") and found[-1:] == [statement]):
-            found.append(statement)
-
     def connected(*arguments: Any, **options: Any) -> Any:
         connection = connect(*arguments, **options)
         connection.set_trace_callback(trace)
         return connection
+
+    def trace(statement: str) -> None:
+        if not is_inner(statement):
+            found.append(statement)
+
+    def is_inner(statement: str) -> bool:
+        # A statement that fires triggers is told of once more for each, and FTS5 has statements of its own.
+        head = statement.partition("\n")[0]
+        return statement in found[-1:] or (head.startswith("-- ") and "'main'." in head)
 
     def counted(method: Any) -> Any:
         def call(self: Any, statement: str, *arguments: Any, **options: Any) -> Any:

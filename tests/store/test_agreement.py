@@ -170,7 +170,7 @@ def kind(request: pytest.FixtureRequest) -> Callable[[], Awaitable[Store[Any]]]:
 async def emptied(url: str) -> Store[Any]:
     store = PostgresStore(url)
     tables = "chatkit.threads, chatkit.items, chatkit.attachments, chatkit.turns, chatkit.turn_steps"
-    await store.database.write(lambda transaction: transaction.value(f"TRUNCATE {tables}"))
+    await store.database.write(lambda transaction: transaction.value(f"TRUNCATE {tables} CASCADE"))
     return store
 
 

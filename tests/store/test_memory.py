@@ -15,6 +15,7 @@ class TestMemoryStore(StoreContract):
     keeps_usage = True
     keeps_journals = True
     bounds_files = True
+    searches_threads = True
 
     def make_store(self) -> MemoryStore:
         return MemoryStore()

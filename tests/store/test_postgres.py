@@ -14,6 +14,7 @@ class TestPostgresStore(StoreContract):
     keeps_usage = True
     keeps_journals = True
     bounds_files = True
+    searches_threads = True
 
     @pytest.fixture(autouse=True)
     def database(self, postgres_database: str) -> None:

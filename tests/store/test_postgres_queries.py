@@ -47,6 +47,9 @@ INSERT INTO chatkit.usage (
 )
 SELECT CASE WHEN n %% 2 = 0 THEN 'alice' ELSE 'bob' END, timestamptz '2026-01-01Z' + make_interval(mins => n),
     'turn_' || n, '1', 'thr', 'm', 1, 0, 1, 0 FROM generate_series(1, 5000) AS n;
+UPDATE chatkit.search_items SET words = 'word', vector = ('tagword' || item %% 5000 || ':1')::tsvector;
+INSERT INTO chatkit.search_titles (thread, owner, words, vector)
+SELECT number, owner, 'word', ('tagword' || number || ':1')::tsvector FROM chatkit.threads ON CONFLICT DO NOTHING;
 UPDATE chatkit.accepted_turns SET forget_at = now() + make_interval(secs => 60) WHERE status = 'ended';
 """
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,6 +97,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "delete_usage": (LONG_AGO,),
     "save_steps": ("alice", "turn_7", 7, [2], ["tool"], ["pay"], ["print"], ["once"], ["started"], [""]),
     "load_steps": ("alice", "turn_7"),
+    "index_accepted": ("alice", "thr", "m50000", "word", "'word':1", "word", "'word':1"),
+    "newest_search_items": ("alice", 4000),
+    "find_search": ("alice", "('tagword7')", 1000, 0),
+    "load_found": ("alice", [1], [1], [50_000]),
+    "is_search_waiting": (),
     "files_of_owner": ("bob", "atc_7"),
     "files_of_group": ("alice", "atc_7", "red"),
     "size_of_attachment": ("alice", "atc_7"),
@@ -115,7 +123,7 @@ def filled(postgres_url: str) -> Iterator[str]:
     with new_database(postgres_url) as url:
         asyncio.run(migrate(url))
         on_server(url, lambda connection: connection.execute(FILL % LENGTH))
-        on_server(url, lambda connection: connection.execute("ANALYZE"))
+        on_server(url, lambda connection: connection.execute("VACUUM ANALYZE"))
         yield url
 
 
@@ -170,6 +178,10 @@ def test_a_page_reads_as_much_in_a_thread_of_any_length(filled: str, order: str)
 def test_every_statement_was_looked_at() -> None:
     writes_one_row = {"begin_turn", "change_thread", "add_thread", "save_attachment", "add_usage"}
     writes_one_row |= {"add_item", "change_item", "save_item"}
+    # Pieces of what waits to be indexed.
+    writes_one_row |= {
+        f"{what}_{kind}" for what in ("index", "waiting_search") for kind in ("items", "titles")
+    }
     writes_one_row |= {"accept_turn", "register_turn", "void_turn", "set_begun", "token_of_turn"}
     # For an operator, who is told that they read the places of all that the owners have.
     surveys = {

@@ -16,6 +16,7 @@ class TestSQLiteStoreInAFile(StoreContract):
     keeps_usage = True
     keeps_journals = True
     bounds_files = True
+    searches_threads = True
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -31,6 +32,7 @@ class TestSQLiteStoreInMemory(StoreContract):
     keeps_usage = True
     keeps_journals = True
     bounds_files = True
+    searches_threads = True
 
     def make_store(self) -> SQLiteStore:
         return SQLiteStore(":memory:")

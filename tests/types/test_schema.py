@@ -52,6 +52,8 @@ ADDED: dict[tuple[str, str], str] = {
 }
 ADDED_DEFINITIONS = {
     "TextDelta",
+    "ThreadSearchParams",
+    "ThreadsSearchReq",
     "TurnResumeParams",
     "TurnStopParams",
     "TurnsResumeReq",

@@ -250,6 +250,7 @@ def too_long() -> dict[str, Any]:
         "cursor": ask("threads.list", after="c" * 4097),
         "cursor of items": ask("items.list", thread_id="$thread", after="c" * 4097),
         "title": ask("threads.update", thread_id="$thread", title="t" * 1001),
+        "query": ask("threads.search", query="t" * 1001),
         "name of a file": ask("attachments.create", name=name, size=1, mime_type="text/plain"),
         "type of a file": ask("attachments.create", name="a", size=1, mime_type=name),
         "size of a file": ask("attachments.create", name="a", size=2**53, mime_type="text/plain"),

@@ -53,6 +53,7 @@ def valid() -> list[dict[str, Any]]:
         ),
         ask("threads.list", limit=3, order="asc", after="thr_thread"),
         ask("threads.list", limit=9999),
+        ask("threads.search", query='why "the widget" quest*', limit=3, after="1.5 3 thr_thread"),
         ask("items.list", thread_id="thr_thread", limit=3, order="desc", after="itm_answer"),
         ask("items.feedback", thread_id="thr_thread", item_ids=["itm_answer"] * 3, kind="positive"),
         ask("input.transcribe", audio_base64="AAAA" * 100, mime_type="audio/ogg;codecs=opus"),

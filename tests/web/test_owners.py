@@ -93,6 +93,7 @@ def requests_of(thread_id: str, attachment_id: str, turn_id: str) -> dict[str, d
         "threads.get_by_id": thread,
         "threads.create": {"input": message},
         "threads.list": {},
+        "threads.search": {"query": SECRET},
         "threads.add_user_message": thread | {"input": user_input("Hi")},
         "threads.add_client_tool_output": thread | {"result": {}},
         "threads.add_structured_input": thread | {"item_id": "sin_1", "input": {"status": "skipped"}},
@@ -112,7 +113,7 @@ def requests_of(thread_id: str, attachment_id: str, turn_id: str) -> dict[str, d
 
 
 # What carries no id of another one's works, for oneself.
-ANSWERED = {"threads.list", "attachments.create", "input.transcribe"}
+ANSWERED = {"threads.list", "threads.search", "attachments.create", "input.transcribe"}
 
 
 async def test_no_request_of_bob_reaches_what_is_alices(make_store: Callable[[], Store[Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,7 +30,8 @@ _HELP: Final = """\
 /1, /2, ...      press a widget's button     /retry          ask for the last answer again
 /new             start a new thread          /rename TITLE   give the thread a title
 /threads         list the threads            /delete         delete the thread
-/open N          open one by number or id    /quit           leave
+/search WORDS    search titles and messages  /quit           leave
+/open N          open one by number or id
 Ctrl-C stops an answer."""
 
 
@@ -67,6 +68,7 @@ class Chat:
         self._commands: dict[str, Callable[[str], None]] = {
             "/help": lambda _: console.line(_HELP),
             "/threads": lambda _: self._list_threads(),
+            "/search": self._search,
             "/open": self._open,
             "/new": lambda _: self._leave_thread("A new thread begins with your next message."),
             "/retry": lambda _: self._retry(),
@@ -211,6 +213,26 @@ class Chat:
         elif page.has_more:
             self._console.aside(f"(the newest {_LISTED}; there are more)")
 
+    def _search(self, query: str) -> None:
+        if not query:
+            self._console.aside(
+                "Say /search and what to look for; words in quotation marks must follow one another."
+            )
+            return
+        page = self._runner.run(self._client.search_threads(query, _LISTED))
+        self._listed = [found.thread.id for found in page.data]
+        for number, found in enumerate(page.data, start=1):
+            title = _emphasised(found.thread.title or "Untitled", found.title_ranges)
+            self._console.line(f"{number:>4}  {title}  ({found.thread.id})")
+            for item in found.items:
+                self._console.line(f"        {_emphasised(item.text, item.ranges)}")
+        if not page.data:
+            self._console.aside(f"Nothing was found for {query!r}.")
+        elif page.has_more:
+            self._console.aside(f"(the best {_LISTED}; there are more)")
+        if not page.complete:
+            self._console.aside("(older messages are still being prepared for the search)")
+
     def _open(self, which: str) -> None:
         if which.isdecimal():
             if not self._listed:
@@ -220,7 +242,7 @@ class Chat:
                 return
             which = self._listed[int(which) - 1]
         if not which:
-            self._console.aside("Which thread? Give its number in /threads, or its id.")
+            self._console.aside("Which thread? Give its number in /threads or /search, or its id.")
             return
         self._runner.run(self._read_thread(which))
 
@@ -256,6 +278,15 @@ class Chat:
         self._message_id = None
         self._transcript.clear()
         self._console.aside(message)
+
+
+def _emphasised(text: str, ranges: Sequence[tuple[int, int]]) -> str:
+    """Returns a text with what was found in it between brackets."""
+    parts, shown = list[str](), 0
+    for start, end in ranges:
+        parts += [text[shown:start], "[", text[start:end], "]"]
+        shown = end
+    return "".join([*parts, text[shown:]])
 
 
 def _local(moment: datetime) -> datetime:

@@ -37,14 +37,17 @@ from chatkit.types import (
     ItemsListParams,
     ItemsListReq,
     Page,
+    SearchPage,
     ThreadDeleteParams,
     ThreadGetByIdParams,
     ThreadItem,
     ThreadListParams,
     ThreadMetadata,
     ThreadsDeleteReq,
+    ThreadSearchParams,
     ThreadsGetByIdReq,
     ThreadsListReq,
+    ThreadsSearchReq,
     ThreadsUpdateReq,
     ThreadUpdateParams,
     TranscriptionResult,
@@ -155,6 +158,23 @@ class ChatKitClient(TurnRequests):
         """Returns what the server can do; of one that does not say it, what openai-chatkit 1.6.5 can."""
         params = ThreadListParams(limit=1, capabilities=True)
         return (await self._ask(ThreadsListReq(params=params), ThreadPage, repeatable=True)).capabilities
+
+    async def search_threads(
+        self, query: str, limit: int | None = None, after: str | None = None
+    ) -> SearchPage:
+        """Returns a page of the threads whose title or messages answer a query, the best first.
+
+        Args:
+            query: Words that must all be there; those in quotation marks must follow one another. The last one, and
+                each that ends with an asterisk, also stands for words that begin with it.
+            limit: Threads of the page; None leaves it to the server.
+            after: ``after`` of the page before.
+
+        Raises:
+            UnsupportedOperationError: The server cannot search: ``capabilities()`` says so before.
+        """
+        params = ThreadSearchParams(query=query, limit=limit, after=after)
+        return await self._ask(ThreadsSearchReq(params=params), SearchPage, repeatable=True)
 
     def iterate_threads(
         self, *, order: Order = "desc", page_size: int | None = None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import os
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,7 +20,7 @@ from chatkit.audit import Auditing, AuditLog
 from chatkit.counters import Counter, MemoryCounter
 from chatkit.dialects.openai_chatkit.store import accepting_store
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import ConfigurationError, StoreError
+from chatkit.errors import ConfigurationError
 from chatkit.files.base import AttachmentStore
 from chatkit.files.limits import DEFAULT_LIMITS, FileLimits
 from chatkit.limits import Limits
@@ -34,17 +32,14 @@ from chatkit.server.bounds import check_upload
 from chatkit.server.kept_data import KeptData
 from chatkit.server.parsing import parse_request
 from chatkit.server.requests import HANDLERS
-from chatkit.server.requests.accepted import begin_lapsed, begin_waiting
 from chatkit.server.requests.attachments import sweep, upload
-from chatkit.server.requests.turns import run_again, run_lost
+from chatkit.server.requests.taking_over import TakingOver
 from chatkit.server.scope import RequestScope
-from chatkit.server.turns.observed import with_trace
 from chatkit.server.turns.registry import ConcurrencyPolicy, DisconnectPolicy, TurnRegistry
 from chatkit.server.turns.results import NonStreamingResult, StreamingResult
 from chatkit.server.turns.usage import bounded_files
-from chatkit.store.acceptance import AcceptedTurn, TurnStatus
-from chatkit.store.base import OwnerContext, Store
-from chatkit.streams.base import InterruptedTurn, StreamLog, TurnInfo, load_info
+from chatkit.store.base import Store
+from chatkit.streams.base import StreamLog
 from chatkit.streams.memory import MemoryStreamLog
 from chatkit.types import AttachmentCreateParams, ChatKitReq, FileStore, ThreadMetadata
 from chatkit.types import Store as SimpleStore
@@ -246,10 +241,12 @@ class ChatKitServer(KeptData[TContext]):
             return 0
         store = self._chatkit_store()
         with watch_loop():
-            count = await turns.recovery.recover(store, self.recovery_context, self._chatkit_run_again)
+            taking_over = TakingOver(self, store, self._chatkit_scope)
+            count = await turns.recovery.recover(store, self.recovery_context, taking_over.run_again)
             accepting = accepting_store(store, whole=False)
             if accepting is not None:
-                count += await turns.store_sweep.run(accepting, self._chatkit_begin_lapsed)
+                count += await turns.store_sweep.run(accepting, taking_over.begin_lapsed)
+            await turns.indexing.run(store)
         return count
 
     @property
@@ -413,42 +410,3 @@ class ChatKitServer(KeptData[TContext]):
             self._chatkit_runner = TurnRegistry(log)
             self._chatkit_runner.recover = self.recover
         return self._chatkit_runner
-
-    async def _chatkit_run_again(self, turn: InterruptedTurn) -> bool:
-        """Begins a turn of a worker that died again, if the application wants that; returns whether it did."""
-        info, store = turn.info, accepting_store(self._chatkit_store(), whole=False)
-        if store is not None and info.owner is not None:
-            accepted = await store.find_turn(info.id, OwnerContext(info.owner))
-            turn = replace(turn, info=with_trace(info, accepted))
-            if accepted is not None and accepted.status is TurnStatus.ENDED:
-                return False
-            if accepted is not None and accepted.status is TurnStatus.WAITING:
-                scope, runs = await self._chatkit_scope_again(info, info.owner, stopped=turn.stop)
-                if not await begin_waiting(scope, turn, accepted, runs=runs):
-                    raise StoreError(f"Turn {info.id} waits for another worker, to which this one leaves it.")
-                return True
-        if info.context is None or turn.stop or info.attempt > self.rerun_on_crash:
-            return False
-        return await run_again(self._chatkit_scope(await self._chatkit_load_context(info.context)), turn)
-
-    async def _chatkit_begin_lapsed(self, owner: str, turn: AcceptedTurn) -> bool:
-        """Begins a turn that a worker accepted and had not opened, or runs one again that its log has lost."""
-        info = load_info(turn.info) if turn.info else None
-        scope, runs = await self._chatkit_scope_again(info, owner)
-        if turn.status is TurnStatus.BEGUN and turn.opened:
-            return runs and self.rerun_on_crash > 0 and scope.turns.log.shared and await run_lost(scope, turn)
-        return await begin_lapsed(scope, turn, runs=runs)
-
-    async def _chatkit_scope_again(
-        self, info: TurnInfo | None, owner: str, *, stopped: bool = False
-    ) -> tuple[RequestScope, bool]:
-        """Returns what a turn of a dead worker is carried out with, and whether its handler may be called with that."""
-        if info is not None and info.context is not None and not stopped:
-            try:
-                return self._chatkit_scope(await self._chatkit_load_context(info.context)), True
-            except Exception:
-                logger.exception("load_context() failed; the message of turn %s is kept, unanswered", info.id)
-        return self._chatkit_scope(cast("TContext", OwnerContext(owner))), False
-
-    async def _chatkit_load_context(self, saved: str) -> TContext:
-        return await maybe_await(self.load_context(json.loads(saved)))

@@ -25,6 +25,7 @@ from chatkit.types import (
     Capabilities,
     ErrorEvent,
     Page,
+    SearchPage,
     Thread,
     ThreadItem,
     ThreadItemUpdate,
@@ -48,6 +49,7 @@ __all__ = [
     "item_part",
     "removed_event",
     "replaced_event",
+    "search_page_json",
     "stopped_json",
     "string_json",
     "thread_event",
@@ -276,6 +278,16 @@ def thread_page_json(page: Page[ThreadMetadata], capabilities: Capabilities | No
     if capabilities is None:
         return encoded
     return encoded[:-1] + b',"capabilities":' + to_wire(capabilities) + b"}"
+
+
+def search_page_json(page: SearchPage) -> bytes:
+    """Returns a page of threads that were found, with what was found in each."""
+    found: list[bytes] = []
+    for each in page.data:
+        rest = json.dumps(each.model_dump(mode="json", exclude={"thread"}), separators=(",", ":")).encode()
+        found.append(b'{"thread":' + thread_json(each.thread) + b"," + rest[1:])
+    rest = json.dumps(page.model_dump(mode="json", exclude={"data"}), separators=(",", ":")).encode()
+    return b'{"data":[' + b",".join(found) + b"]," + rest[1:]
 
 
 def item_page_json(page: Page[ThreadItem]) -> bytes:

@@ -33,6 +33,7 @@ from chatkit.store.base import (
 )
 from chatkit.store.base import TContext as TContext
 from chatkit.store.journal import Effect, JournalKeeper, RecordedStep, StepStatus
+from chatkit.store.search import ThreadSearch
 from chatkit.store.survey import OpenTurn, OwnerSummary, StoreSurvey, ThreadSummary
 from chatkit.store.usage import BoundedFiles, UsageKeeper
 
@@ -72,6 +73,7 @@ __all__ = [
     "Store",
     "StoreItemType",
     "StoreSurvey",
+    "ThreadSearch",
     "ThreadSummary",
     "ThreadTakenError",
     "TurnStatus",

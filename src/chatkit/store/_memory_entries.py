@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-__all__ = ["AttachmentEntry", "EntrySequence", "ThreadEntry"]
+from chatkit.store import _records as records
+
+if TYPE_CHECKING:
+    from chatkit.types import ThreadItem
+
+__all__ = ["AttachmentEntry", "EntrySequence", "ThreadEntry", "change_entry"]
 
 T = TypeVar("T")
 
@@ -83,3 +88,23 @@ class ThreadEntry:
         """Returns the id of the user message that was added last."""
         items = map(json.loads, self.items.page(None, len(self.items), ascending=False))
         return next((item["id"] for item in items if item["type"] == "user_message"), None)
+
+
+def change_entry(items: EntrySequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
+    """Puts an item in the place of what was loaded before, if that is still what is stored.
+
+    Args:
+        items: The items of the thread.
+        thread_id: The thread.
+        before: The item as it was loaded.
+        after: The item as it is to be.
+
+    Raises:
+        ConflictError: The item was changed meanwhile.
+        NotFoundError: There is none any more.
+    """
+    stored = items.get(before.id)
+    if stored is None:
+        records.no_item(thread_id, before.id)
+    records.check_unchanged(stored, records.dump_model(before), thread_id, before.id)
+    items.put(before.id, records.dump_model(after))

@@ -15,9 +15,9 @@ from chatkit.store import _records as records
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from chatkit._postgres import Transaction
+    from chatkit._postgres import Database, Transaction
 
-__all__ = ["SQL", "document_columns", "lock_thread"]
+__all__ = ["SQL", "document_columns", "erased_owners", "lock_thread"]
 
 SQL: Final = load_queries(Path(__file__).parent / "queries" / "postgres.sql")
 
@@ -78,3 +78,9 @@ def _plain(number: str) -> float:
     if "e" in number.lower() or (value == 0 and number.startswith("-")):
         raise ValueError("JSONB writes this number differently.")
     return value
+
+
+async def erased_owners(database: Database) -> frozenset[str]:
+    """Returns whose data is being erased at present."""
+    rows = await database.read(lambda transaction: transaction.rows(SQL["erased_owners"]))
+    return frozenset(row[0] for row in rows)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from chatkit.errors import StaleTurnError
 from chatkit.store import _records as records
+from chatkit.store import _search_rows as rows
 from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
 from chatkit.store.acceptance import (
     Acceptance,
@@ -33,6 +34,7 @@ __all__ = [
     "lapsed_turns",
     "open_turn",
     "resolve_turn",
+    "search_columns",
     "withdraw_turn",
 ]
 
@@ -40,7 +42,12 @@ _NONE: Final = (None, None)
 
 
 async def accept_turn(
-    transaction: Transaction, owner: str, acceptance: Acceptance, documents: records.Documents
+    transaction: Transaction,
+    owner: str,
+    acceptance: Acceptance,
+    documents: records.Documents,
+    *,
+    indexes: bool,
 ) -> AcceptedTurn:
     writes, thread_id = acceptance.writes, acceptance.thread_id
     change, thread, message = writes.change, documents.thread, documents.message
@@ -52,7 +59,7 @@ async def accept_turn(
             if passed is not None:
                 return passed
     attachments = [document_columns(data, records.load_attachment) for _, data in documents.attachments]
-    rows = await transaction.rows(
+    accepted = await transaction.rows(
         SQL["accept_turn"],
         owner,
         acceptance.turn_id,
@@ -73,7 +80,7 @@ async def accept_turn(
         [exact for _, exact in attachments],
         acceptance.replaces,
     )
-    outcome, token, turn_id, others = rows[0]
+    outcome, token, turn_id, others = accepted[0]
     if outcome == "known":
         found = await find_turn(transaction, owner, turn_id)
         # It cannot have gone: it was read under the lock, or waited for.
@@ -92,8 +99,14 @@ async def accept_turn(
         raise was_taken_over(acceptance.turn_id)
     if change is not None:
         # The thread is locked by now; whatever this raises undoes the acceptance.
-        await change_item(transaction, owner, thread_id, change)
+        await change_item(transaction, owner, thread_id, change, indexes=indexes)
     waits = outcome == "waits"
+    if indexes and message is not None and not waits:
+        words = rows.vector_columns(owner, rows.document_words(message))
+        title = rows.vector_columns(owner, None if thread is None else rows.title_words(thread))
+        await transaction.value(
+            SQL["index_accepted"], owner, thread_id, acceptance.user_item_id, *words, *title
+        )
     return AcceptedTurn(
         acceptance.turn_id,
         thread_id,
@@ -111,27 +124,42 @@ def _gone(turn_id: str) -> AcceptedTurn:
     raise was_taken_over(turn_id)
 
 
-async def change_item(transaction: Transaction, owner: str, thread_id: str, change: ItemChange) -> None:
+async def change_item(
+    transaction: Transaction, owner: str, thread_id: str, change: ItemChange, *, indexes: bool
+) -> None:
     """Saves an item in the place of what was loaded before, if that is still what is stored."""
-    item_id = change.before.id
-    columns = document_columns(records.dump_model(change.after), records.load_item)
+    item_id, after = change.before.id, records.dump_model(change.after)
+    columns = document_columns(after, records.load_item)
+    words = search_columns(owner, after, indexes=indexes)
     # All that change an item hold this lock; only those that delete one do not.
     thread = await lock_thread(transaction, owner, thread_id)
     stored = await transaction.value(SQL["load_item"], owner, thread_id, item_id)
     if stored is None:
         records.no_item(thread_id, item_id)
     records.check_unchanged(stored, records.dump_model(change.before), thread_id, item_id)
-    if await transaction.value(SQL["change_item"], thread, item_id, change.after.type, *columns) is None:
+    arguments = (thread, item_id, change.after.type, *columns, *words)
+    if await transaction.value(SQL["change_item"], *arguments) is None:
         records.no_item(thread_id, item_id)
+
+
+def search_columns(owner: str, item: str, *, indexes: bool) -> tuple[str, str | None, str | None]:
+    """Returns what the statements that save an item take for the index: the owner, and the columns.
+
+    Args:
+        owner: Whose item it is.
+        item: The item as JSON.
+        indexes: Whether the store searches.
+    """
+    return owner, *rows.vector_columns(owner, rows.document_words(item) if indexes else None)
 
 
 async def find_turn(
     transaction: Transaction, owner: str, name: str, *, query: str = "find_turn"
 ) -> AcceptedTurn | None:
-    rows = await transaction.rows(SQL[query], owner, name)
-    if not rows:
+    found = await transaction.rows(SQL[query], owner, name)
+    if not found:
         return None
-    turn, thread, status, token, opened, claimed, lapsed, end, item, fingerprint, info = rows[0]
+    turn, thread, status, token, opened, claimed, lapsed, end, item, fingerprint, info = found[0]
     return AcceptedTurn(
         turn,
         thread,
@@ -163,21 +191,23 @@ async def _hold(transaction: Transaction, owner: str, turn_id: str, token: int) 
 
 
 async def begin_waiting_turn(
-    transaction: Transaction, owner: str, turn_id: str, token: int, *, at_once: bool
+    transaction: Transaction, owner: str, turn_id: str, token: int, *, at_once: bool, indexes: bool
 ) -> tuple[str, ...]:
     # The turn's row, then the thread's: in the order in which the writes of turns take their locks.
     await _hold(transaction, owner, turn_id, token)
-    rows = await transaction.rows(SQL["waiting_message"], owner, turn_id)
-    if not rows:
+    waiting = await transaction.rows(SQL["waiting_message"], owner, turn_id)
+    if not waiting:
         return ()
-    thread_id, item_id, text = rows[0]
+    thread_id, item_id, text = waiting[0]
     thread = await lock_thread(transaction, owner, thread_id)
     before = [] if at_once else await transaction.rows(SQL["turns_before"], owner, thread_id, turn_id)
     if not before:
         # It may be there already: one that is begun again, after its worker died.
         if text is not None:
             columns = document_columns(text, records.load_item)
-            if await transaction.value(SQL["add_item"], thread, item_id, "user_message", *columns) is None:
+            words = search_columns(owner, text, indexes=indexes)
+            arguments = (thread, item_id, "user_message", *columns, *words)
+            if await transaction.value(SQL["add_item"], *arguments) is None:
                 records.item_exists(thread_id, item_id)
         await transaction.value(SQL["set_begun"], owner, turn_id)
     return tuple(row[0] for row in before)
@@ -201,7 +231,9 @@ async def claim_turn(
     return None if found is None else replace(found, token=token, lapsed=False, fresh=True)
 
 
-async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Acceptance, token: int) -> bool:
+async def withdraw_turn(
+    transaction: Transaction, owner: str, acceptance: Acceptance, token: int, *, indexes: bool
+) -> bool:
     turn_id, thread_id, writes = acceptance.turn_id, acceptance.thread_id, acceptance.writes
     try:
         await _hold(transaction, owner, turn_id, token)
@@ -219,7 +251,7 @@ async def withdraw_turn(transaction: Transaction, owner: str, acceptance: Accept
         await transaction.value(SQL["delete_item"], owner, thread_id, writes.message.id)
     if writes.change is not None:
         back = ItemChange(writes.change.after, writes.change.before)
-        await change_item(transaction, owner, thread_id, back)
+        await change_item(transaction, owner, thread_id, back, indexes=indexes)
     return True
 
 

@@ -13,9 +13,10 @@ from typing_extensions import TypeVar
 
 from chatkit._checks import checked
 from chatkit.store import _records as records
-from chatkit.store._memory_entries import AttachmentEntry, EntrySequence, ThreadEntry
+from chatkit.store._memory_entries import AttachmentEntry, EntrySequence, ThreadEntry, change_entry
 from chatkit.store._memory_journal import MemoryJournal
 from chatkit.store._memory_owners import MemoryOwners
+from chatkit.store._memory_search import MemorySearch
 from chatkit.store._memory_turns import TurnRow, TurnTable
 from chatkit.store._memory_usage import MemoryUsage
 from chatkit.store.acceptance import (
@@ -50,7 +51,11 @@ class _Tenant:
 
 
 class MemoryStore(
-    MemoryUsage[TContext], MemoryJournal[TContext], MemoryOwners[TContext], AcceptingStore[TContext]
+    MemoryUsage[TContext],
+    MemorySearch[TContext],
+    MemoryJournal[TContext],
+    MemoryOwners[TContext],
+    AcceptingStore[TContext],
 ):
     """Keeps everything in this process, each owner's data apart.
 
@@ -197,7 +202,7 @@ class MemoryStore(
     ) -> None:
         owner = self.owner(context)
         with self._lock:
-            _change(self._fenced(owner).thread(thread_id).items, thread_id, before, after)
+            change_entry(self._fenced(owner).thread(thread_id).items, thread_id, before, after)
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         owner = self.owner(context)
@@ -292,7 +297,7 @@ class MemoryStore(
             items = tenant.thread(thread_id).items if thread_id else EntrySequence[str]()
             waits = bool(others) and acceptance.policy == "enqueue"
             if writes.change is not None:
-                _change(items, thread_id, writes.change.before, writes.change.after)
+                change_entry(items, thread_id, writes.change.before, writes.change.after)
             if writes.delete_after is not None:
                 if writes.delete_after not in items:
                     records.no_item(thread_id, writes.delete_after)
@@ -397,7 +402,7 @@ class MemoryStore(
                 if writes.message is not None:
                     thread.items.remove(writes.message.id)
                 if writes.change is not None:
-                    _change(thread.items, thread_id, writes.change.after, writes.change.before)
+                    change_entry(thread.items, thread_id, writes.change.after, writes.change.before)
             return True
 
     async def finish_turn(
@@ -435,14 +440,6 @@ class MemoryStore(
         with self._lock:
             row = self._tenant(owner).turns.get(turn_id)
             return row is not None and row.end == "completed"
-
-
-def _change(items: EntrySequence[str], thread_id: str, before: ThreadItem, after: ThreadItem) -> None:
-    stored = items.get(before.id)
-    if stored is None:
-        records.no_item(thread_id, before.id)
-    records.check_unchanged(stored, records.dump_model(before), thread_id, before.id)
-    items.put(before.id, records.dump_model(after))
 
 
 def _place(entry: OwnedThread) -> tuple[datetime, str]:

@@ -15,10 +15,12 @@ from chatkit.errors import MissingExtraError
 from chatkit.store import _postgres_turns as turns
 from chatkit.store import _records as records
 from chatkit.store._admission import Admission
-from chatkit.store._postgres_documents import SQL, document_columns, lock_thread
+from chatkit.store._postgres_documents import SQL, document_columns, erased_owners, lock_thread
 from chatkit.store._postgres_journal import PostgresJournal
+from chatkit.store._postgres_search import PostgresSearch
 from chatkit.store._postgres_survey import PostgresSurvey
 from chatkit.store._postgres_usage import PostgresUsage
+from chatkit.store._search_rows import title_words, vector_columns
 from chatkit.store.acceptance import DELETED, AcceptingStore, ItemChange
 from chatkit.store.base import COMPLETION_RETENTION, OwnedThread, owner_from_context
 from chatkit.store.owners import owner_range
@@ -44,7 +46,11 @@ T = TypeVar("T")
 
 
 class PostgresStore(
-    PostgresUsage[TContext], PostgresJournal[TContext], PostgresSurvey, AcceptingStore[TContext]
+    PostgresUsage[TContext],
+    PostgresSearch[TContext],
+    PostgresJournal[TContext],
+    PostgresSurvey,
+    AcceptingStore[TContext],
 ):
     """Keeps everything in the schema ``chatkit`` of a PostgreSQL database, each owner's data apart.
 
@@ -72,6 +78,8 @@ class PostgresStore(
         statement_timeout: Seconds that a statement may take, waiting for locks included; None for no limit.
         statement_cache_size: Prepared statements kept per connection. With PgBouncer in transaction mode it has to
             be 0: then no state of a session is used, and each statement runs in a transaction.
+        search: Whether threads can be searched. None for wherever a subclass keeps what it is given; one that overrides
+            a method to encrypt what is stored, say, shows no search.
 
     Attributes:
         database: The connections; a stream log that keeps its data in the same database uses them.
@@ -90,7 +98,9 @@ class PostgresStore(
         reconnect_timeout: float = 5.0,
         statement_timeout: float | None = 30.0,
         statement_cache_size: int = 100,
+        search: bool | None = None,
     ) -> None:
+        super().__init__(search=search)
         self.database = Database(
             Settings(
                 connection_string=connection_string,
@@ -105,7 +115,7 @@ class PostgresStore(
         )
         self._owner_of = owner
         # Not a method of this store: a store that is forgotten goes at once.
-        self._admission = Admission(partial(_erased_owners, self.database))
+        self._admission = Admission(partial(erased_owners, self.database))
 
     def owner(self, context: TContext) -> str:
         return owner_from_context(context, self._owner_of)
@@ -138,7 +148,7 @@ class PostgresStore(
 
     async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
         owner = self.owner(context)
-        arguments = (owner, *_thread_columns(thread, records.dump_thread(thread)))
+        arguments = (owner, *self._thread_columns(owner, thread, records.dump_thread(thread)))
 
         async def save(transaction: Transaction) -> None:
             if await transaction.value(SQL["change_thread"], *arguments) is None:
@@ -146,6 +156,11 @@ class PostgresStore(
                 await transaction.value(SQL["add_thread"], *arguments)
 
         await self._write(owner, save, repeatable=True)
+
+    def _thread_columns(self, owner: str, thread: ThreadMetadata, data: str) -> tuple[object, ...]:
+        columns = document_columns(data, records.load_thread)
+        words = vector_columns(owner, title_words(data) if self.can_search else None)
+        return (thread.id, *columns, thread.created_at, records.stamp(), *words)
 
     async def save_thread_fields(
         self, thread_id: str, changed: Mapping[str, Any], context: TContext
@@ -159,7 +174,7 @@ class PostgresStore(
             stored = await transaction.value(SQL["load_thread"], owner, thread_id)
             updated = records.changed_thread(stored, changed)
             data = records.dump_thread(updated)
-            await transaction.value(SQL["change_thread"], owner, *_thread_columns(updated, data))
+            await transaction.value(SQL["change_thread"], owner, *self._thread_columns(owner, updated, data))
             return records.load_thread(data)
 
         return await self._write(owner, save, repeatable=True)
@@ -226,13 +241,14 @@ class PostgresStore(
         item_id, kind = item.id, item.type
         data = records.dump_model(item)
         columns = document_columns(data, records.load_item)
+        words = turns.search_columns(owner, data, indexes=self.can_search)
         attempts = 0
 
         async def store(transaction: Transaction) -> None:
             nonlocal attempts
             attempts += 1
             thread = await lock_thread(transaction, owner, thread_id)
-            if await transaction.value(SQL[query], thread, item_id, kind, *columns) is None:
+            if await transaction.value(SQL[query], thread, item_id, kind, *columns, *words) is None:
                 if attempts > 1:
                     # The attempt whose commit was not answered may have been carried out.
                     stored = await transaction.value(SQL["load_item"], owner, thread_id, item_id)
@@ -246,7 +262,11 @@ class PostgresStore(
         self, thread_id: str, before: ThreadItem, after: ThreadItem, context: TContext
     ) -> None:
         owner, change = self.owner(context), ItemChange(before, after)
-        await self._write(owner, lambda transaction: turns.change_item(transaction, owner, thread_id, change))
+        indexes = self.can_search
+        await self._write(
+            owner,
+            lambda transaction: turns.change_item(transaction, owner, thread_id, change, indexes=indexes),
+        )
 
     async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
         data = await self._value("load_item", self.owner(context), thread_id, item_id)
@@ -315,8 +335,9 @@ class PostgresStore(
 
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
         owner, documents = self.owner(context), records.documents_of(acceptance)
+        indexes = self.can_search
         return await self.database.write(
-            lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents)
+            lambda transaction: turns.accept_turn(transaction, owner, acceptance, documents, indexes=indexes)
         )
 
     async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
@@ -346,9 +367,11 @@ class PostgresStore(
     async def begin_waiting_turn(
         self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
     ) -> tuple[str, ...]:
-        owner = self.owner(context)
+        owner, indexes = self.owner(context), self.can_search
         return await self.database.write(
-            lambda transaction: turns.begin_waiting_turn(transaction, owner, turn_id, token, at_once=at_once),
+            lambda transaction: turns.begin_waiting_turn(
+                transaction, owner, turn_id, token, at_once=at_once, indexes=indexes
+            ),
             repeatable=True,
         )
 
@@ -373,9 +396,10 @@ class PostgresStore(
         )
 
     async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
-        owner = self.owner(context)
+        owner, indexes = self.owner(context), self.can_search
         return await self.database.write(
-            lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token), repeatable=True
+            lambda transaction: turns.withdraw_turn(transaction, owner, acceptance, token, indexes=indexes),
+            repeatable=True,
         )
 
     async def finish_turn(
@@ -425,13 +449,3 @@ class PostgresStore(
 
     async def close(self) -> None:
         await self.database.close()
-
-
-async def _erased_owners(database: Database) -> frozenset[str]:
-    rows = await database.read(lambda transaction: transaction.rows(SQL["erased_owners"]))
-    return frozenset(row[0] for row in rows)
-
-
-def _thread_columns(thread: ThreadMetadata, data: str) -> tuple[object, ...]:
-    columns = document_columns(data, records.load_thread)
-    return (thread.id, *columns, thread.created_at, records.stamp())

@@ -23,6 +23,7 @@ from chatkit.store import _sqlite_statements as statements
 from chatkit.store import _sqlite_turns as turns
 from chatkit.store._admission import Admission
 from chatkit.store._sqlite_journal import SQLiteJournal
+from chatkit.store._sqlite_search import SQLiteSearch
 from chatkit.store._sqlite_survey import SQLiteSurvey
 from chatkit.store._sqlite_usage import SQLiteUsage
 from chatkit.store.acceptance import AcceptingStore
@@ -48,7 +49,13 @@ _ROOM: Final = 256 * 1024
 """Bytes without which a disk counts as full: less than a few messages and the page that each of them changes."""
 
 
-class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, AcceptingStore[TContext]):
+class SQLiteStore(
+    SQLiteUsage[TContext],
+    SQLiteSearch[TContext],
+    SQLiteJournal[TContext],
+    SQLiteSurvey,
+    AcceptingStore[TContext],
+):
     """Keeps everything in one SQLite file, each owner's data apart.
 
     One instance may be used from several event loops and threads, and several processes may share a file. The
@@ -62,6 +69,8 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
         db_path: The file, or ``":memory:"`` for a database that lives until ``close``.
         owner: Finds the owner in a request context; by default ``context["user_id"]`` or ``context.user_id``.
             For a single user: ``lambda context: "local"``.
+        search: Whether threads can be searched, where the build of SQLite has FTS5. None for wherever a subclass keeps
+            what it is given; one that overrides a method to encrypt what is stored, say, shows no search.
 
     Attributes:
         database: The file's connections; a stream log that keeps its data in the same file uses them.
@@ -72,7 +81,10 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
         self,
         db_path: str | os.PathLike[str] = "chatkit.db",
         owner: Callable[[TContext], str | None] | None = None,
+        *,
+        search: bool | None = None,
     ) -> None:
+        super().__init__(search=search)
         check_address_is_none("SQLiteStore(db_path=...)", db_path, "For PostgreSQL use PostgresStore(...).")
         self.database = Database(db_path)
         self._owner_of = owner
@@ -99,7 +111,7 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
                 )
                 if running.fetchone() is None:
                     records.stale(fence)
-            return work(connection, owner=owner, **parameters)
+            return self._indexed(work, connection, owner=owner, **parameters)
 
         return await self.database.write(write)
 
@@ -238,9 +250,12 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
     async def _write_turn(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
         return await self.database.write(partial(work, owner=self.owner(context), **parameters))
 
+    async def _write_texts(self, work: Callable[..., T], context: TContext, **parameters: Any) -> T:
+        return await self._write_turn(partial(self._indexed, work), context, **parameters)
+
     async def accept_turn(self, acceptance: Acceptance, context: TContext) -> AcceptedTurn:
         documents = records.documents_of(acceptance)
-        return await self._write_turn(turns.accept_turn, context, acceptance=acceptance, documents=documents)
+        return await self._write_texts(turns.accept_turn, context, acceptance=acceptance, documents=documents)
 
     async def resolve_turn(self, turn_id: str, thread_id: str, context: TContext) -> AcceptedTurn | None:
         return await self._write_turn(turns.resolve_turn, context, turn_id=turn_id, thread_id=thread_id)
@@ -265,7 +280,7 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
     async def begin_waiting_turn(
         self, turn_id: str, token: int, context: TContext, *, at_once: bool = False
     ) -> tuple[str, ...]:
-        return await self._write_turn(
+        return await self._write_texts(
             turns.begin_waiting_turn, context, turn_id=turn_id, token=token, at_once=at_once
         )
 
@@ -281,7 +296,7 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
 
     async def withdraw_turn(self, acceptance: Acceptance, token: int, context: TContext) -> bool:
         documents = records.documents_of(acceptance)
-        return await self._write_turn(
+        return await self._write_texts(
             turns.withdraw_turn, context, acceptance=acceptance, documents=documents, token=token
         )
 
@@ -353,3 +368,4 @@ class SQLiteStore(SQLiteUsage[TContext], SQLiteJournal[TContext], SQLiteSurvey, 
 
     async def close(self) -> None:
         await self.database.close()
+        self._reopen_index()

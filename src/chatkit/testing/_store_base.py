@@ -84,6 +84,7 @@ class StoreContractBase:
         keeps_usage: Is a :class:`chatkit.store.UsageKeeper`; False by default.
         keeps_journals: Is a :class:`chatkit.store.JournalKeeper`; False by default.
         bounds_files: Is a :class:`chatkit.store.BoundedFiles`; False by default.
+        searches_threads: Is a :class:`chatkit.store.ThreadSearch`; False by default.
         reports_missing_threads: Raises ``NotFoundError`` for items of a thread that does not exist, read or
             written, and for its deletion. (Loading such a thread raises it in any case.)
         reports_missing_cursors: Raises ``NotFoundError`` for a page behind an id that does not exist.
@@ -106,6 +107,7 @@ class StoreContractBase:
     keeps_usage: ClassVar[bool] = False
     keeps_journals: ClassVar[bool] = False
     bounds_files: ClassVar[bool] = False
+    searches_threads: ClassVar[bool] = False
     reports_missing_threads: ClassVar[bool] = True
     reports_missing_cursors: ClassVar[bool] = True
     rejects_duplicate_ids: ClassVar[bool] = True

@@ -31,6 +31,7 @@ from chatkit.testing._store_edits import EditContract
 from chatkit.testing._store_items import ItemContract
 from chatkit.testing._store_journal import JournalContract
 from chatkit.testing._store_owners import OwnerContract
+from chatkit.testing._store_search import SearchContract
 from chatkit.testing._store_threads import ThreadContract
 from chatkit.testing._store_turn_ends import TurnEndsContract
 from chatkit.testing._store_turns import TurnContract
@@ -49,6 +50,7 @@ class StoreContract(
     TurnEndsContract,
     UsageContract,
     JournalContract,
+    SearchContract,
 ):
     """Tests of a store: subclass it under a name that begins with ``Test`` and override ``make_store``.
 

@@ -4,6 +4,7 @@
 - ``events``, ``updates``: what a handler yields and a client receives
 - ``items``, ``content``: the entries of a thread, and their parts
 - ``threads``: threads, and pages of lists
+- ``search``: what a search of threads finds
 - ``files``, ``stores``: the reference's interfaces for files and for threads
 """
 
@@ -12,7 +13,7 @@
 from chatkit.actions import Action
 from chatkit.errors import ErrorCode
 from chatkit.icons import IconName
-from chatkit.types import content, events, files, inputs, items, requests, threads, updates
+from chatkit.types import content, events, files, inputs, items, requests, search, threads, updates
 from chatkit.types.base import UTCDateTime, to_wire
 from chatkit.types.content import *
 from chatkit.types.events import *
@@ -20,6 +21,7 @@ from chatkit.types.files import *
 from chatkit.types.inputs import *
 from chatkit.types.items import *
 from chatkit.types.requests import *
+from chatkit.types.search import *
 
 # Not in __all__: `from chatkit.types import *` must not put it in the place of chatkit.store.Store.
 from chatkit.types.stores import Store as Store
@@ -35,6 +37,7 @@ __all__ += files.__all__
 __all__ += inputs.__all__
 __all__ += items.__all__
 __all__ += requests.__all__
+__all__ += search.__all__
 __all__ += threads.__all__
 __all__ += updates.__all__
 # Constants, classes, functions. Type checkers know what the list holds as long as no method of it is called.

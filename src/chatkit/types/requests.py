@@ -1,7 +1,7 @@
 """Requests of the protocol, and the inputs they carry.
 
-Additions to the protocol: the request types ``turns.stop`` and ``turns.resume``, the parameter ``capabilities`` of
-``threads.list``, and two keys of a request's ``metadata``:
+Additions to the protocol: the request types ``turns.stop``, ``turns.resume`` and ``threads.search``, the parameter
+``capabilities`` of ``threads.list``, and two keys of a request's ``metadata``:
 
 - ``resumable`` (true): the turn survives a disconnect and its frames carry ids.
 - ``idempotency_key`` (a text): a message, an action or an answer that is sent again with the same key is the same turn.
@@ -48,6 +48,7 @@ __all__ = [
     "ThreadGetByIdParams",
     "ThreadListParams",
     "ThreadRetryAfterItemParams",
+    "ThreadSearchParams",
     "ThreadUpdateParams",
     "ThreadsAddClientToolOutputReq",
     "ThreadsAddStructuredInputReq",
@@ -58,6 +59,7 @@ __all__ = [
     "ThreadsGetByIdReq",
     "ThreadsListReq",
     "ThreadsRetryAfterItemReq",
+    "ThreadsSearchReq",
     "ThreadsSyncCustomActionReq",
     "ThreadsUpdateReq",
     "TurnResumeParams",
@@ -311,6 +313,29 @@ class ThreadsUpdateReq(BaseReq):
     params: ThreadUpdateParams
 
 
+class ThreadSearchParams(Model):
+    """What is searched for in the owner's threads.
+
+    Attributes:
+        query: What the user typed: words that a title or a message must all have; in quotation marks, words that must
+            follow one another. The last word, and each that ends with an asterisk, also stands for words that begin
+            with it.
+        limit: Threads of the page; the server answers 100 at most.
+        after: ``after`` of the page before.
+    """
+
+    query: Annotated[str, Bound("title_chars")]
+    limit: PageLimit | None = None
+    after: _Cursor | None = None
+
+
+class ThreadsSearchReq(BaseReq):
+    """Searches titles and messages; only for servers whose :class:`chatkit.types.Capabilities` have ``search``."""
+
+    type: Literal["threads.search"] = "threads.search"
+    params: ThreadSearchParams
+
+
 class ThreadDeleteParams(Model):
     """Names the thread."""
 
@@ -375,6 +400,7 @@ NonStreamingReq: TypeAlias = (
     | AttachmentsDeleteReq
     | ThreadsUpdateReq
     | ThreadsDeleteReq
+    | ThreadsSearchReq
     | InputTranscribeReq
     | ThreadsSyncCustomActionReq
     | TurnsStopReq

@@ -117,7 +117,7 @@ class Capabilities(Model):
     Attributes:
         transcription: Recordings are transcribed.
         uploads: Files can be attached.
-        search: Threads can be searched.
+        search: ``threads.search`` searches titles and messages.
         branches: Earlier versions of an edited message are kept.
         approvals: Tool calls can wait for the user's approval.
         resume: ``turns.resume`` attaches to a turn that is running or has just ended.

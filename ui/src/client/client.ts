@@ -37,6 +37,16 @@ export class ProtocolClient {
     return this.#capabilities?.[what] !== false;
   }
 
+  /** Returns whether the server has said that it can do something, for what only some servers can. */
+  offers(what: keyof Capabilities): boolean {
+    return this.#capabilities?.[what] === true;
+  }
+
+  /** Whether the server was asked what it can do, and has answered. */
+  get knowsCapabilities(): boolean {
+    return this.#capabilities !== null;
+  }
+
   /** Sends a request whose answer is JSON. */
   async call<T extends keyof Answers>(type: T, params: RequestParams[T], signal?: AbortSignal): Promise<Answers[T]> {
     const response = await this.#post(type, params, {}, "application/json", signal);

@@ -6,6 +6,7 @@ import { Composer } from "./composer";
 import { Conversation, type ConversationHost } from "./conversation";
 import { History } from "./history";
 import type { OutgoingMessage } from "./outgoing";
+import { ThreadSearch } from "./search";
 import { Tabs } from "./tabs";
 import { forgetStops } from "./tools";
 import { ConnectionError, isUnauthorised } from "../protocol/errors";
@@ -51,6 +52,7 @@ export class App implements ConversationHost {
   readonly client = new ProtocolClient(() => this.endpoint);
   readonly composer: Composer;
   readonly history: History;
+  readonly search: ThreadSearch;
   /** What views of content see; another object whenever something that they show has changed. */
   content: WidgetHost;
 
@@ -71,6 +73,7 @@ export class App implements ConversationHost {
   ) {
     this.conversation = new Conversation(this, null);
     this.history = new History(this.client, redraw, (error) => this.onError(error));
+    this.search = new ThreadSearch(this.client, redraw, (error) => this.onError(error));
     this.composer = new Composer(composerHost(this));
     this.content = contentHost(this);
   }
@@ -338,6 +341,7 @@ export class App implements ConversationHost {
     if (this.isConfigured) this.endpoint = endpointOf(this.options.api as ApiOption);
     this.composer.clear();
     this.history.clear();
+    this.search.clear();
     forgetStops();
     this.view = "thread";
     this.conversation = new Conversation(this, null);

@@ -86,7 +86,9 @@ export class History {
     this.error = null;
     this.onChange();
     try {
-      const page = await this.client.call("threads.list", { limit: PAGE, order: "desc", ...(after === null ? {} : { after }) });
+      // Only some servers can search, and say so to those who ask.
+      const asks = this.client.knowsCapabilities ? {} : ({ capabilities: true } as const);
+      const page = await this.client.call("threads.list", { limit: PAGE, order: "desc", ...(after === null ? asks : { after }) });
       if (asked !== this.#asked) return;
       // What was read below the first page stays, so that a list that was scrolled does not jump.
       const joint = after === null ? this.threads.findIndex((thread) => thread.id === page.data.at(-1)?.id) : -1;

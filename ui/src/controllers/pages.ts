@@ -19,6 +19,7 @@ export class Pages {
   olderError: Error | null = null;
 
   #older: string | null = null;
+  #loadingOlder: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly client: ProtocolClient,
@@ -46,10 +47,14 @@ export class Pages {
     return this.loadError === null;
   }
 
-  /** Loads the page before the oldest item that is there. */
-  async loadOlder(): Promise<void> {
+  /** Loads the page before the oldest item that is there; the one that is loaded already is waited for. */
+  loadOlder(): Promise<void> {
     const { id } = this.model;
-    if (id === null || !this.hasOlder || this.loadingOlder) return;
+    if (id !== null && this.hasOlder && !this.loadingOlder) this.#loadingOlder = this.#loadOlder(id);
+    return this.#loadingOlder;
+  }
+
+  async #loadOlder(id: string): Promise<void> {
     this.loadingOlder = true;
     this.olderError = null;
     this.model.changed();

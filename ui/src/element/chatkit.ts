@@ -15,6 +15,7 @@ import { loadFonts, schemeOf, sheetOf, variablesOf } from "../theme/theme";
 import "../views/composer";
 import type { ComposerView } from "../views/composer";
 import "../views/history";
+import { flagsOf } from "../views/search";
 import { spinner } from "../views/thread";
 import type { ThreadView } from "../views/thread";
 import { checkOptions, unknownKeys, withoutNulls } from "./options";
@@ -91,6 +92,14 @@ export class ChatKitElement extends StyledElement {
 
   async setThreadId(threadId?: string | null): Promise<void> {
     await this.#app.show(threadId ?? null);
+  }
+
+  /** Goes to an item of the thread that is shown, and gives it the focus; returns whether it is there. */
+  async showItem(itemId: string): Promise<boolean> {
+    this.#requireOptions();
+    this.#app.hideHistory();
+    await this.#drawn();
+    return (await this.threadView?.reveal(itemId)) ?? false;
   }
 
   async sendUserMessage(
@@ -204,9 +213,9 @@ export class ChatKitElement extends StyledElement {
     if (this.settings === null) return nothing;
     const { header, frameTitle } = app.options;
     return html`<div class="root" part="root" role="region" aria-label=${frameTitle ?? "Chat"} dir=${app.isRightToLeft ? "rtl" : "ltr"} lang=${app.locale}
-      @keydown=${this.#keyed} @ck-focus-composer=${() => void this.focusComposer()}>
+      @keydown=${this.#keyed} @ck-reveal=${(event: CustomEvent<string>) => void this.showItem(event.detail)} @ck-focus-composer=${() => void this.focusComposer()}>
       ${header?.enabled === false ? nothing : this.#header()}
-      ${app.view === "history" ? html`<ck-history class="body" .app=${app} .history=${app.history} .threads=${app.history.threads} .flags=${`${app.history.loading} ${app.history.loaded} ${app.history.hasMore} ${app.history.error?.message} ${app.conversation.id}`}></ck-history>` : this.#thread()}
+      ${app.view === "history" ? html`<ck-history class="body" .app=${app} .history=${app.history} .threads=${app.history.threads} .flags=${`${app.history.loading} ${app.history.loaded} ${app.history.hasMore} ${app.history.error?.message} ${app.conversation.id} ${app.search.query} ${app.search.isOffered} ${flagsOf(app.search)} ${app.search.found.length}`}></ck-history>` : this.#thread()}
       <div class="visually-hidden" role="status" aria-live="polite">${app.announcement}</div>
     </div>`;
   }

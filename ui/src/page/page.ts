@@ -6,6 +6,7 @@ import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { property, state } from "lit/decorators.js";
 import { failureOf, textOfFailure } from "../controllers/failures";
 import { History } from "../controllers/history";
+import { ThreadSearch } from "../controllers/search";
 import { Tabs } from "../controllers/tabs";
 import { icon } from "../icons/icons";
 import { ProtocolClient } from "../client/client";
@@ -14,6 +15,7 @@ import { base } from "../styles/base";
 import { thread as threadStyles } from "../styles/thread";
 import { schemeOf, sheetOf, variablesOf } from "../theme/theme";
 import { signInLink } from "../views/signIn";
+import { flagsOf, searchField, type SearchHost } from "../views/search";
 import "../views/threads";
 import type { ThreadListHost } from "../views/threads";
 import { sidebar } from "./styles";
@@ -63,6 +65,7 @@ class Sidebar extends LitElement {
 
   readonly #client = new ProtocolClient(() => ({ url: page.url }));
   readonly list = new History(this.#client, () => this.requestUpdate(), () => undefined);
+  readonly search = new ThreadSearch(this.#client, () => this.requestUpdate());
   readonly #sheet = new CSSStyleSheet();
   /** Elements that show a thread hear of its new title and of its end, this page's own among them, and tell of theirs. */
   readonly #tabs = new Tabs(() => page.url, () => void this.list.load());
@@ -84,6 +87,11 @@ class Sidebar extends LitElement {
     announce: (text) => {
       this.announcement = text;
     },
+  };
+
+  readonly #searchHost: SearchHost = {
+    translate: (key, args) => this.t(key, args),
+    open: (threadId, itemId) => this.#go(threadId, itemId),
   };
 
   readonly t = (key: string, args?: Record<string, string | number>): string => format(this.#table, key, args);
@@ -127,24 +135,32 @@ class Sidebar extends LitElement {
   }
 
   protected override render(): TemplateResult {
-    const { list } = this;
     return html`<div class="shade" @click=${() => this.toggle(false)}></div>
     <nav class="panel" aria-label=${this.t("history.title")} @keydown=${(event: KeyboardEvent) => event.key === "Escape" && this.toggle(false)}>
       <div class="top"><span class="brand">${page.title}</span></div>
       <button type="button" class="new" @click=${() => this.#go(null)}>${icon("compose")}${this.t("header.newThread")}</button>
+      ${searchField(this.search, this.t)}
       <div class="list">
-        ${list.error ? html`<p class="empty">${this.t("history.failed")} ${textOfFailure({ ...failureOf(list.error), message: null }, { translate: this.t, locale })} ${signInLink(failureOf(list.error), page.signIn, this.t)} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
-        ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
-        <ck-threads .host=${this.#host} .list=${list} .threads=${list.threads} .current=${this.current} .strings=${this.#table}></ck-threads>
-        ${list.hasMore ? html`<button type="button" class="button ghost more" ?disabled=${list.loading} @click=${() => list.loadMore()}>${this.t("history.more")}</button>` : nothing}
+        ${this.search.isActive ? html`<ck-found .host=${this.#searchHost} .search=${this.search} .found=${this.search.found} .current=${this.current} .flags=${flagsOf(this.search)} .strings=${this.#table}></ck-found>` : this.#threads()}
       </div>
       <div class="visually-hidden" role="status">${this.announcement}</div>
     </nav>`;
   }
 
-  #go(threadId: string | null): void {
+  #threads(): TemplateResult {
+    const { list } = this;
+    return html`${list.error ? html`<p class="empty">${this.t("history.failed")} ${textOfFailure({ ...failureOf(list.error), message: null }, { translate: this.t, locale })} ${signInLink(failureOf(list.error), page.signIn, this.t)} <button type="button" class="button small" @click=${() => list.load()}>${this.t("failure.retry")}</button></p>` : nothing}
+        ${list.loaded && list.threads.length === 0 ? html`<p class="empty">${this.t("history.empty")}</p>` : nothing}
+        <ck-threads .host=${this.#host} .list=${list} .threads=${list.threads} .current=${this.current} .strings=${this.#table}></ck-threads>
+        ${list.hasMore ? html`<button type="button" class="button ghost more" ?disabled=${list.loading} @click=${() => list.loadMore()}>${this.t("history.more")}</button>` : nothing}`;
+  }
+
+  #go(threadId: string | null, itemId: string | null = null): void {
     this.toggle(false);
-    void this.chat.setThreadId(threadId).then(() => this.chat.focusComposer());
+    const chat = this.chat as OpenAIChatKit & { showItem(id: string): Promise<boolean> };
+    void chat.setThreadId(threadId).then(async () => {
+      if (itemId === null || !(await chat.showItem(itemId))) await chat.focusComposer();
+    });
   }
 }
 customElements.define("chatkit-sidebar", Sidebar);

@@ -190,6 +190,25 @@ export interface Thread {
   active_turn?: { id: string } | null;
 }
 
+/** Pairs of the first character and the one after the last, counted in code points. */
+export type Ranges = readonly (readonly [number, number])[];
+
+export interface FoundItem {
+  id: string;
+  type: "user_message" | "assistant_message";
+  created_at: string;
+  text: string;
+  ranges: Ranges;
+}
+
+/** A thread that was found, by its title or by some of its items, of which the best are told. */
+export interface FoundThread {
+  thread: Thread;
+  title_ranges: Ranges;
+  items: readonly FoundItem[];
+  item_count: number;
+}
+
 export type ItemUpdate =
   | { type: "assistant_message.content_part.added"; content_index: number; content: AssistantContent }
   | { type: "assistant_message.content_part.text_delta"; content_index: number; delta: string }
@@ -255,6 +274,7 @@ export interface RequestParams {
   "threads.list": { limit?: number; order?: "asc" | "desc"; after?: string | null; capabilities?: true };
   "threads.update": { thread_id: string; title: string };
   "threads.delete": { thread_id: string };
+  "threads.search": { query: string; limit?: number; after?: string | null };
   "items.list": { thread_id: string; limit?: number; order?: "asc" | "desc"; after?: string | null };
   "items.feedback": { thread_id: string; item_ids: string[]; kind: "positive" | "negative" };
   "attachments.create": { name: string; size: number; mime_type: string };
@@ -271,6 +291,7 @@ export interface Answers {
   "threads.list": Page<Thread> & { capabilities?: Capabilities | null };
   "threads.update": Thread;
   "threads.delete": unknown;
+  "threads.search": Page<FoundThread> & { complete?: boolean };
   "items.list": Page<Item>;
   "items.feedback": unknown;
   "attachments.create": WireAttachment;

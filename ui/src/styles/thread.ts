@@ -100,6 +100,25 @@ export const thread = css`
   .thread input { flex: 1; min-inline-size: 0; padding: 0.3em 0.5em; background: var(--ck-color-surface); border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-sm); }
   .thread.confirm { display: block; padding: 0.75em; background: var(--ck-color-hover); }
   .thread.confirm p { margin: 0 0 0.6em; }
+  .search-field { display: flex; align-items: center; gap: 0.5em; min-block-size: 2.4em; margin: 0.2em 0.6em 0.5em; padding-inline: 0.6em 0.1em; border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-sm); background: var(--ck-color-surface); }
+  .search-field:focus-within { outline: 2px solid var(--ck-focus); outline-offset: 1px; }
+  .search-field > .icon { color: var(--ck-color-muted); inline-size: 1.1em; block-size: 1.1em; }
+  .search-field input { flex: 1; min-inline-size: 0; padding: 0.3em 0; border: 0; outline: none; background: none; text-align: match-parent; text-align: -webkit-match-parent; }
+  .search-field input::-webkit-search-cancel-button { display: none; }
+  .search-field input::placeholder { color: var(--ck-color-muted); opacity: 1; }
+  .found .hint { margin: 0.2em 0.75em 0.6em; }
+  .found-thread { padding-block: 0.15em; }
+  .found-thread .thread-title { display: block; inline-size: 100%; padding-inline: 0.75em; font-weight: 500; }
+  .found-thread.current > .thread-title, .found-thread .thread-title:hover, .found-item:hover { background: var(--ck-color-hover); }
+  .found-items { list-style: none; margin: 0; padding: 0; }
+  .found-items .hint { margin: 0 0.75em 0.3em; }
+  .found-item { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; inline-size: 100%; padding: 0.3em 0.75em; border-radius: var(--ck-radius-sm); color: var(--ck-color-muted); font-size: 0.875em; line-height: 1.45; overflow-wrap: anywhere; text-align: match-parent; text-align: -webkit-match-parent; }
+  .found mark { background: color-mix(in oklab, var(--ck-link) 20%, transparent); color: var(--ck-color-text); border-radius: 0.2em; font-weight: 600; }
+  @media (forced-colors: active) { .found mark { background: Mark; color: MarkText; } }
+  .revealed { animation: reveal 2.4s ease-out; border-radius: var(--ck-radius-md); }
+  .revealed:focus-visible { outline-offset: 6px; }
+  @keyframes reveal { from { box-shadow: 0 0 0 6px color-mix(in oklab, var(--ck-link) 22%, transparent); } to { box-shadow: 0 0 0 6px transparent; } }
+  @media (prefers-reduced-motion: reduce) { .revealed { animation: none; box-shadow: 0 0 0 3px color-mix(in oklab, var(--ck-link) 35%, transparent); } }
   .empty { color: var(--ck-color-muted); text-align: center; padding: 2em 1em; }
   .more { margin: 0.5em auto; display: flex; }
 `;

@@ -10,12 +10,14 @@ import { icon, namedIcon } from "../icons/icons";
 import { isOpen, type Notice, type ThreadState } from "../state/thread";
 import { TurnGrouping } from "../state/turns";
 import { define, ShellView } from "./base";
-import { feedbackKey } from "./turn";
+import { feedbackKey, type TurnView } from "./turn";
 
 /** How far from the end still counts as being there. */
 const NEAR = 48;
 /** How far from the oldest message the page before it is asked for. */
 const AHEAD = 900;
+/** How many older pages are read to find an item. */
+const REVEALED_PAGES = 100;
 
 export class ThreadView extends ShellView {
   @property({ attribute: false }) conversation!: Conversation;
@@ -52,6 +54,45 @@ export class ThreadView extends ShellView {
     if (!scroller) return;
     const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     scroller.scrollTo({ top: scroller.scrollHeight, behavior: smooth && !isCalm ? "smooth" : "instant" });
+  }
+
+  /** Goes to an item and gives it the focus, reading older pages until it is there; returns whether it is. */
+  async reveal(itemId: string): Promise<boolean> {
+    const { conversation } = this;
+    const { pages } = conversation;
+    const isThere = (): boolean => conversation.state.items.some((item) => item.id === itemId);
+    this.isPinned = false;
+    for (let page = 0; page < REVEALED_PAGES && !isThere() && pages.hasOlder; page += 1) {
+      await pages.loadOlder();
+      if (pages.olderError) break;
+    }
+    const turn = isThere() ? await this.#drawnTurn(itemId) : null;
+    if (!turn || conversation !== this.conversation) return false;
+    const article = turn.querySelector<HTMLElement>(turn.group.user?.id === itemId ? ".user" : ".answer") ?? turn;
+    this.isPinned = false;
+    article.tabIndex = -1;
+    article.focus({ preventScroll: true });
+    // Turns out of sight have their height only once they are near.
+    for (let draws = 0; draws < 3; draws += 1) {
+      article.scrollIntoView({ block: "start", behavior: "instant" });
+      await new Promise((resolve) => setTimeout(resolve, 16));
+    }
+    article.classList.add("revealed");
+    article.addEventListener("blur", () => article.classList.remove("revealed"), { once: true });
+    return true;
+  }
+
+  /** The turn of an item, once it is drawn; what was read is drawn a frame later. */
+  async #drawnTurn(itemId: string): Promise<TurnView | null> {
+    for (let draws = 0; draws < 120; draws += 1) {
+      const turn = [...this.querySelectorAll<TurnView>("ck-turn")].find(({ group }) => group.user?.id === itemId || group.answer.some((item) => item.id === itemId));
+      if (turn) {
+        await turn.updateComplete;
+        return turn;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 16));
+    }
+    return null;
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {

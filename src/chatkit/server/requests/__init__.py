@@ -8,7 +8,7 @@ share; each lists its own.
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
-from chatkit.server.requests import actions, answers, attachments, items, messages, threads, turns
+from chatkit.server.requests import actions, answers, attachments, items, messages, search, threads, turns
 from chatkit.server.requests.once import answered_once
 from chatkit.server.scope import RequestScope
 from chatkit.server.turns.results import StreamingResult
@@ -26,7 +26,7 @@ __all__ = ["HANDLERS", "RequestHandler"]
 
 RequestHandler: TypeAlias = Callable[[RequestScope, Any], Awaitable[bytes | StreamingResult]]
 
-_MODULES = (actions, answers, attachments, items, messages, threads, turns)
+_MODULES = (actions, answers, attachments, items, messages, search, threads, turns)
 # Those that begin a turn see to it themselves; the others read.
 _CHANGING = (
     *(ThreadsUpdateReq, ThreadsDeleteReq, ThreadsSyncCustomActionReq),

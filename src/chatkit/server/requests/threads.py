@@ -17,6 +17,7 @@ from chatkit.server.requests.items import DEFAULT_PAGE_SIZE, visible_page
 from chatkit.server.reviews import review_input, reviews_input
 from chatkit.server.scope import RequestScope
 from chatkit.server.wire import thread_json, thread_page_json
+from chatkit.store.search import can_search
 from chatkit.types import (
     Capabilities,
     ThreadDeleteParams,
@@ -146,6 +147,7 @@ def _capabilities_of(scope: RequestScope) -> Capabilities:
     return Capabilities(
         transcription=overrides(scope.application.transcribe, Handlers.transcribe),
         uploads=scope.files is not None and _takes_files(scope.files),
+        search=can_search(scope.store),
         resume=True,
         stop=True,
     )

@@ -22,6 +22,7 @@ from chatkit.errors import (
 )
 from chatkit.limits import check_room
 from chatkit.server.blocking import watch_loop
+from chatkit.server.indexing import SearchIndexing
 from chatkit.server.threads import ThreadGuard, ThreadLocks
 from chatkit.server.turns.acceptance import finish
 from chatkit.server.turns.background import BackgroundWork
@@ -80,6 +81,7 @@ class TurnRegistry:
         self.recovery = Recovery(log)
         self.store_sweep = StoreSweep(log, lambda turn_id: turn_id in self._running)
         self.background = BackgroundWork()
+        self.indexing = SearchIndexing(self.background)
         self.guard = ThreadGuard()
         self._editing = ThreadLocks()
         self.answering = ThreadLocks()

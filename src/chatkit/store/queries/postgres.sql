@@ -186,18 +186,32 @@ SELECT EXISTS (SELECT 1 FROM chatkit.completed_turns WHERE owner = $1 AND id = $
 SELECT coalesce(exact, data::text) FROM chatkit.threads WHERE owner = $1 AND id = $2;
 
 -- name: change_thread
-UPDATE chatkit.threads SET data = $3, exact = $4, created_at = $5, updated_at = $6
-WHERE owner = $1 AND id = $2
-RETURNING number;
+WITH saved AS (
+    UPDATE chatkit.threads SET data = $3, exact = $4, created_at = $5, updated_at = $6
+    WHERE owner = $1 AND id = $2
+    RETURNING number
+), indexed AS (
+    INSERT INTO chatkit.search_titles (thread, owner, words, vector)
+    SELECT number, $1, $7, $8::text::tsvector FROM saved WHERE $7::text IS NOT NULL
+    ON CONFLICT (thread) DO UPDATE SET words = excluded.words, vector = excluded.vector
+    WHERE search_titles.words IS DISTINCT FROM excluded.words
+)
+SELECT number FROM saved;
 
 -- name: lock_owner
 SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908532));
 
 -- name: add_thread
-INSERT INTO chatkit.threads (owner, id, data, exact, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (owner, id) DO UPDATE
-SET data = excluded.data, exact = excluded.exact,
-    created_at = excluded.created_at, updated_at = excluded.updated_at;
+WITH saved AS (
+    INSERT INTO chatkit.threads (owner, id, data, exact, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (owner, id) DO UPDATE
+    SET data = excluded.data, exact = excluded.exact,
+        created_at = excluded.created_at, updated_at = excluded.updated_at
+    RETURNING number
+)
+INSERT INTO chatkit.search_titles (thread, owner, words, vector)
+SELECT number, $1, $7, $8::text::tsvector FROM saved WHERE $7::text <> ''
+ON CONFLICT (thread) DO UPDATE SET words = excluded.words, vector = excluded.vector;
 
 -- name: load_threads_asc
 SELECT cursor.seq, page.data
@@ -275,17 +289,43 @@ WHERE threads.owner = $1 AND threads.id = $2
 ORDER BY page.seq DESC;
 
 -- name: add_item
-INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (thread, id) DO NOTHING
-RETURNING seq;
+WITH saved AS (
+    INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (thread, id) DO NOTHING
+    RETURNING thread, seq
+), indexed AS (
+    INSERT INTO chatkit.search_items (thread, item, owner, words, vector)
+    SELECT thread, seq, $6, $7, $8::text::tsvector FROM saved WHERE $7::text IS NOT NULL
+)
+SELECT seq FROM saved;
 
 -- name: save_item
-INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (thread, id) DO UPDATE SET type = excluded.type, data = excluded.data, exact = excluded.exact
-RETURNING seq;
+WITH saved AS (
+    INSERT INTO chatkit.items (thread, id, type, data, exact) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (thread, id) DO UPDATE SET type = excluded.type, data = excluded.data, exact = excluded.exact
+    RETURNING thread, seq
+), indexed AS (
+    INSERT INTO chatkit.search_items (thread, item, owner, words, vector)
+    SELECT thread, seq, $6, $7, $8::text::tsvector FROM saved WHERE $7::text IS NOT NULL
+    ON CONFLICT (thread, item) DO UPDATE SET words = excluded.words, vector = excluded.vector
+), gone AS (
+    DELETE FROM chatkit.search_items AS s USING saved
+    WHERE s.thread = saved.thread AND s.item = saved.seq AND $3 NOT IN ('user_message', 'assistant_message')
+)
+SELECT seq FROM saved;
 
 -- name: change_item
-UPDATE chatkit.items SET type = $3, data = $4, exact = $5 WHERE thread = $1 AND id = $2 RETURNING seq;
+WITH saved AS (
+    UPDATE chatkit.items SET type = $3, data = $4, exact = $5 WHERE thread = $1 AND id = $2 RETURNING thread, seq
+), indexed AS (
+    INSERT INTO chatkit.search_items (thread, item, owner, words, vector)
+    SELECT thread, seq, $6, $7, $8::text::tsvector FROM saved WHERE $7::text IS NOT NULL
+    ON CONFLICT (thread, item) DO UPDATE SET words = excluded.words, vector = excluded.vector
+), gone AS (
+    DELETE FROM chatkit.search_items AS s USING saved
+    WHERE s.thread = saved.thread AND s.item = saved.seq AND $3 NOT IN ('user_message', 'assistant_message')
+)
+SELECT seq FROM saved;
 
 -- name: delete_item
 DELETE FROM chatkit.items
@@ -435,3 +475,66 @@ WHERE $1::text IS NULL OR (owner, id) > ($1, $2) ORDER BY owner, id LIMIT $3;
 -- name: erased_owners
 -- Whose data is being erased: few at any time.
 SELECT owner FROM chatkit.erasures WHERE owner IS NOT NULL;
+
+-- name: index_accepted
+-- What chatkit.accept_turn has written; its rows are there, by the triggers.
+WITH titled AS (
+    UPDATE chatkit.search_titles AS s SET words = $6, vector = $7::text::tsvector
+    FROM chatkit.threads AS t WHERE t.owner = $1 AND t.id = $2 AND s.thread = t.number AND $6::text IS NOT NULL
+)
+UPDATE chatkit.search_items AS s SET words = $4, vector = $5::text::tsvector
+FROM chatkit.threads AS t JOIN chatkit.items AS i ON i.thread = t.number
+WHERE t.owner = $1 AND t.id = $2 AND i.id = $3 AND s.thread = i.thread AND s.item = i.seq;
+
+-- name: newest_search_items
+SELECT coalesce(min(item), 0), count(*)
+FROM (SELECT item FROM chatkit.search_items WHERE owner = $1 ORDER BY item DESC LIMIT $2) AS newest;
+
+-- name: find_search
+-- Sorted by an expression: in the order of an index the planner would read all that an owner has for a rare word.
+SELECT f.thread, (SELECT t.id FROM chatkit.threads AS t WHERE t.number = f.thread AND t.owner = $1), f.item, f.words
+FROM (
+    (
+        SELECT thread, item, words FROM chatkit.search_items
+        WHERE owner = $1 AND item >= $4 AND vector @@ $2::text::tsquery ORDER BY item + 0 DESC LIMIT $3
+    )
+    UNION ALL
+    (
+        SELECT thread, 0, words FROM chatkit.search_titles
+        WHERE owner = $1 AND vector @@ $2::text::tsquery ORDER BY thread + 0 DESC LIMIT $3
+    )
+) AS f;
+
+-- name: load_found
+SELECT TRUE, t.number, coalesce(t.exact, t.data::text) FROM chatkit.threads AS t
+WHERE t.owner = $1 AND t.number = ANY($2::bigint[])
+UNION ALL
+SELECT FALSE, i.seq, coalesce(i.exact, i.data::text)
+FROM chatkit.threads AS t JOIN chatkit.items AS i ON i.thread = t.number
+WHERE t.owner = $1 AND (t.number, i.seq) IN (SELECT * FROM unnest($3::bigint[], $4::bigint[]));
+
+-- name: is_search_waiting
+SELECT EXISTS (SELECT FROM chatkit.search_items WHERE words IS NULL)
+    OR EXISTS (SELECT FROM chatkit.search_titles WHERE words IS NULL);
+
+-- name: waiting_search_items
+-- Locked, so that nobody changes a text while it is indexed; what others hold is left for the next time.
+SELECT s.thread, s.item, s.owner, coalesce(i.exact, i.data::text)
+FROM chatkit.search_items AS s JOIN chatkit.items AS i ON i.thread = s.thread AND i.seq = s.item
+WHERE s.words IS NULL ORDER BY s.item DESC LIMIT $1
+FOR NO KEY UPDATE OF s SKIP LOCKED FOR SHARE OF i SKIP LOCKED;
+
+-- name: index_items
+UPDATE chatkit.search_items AS s SET words = u.words, vector = u.vector::tsvector
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS u (thread, item, words, vector)
+WHERE s.thread = u.thread AND s.item = u.item;
+
+-- name: waiting_search_titles
+SELECT s.thread, s.owner, coalesce(t.exact, t.data::text)
+FROM chatkit.search_titles AS s JOIN chatkit.threads AS t ON t.number = s.thread
+WHERE s.words IS NULL ORDER BY s.thread DESC LIMIT $1
+FOR NO KEY UPDATE OF s SKIP LOCKED FOR SHARE OF t SKIP LOCKED;
+
+-- name: index_titles
+UPDATE chatkit.search_titles AS s SET words = u.words, vector = u.vector::tsvector
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS u (thread, words, vector) WHERE s.thread = u.thread;

@@ -341,3 +341,43 @@ SET kind = excluded.kind, name = excluded.name, fingerprint = excluded.fingerpri
 -- name: load_steps
 SELECT position, kind, name, fingerprint, effect, status, result FROM turn_steps
 WHERE owner = :owner AND turn_id = :turn_id ORDER BY position;
+
+-- name: has_search_index
+SELECT 1 FROM search_state WHERE begun = 1;
+
+-- name: begin_search_index
+INSERT INTO search_state (begun) VALUES (1);
+
+-- name: wait_for_search
+INSERT INTO search_changes (late, place)
+SELECT 1, seq FROM items WHERE type IN ('user_message', 'assistant_message') UNION ALL SELECT 1, -seq FROM threads;
+
+-- name: search_changes
+SELECT search_changes.place, items.data, coalesce(threads.owner, of_item.owner), threads.data,
+    search_texts.tag, search_texts.words
+FROM search_changes
+    LEFT JOIN items ON items.seq = search_changes.place
+    LEFT JOIN threads AS of_item ON of_item.seq = items.thread
+    LEFT JOIN threads ON threads.seq = -search_changes.place
+    LEFT JOIN search_texts ON search_texts.place = search_changes.place
+WHERE late = :late AND search_changes.place >= :low AND search_changes.place <= :high
+ORDER BY search_changes.place DESC LIMIT :count;
+
+-- name: save_search_text
+INSERT OR REPLACE INTO search_texts (place, tag, words) VALUES (:place, :tag, :words);
+
+-- name: delete_search_text
+DELETE FROM search_texts WHERE place = :place;
+
+-- name: forget_search_changes
+DELETE FROM search_changes WHERE late = :late AND place >= :low AND place <= :high;
+
+-- name: is_search_waiting
+SELECT 1 FROM search_changes WHERE late = 1 LIMIT 1;
+
+-- name: found_thread
+SELECT data FROM threads WHERE seq = :number AND owner = :owner;
+
+-- name: found_item
+SELECT items.data FROM items JOIN threads ON threads.seq = items.thread
+WHERE items.seq = :number AND threads.owner = :owner;
