@@ -81,7 +81,8 @@ class RedisPlace(Place):
         if how == "list":
             # Those of an early version name the thread alone, and are of turns that have gone by now.
             named: Any = _json(rest)
-            return str(cast("list[Any]", named)[0]) if isinstance(named, list) and named else None
+            first: Any = cast("list[Any]", named)[0] if isinstance(named, list) and named else None
+            return first if isinstance(first, str) else None
         field = "i" if how == "info" else "d"
         found: Any = _json(await self._server.command("HGET", f"{self._prefix}{key}", field))
         try:
