@@ -44,6 +44,14 @@ def test_the_path_may_be_left_out(quick: Serving) -> None:
     assert piped(quick.url.removesuffix("/chatkit").removeprefix("http://"), "help\n").returncode == 0
 
 
+def test_threads_are_searched_and_opened(quick: Serving) -> None:
+    shown = piped(quick.url, "the zebra crossing\n/search zeb\n/open 1\n/search\n/search quagga\n").stdout
+    assert "the [zebra] crossing" in shown
+    assert shown.count("the zebra crossing") >= 1
+    assert "Say /search and what to look for" in shown
+    assert "Nothing was found for 'quagga'." in shown
+
+
 def test_everything_that_the_guide_shows_is_shown(quick: Serving) -> None:
     shown = piped(quick.url, "progress\nworkflow\nnotice\neffect\nsources\nimage\n").stdout
     for expected in (
