@@ -142,7 +142,7 @@ async def test_what_an_operator_may(tmp_path: Path) -> None:
         with pytest.raises(PermissionDeniedError, match="eve needs the role"):
             await work
     allowed = PersonalData(store, operator=Operator("eve", frozenset({Role.ERASE})), audit=log)
-    with pytest.raises(InvalidRequestError, match="Say why"):
+    with pytest.raises(InvalidRequestError, match="Give a reason"):
         await allowed.erase("ada")
     assert await log.entries() == []
     await allowed.erase("ada", reason="R-1")

@@ -8,7 +8,6 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -100,17 +99,16 @@ class Database:
 
         return await self.read(since)
 
-    async def rewrite(self, statements: Sequence[str], *, whole: bool) -> str | None:
+    async def rewrite(self, *, whole: bool) -> str | None:
         """Rewrites the file without what was deleted in it, and empties its log; others wait for that time.
 
         Args:
-            statements: What indexes have to be told before, so that they forget what was deleted.
             whole: Whether the file is rewritten, and not the log alone emptied.
 
         Returns:
             What could not be done, in a sentence that says what to do; None if all was.
         """
-        return await asyncio.to_thread(rewrite, self.path, statements, whole)
+        return await asyncio.to_thread(rewrite, self.path, whole)
 
     def stop_waiting(self) -> None:
         """Makes transactions fail that other processes hold up, now and until ``close``, instead of waiting."""

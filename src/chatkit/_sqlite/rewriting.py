@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
@@ -14,13 +13,11 @@ _PATIENCE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.05
 
 
-def rewrite(path: str, statements: Sequence[str], whole: bool) -> str | None:
+def rewrite(path: str, whole: bool) -> str | None:
     """Rewrites a file; blocks. See ``Database.rewrite``."""
     try:
         with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA secure_delete = ON").fetchall()
-            for statement in statements:
-                connection.execute(statement)
             # Deleted rows may be anywhere in pages that are in use, where they were deleted without that setting.
             if whole:
                 connection.execute("VACUUM")

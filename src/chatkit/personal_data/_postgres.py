@@ -30,6 +30,7 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908534))"
 _END: Final = """
 UPDATE chatkit.erasures SET owner = NULL, state = $2, ended_at = coalesce(ended_at, now()) WHERE id = $1
 """
+_IS_UNDER_WAY: Final = "SELECT 1 FROM chatkit.erasures WHERE id = $1 AND owner IS NOT NULL FOR UPDATE"
 _RUNNING: Final = """
 SELECT id, lease_until < now() FROM chatkit.accepted_turns WHERE owner = $1 AND status <> 'ended'
 UNION ALL SELECT id, TRUE FROM chatkit.stream_turns WHERE owner = $2 AND ended IS NULL
@@ -160,7 +161,9 @@ class PostgresPlace(AgingPlace):
 
     async def end_erasure(self, erasure_id: str, state: str, more: Mapping[str, int] | None = None) -> None:
         async def end(transaction: Transaction) -> None:
-            await _add(transaction, erasure_id, more or {})
+            # Of two that erase at once, one counts what both have counted elsewhere.
+            if more and await transaction.value(_IS_UNDER_WAY, erasure_id) is not None:
+                await _add(transaction, erasure_id, more)
             await transaction.rows(_END, erasure_id, state)
 
         await self.database.write(end)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkit._sqlite import MEMORY, Database
 from chatkit.personal_data._statements import bound, counting, deleting, key_size, paging, plain
 from chatkit.personal_data.places import AgingPlace, ErasureState, IdleThread, Row, RunningTurn, tables_of
-from chatkit.personal_data.registry import TABLES, Table
+from chatkit.personal_data.registry import Table
 from chatkit.store import _sqlite_statements as statements
+from chatkit.store._sqlite_search import index_changes, lacks_fts5
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLitePlace"]
 
 _FIND: Final = "SELECT id, state, begun_at, ended_at, counts FROM erasures WHERE "
+_IS_UNDER_WAY: Final = "SELECT 1 FROM erasures WHERE id = ? AND owner IS NOT NULL"
 _RUNNING: Final = """
 SELECT id, lease_until < ?2 FROM accepted_turns WHERE owner = ?1 AND status <> 'ended'
 UNION ALL SELECT turn_id, 1 FROM stream_turns WHERE owner = ?1 AND ended IS NULL
@@ -145,7 +147,9 @@ class SQLitePlace(AgingPlace):
     async def end_erasure(self, erasure_id: str, state: str, more: Mapping[str, int] | None = None) -> None:
         def end(connection: Connection) -> None:
             _forget_bytes(connection)
-            _add(connection, erasure_id, more or {})
+            # Of two that erase at once, one counts what both have counted elsewhere.
+            if more and connection.execute(_IS_UNDER_WAY, (erasure_id,)).fetchone():
+                _add(connection, erasure_id, more)
             connection.execute(
                 "UPDATE erasures SET owner = NULL, state = ?, ended_at = coalesce(ended_at, ?) WHERE id = ?",
                 (state, time.time(), erasure_id),
@@ -158,8 +162,12 @@ class SQLitePlace(AgingPlace):
         if path in {"", MEMORY}:
             return []
         rewrites = how not in {"none", "log"}
-        work = [table.clean for table in TABLES if table.clean is not None and how != "log"]
-        problems = [await self.database.rewrite(work, whole=rewrites)]
+        problems = [await self.database.rewrite(whole=rewrites)]
+        if await self.database.read(lacks_fts5):
+            problems.append(
+                f"The search index in {path} still has words of what was deleted, for this build of SQLite cannot use "
+                "it: it forgets them as soon as a server with a build that can writes anything."
+            )
         if how == "none":
             problems.append(
                 f"The file {path} was not rewritten, and may have bytes of deleted rows: run VACUUM."
@@ -258,6 +266,7 @@ def _page(
 def _erase(connection: Connection, *, table: Table, owner: str, erasure_id: str) -> int:
     _forget_bytes(connection)
     deleted: int = _run(connection, deleting(table, "sqlite"), owner).rowcount
+    index_changes(connection)
     if deleted:
         _add(connection, erasure_id, {table.name: deleted})
     return deleted

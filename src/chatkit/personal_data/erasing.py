@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from chatkit.audit import AuditKind
 from chatkit.counters.base import MemoryCounter
-from chatkit.errors import NotFoundError, StoreUnavailableError
+from chatkit.errors import ChatKitError, NotFoundError, StoreUnavailableError
 from chatkit.ids import new_id, utc_now
 from chatkit.personal_data.counted import owner_of_count, session_of_count
 from chatkit.personal_data.places import ErasureState, Place
@@ -18,6 +18,7 @@ from chatkit.personal_data.receipts import Receipt, out_of_reach
 from chatkit.personal_data.walking import deletes_in_its_own_way, walk_threads
 from chatkit.store._admission import LOOK_SECONDS
 from chatkit.store.base import WALK_PAGE, walk_items
+from chatkit.store.search import can_search
 from chatkit.streams.backend import Standing
 from chatkit.streams.records import ThreadKey
 
@@ -92,6 +93,11 @@ class Erasure:
             async for place in self._erase_places():
                 yield place
         problems: list[str] = []
+        if self._vacuum != "none" and can_search(data.store):
+            try:
+                await data.store.purge_index()
+            except ChatKitError as error:
+                problems.append(f"The search index still has words of what was deleted: {error}")
         for place in data.places:
             if place is not main:
                 await place.end_erasure(self._ids.get(place.name, self.id), "ended")

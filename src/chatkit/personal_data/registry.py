@@ -33,7 +33,8 @@ class Table:
     Attributes:
         name: Its name; one that ends with ``*`` stands for all that begin so, such as the tables behind an index.
         holds: What it holds, in words.
-        where: The condition that finds an owner's rows, in SQL of both databases; None where none is a person's.
+        where: The condition that finds an owner's rows, in SQL of both databases; None where none is a person's, or
+            where they go with those of another table.
             ``{owner}`` is the owner, ``{json}`` the owner as JSON, ``{pair}`` the beginning of a JSON list whose first
             entry it is, ``{s}`` the schema.
         key: The columns of its primary key.
@@ -43,8 +44,7 @@ class Table:
         postgres_key: Likewise the key.
         only: The one database that has the table.
         leaves_out: Columns that export leaves out.
-        clean: A statement that makes SQLite forget what was deleted, run before the file is rewritten: where an
-            index keeps deleted texts, such as ``optimize`` of FTS5.
+        goes_with: The table with whose rows its rows are deleted: by the database, or by what indexes texts.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Table:
     postgres_key: tuple[str, ...] | None = None
     only: Literal["sqlite", "postgres"] | None = None
     leaves_out: tuple[str, ...] = ()
-    clean: str | None = None
+    goes_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,14 @@ _SOON: Final = "goes by itself"
 TABLES: Final = (
     # In the order of erasure: what is found by another table comes before that one, and the right of turns to write
     # first of all.
+    Table(
+        "turn_steps",
+        "the steps of turns that run, and what models and tools have returned in them",
+        _OWNER,
+        ("owner", "turn_id", "position"),
+        "rows",
+        "goes with the turn",
+    ),
     Table(
         "turns",
         "which turns may write",
@@ -215,6 +223,34 @@ TABLES: Final = (
         "deleted once nothing happened in it for the time of its rule",
     ),
     Table(
+        "search_texts",
+        "the words of messages and titles, for search",
+        retention=_WITH_THREAD,
+        only="sqlite",
+        goes_with="threads",
+    ),
+    Table(
+        "search_index*",
+        "the index of these words",
+        retention=_WITH_THREAD,
+        only="sqlite",
+        goes_with="threads",
+    ),
+    Table(
+        "search_items",
+        "the words of messages, for search",
+        retention=_WITH_THREAD,
+        only="postgres",
+        goes_with="items",
+    ),
+    Table(
+        "search_titles",
+        "the words of titles, for search",
+        retention=_WITH_THREAD,
+        only="postgres",
+        goes_with="threads",
+    ),
+    Table(
         "attachments",
         "records of attached files: name, type, size, thread",
         _OWNER,
@@ -256,6 +292,8 @@ TABLES: Final = (
         retention="'chatkit audit trim' deletes old entries",
     ),
     Table("erasures", "erasures: what was erased and when; whose it was only while it is under way"),
+    Table("search_changes", "which texts wait to be indexed, by their numbers", only="sqlite"),
+    Table("search_state", "whether there is an index", only="sqlite"),
     Table("leases", "which worker does what one at a time does"),
     Table("stream_workers", "workers that share the stream log"),
     Table("counters", "the last fencing token", only="sqlite"),
@@ -301,13 +339,21 @@ FOLDERS: Final = (
     Folder("*-previews/", "previews of pictures", "with their file", bucket=True),
     Folder(
         "*-pending/",
-        "notes on files that no message came for, or that were deleted: the file's id",
+        "notes on files that no message came for, or that were deleted: the file's id, its name until it is scanned",
         "in a day",
+        bucket=True,
+    ),
+    Folder(
+        "*-quarantine/",
+        "files that arrived and were not scanned so far",
+        "each file with its record",
         bucket=True,
     ),
 )
 
-NOT_OF_A_PERSON: Final = frozenset(table.name for table in TABLES if table.where is None)
+NOT_OF_A_PERSON: Final = frozenset(
+    table.name for table in TABLES if table.where is None and table.goes_with is None
+)
 
 
 def table_named(name: str) -> Table | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from chatkit._sqlite import Database
 
-__all__ = ["SQLiteSearch"]
+__all__ = ["SQLiteSearch", "index_changes", "lacks_fts5"]
 
 logger = logging.getLogger("chatkit.store")
 
@@ -135,6 +135,22 @@ class SQLiteSearch(ThreadSearch[TContext]):
         if has_index:
             _index(connection, late=0, within=_EVERY_PLACE, count=-1)
         return result
+
+
+def index_changes(connection: Connection) -> None:
+    """Brings the index up to date with what a transaction has written in another way than by a store.
+
+    Does nothing where there is no index that this build of SQLite can use.
+    """
+    if statements.first_values(connection, query="has_search_index") and not lacks_fts5(connection):
+        _index(connection, late=0, within=_EVERY_PLACE, count=-1)
+
+
+def lacks_fts5(connection: Connection) -> bool:
+    """Returns whether a file has an index that this build of SQLite cannot use."""
+    if not statements.first_values(connection, query="has_search_index"):
+        return False
+    return not (fts5.has_fts5() and _is_usable(connection))
 
 
 def _is_usable(connection: Connection) -> bool:

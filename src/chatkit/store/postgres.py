@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,8 +31,6 @@ except ImportError as error:
     raise MissingExtraError("PostgresStore needs asyncpg: pip install 'chatkit-server[postgres]'.") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from chatkit.counters.postgres import PostgresCounter
     from chatkit.store.acceptance import Acceptance, AcceptedTurn, LapsedTurn
     from chatkit.store.base import Fence
