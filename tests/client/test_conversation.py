@@ -128,6 +128,8 @@ async def test_the_smaller_requests(chat: ChatKitClient, server: Counting) -> No
     await chat.feedback(thread_id, [item.id], "negative")
     assert server.feedback == [(thread_id, [item.id], "negative")]
     assert await chat.transcribe(b"\x01\xff", "audio/webm;codecs=opus") == "audio/webm 01ff"
+    (found,) = (await chat.search_threads("numb", 5)).data
+    assert (found.thread.id, found.title_ranges) == (thread_id, [(0, 7)])
     with pytest.raises(UnsupportedOperationError):
         await chat.create_attachment("a.txt", 3, "text/plain")
     with pytest.raises(UnsupportedOperationError):
@@ -138,7 +140,7 @@ async def test_the_smaller_requests(chat: ChatKitClient, server: Counting) -> No
 
 
 async def test_what_the_server_can_do(chat: ChatKitClient) -> None:
-    assert await chat.capabilities() == Capabilities(transcription=True, resume=True, stop=True)
+    assert await chat.capabilities() == Capabilities(transcription=True, search=True, resume=True, stop=True)
 
 
 async def test_stop_keeps_what_was_written(chat: ChatKitClient) -> None:
