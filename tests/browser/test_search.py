@@ -177,6 +177,7 @@ def test_a_failure_can_be_tried_again(open_page: OpenPage, url: str) -> None:
 
 def test_the_list_of_the_element_searches_too(open_page: OpenPage, url: str) -> None:
     chat = open_page(url)
+    expect(chat.input).to_be_visible()
     chat.page.evaluate(
         "document.querySelector('openai-chatkit').setOptions({ api: { url: '/chatkit', domainKey: 'local' } })"
     )

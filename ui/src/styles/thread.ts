@@ -101,9 +101,8 @@ export const thread = css`
   .thread.confirm { display: block; padding: 0.75em; background: var(--ck-color-hover); }
   .thread.confirm p { margin: 0 0 0.6em; }
   .search-field { display: flex; align-items: center; gap: 0.5em; min-block-size: 2.4em; margin: 0.2em 0.6em 0.5em; padding-inline: 0.6em 0.1em; border: 1px solid var(--ck-color-border-soft); border-radius: var(--ck-radius-sm); background: var(--ck-color-surface); }
-  .search-field:focus-within { outline: 2px solid var(--ck-focus); outline-offset: 1px; }
   .search-field > .icon { color: var(--ck-color-muted); inline-size: 1.1em; block-size: 1.1em; }
-  .search-field input { flex: 1; min-inline-size: 0; padding: 0.3em 0; border: 0; outline: none; background: none; text-align: match-parent; text-align: -webkit-match-parent; }
+  .search-field input { flex: 1; min-inline-size: 0; padding: 0.3em 0.2em; border: 0; border-radius: calc(var(--ck-radius-sm) - 2px); background: none; text-align: match-parent; text-align: -webkit-match-parent; }
   .search-field input::-webkit-search-cancel-button { display: none; }
   .search-field input::placeholder { color: var(--ck-color-muted); opacity: 1; }
   .found .hint { margin: 0.2em 0.75em 0.6em; }
