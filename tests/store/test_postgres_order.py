@@ -57,7 +57,9 @@ async def ids_of(store: PostgresStore) -> list[str]:
 async def add_uncommitted(connection: Any, item_id: str) -> None:
     thread = await connection.fetchval(SQL["lock_thread"], "alice", "thr")
     data = message(item_id).model_dump_json()
-    await connection.fetchval(SQL["add_item"], thread, item_id, "assistant_message", data, None)
+    await connection.fetchval(
+        SQL["add_item"], thread, item_id, "assistant_message", data, None, "alice", None, None
+    )
 
 
 async def test_an_item_is_not_numbered_before_one_that_is_uncommitted(
