@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +14,9 @@ import pytest
 from chatkit.errors import ConfigurationError, NotFoundError
 from chatkit.files import FileMetadata
 from chatkit.ids import utc_now
-from chatkit.personal_data import RetentionRule
+from chatkit.personal_data import PersonalData, RetentionRule
 from chatkit.personal_data.retention import rule_for
-from chatkit.store import MemoryStore, OwnerContext
+from chatkit.store import MemoryStore, OwnerContext, SQLiteStore
 from chatkit.store._records import saved_at
 from chatkit.testing._store_samples import message
 from chatkit.types import FileAttachment, ThreadMetadata
@@ -78,6 +81,20 @@ async def test_threads_go_by_their_last_activity_and_the_first_rule_of_their_own
         with pytest.raises(NotFoundError):
             await store.load_attachment("atc_0", OwnerContext("ada"))
         assert (await data.retain(rules)).threads == {}
+
+
+async def test_the_words_of_a_thread_leave_the_index_with_it(tmp_path: Path) -> None:
+    """At once, not with the next write of a server."""
+    path = tmp_path / "chat.db"
+    store = SQLiteStore[Any](path)
+    await old_thread(store, "ada", "old", 400)
+    assert (await PersonalData(store).retain([YEAR])).threads == {"ada": 1}
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        left = connection.execute(
+            "SELECT (SELECT count(*) FROM search_texts), (SELECT count(*) FROM search_changes)"
+        )
+        assert left.fetchone() == (0, 0)
 
 
 async def test_a_thread_with_a_running_or_waiting_turn_stays(world: World) -> None:

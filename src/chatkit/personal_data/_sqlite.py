@@ -234,6 +234,7 @@ class SQLitePlace(AgingPlace):
                 (found.owner, found.thread_id),
             )
             statements.delete_thread(connection, owner=found.owner, thread_id=found.thread_id)
+            index_changes(connection)
             return ids
 
         return await self.database.write(delete)
