@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.examples.running import EXAMPLES, PNG
+from tests.support.dumps import dump_of
 
 pytest.importorskip("yara", reason="yara-python has no wheel for this Python")
 
@@ -44,8 +44,7 @@ def say(client: TestClient, text: str, *attachments: str) -> Any:
 
 def kept(folder: Path) -> str:
     """Returns the whole database as text, and the names of the files that are kept."""
-    with sqlite3.connect(folder / "chat.db") as database:
-        dump = "\n".join(database.iterdump())
+    dump = "\n".join(dump_of(folder / "chat.db"))
     return dump + "\n".join(str(path) for path in (folder / "files").rglob("data"))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from chatkit.store import AttachmentStore, SQLiteStore
 from chatkit.types import Attachment, AttachmentCreateParams, FileAttachment
 from chatkit.web import create_app, install_error_handlers, server_lifespan
 from chatkit.web.fastapi import chatkit_router
+from tests.support.dumps import dump_of
 from tests.support.live_server import live_server
 from tests.support.scale import is_within, scaled
 from tests.web.bad_requests import SIZE_LIMIT, TABLE, Bad, seed
@@ -64,14 +64,7 @@ class Target:
     ids: dict[str, str]
 
     def dump(self) -> list[str]:
-        with (
-            closing(sqlite3.connect(self.database)) as connection,
-            closing(sqlite3.connect(":memory:")) as copy,
-        ):
-            # Not the words of the index, which search_texts has too: FTS5 keeps them in a form that is not read so.
-            connection.backup(copy)
-            copy.execute("DROP TABLE IF EXISTS search_index")
-            return list(copy.iterdump())
+        return dump_of(self.database)
 
     def post(self, content: bytes, headers: dict[str, str]) -> httpx2.Response:
         return self.client.post(
