@@ -70,8 +70,9 @@ def test_bases_by_which_code_catches_them(name: str, base: type[Exception]) -> N
 
 
 def made() -> list[Any]:
-    stream = {"BaseStreamError", "StreamError", "CustomStreamError"}
-    return [kind for name, kind in sorted(CLASSES.items()) if name not in stream]
+    # They are made of something else than a message.
+    others = {"BaseStreamError", "StreamError", "CustomStreamError", "StepFailedError", "UnsureStepError"}
+    return [kind for name, kind in sorted(CLASSES.items()) if name not in others]
 
 
 @pytest.mark.parametrize("kind", made())
@@ -86,6 +87,20 @@ def test_codes_name_one_error_each() -> None:
     own = {name: kind for name, kind in CLASSES.items() if "code" in vars(kind)}
     codes = [kind.code for kind in own.values() if isinstance(kind.code, str)]
     assert sorted(codes) == sorted(set(codes))
+
+
+def test_what_a_step_has_raised_stays_inside() -> None:
+    error: Any = errors.StepFailedError("pay", "builtins.ValueError", SECRET)
+    assert SECRET in str(error)
+    assert error.public_message == errors.StepFailedError.default_message
+    assert re.fullmatch(r"[a-z_]+", error.code)
+
+
+def test_a_step_that_may_have_been_carried_out_is_named() -> None:
+    error = errors.UnsureStepError("pay")
+    assert error.name == "pay"
+    assert '"pay"' in error.message
+    assert not error.allow_retry
 
 
 @pytest.mark.parametrize("kind", made())
