@@ -64,6 +64,7 @@ _TEXTS: Final = frozenset(
             "placeholder",
             "alt",
             "caption",
+            "ariaLabel",
         ),
     }
 )
@@ -71,7 +72,7 @@ _TEXTS: Final = frozenset(
 _JSON: Final = frozenset({"arguments", "output", "result", "payload", "data"})
 """Fields that hold JSON, every string of which counts as text; keys do not."""
 _VALUES: Final = frozenset({"Text", "Title", "Caption", "Markdown", "Label", "Input", "Textarea"})
-"""Components whose ``value`` is text; that of others is sent back by the page and compared."""
+"""Components whose ``value``, or ``defaultValue``, is text; that of others is sent back by the page and compared."""
 
 
 def texts_of(value: BaseModel) -> list[str]:
@@ -148,6 +149,8 @@ def _changes(
 def _is_text(name: str, fields: Mapping[str, Any], owner: BaseModel | None) -> bool:
     if name == "name":
         return isinstance(owner, AttachmentBase | AttachmentCreateParams)
+    if name == "defaultValue":
+        return fields.get("type") in _VALUES
     if name == "value":
         return fields.get("type") in _VALUES or type(owner).__name__ == "StructuredInputMultipleChoiceOption"
     return name in _TEXTS

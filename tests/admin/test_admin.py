@@ -150,6 +150,14 @@ async def test_any_role_looks_at_counts_and_none_at_nothing(store: SQLiteStore[A
     assert await audit_of(store).entries() == []
 
 
+async def test_what_an_application_keeps_beside_thumbs_is_content(store: SQLiteStore[Any]) -> None:
+    kept = {"msg_1": "negative", "msg_2": {"kind": "negative", "comment": "my illness"}, "msg_3": "\x1b[2J"}
+    thread = ThreadMetadata(id="thr_1", metadata={"chatkit.feedback": kept})
+    await store.save_thread(thread, OwnerContext("bob"))
+    found = [rating async for rating in Admin(store, operator=operator(Role.ERASE)).feedback("bob")]
+    assert [(rating.item_id, rating.kind) for rating in found] == [("msg_1", "negative")]
+
+
 async def test_usage_is_that_of_all_owners_or_of_one(store: SQLiteStore[Any]) -> None:
     now = utc_now()
     for owner in ("ada", "bob"):

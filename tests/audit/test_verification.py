@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chatkit.audit import Actor, AuditEvent, Head, SQLiteAuditLog, Verification, verify_log
+from chatkit.audit import Actor, AuditEvent, Head, SQLiteAuditLog, Verification, verification, verify_log
 from chatkit.audit.entries import hash_of
 from chatkit.errors import StoreError
 
@@ -102,6 +103,11 @@ def swap(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE audit SET number = 4 WHERE number = 99")
 
 
+def say_trimmed_up_to_no_number(connection: sqlite3.Connection) -> None:
+    rewrite(connection, 8, lambda fields: fields.update(kind="audit.trimmed", details={"through": "x"}))
+    connection.execute("UPDATE audit SET kind = 'audit.trimmed', through = 'x' WHERE number = 8")
+
+
 def say_trimmed(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM audit WHERE number < 3")
     rewrite(
@@ -122,6 +128,7 @@ def say_trimmed(connection: sqlite3.Connection) -> None:
         (delete_and_close_the_gap, [("reordered", number, number) for number in range(3, 8)]),
         (swap, [("reordered", 3, 3), ("reordered", 4, 4)]),
         (say_trimmed, [("missing", 3, 3)]),
+        (say_trimmed_up_to_no_number, [("changed", 8, 8)]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -179,11 +186,48 @@ async def test_several_heads_say_from_where_on_a_chain_was_rewritten(log: SQLite
     assert kinds(found) == [("rewritten", number, number) for number in (4, 6, 8)]
 
 
+async def test_a_head_of_the_last_entry_that_was_trimmed_is_compared_with_what_the_log_says(
+    log: SQLiteAuditLog,
+) -> None:
+    entries = await log.entries()
+    trimmed = await log.trim(entries[5].at, Actor("local", "eve"), "old")
+    published = entries[trimmed.count - 1].head
+    found = await verify_log(log, [published])
+    assert (found.faults, found.covered) == ([], published.number)
+    found = await verify_log(log, [published._replace(hash="f" * 64)])
+    assert kinds(found) == [("rewritten", published.number, published.number)]
+
+
 async def test_what_came_after_the_last_head_is_not_covered(log: SQLiteAuditLog) -> None:
     published = (await log.entries())[4].head
     await tampered(log, rewrite_last)
     found = await verify_log(log, [published])
     assert (found.faults, found.covered) == ([], 5)
+
+
+async def test_entries_that_are_trimmed_while_a_log_is_verified_are_not_missing(
+    log: SQLiteAuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "_PAGE", 2)
+    entries = await log.entries()
+    load = log.rows
+
+    async def rows(*arguments: Any, **options: Any) -> Any:
+        found = await load(*arguments, **options)
+        if options.get("after") == 2 and found[0].number == 3:
+            await log.trim(entries[6].at, Actor("local", "eve"), "old")
+        return found
+
+    monkeypatch.setattr(log, "rows", rows)
+    found = await verify_log(log)
+    assert (found.faults, found.count, found.trimmed) == ([], 3, 6)
+
+
+async def test_what_cannot_be_read_keeps_nobody_from_recording_more(log: SQLiteAuditLog) -> None:
+    await tampered(log, spoil)
+    event = AuditEvent(kind="content.read", actor=Actor("server"), subject="thr_1")
+    assert await log.record(event, unless_same=True) is not None
+    assert await log.record(event, unless_same=True) is None
 
 
 async def test_an_entry_that_was_changed_is_not_listed(log: SQLiteAuditLog) -> None:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from chatkit.audit import audit_log_of
+from chatkit.audit import Actor, AuditEvent, SQLiteAuditLog, audit_log_of
 from chatkit.cli import main
 from chatkit.ids import utc_now
 from chatkit.personal_data import PersonalData, erasing
@@ -24,6 +25,7 @@ from chatkit.types import FileAttachment, ThreadMetadata
 from tests.cli.processes import environment, run, serving, started
 from tests.cli.test_serve import hello, titles
 from tests.personal_data.test_retention import old_thread
+from tests.server.support import ScriptedServer
 from tests.support.scale import scaled
 
 REASON = ("--reason", "R-17")
@@ -32,7 +34,13 @@ REASON = ("--reason", "R-17")
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasing, "KNOWN_SECONDS", 0.0)
-    for name in ("CHATKIT_DB", "CHATKIT_FILES", "CHATKIT_STREAM_LOG", "CHATKIT_RETENTION"):
+    for name in (
+        "CHATKIT_DB",
+        "CHATKIT_AUDIT_DB",
+        "CHATKIT_FILES",
+        "CHATKIT_STREAM_LOG",
+        "CHATKIT_RETENTION",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -107,6 +115,31 @@ def test_each_leaves_an_entry_and_none_that_names_who_was_erased(db: str, tmp_pa
         await store.close()
 
     asyncio.run(look())
+
+
+async def test_where_the_audit_log_is_may_be_said(db: str, tmp_path: Path) -> None:
+    """An erasure destroys the key of the pseudonym there, too."""
+    elsewhere = str(tmp_path / "audit.db")
+    log = SQLiteAuditLog(elsewhere)
+    server = ScriptedServer(store=SQLiteStore[Any](db), audit=log)
+    event = AuditEvent(kind="content.read", actor=Actor("local", "eve"), owner="bob")
+    await log.record(event)
+    data = server.personal_data()
+    await data.erase("bob")
+    await data.close()
+    await log.record(replace(event, owner="ada"))
+    options = ["--db", db, "--audit-db", elsewhere, *REASON]
+    exported = ["export", "--owner", "ada", "--to", str(tmp_path / "ada"), *options]
+    assert await asyncio.to_thread(main, exported) == 0
+    assert await asyncio.to_thread(main, ["erase", "--owner", "ada", "--yes", *options]) == 0
+    assert [entry.kind for entry in await log.entries()] == [
+        *("content.read", "data.erased", "data.erased"),
+        *("content.read", "data.exported", "data.erased", "data.erased"),
+    ]
+    assert [await log.pseudonym(owner) for owner in ("ada", "bob")] == [None, None]
+    own: Any = audit_log_of(server.store)
+    assert await own.entries() == []
+    await server.close()
 
 
 @pytest.mark.parametrize("command", ["export", "erase"])

@@ -11,15 +11,25 @@ from typing import Any
 import httpx2
 import pytest
 
-from chatkit.errors import ConfigurationError, ContentRefusedError, UploadIncompleteError
+from chatkit.errors import (
+    ConfigurationError,
+    ContentRefusedError,
+    NotFoundError,
+    ReviewFailedError,
+    UnsupportedMediaTypeError,
+    UploadIncompleteError,
+)
 from chatkit.files import FileMetadata, LocalFileStore
+from chatkit.files.scanning import scan
 from chatkit.store import MemoryStore
 from tests.files.page import PNG, Page, error_of, make_app, pages
 from tests.files.test_contract import bucket_of
 from tests.support.s3 import s3_server
+from tests.support.scale import scaled
 from tests.web.sample import SampleServer
 
 EVIL = PNG + b"evil"
+LIMIT = scaled(10.0)
 
 
 class Scanner:
@@ -172,6 +182,67 @@ def test_scanners_that_block_hold_up_nobody(page: Page, setting: Setting) -> Non
     page.new_thread(post(page, PNG).json()["id"])
     assert threading.get_ident() not in setting.scanner.threads
     assert len(setting.scanner.seen) == 1
+
+
+async def test_scanners_that_never_end_take_no_threads_from_others(tmp_path: Path) -> None:
+    """asyncio has at most 32 threads for the work of the whole process."""
+    ended = threading.Event()
+
+    def hang(path: Path, metadata: FileMetadata) -> None:
+        ended.wait()
+
+    async def work() -> None:
+        metadata = FileMetadata(content_type="image/png", name="a.png", size=0)
+        scans = [scan(hang, tmp_path, metadata, 0.2) for _ in range(40)]
+        failures = await asyncio.gather(*scans, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {ReviewFailedError}
+        try:
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), LIMIT) == "done"
+        finally:
+            ended.set()
+
+    await work()
+    # And of those of scans, none is gone for good.
+    await scan(lambda path, metadata: None, tmp_path, FileMetadata(content_type="", name="", size=0), LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+async def test_files_that_are_put_back_are_scanned(kind: str, tmp_path: Path) -> None:
+    store = Setting(kind, tmp_path / f"back-{kind}", is_async=True).files
+    metadata = FileMetadata(content_type="image/png", name="a.png", size=len(PNG))
+    source = tmp_path / "source"
+    source.write_bytes(EVIL)
+    with pytest.raises(ContentRefusedError):
+        await store.put_back("file_1", source, metadata, b"its preview")
+    assert await store.preview("file_1") is None
+    with pytest.raises(UploadIncompleteError):
+        await store.check_upload("file_1", "image/png")
+    source.write_bytes(PNG)
+    await store.put_back("file_1", source, metadata, b"its preview")
+    assert (await store.read("file_1"), await store.preview("file_1")) == (PNG, b"its preview")
+
+
+async def test_a_file_that_is_exchanged_after_a_look_at_it_is_looked_at_again(tmp_path: Path) -> None:
+    """Without write-once links a client may do so at any time."""
+    store = Setting("s3", tmp_path / "exchanged").files
+    store._write_once = False
+    metadata = FileMetadata(content_type="image/png", name="a.png", size=len(PNG))
+    url, headers = await store.get_upload_url("file_1", metadata), store.upload_headers(metadata)
+    async with httpx2.AsyncClient() as client:
+        (await client.put(url, content=PNG, headers=headers)).raise_for_status()
+        look = store._bucket.first_bytes
+
+        async def first_bytes(key: str, size: int) -> bytes:
+            looked = await look(key, size)
+            other = b"<script>".ljust(len(PNG))
+            (await client.put(url, content=other, headers=headers)).raise_for_status()
+            return looked
+
+        store._bucket.first_bytes = first_bytes
+        with pytest.raises(UnsupportedMediaTypeError):
+            await store.check_upload("file_1", "image/png")
+    with pytest.raises(NotFoundError):
+        await store.read("file_1")
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])

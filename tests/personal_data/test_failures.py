@@ -14,6 +14,7 @@ from chatkit._sqlite import rewriting
 from chatkit.audit import MemoryAuditLog, Operator, Role
 from chatkit.counters import RedisCounter
 from chatkit.errors import (
+    ConfigurationError,
     ErasureRunningError,
     InvalidRequestError,
     PermissionDeniedError,
@@ -153,6 +154,17 @@ async def test_what_an_operator_may(tmp_path: Path) -> None:
     # Its key is destroyed in a log of its own, too.
     assert await log.pseudonym("ada") is None
     await store.close()
+
+
+async def test_no_operator_is_given_content_without_an_audit_log(tmp_path: Path) -> None:
+    store = MemoryStore()
+    await store.save_thread(ThreadMetadata(id="thr"), OwnerContext("ada"))
+    reader = Operator("eve", frozenset({Role.EXPORT}))
+    with pytest.raises(ConfigurationError, match="no audit log"):
+        await PersonalData(store, operator=reader).export("ada", tmp_path / "ada", reason="R")
+    assert not (tmp_path / "ada").exists()
+    # A person who asks for their own data needs none.
+    await PersonalData(store).export("ada", tmp_path / "ada")
 
 
 async def test_two_erasures_of_one_owner_at_once_are_one(world: World) -> None:

@@ -25,14 +25,18 @@ from chatkit.server.requests.sendings import fingerprint
 from chatkit.store import MemoryStore
 from chatkit.types import (
     Annotation,
+    AssistantMessageContentPartTextDelta,
     ClientToolCallItem,
     HiddenContextItem,
+    Page,
     StructuredInputFreeform,
     StructuredInputItem,
     SyncCustomActionResponse,
+    Thread,
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
+    ThreadUpdatedEvent,
     URLSource,
     UserMessageItem,
     WidgetItem,
@@ -536,6 +540,46 @@ async def test_a_reader_that_comes_back_gets_what_was_reviewed() -> None:
     await drain(result)
 
 
+async def test_an_update_that_is_refused_is_neither_stored_nor_told_to_who_comes_back() -> None:
+    """Also where an earlier update of the same item has passed."""
+    told: list[bytes] = []
+
+    class Watched(OutputServer):
+        async def review_output(self, item: Any, thread: ThreadMetadata, context: Any) -> Any:
+            for turn in self._chatkit_turns()._running.values():
+                told.extend(turn.pipeline.state.events(-1))
+            return await super().review_output(item, thread, context)
+
+    async def first(thread: Any, item: Any, context: Any) -> Any:
+        yield done("Fine", "msg_a")
+
+    async def second(thread: Any, item: Any, context: Any) -> Any:
+        yield delta(" and good", "msg_a")
+        yield delta(", a bomb", "msg_a")
+
+    server = Watched(first, persist_item_updates=True)
+    result = await server.create()
+    await drain(result)
+    server.script = second
+    events = decode(await drain(await server.say(result.thread_id, metadata={"resumable": True})))
+    assert "Withheld." in str(events)
+    kept = {item.id: texts_of(item) for item in await server.items(result.thread_id)}
+    assert kept["msg_a"] == ["Fine and good"]
+    assert b"Fine and good" in b"".join(told)
+    assert "bomb" not in str(events) + everything(server.store) + str(told)
+
+
+async def test_what_is_sent_beside_items_carries_none_of_their_words() -> None:
+    async def script(thread: Any, item: Any, context: Any) -> Any:
+        items = Page[Any](data=[message(SECRET, "msg_9")])
+        yield ThreadUpdatedEvent(thread=Thread(**dict(thread), items=items))
+        yield AssistantMessageContentPartTextDelta(content_index=0, delta=SECRET)
+
+    events = await answer(await OutputServer(script).create())
+    assert [event["type"] for event in events][-2:] == ["thread.updated", "error"]
+    assert SECRET not in str(events)
+
+
 async def test_the_answer_to_a_sync_action_is_reviewed() -> None:
     class SyncServer(OutputServer):
         async def sync_action(self, thread: Any, action: Any, sender: Any, context: Any) -> Any:
@@ -586,6 +630,20 @@ def test_texts_of_a_message_are_its_words() -> None:
     )
     assert sorted(texts_of(item)) == ["a", "b", "c", "d", "e.txt"]
     assert map_texts(item, lambda text: text) is item
+
+
+def test_texts_of_a_form_are_those_that_are_shown_in_it() -> None:
+    form = {
+        "type": "Form",
+        "children": [
+            {"type": "Input", "name": "n", "defaultValue": "a"},
+            {"type": "Textarea", "name": "t", "defaultValue": "b"},
+            {"type": "RadioGroup", "name": "r", "ariaLabel": "c", "defaultValue": "sent back"},
+        ],
+    }
+    item = WidgetItem.model_validate({"id": "w", "widget": {"type": "Card", "children": [form]}})
+    assert texts_of(item) == ["a", "b", "c"]
+    assert "sent back" in map_texts(item, str.upper).model_dump_json()
 
 
 async def test_hooks_may_be_attributes_of_an_object() -> None:

@@ -93,9 +93,46 @@ async def test_a_flood_from_many_sources_does_not_flood_the_log() -> None:
     assert len(await told(log, "sign_in.refused")) == 102
 
 
+async def test_a_flood_while_the_log_is_away_takes_no_more_room_by_the_minute() -> None:
+    class Away(MemoryAuditLog):
+        is_away = True
+
+        async def record(self, *arguments: Any, **options: Any) -> Any:
+            if not self.is_away:
+                return await super().record(*arguments, **options)
+            # It takes a while to notice, and the flood goes on.
+            await flood()
+            raise StoreUnavailableError("away")
+
+    async def flood() -> None:
+        nonlocal sent
+        for _ in range(150):
+            sent += 1
+            await auditing.refused(f"2001:db8:0:{sent:x}::1", "unauthenticated", has_credentials=True)
+
+    sent, log, clock = 0, Away(), Clock()
+    auditing = Auditing(log, clock=clock)
+    auditing.tended = True
+    for _ in range(10):
+        await flood()
+        await auditing.tend()
+        clock.now += 61
+    log.is_away = False
+    await auditing.tend()
+    found = await told(log, "sign_in.refused")
+    assert len(found) == 101
+    assert sum(entry.details["count"] for entry in found) == sent == 3000
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
-    [(None, "unknown"), ("10.0.0.1", "10.0.0.1"), ("fe80::1%eth0", "fe80::/64"), ("a\x1b[2J", "a\\x1b[2J")],
+    [
+        (None, "unknown"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("a\x1b[2J", "a\\x1b[2J"),
+    ],
 )
 async def test_where_a_refused_sign_in_came_from(address: str | None, shown: str) -> None:
     log = MemoryAuditLog()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from chatkit.admin.records import OpenedThread, Rating, StuckTurn
 from chatkit.audit import AuditEvent, AuditKind, AuditLog, Operator, Role, audit_log_of
@@ -18,6 +18,7 @@ from chatkit.store.survey import OpenTurn, OwnerSummary, StoreSurvey, ThreadSumm
 from chatkit.store.usage import UsageKeeper
 from chatkit.streams.backend import HeldTurn, WorkerRecord
 from chatkit.streams.log import StreamLog
+from chatkit.types import FeedbackKind
 from chatkit.usage import UsageTotal
 
 __all__ = ["Admin"]
@@ -25,6 +26,7 @@ __all__ = ["Admin"]
 _PAGE: Final = 1000
 _THREADS: Final = 5000
 """Threads of all owners on a page: a store may look at all of them for each."""
+_KINDS: Final = get_args(FeedbackKind)
 
 
 class Admin:
@@ -239,7 +241,9 @@ class Admin:
             kept: object = owned.thread.metadata.get(FEEDBACK_FIELD)
             if isinstance(kept, dict):
                 for item_id, kind in cast("dict[str, object]", kept).items():
-                    yield Rating(owned.owner, owned.thread.id, item_id, str(kind))
+                    # An application may keep more under that name, such as a comment, which is content.
+                    if kind in _KINDS:
+                        yield Rating(owned.owner, owned.thread.id, item_id, str(kind))
 
     async def _threads_of(self, owner: str | None) -> AsyncIterator[OwnedThread]:
         store = self._store

@@ -137,12 +137,14 @@ class Auditing:
             code: Why, as a program is told.
             has_credentials: Whether there were any.
         """
-        refusal = _Refusal(_source(address), as_line(code, 64), has_credentials)
-        if refusal not in self._refusals and len(self._refusals) >= _MOST_SOURCES:
-            refusal = _Refusal(_OTHERS, "", has_credentials=False)
-        self._refusals[refusal] += 1
+        self._count(_Refusal(_source(address), as_line(code, 64), has_credentials), 1)
         if not self.tended:
             await self.tend()
+
+    def _count(self, refusal: _Refusal, count: int) -> None:
+        if refusal not in self._refusals and len(self._refusals) >= _MOST_SOURCES:
+            refusal = _Refusal(_OTHERS, "", has_credentials=False)
+        self._refusals[refusal] += count
 
     async def tend(self, *, at_once: bool = False) -> None:
         """Records what was counted, and publishes the head, if it is time for that; never raises.
@@ -176,7 +178,8 @@ class Auditing:
                 del counted[refusal]
         finally:
             # What could not be recorded is told with the next ones.
-            self._refusals.update(counted)
+            for refusal, count in counted.items():
+                self._count(refusal, count)
 
     async def _publish(self) -> None:
         head = await self.log.head()
@@ -216,4 +219,7 @@ def _source(address: str | None) -> str:
         return as_line(address, 64)
     if found.version == 4:
         return address
+    if found.ipv4_mapped is not None:
+        # Of a socket for both versions.
+        return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))

@@ -80,6 +80,16 @@ async def verify_log(log: AuditLog, published: Iterable[Head] = ()) -> Verificat
         log: The log.
         published: Heads that were published.
     """
+    known = list(published)
+    while True:
+        found = await _verified(log, known)
+        oldest = await log.rows(limit=1) if found.faults else ()
+        if not oldest or oldest[0].number <= found.first:
+            return found
+        # Old entries were deleted while it was read, which looks as if they were missing.
+
+
+async def _verified(log: AuditLog, published: Iterable[Head]) -> Verification:
     heads: dict[int, set[str]] = {}
     for head in published:
         heads.setdefault(head.number, set()).add(head.hash)
@@ -106,7 +116,7 @@ async def verify_log(log: AuditLog, published: Iterable[Head] = ()) -> Verificat
             )
         if entry is not None and (row.through or 0) > trimmed:
             trim, trimmed = row, row.through or 0
-        _compare(found, row, heads.pop(row.number, ()))
+        _compare(found, row.number, row.hash, heads.pop(row.number, ()))
         found.count += 1
         before, sound = row, entry is not None
     found.head = None if before is None else Head(before.number, before.hash)
@@ -121,8 +131,8 @@ async def verify_log(log: AuditLog, published: Iterable[Head] = ()) -> Verificat
                 number,
                 f"The log ends with entry {last}, and a head was published for entry {number}: the end was cut off.",
             )
-        elif trim is not None and number == trimmed and heads[number] == {_hash_before(trim)}:
-            found.covered = max(found.covered, number)
+        elif trim is not None and number == trimmed:
+            _compare(found, number, _hash_before(trim), heads[number])
     return found
 
 
@@ -160,17 +170,17 @@ def _miss(found: Verification, first: int, last: int) -> None:
     found.add("missing", first, last, f"{what} missing.")
 
 
-def _compare(found: Verification, row: AuditRow, hashes: Iterable[str]) -> None:
-    """Compares a row with what was published of it."""
+def _compare(found: Verification, number: int, stored: object, hashes: Iterable[str]) -> None:
+    """Compares the hash of an entry with what was published of it."""
     for hash_ in hashes:
-        if hash_ == row.hash:
-            found.covered = row.number
+        if hash_ == stored:
+            found.covered = max(found.covered, number)
         else:
             found.add(
                 "rewritten",
-                row.number,
-                row.number,
-                f"Entry {row.number} is not the one of which a head was published: the log was written anew up to it, "
+                number,
+                number,
+                f"Entry {number} is not the one of which a head was published: the log was written anew up to it, "
                 "or the head is of another log.",
             )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chatkit.audit import AuditLog
     from chatkit.store import Store
 
-__all__ = ["add_operator", "open_audit", "open_existing"]
+__all__ = ["add_audit_db", "add_operator", "open_audit", "open_existing"]
 
 
 def add_operator(parser: argparse.ArgumentParser, *, acts: bool = False) -> None:
@@ -24,12 +24,7 @@ def add_operator(parser: argparse.ArgumentParser, *, acts: bool = False) -> None
         acts: Whether it is recorded what the command does.
     """
     add_db(parser, default=setting("CHATKIT_DB", DEFAULT_DB))
-    parser.add_argument(
-        "--audit-db",
-        metavar="DATABASE",
-        default=setting("CHATKIT_AUDIT_DB"),
-        help="where the audit log is; default the database of --db (CHATKIT_AUDIT_DB)",
-    )
+    add_audit_db(parser)
     if acts:
         parser.add_argument(
             "--reason", metavar="TEXT", help="why, for the audit log: a line without personal data"
@@ -41,6 +36,20 @@ def add_operator(parser: argparse.ArgumentParser, *, acts: bool = False) -> None
             default="",
             help="who you are, where several share the account of this machine; recorded beside the account",
         )
+
+
+def add_audit_db(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that names the database of the audit log.
+
+    Args:
+        parser: Of the command.
+    """
+    parser.add_argument(
+        "--audit-db",
+        metavar="DATABASE",
+        default=setting("CHATKIT_AUDIT_DB"),
+        help="where the audit log is; default the database of --db (CHATKIT_AUDIT_DB)",
+    )
 
 
 def open_existing(db: str, stack: AsyncExitStack) -> Store[Any]:

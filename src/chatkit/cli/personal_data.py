@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from chatkit.audit import Operator
 from chatkit.cli.console import printable
 from chatkit.cli.database import check_name, describe, is_postgres, open_store
 from chatkit.cli.files import folder_of, open_files
+from chatkit.cli.operator import add_audit_db, open_audit
 from chatkit.cli.options import (
     DEFAULT_DB,
     CommandError,
@@ -132,6 +133,7 @@ def add_options(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None
             default=setting("CHATKIT_STREAM_LOG"),
             help="where workers share running turns, if not in the database (CHATKIT_STREAM_LOG)",
         )
+        add_audit_db(parser)
         needed = parser in {exporting, erasing}
         parser.add_argument(
             "--reason",
@@ -148,16 +150,16 @@ async def _opened(arguments: argparse.Namespace, *, made: bool = False) -> Async
     check_name(places.db)
     if not made and not is_postgres(places.db) and not os.path.isfile(places.db):  # noqa: PTH113, ASYNC240
         raise CommandError(f"There is no database {places.db}.")
-    store = open_store(places.db)
-    log = open_log(places.stream_log, store, None)
-    data = PersonalData(store, _files(places), stream_log=log, operator=Operator.local())
-    try:
-        yield data
-    finally:
-        await data.close()
+    async with AsyncExitStack() as stack:
+        audit = None if arguments.audit_db is None else open_audit(places.db, arguments.audit_db, stack)
+        store = open_store(places.db)
+        stack.push_async_callback(store.close)
+        log = open_log(places.stream_log, store, None)
+        data = PersonalData(store, _files(places), stream_log=log, operator=Operator.local(), audit=audit)
         if data.log is not None:
-            await data.log.close()
-        await store.close()
+            stack.push_async_callback(data.log.close)
+        stack.push_async_callback(data.close)
+        yield data
 
 
 def _files(places: _Places) -> Any:

@@ -305,10 +305,7 @@ class LocalFileStore(ManagedFileStore):
         self, file_id: str, source: Path, metadata: FileMetadata, preview: bytes | None = None
     ) -> None:
         # No link is asked for: the address of the application is that of a request.
-        def add() -> None:
-            self._files.add(file_id, metadata, lambda path: move(source, path), preview)
-
-        await asyncio.to_thread(add)
+        await self._add(file_id, metadata, lambda path: move(source, path), preview)
 
     async def delete(self, file_id: str) -> None:
         await asyncio.to_thread(self._files.delete, file_id)
@@ -366,10 +363,7 @@ class LocalFileStore(ManagedFileStore):
 
     async def _keep(self, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None]) -> None:
         """Stores a file, and has its preview made."""
-        if self._scanner is None:
-            await asyncio.to_thread(self._files.add, file_id, metadata, fill)
-        else:
-            await self._keep_scanned(self._scanner, file_id, metadata, fill)
+        await self._add(file_id, metadata, fill)
         preview = request_preview(
             self._files.path(file_id) / DATA,
             metadata.content_type,
@@ -378,16 +372,26 @@ class LocalFileStore(ManagedFileStore):
         )
         await wait_briefly(preview)
 
-    async def _keep_scanned(
-        self, scanner: FileScanner, file_id: str, metadata: FileMetadata, fill: Callable[[Path], None]
+    async def _add(
+        self,
+        file_id: str,
+        metadata: FileMetadata,
+        fill: Callable[[Path], None],
+        preview: bytes | None = None,
     ) -> None:
+        """Brings a file into its place, once it was scanned."""
+        if self._scanner is None:
+            await asyncio.to_thread(self._files.add, file_id, metadata, fill, preview)
+            return
         if self._files.path(file_id).exists():
             raise AlreadyUploadedError
         folder = await asyncio.to_thread(self.make_incoming)
         try:
             path = folder / DATA
             await asyncio.to_thread(fill, path)
-            await scan(scanner, path, metadata, self._scan_seconds)
-            await asyncio.to_thread(self._files.add, file_id, metadata, lambda kept: move(path, kept))
+            await scan(self._scanner, path, metadata, self._scan_seconds)
+            await asyncio.to_thread(
+                self._files.add, file_id, metadata, lambda kept: move(path, kept), preview
+            )
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -25,6 +26,7 @@ from chatkit.errors import (
 )
 from chatkit.files.base import ManagedFileStore
 from chatkit.files.bucket import Bucket, S3Credentials
+from chatkit.files.folder import look_at
 from chatkit.files.limits import check_content
 from chatkit.files.links import check_file_id, content_disposition
 from chatkit.files.media_types import is_shown_inline
@@ -263,11 +265,10 @@ class S3FileStore(ManagedFileStore):
     async def put_back(
         self, file_id: str, source: Path, metadata: FileMetadata, preview: bytes | None = None
     ) -> None:
-        if preview is not None:
-            await self._bucket.put(
-                self._previews + check_file_id(file_id), preview, {"Content-Type": PREVIEW_TYPE}
-            )
+        # First the file: a scanner may refuse it.
         await self.upload_path(file_id, source, metadata)
+        if preview is not None:
+            await self._bucket.put(self._previews + file_id, preview, {"Content-Type": PREVIEW_TYPE})
 
     async def abort_uploads(self, file_ids: Collection[str]) -> int:
         return await self._bucket.abort_uploads(self._prefix, {self._key(file_id) for file_id in file_ids})
@@ -320,6 +321,9 @@ class S3FileStore(ManagedFileStore):
         metadata = FileMetadata(content_type=mime_type, name=name, size=size)
         async with temporary_file() as path:
             await self._bucket.download(self._quarantine + file_id, path)
+            # Where links are not for one upload alone, it may be another file than the one that was looked at.
+            head, found = await asyncio.to_thread(look_at, path)
+            check_content(mime_type, size, found, head)
             await scan(scanner, path, metadata, self._scan_seconds)
             await self._bucket.put(self._key(file_id), path, self._stored_headers(metadata))
         await self._bucket.delete(self._quarantine + file_id)

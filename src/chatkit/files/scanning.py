@@ -8,8 +8,10 @@ import logging
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
+from threading import BoundedSemaphore, Thread
 from typing import Any, Final, TypeAlias
 
 from chatkit._outages import log_failure
@@ -22,6 +24,10 @@ logger = logging.getLogger("chatkit.files")
 
 SCAN_SECONDS: Final = 60.0
 """How long a scan may take by default."""
+
+_threads: Final = BoundedSemaphore(32)
+"""Scans that run at once in threads of this process; more wait, for as long as a scan may take."""
+_LOOK_SECONDS: Final = 0.05
 
 FileScanner: TypeAlias = Callable[[Path, FileMetadata], Awaitable[None] | None]
 """Returns if a file may be used, and raises :class:`chatkit.errors.ContentRefusedError` if not.
@@ -96,5 +102,44 @@ async def _run(scanner: FileScanner, path: Path, metadata: FileMetadata) -> Any:
     if inspect.iscoroutinefunction(scanner) or inspect.iscoroutinefunction(type(scanner).__call__):
         made: Any = scanner(path, metadata)
     else:
-        made = await asyncio.to_thread(scanner, path, metadata)
+        made = await _in_thread(scanner, path, metadata)
     return await made if inspect.isawaitable(made) else made
+
+
+async def _in_thread(scanner: FileScanner, path: Path, metadata: FileMetadata) -> Any:
+    """Runs a scanner in a thread of its own: one that never ends takes none from what else needs the loop's threads."""
+    while not _threads.acquire(blocking=False):  # noqa: ASYNC110 -- scans of other loops may end first
+        await asyncio.sleep(_LOOK_SECONDS)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Any] = loop.create_future()
+
+    def settle(made: Any, error: BaseException | None) -> None:
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(made)
+        else:
+            ended.set_exception(
+                error if isinstance(error, Exception) else RuntimeError(f"It raised {type(error).__name__}.")
+            )
+
+    def run() -> None:
+        made, failure = None, None
+        try:
+            made = scanner(path, metadata)
+        except BaseException as error:  # noqa: BLE001 -- it is raised where the result is waited for
+            failure = error
+        finally:
+            _threads.release()
+        with suppress(RuntimeError):
+            # The loop may be closed by now.
+            loop.call_soon_threadsafe(settle, made, failure)
+
+    context = copy_context()
+    try:
+        # The process may end while one hangs.
+        Thread(target=context.run, args=(run,), name="chatkit scan", daemon=True).start()
+    except BaseException:
+        _threads.release()
+        raise
+    return await ended

@@ -116,11 +116,16 @@ class PersonalData:
         Raises:
             PermissionDeniedError: The operator may not.
             InvalidRequestError: The operator gave no reason.
+            ConfigurationError: There is no audit log that could say what the operator does.
             NotFoundError: Nothing is kept of the owner.
             ExportError: The folder is there, or cannot be written.
             StoreUnavailableError: A database, or the files, cannot be reached.
         """
         reason = self.allowed(Role.EXPORT, reason)
+        if self._operator is not None and self.audit is None:
+            raise ConfigurationError(
+                "The store brings no audit log, without which no operator is given content: give one with audit=."
+            )
         exporter = Exporter(self, owner, folder)
         await exporter.check()
         # Before: content is not read without an entry.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeVar
 
+from chatkit.server.auditing import auditing_of, is_audited
 from chatkit.server.handlers import Handlers
 from chatkit.store.base import OwnerContext
 
@@ -45,11 +46,13 @@ class KeptData(Handlers[TContext]):
             beside: What else keeps data of owners, such as the table of sessions of hosted ChatKit.
             context: Makes the context of an owner for stores of the application; stores of this package need none.
             operator: Who acts, and needs roles and reasons for it; None is the application itself.
-            audit: Where it is recorded; by default the audit log in the database of the store.
+            audit: Where it is recorded; by default the server's own audit log, or the one in the store's database.
         """
         # On use: most servers never need it.
         from chatkit.personal_data import PersonalData
 
+        if audit is None and is_audited(self):
+            audit = auditing_of(self).log
         counter = [self._chatkit_counter()] if self._chatkit_limits.quotas else []
         return PersonalData(
             self._chatkit_store(),

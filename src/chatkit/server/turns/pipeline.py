@@ -160,7 +160,8 @@ class Pipeline(Announcements):
                 return handler
         if self._handlers is _WRITING:
             return Pipeline._end_text
-        if not self._refuses:
+        # What is sent as it is could hold anything of an answer.
+        if not (self._refuses or self.holds_back):
             encoded = passed_through(event)
             if encoded is not None:
 
@@ -376,7 +377,9 @@ class Pipeline(Announcements):
             self._output.replaced(item, saved_as)
 
     def _thread(self, event: ThreadCreatedEvent | ThreadUpdatedEvent) -> None:
-        self._output.thread(event.thread, event.thread.items, created=isinstance(event, ThreadCreatedEvent))
+        # Items in it have passed no review.
+        items = None if self.holds_back else event.thread.items
+        self._output.thread(event.thread, items, created=isinstance(event, ThreadCreatedEvent))
 
     def _send(self, event: Any) -> None:
         self._output.event(event)

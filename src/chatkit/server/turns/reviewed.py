@@ -13,7 +13,6 @@ from chatkit.server.turns.pipeline import Pipeline
 from chatkit.server.turns.resources import is_continued
 from chatkit.server.turns.state import TurnState, closed_item
 from chatkit.server.turns.storage import ItemStorage
-from chatkit.server.wire import item_json, replaced_event
 from chatkit.streams.base import TurnWriter
 from chatkit.types import (
     ClientToolCallItem,
@@ -118,12 +117,21 @@ class ReviewedPipeline(Pipeline):
             record.hidden = True
             self._updated(event)
             return
-        self._updates_of(event, record)
-        item = await self._reviewed_storage.reviewed(record.item())
+        item = await self._reviewed_storage.reviewed(self._updated_item(event, record))
         record.content = accumulator(item)
         record.changed = True
         if not record.hidden:
-            self._output.update_of_earlier(record, replaced_event(item_json(item)))
+            # With an event of its own, whatever the record holds later is not told before it is reviewed.
+            self._output.replaced(item)
+
+    def _updated_item(self, event: ThreadItemUpdatedEvent, record: ItemRecord) -> ThreadItem:
+        """Returns an item with an update; the record, which may be stored and told any time, stays as it was."""
+        before, record.content = record.content, accumulator(record.item())
+        try:
+            self._updates_of(event, record)
+            return record.item()
+        finally:
+            record.content = before
 
 
 class _ReviewedStorage(ItemStorage):
