@@ -115,7 +115,7 @@ def test_the_data_of_another_person_needs_a_reason(
 ) -> None:
     rest = ["--to", str(tmp_path / "ada")] if command == "export" else ["--yes"]
     assert main([command, "--db", db, "--owner", "ada", *rest]) == 1
-    assert "Say why" in capsys.readouterr().err
+    assert "Give a reason" in capsys.readouterr().err
     assert not (tmp_path / "ada").exists()
     with closing(sqlite3.connect(db)) as connection:
         assert connection.execute("SELECT count(*) FROM threads WHERE owner = 'ada'").fetchone() == (1,)
