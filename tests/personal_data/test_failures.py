@@ -17,6 +17,7 @@ from chatkit.errors import (
     ConfigurationError,
     ErasureRunningError,
     InvalidRequestError,
+    NotFoundError,
     PermissionDeniedError,
     StoreUnavailableError,
 )
@@ -89,6 +90,12 @@ async def test_a_file_that_cannot_be_rewritten_is_told_and_done_the_next_time(
         assert any("something reads the database all the time" in problem for problem in receipt.problems)
         assert "Not done:" in receipt.text()
         reader.execute("COMMIT")
+    # Nobody knows any more whose it was.
+    again = await data.erase("eve")
+    assert (again.id, again.owner, again.problems) == (receipt.id, "", [])
+    assert again.erased == receipt.erased
+    with pytest.raises(NotFoundError, match=f"The last erasure, {receipt.id}, ended"):
+        await data.erase("ada")
     await store.close()
 
 

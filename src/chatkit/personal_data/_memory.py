@@ -96,6 +96,9 @@ class MemoryPlace(_Unrecorded):
     async def attachments(self, owner: str, after: str) -> list[tuple[str, int, str | None]]:
         return [entry for entry in self._store.files_of(owner) if entry[0] > after]
 
+    async def has_attachment_of_others(self, owner: str, attachment_id: str) -> bool:
+        return self._store.has_file_of_others(owner, attachment_id)
+
     async def begin_erasure(
         self, owner: str, erasure_id: str, turn_ids: frozenset[str] = frozenset()
     ) -> ErasureState:
@@ -158,6 +161,10 @@ class PortPlace(_Unrecorded):
             except NotFoundError:
                 continue
         return [(attachment_id, 0, None) for attachment_id in sorted(found) if attachment_id > after]
+
+    async def has_attachment_of_others(self, owner: str, attachment_id: str) -> bool:
+        """Returns False: the port shows the attachments of one owner."""
+        return False
 
     async def erase(self, owner: str, erasure_id: str) -> AsyncIterator[int]:
         async for number in _erase_by_thread(self._store, self._context(owner), self._add, erasure_id):

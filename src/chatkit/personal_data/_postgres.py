@@ -26,6 +26,8 @@ _BEGIN: Final = """
 INSERT INTO chatkit.erasures (id, owner, state, begun_at, counts) VALUES ($1, $2, 'running', now(), '{}')
 ON CONFLICT DO NOTHING
 """
+# Of two that erase at once, the other one may have ended it.
+_OF_BOTH: Final = "owner = $1 OR id = $2 ORDER BY owner IS NULL LIMIT 1"
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1130908534))"
 _END: Final = """
 UPDATE chatkit.erasures SET owner = NULL, state = $2, ended_at = coalesce(ended_at, now()) WHERE id = $1
@@ -105,6 +107,10 @@ class PostgresPlace(AgingPlace):
         query = "SELECT id, size, group_id FROM chatkit.attachments WHERE owner = $1 AND id > $2 ORDER BY id LIMIT 100"
         return [(row[0], row[1], row[2]) for row in await self._rows(query, owner, after)]
 
+    async def has_attachment_of_others(self, owner: str, attachment_id: str) -> bool:
+        query = "SELECT 1 FROM chatkit.attachments WHERE id = $1 AND owner <> $2 LIMIT 1"
+        return bool(await self._rows(query, attachment_id, owner))
+
     # Erasure.
 
     async def begin_erasure(
@@ -114,7 +120,7 @@ class PostgresPlace(AgingPlace):
             # What is being added at the moment is committed first; the next one finds the erasure.
             await transaction.value(_LOCK, owner)
             await transaction.rows(_BEGIN, erasure_id, owner)
-            return _state((await transaction.rows(f"{_FIND}owner = $1", owner))[0])
+            return _state((await transaction.rows(f"{_FIND}{_OF_BOTH}", owner, erasure_id))[0])
 
         return await self.database.write(begin, repeatable=True)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["SQLitePlace"]
 
 _FIND: Final = "SELECT id, state, begun_at, ended_at, counts FROM erasures WHERE "
+# Of two that erase at once, the other one may have ended it.
+_OF_BOTH: Final = "owner = ?1 OR id = ?2 ORDER BY owner IS NULL LIMIT 1"
 _IS_UNDER_WAY: Final = "SELECT 1 FROM erasures WHERE id = ? AND owner IS NOT NULL"
 _RUNNING: Final = """
 SELECT id, lease_until < ?2 FROM accepted_turns WHERE owner = ?1 AND status <> 'ended'
@@ -92,6 +94,14 @@ class SQLitePlace(AgingPlace):
             lambda connection: connection.execute(query, (owner, after)).fetchall()
         )
 
+    async def has_attachment_of_others(self, owner: str, attachment_id: str) -> bool:
+        """Returns whether another owner has an attachment of that id."""
+        query = "SELECT 1 FROM attachments WHERE id = ? AND owner <> ? LIMIT 1"
+        row = await self.database.read(
+            lambda connection: connection.execute(query, (attachment_id, owner)).fetchone()
+        )
+        return row is not None
+
     # Erasure.
 
     async def begin_erasure(
@@ -103,7 +113,7 @@ class SQLitePlace(AgingPlace):
                 "ON CONFLICT DO NOTHING",
                 (erasure_id, owner, time.time()),
             )
-            return _state(connection.execute(_FIND + "owner = ?", (owner,)).fetchone())
+            return _state(connection.execute(_FIND + _OF_BOTH, (owner, erasure_id)).fetchone())
 
         return await self.database.write(begin)
 

@@ -11,7 +11,7 @@ from chatkit.audit import Actor, AuditEvent, AuditKind, Role, audit_log_of
 from chatkit.audit.entries import printable_line
 from chatkit.dialects.adapters import adapt_files, adapt_store
 from chatkit.dialects.reference.files import FileStoreAdapter
-from chatkit.errors import ConfigurationError, NotFoundError
+from chatkit.errors import ConfigurationError, InvalidRequestError, NotFoundError, StoreUnavailableError
 from chatkit.files.base import AttachmentStore, ManagedFileStore
 from chatkit.personal_data._memory import MemoryPlace, PortPlace
 from chatkit.personal_data.erasing import Erasure, receipt_of
@@ -115,7 +115,7 @@ class PersonalData:
 
         Raises:
             PermissionDeniedError: The operator may not.
-            InvalidRequestError: The operator gave no reason.
+            InvalidRequestError: The owner has no name, or the operator gave no reason.
             ConfigurationError: There is no audit log that could say what the operator does.
             NotFoundError: Nothing is kept of the owner.
             ExportError: The folder is there, or cannot be written.
@@ -126,6 +126,7 @@ class PersonalData:
             raise ConfigurationError(
                 "The store brings no audit log, without which no operator is given content: give one with audit=."
             )
+        _check_owner(owner)
         exporter = Exporter(self, owner, folder)
         await exporter.check()
         # Before: content is not read without an entry.
@@ -141,16 +142,19 @@ class PersonalData:
 
         Args:
             folder: What ``export`` wrote.
-            owner: Whose it is to be; None for whose it was. For another one the attachments get other ids.
+            owner: Whose it is to be; None for whose it was. For another one the attachments get other ids, as
+                do those whose ids another owner has.
             reason: Why, for the audit log.
 
         Raises:
+            InvalidRequestError: The owner has no name.
             ExportError: It is no export, damaged, incomplete, or of a later version.
             ErasureRunningError: What is kept of the owner is being erased.
             StoreUnavailableError: A database, or the files, cannot be reached.
         """
         reason = self.allowed(Role.EXPORT, reason, unexplained=True)
         importer = Importer(self, folder, owner)
+        _check_owner(importer.owner)
         await importer.check()
         await self.record(AuditKind.DATA_IMPORTED, importer.owner, reason)
         return await importer.run()
@@ -188,12 +192,14 @@ class PersonalData:
 
         Raises:
             PermissionDeniedError: The operator may not.
-            InvalidRequestError: The operator gave no reason.
+            InvalidRequestError: The owner has no name, or the operator gave no reason.
             NotFoundError: Nothing is kept of the owner.
             StoreUnavailableError: A database, or the files, cannot be reached, or a turn does not end in time: what
                 was erased so far stays so, and the owner refused, until it is called again.
         """
-        erasure = Erasure(self, owner, self.allowed(Role.ERASE, reason), vacuum, patience)
+        reason = self.allowed(Role.ERASE, reason)
+        _check_owner(owner)
+        erasure = Erasure(self, owner, reason, vacuum, patience)
         async for _ in erasure.steps():
             pass
         return erasure.receipt
@@ -279,12 +285,41 @@ class PersonalData:
         files = self.files.files if isinstance(self.files, FileStoreAdapter) else None
         return files if isinstance(files, ManagedFileStore) else None
 
+    async def delete_file(self, attachment_id: str, context: Any) -> None:
+        """Deletes the file of an attachment, where the store does not; one that is gone already is no error.
+
+        Args:
+            attachment_id: The attachment.
+            context: The owner's context.
+
+        Raises:
+            StoreUnavailableError: It cannot be deleted.
+        """
+        if self.files is None or self.store.deletes_files:
+            return
+        try:
+            await self.files.delete_attachment(attachment_id, context)
+        except (NotFoundError, FileNotFoundError):
+            # Stores of applications may say so.
+            return
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"The file of attachment {attachment_id} cannot be deleted: {error.strerror or error}. Mend that, then "
+                "do this again: what is left is deleted then."
+            ) from error
+
     async def close(self) -> None:
         """Closes the connections of its own; those of the store and the log are theirs."""
         for place in self.places:
             close = getattr(place, "close", None)
             if close is not None:
                 await close()
+
+
+def _check_owner(owner: str) -> None:
+    if not owner:
+        # What is kept under no name is nobody's: no request has it.
+        raise InvalidRequestError("Name the owner: nobody has an empty name.")
 
 
 def _place_of(part: object) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from chatkit.audit import AuditKind
@@ -71,6 +70,7 @@ class Erasure:
     async def steps(self) -> AsyncGenerator[str]:
         """Erases; yields the name of each step that is done."""
         data, main, owner = self._data, self._data.main, self._owner
+        whose = owner
         state = await main.find_erasure(owner=owner)
         if state is None and not await data.count(owner):
             # Nothing is left but what an erasure that was cut off had still to overwrite.
@@ -78,6 +78,8 @@ class Erasure:
             if state is None:
                 raise NotFoundError(f"Nothing is kept of {owner!r}.{await self._last()}")
             self.id = state.id
+            # That is not kept: it may have been another one's.
+            whose = ""
         else:
             state = await main.begin_erasure(owner, new_id("erasure"))
             self.id = state.id
@@ -103,16 +105,18 @@ class Erasure:
                 await place.end_erasure(self._ids.get(place.name, self.id), "ended")
             problems += await place.clean(self._vacuum)
             yield "cleaned"
-        await main.end_erasure(self.id, "ended")
+        # What the database could not overwrite is for the next call.
+        reached = "cleaning" if problems and self._vacuum != "none" else "ended"
+        await main.end_erasure(self.id, reached)
         found = await main.find_erasure(self.id) or state
         await data.record(
-            AuditKind.DATA_ERASED, None, self._reason, self.id, state="ended", erased=dict(found.counts)
+            AuditKind.DATA_ERASED, None, self._reason, self.id, state=reached, erased=dict(found.counts)
         )
         yield "ended"
         if main.kind == "sqlite":
             # The mark of that as well is to be in the file, not in the log.
             problems += await main.clean("log")
-        self.receipt = receipt_of(data, found, owner, self._reason, problems)
+        self.receipt = receipt_of(data, found, whose, self._reason, problems)
 
     async def _last(self) -> str:
         last = await self._data.main.last_erasure()
@@ -172,10 +176,7 @@ class Erasure:
             if data.managed_files is not None:
                 await data.managed_files.abort_uploads(ids)
             for attachment_id in ids:
-                if data.files is not None and not data.store.deletes_files:
-                    # Gone already: stores of applications may say so.
-                    with suppress(NotFoundError, FileNotFoundError):
-                        await data.files.delete_attachment(attachment_id, context)
+                await data.delete_file(attachment_id, context)
                 await main.erase_attachment(owner, attachment_id, self.id)
                 yield attachment_id
             after = ids[-1]

@@ -19,7 +19,7 @@ from typing import IO, Any, Final, cast
 
 from chatkit.errors import ExportError
 
-__all__ = ["FORMAT", "LINES", "MANIFEST", "ExportReader", "ExportWriter", "KeptFile"]
+__all__ = ["FORMAT", "LINES", "MANIFEST", "ExportReader", "ExportWriter", "KeptFile", "check_is_new"]
 
 FORMAT: Final = 1
 """The version of the format; a reader takes those up to its own."""
@@ -44,6 +44,12 @@ class KeptFile:
     size: int
 
 
+def check_is_new(folder: Path) -> None:
+    """Raises ExportError where there is something of that name, a link to nothing as well."""
+    if os.path.lexists(folder):
+        raise ExportError(f"{folder} exists. Name a folder that does not.")
+
+
 class ExportWriter:
     """Writes a folder that has its name once it is complete.
 
@@ -51,7 +57,7 @@ class ExportWriter:
         folder: It does not exist.
 
     Raises:
-        ExportError: It exists, or cannot be made.
+        ExportError: It exists, or cannot be made, or there is what another export has begun.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,14 +69,22 @@ class ExportWriter:
         self.files = 0
 
     def __enter__(self) -> ExportWriter:
-        if self._folder.exists():
-            raise ExportError(f"{self._folder} exists. Name a folder that does not.")
+        check_is_new(self._folder)
         try:
-            shutil.rmtree(self._made, ignore_errors=True)
-            (self._made / _FILES).mkdir(mode=0o700, parents=True)
-            self._made.chmod(0o700)
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            if self._made.exists():
+                raise ExportError(
+                    f"{self._made} exists: another export writes it, or one that was cut off has left it. Delete it, "
+                    "or name another folder."
+                )
+            self._made.mkdir(mode=0o700)
+        except OSError as error:
+            raise self._failed(error) from error
+        try:
+            (self._made / _FILES).mkdir(mode=0o700)
             self._lines = (self._made / LINES).open("wb")
         except OSError as error:
+            shutil.rmtree(self._made, ignore_errors=True)
             raise self._failed(error) from error
         return self
 
@@ -138,7 +152,7 @@ class ExportWriter:
             lines.flush()
             os.fsync(lines.fileno())
             lines.close()
-            with (self._made / MANIFEST).open("w", encoding="utf-8") as file:
+            with (self._made / MANIFEST).open("w", encoding="utf-8", errors="backslashreplace") as file:
                 json.dump(about, file, ensure_ascii=False, indent=2)
                 file.write("\n")
                 file.flush()
@@ -162,14 +176,17 @@ class ExportReader:
         self._folder = folder
         try:
             about: Any = json.loads((folder / MANIFEST).read_text("utf-8"))
-            self.format, self.owner = int(about["format"]), str(about["owner"])
+            owner: Any = about["owner"]
+            if not isinstance(owner, str):
+                raise TypeError(f"the owner is {owner!r}")
+            self.format, self.owner = int(about["format"]), owner
             self.counts, self._sha256 = dict(about["counts"]), str(about["sha256"])
         except OSError as error:
             raise ExportError(
                 f"{folder} is no export, or not a complete one: it has no {MANIFEST}, which is written last "
                 f"({error.strerror or error})."
             ) from error
-        except (ValueError, KeyError, TypeError, UnicodeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ExportError(f"{folder / MANIFEST} is damaged: {error!r}.") from error
         if not 1 <= self.format <= FORMAT:
             raise ExportError(
@@ -195,14 +212,21 @@ class ExportReader:
         if counts != self.counts:
             raise self._damaged(f"{LINES} has {counts}, and {MANIFEST} says {self.counts}")
 
-    def _check_file(self, kept: dict[str, Any]) -> None:
+    def _check_file(self, kept: Any) -> None:
+        try:
+            told, size = kept["sha256"], kept["size"]
+        except (KeyError, TypeError) as error:
+            raise self._damaged("a line names a file without its digest and size") from error
         path = self.path(kept)
         try:
+            # Not what is read for ever, such as a pipe.
+            if not path.is_file():
+                raise self._damaged(f"{path} cannot be read: it is no file")
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                found = hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
         except OSError as error:
             raise self._damaged(f"{path} cannot be read: {error.strerror or error}") from error
-        if found != kept["sha256"]:
+        if found != (told, size):
             raise self._damaged(f"{path} is not as it was written")
 
     def path(self, kept: dict[str, Any]) -> Path:
@@ -219,7 +243,7 @@ class ExportReader:
             try:
                 line = json.loads(raw.decode())
                 known: bool = isinstance(line["kind"], str)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise self._damaged(f"line {number} of {LINES} cannot be read ({error!r})") from error
             if known:
                 yield line

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatkit.errors import ExportError, NotFoundError
+from chatkit.errors import NotFoundError, StoreUnavailableError
 from chatkit.ids import utc_now
-from chatkit.personal_data.export_files import FORMAT, ExportWriter, KeptFile
+from chatkit.personal_data.export_files import FORMAT, ExportWriter, KeptFile, check_is_new
 from chatkit.personal_data.receipts import ExportReport
 from chatkit.personal_data.walking import walk_threads
 from chatkit.store._usage_rows import as_cost
@@ -42,8 +42,7 @@ class Exporter:
 
     async def check(self) -> None:
         """Raises NotFoundError where nothing is kept of the owner, and ExportError where the folder is there."""
-        if self._folder.exists():
-            raise ExportError(f"{self._folder} exists. Name a folder that does not.")
+        check_is_new(self._folder)
         if not await self._data.count(self._owner):
             raise NotFoundError(f"Nothing is kept of {self._owner!r}.")
 
@@ -102,7 +101,7 @@ class Exporter:
                 self._left_out["Files: no file store was given."] = None
             return None
         try:
-            return await writer.add_file(files.chunks(attachment_id))
+            return await writer.add_file(_read(files.chunks(attachment_id), attachment_id))
         except NotFoundError:
             self._left_out[f"The file of attachment {attachment_id}, which never came, or was deleted."] = (
                 None
@@ -113,6 +112,17 @@ class Exporter:
         files = self._data.managed_files
         preview = None if files is None else await files.preview(attachment_id)
         return None if preview is None else await writer.add_file(_once(preview), ".preview")
+
+
+async def _read(chunks: AsyncIterator[bytes], attachment_id: str) -> AsyncIterator[bytes]:
+    """Yields the chunks of a file; that they cannot be read is no fault of the folder that they are written to."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"The file of attachment {attachment_id} cannot be read: {error.strerror or error}."
+        ) from error
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

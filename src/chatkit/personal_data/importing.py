@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from chatkit.errors import AlreadyUploadedError, ConflictError, ExportError, NotFoundError
+from chatkit.errors import AlreadyUploadedError, ConfigurationError, ConflictError, ExportError, NotFoundError
 from chatkit.personal_data.export_files import ExportReader
 from chatkit.personal_data.receipts import ImportReport
 from chatkit.store._records import saved_at
@@ -31,6 +31,9 @@ __all__ = ["Importer"]
 
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
+_MOST = 2**63
+"""The first number that no database keeps."""
+_UNREADABLE = (ValidationError, ConfigurationError, ValueError, KeyError, TypeError, ArithmeticError)
 _FROM_NOWHERE = "files of attachments: no file store was given that takes them"
 
 
@@ -82,10 +85,15 @@ class Importer:
 
     def _check(self) -> None:
         self._reader.check()
+        thread_id: Any = None
         for line in self._reader.lines():
             try:
                 self._models(line)
-            except (ValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+                if line["kind"] == "thread":
+                    thread_id = line["thread"]["id"]
+                elif line["kind"] == "item" and line["thread_id"] != thread_id:
+                    raise ValueError("it does not follow its thread")
+            except _UNREADABLE as error:
                 raise ExportError(
                     f"The export has a line of kind {line['kind']!r} that this version cannot read: {error}. Nothing "
                     "was imported."
@@ -99,15 +107,31 @@ class Importer:
             _ITEM.validate_python(line["item"])
         elif kind == "attachment":
             _ATTACHMENT.validate_python(line["attachment"])
+            _size(line)
+            _group(line)
         elif kind == "usage":
             _record(line)
 
-    def _id(self, attachment_id: str) -> str:
-        """Returns the id of an attachment here: another owner's has one of its own, the same each time."""
-        if self.owner == self._reader.owner:
+    async def _id(self, attachment_id: str) -> str:
+        """Returns the id of an attachment here, the same each time.
+
+        It has one of its own under another owner, and where another owner has an attachment of that id: whose file it
+        is goes by the id alone, and an export may say anything.
+        """
+        if self.owner == self._reader.owner and (
+            await self._has(attachment_id)
+            or not await self._data.main.has_attachment_of_others(self.owner, attachment_id)
+        ):
             return attachment_id
         named = "\x00".join((self._reader.owner, self.owner, attachment_id)).encode("utf-8", "surrogatepass")
         return f"atc_{hashlib.sha256(named).hexdigest()[:32]}"
+
+    async def _has(self, attachment_id: str) -> bool:
+        try:
+            await self._data.store.load_attachment(attachment_id, self._context)
+        except NotFoundError:
+            return False
+        return True
 
     async def _thread(self, line: Mapping[str, Any]) -> bool:
         thread = ThreadMetadata.model_validate(line["thread"])
@@ -127,7 +151,7 @@ class Importer:
         store, thread_id = self._data.store, str(line["thread_id"])
         item = _ITEM.validate_python(line["item"])
         if isinstance(item, UserMessageItem):
-            named = [self._renamed(attachment) for attachment in item.attachments]
+            named = [await self._renamed(attachment) for attachment in item.attachments]
             item = item.model_copy(update={"attachments": named})
         if self._data.main.kind == "application" and await find_item(
             store, thread_id, item.id, self._context
@@ -139,29 +163,33 @@ class Importer:
             return False
         return True
 
-    def _renamed(self, attachment: Attachment) -> Attachment:
-        return attachment.model_copy(update={"id": self._id(attachment.id)})
+    async def _renamed(self, attachment: Attachment) -> Attachment:
+        return attachment.model_copy(update={"id": await self._id(attachment.id)})
 
     async def _attachment(self, line: Mapping[str, Any]) -> bool:
-        store, context = self._data.store, self._context
-        attachment = self._renamed(_ATTACHMENT.validate_python(line["attachment"]))
-        files = self._data.managed_files
-        if line.get("file") is not None and files is None:
-            self._problems[_FROM_NOWHERE] = None
-        elif line.get("file") is not None and files is not None:
+        attachment = await self._renamed(_ATTACHMENT.validate_python(line["attachment"]))
+        files = self._data.managed_files if line.get("file") is not None else None
+        if files is not None:
             await self._file(files, attachment, line)
-        try:
-            await store.load_attachment(attachment.id, context)
-        except NotFoundError:
-            group = line.get("group") if self.owner == self._reader.owner else None
-            inner: Any = getattr(store, "store", store)
-            if isinstance(inner, BoundedFiles):
-                bounded = cast("BoundedFiles[Any]", inner)
-                await bounded.add_attachment(attachment, int(line.get("size") or 0), group, (), context)
-            else:
-                await store.save_attachment(attachment, context)
-            return True
-        return False
+        elif line.get("file") is not None:
+            self._problems[_FROM_NOWHERE] = None
+        is_new = not await self._has(attachment.id)
+        if is_new:
+            await self._record(attachment, line)
+        if files is not None and attachment.thread_id is not None:
+            # Last: a file whose record is refused is swept, as one that no message came for.
+            await files.claim(attachment.id)
+        return is_new
+
+    async def _record(self, attachment: Attachment, line: Mapping[str, Any]) -> None:
+        store, context = self._data.store, self._context
+        group = _group(line) if self.owner == self._reader.owner else None
+        inner: Any = getattr(store, "store", store)
+        if isinstance(inner, BoundedFiles):
+            bounded = cast("BoundedFiles[Any]", inner)
+            await bounded.add_attachment(attachment, _size(line), group, (), context)
+        else:
+            await store.save_attachment(attachment, context)
 
     async def _file(self, files: ManagedFileStore, attachment: Attachment, line: Mapping[str, Any]) -> None:
         kept, preview = line["file"], line.get("preview")
@@ -195,8 +223,6 @@ class Importer:
                     f"The file of attachment {attachment.id} cannot be stored: {error.strerror or error}. Mend that, "
                     "then import again: what is there already stays."
                 ) from error
-        if attachment.thread_id is not None:
-            await files.claim(attachment.id)
 
     async def _usage(self, line: Mapping[str, Any]) -> bool:
         inner: Any = getattr(self._data.store, "store", self._data.store)
@@ -208,19 +234,33 @@ class Importer:
 
 
 def _record(line: Mapping[str, Any]) -> UsageRecord:
-    usage = Usage(
-        str(line["model"]),
-        input_tokens=int(line["input_tokens"]),
-        cached_tokens=int(line["cached_tokens"]),
-        output_tokens=int(line["output_tokens"]),
-        reasoning_tokens=int(line["reasoning_tokens"]),
-    )
+    names = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+    cost = None if line["cost"] is None else Decimal(line["cost"])
+    if cost is not None:
+        _kept(cost * 10**9)
     return UsageRecord(
         turn_id=str(line["turn_id"]),
         step=str(line["step"]),
         thread_id=str(line["thread_id"]),
-        group=line["group"],
-        usage=usage,
-        cost=None if line["cost"] is None else Decimal(line["cost"]),
+        group=_group(line),
+        usage=Usage(str(line["model"]), **{name: int(_kept(line[name])) for name in names}),
+        cost=cost,
         created_at=datetime.fromisoformat(line["created_at"]),
     )
+
+
+def _size(line: Mapping[str, Any]) -> int:
+    return int(_kept(line.get("size") or 0))
+
+
+def _group(line: Mapping[str, Any]) -> str | None:
+    group = line.get("group")
+    if not isinstance(group, str | None):
+        raise TypeError("'group' is no text")
+    return group
+
+
+def _kept(number: Any) -> Any:
+    if not 0 <= number < _MOST:
+        raise ValueError(f"{number} is no number that can be kept")
+    return number

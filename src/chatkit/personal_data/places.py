@@ -122,6 +122,10 @@ class StorePlace(Place):
         """Returns a page of an owner's attachments after an id: ids, sizes and groups of their files."""
 
     @abstractmethod
+    async def has_attachment_of_others(self, owner: str, attachment_id: str) -> bool:
+        """Returns whether another owner has an attachment of that id, as far as the place knows: files go by the id."""
+
+    @abstractmethod
     async def find_erasure(
         self, erasure_id: str | None = None, owner: str | None = None
     ) -> ErasureState | None:

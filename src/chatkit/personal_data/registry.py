@@ -104,17 +104,30 @@ _SESSION: Final = (
     "replace(replace(json_extract(data, '$.workflow.id'), '%', '%25'), '/', '%2F') = {owner}"
 )
 _SESSION_POSTGRES: Final = "chatkit.owner_of_session(data) = {owner}"
+_SUFFIX: Final = "CAST(':owner:' || {owner} AS BLOB)"
+_KEY: Final = "CAST(key AS BLOB)"
+# quota:WHAT:SECONDS:owner:OWNER, whose first parts have no colon; running:owner:OWNER; session:ID:WHAT.
 _COUNT: Final = (
-    # quota:WHAT:SECONDS:owner:OWNER, whose first parts have no colon; running:owner:OWNER; session:ID:WHAT.
+    # As bytes: the length of a text ends for SQLite where it has a NUL character.
+    f"key = 'running:owner:' || {{owner}} OR (key LIKE 'quota:%' AND substr({_KEY}, -length({_SUFFIX})) = {_SUFFIX} "
+    f"AND length(replace(CAST(substr({_KEY}, 1, length({_KEY}) - length({_SUFFIX})) AS TEXT), ':', '')) "
+    f"= length({_KEY}) - length({_SUFFIX}) - 2) "
+)
+_COUNT_POSTGRES: Final = (
     "key = 'running:owner:' || {owner} OR (key LIKE 'quota:%' AND CASE "
     "WHEN length(key) > length({owner}) + 13 "
     "AND substr(key, length(key) - length({owner}) - 6) = ':owner:' || {owner} "
     "THEN length(replace(substr(key, 1, length(key) - length({owner}) - 7), ':', '')) "
     "= length(key) - length({owner}) - 9 ELSE FALSE END) "
+)
+_COUNT_OF_SESSION: Final = (
     "OR (key LIKE 'session:%' AND EXISTS (SELECT 1 FROM {s}hosted_sessions AS h "
     "WHERE substr(key, 1, length(h.id) + 9) = 'session:' || h.id || ':' AND "
 )
-_STREAM_TURNS: Final = "owner = {json} OR (owner IS NULL AND info::json ->> 'owner' = {owner})"
+_STREAM_TURNS: Final = (
+    # PostgreSQL makes no text of JSON with a NUL character anywhere.
+    "owner = {json} OR (owner IS NULL AND replace(info, '\\u0000', '\\ufffd')::json ->> 'owner' = {owner})"
+)
 _TURN_IDS: Final = (
     "turn_id IN (SELECT id FROM {s}accepted_turns WHERE owner = {owner} "
     "UNION SELECT id FROM {s}completed_turns WHERE owner = {owner} "
@@ -144,20 +157,20 @@ TABLES: Final = (
     Table(
         "reservations",
         "what of a quota is reserved for calls and turns that run",
-        _COUNT + _SESSION.replace("(data", "(h.data") + "))",
+        _COUNT + _COUNT_OF_SESSION + _SESSION.replace("(data", "(h.data") + "))",
         ("key", "id"),
         "rows",
         _SOON,
-        postgres=_COUNT + "chatkit.owner_of_session(h.data) = {owner}))",
+        postgres=_COUNT_POSTGRES + _COUNT_OF_SESSION + "chatkit.owner_of_session(h.data) = {owner}))",
     ),
     Table(
         "counts",
         "what of quotas was used in their present windows",
-        _COUNT + _SESSION.replace("(data", "(h.data") + "))",
+        _COUNT + _COUNT_OF_SESSION + _SESSION.replace("(data", "(h.data") + "))",
         ("key",),
         "rows",
         _SOON,
-        postgres=_COUNT + "chatkit.owner_of_session(h.data) = {owner}))",
+        postgres=_COUNT_POSTGRES + _COUNT_OF_SESSION + "chatkit.owner_of_session(h.data) = {owner}))",
     ),
     Table(
         "hosted_sessions",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -70,7 +70,20 @@ class RetentionRule:
 
 def rule_for(rules: Sequence[RetentionRule], owner: str) -> RetentionRule | None:
     """Returns the first rule that is for an owner."""
-    return next((rule for rule in rules if fnmatchcase(owner, rule.owners)), None)
+    return next((rule for rule in rules if fnmatchcase(owner, _pattern(rule.owners))), None)
+
+
+def _pattern(owners: str) -> str:
+    # An asterisk alone means something: in the name of an owner there may be brackets and question marks.
+    return re.sub(r"[\[?]", r"[\g<0>]", owners)
+
+
+def _ago(now: datetime, seconds: float) -> datetime:
+    try:
+        return now - timedelta(seconds=seconds)
+    except OverflowError:
+        # Nothing is as old.
+        return datetime.min.replace(tzinfo=UTC)
 
 
 async def retain(
@@ -86,14 +99,14 @@ async def retain(
         now = utc_now()
         times = [rule.seconds for rule in rules if rule.seconds is not None]
         if times:
-            youngest = now - timedelta(seconds=min(times))
+            youngest = _ago(now, min(times))
             after: Any = None
             while page := await _page(data, aging, youngest, after):
                 for found in page:
                     rule = rule_for(rules, found.owner)
                     if rule is None or rule.seconds is None:
                         continue
-                    before = now - timedelta(seconds=rule.seconds)
+                    before = _ago(now, rule.seconds)
                     if found.last_activity >= before:
                         continue
                     if dry_run or await _delete(data, aging, found, before):
@@ -106,7 +119,7 @@ async def retain(
         inner: Any = getattr(data.store, "store", data.store)
         if usage_seconds is not None and not dry_run and isinstance(inner, UsageKeeper):
             keeper = cast("UsageKeeper[Any]", inner)
-            usage = await keeper.delete_usage(now - timedelta(seconds=usage_seconds))
+            usage = await keeper.delete_usage(_ago(now, usage_seconds))
         return RetentionReport(threads, usage, dry_run=dry_run)
     finally:
         if aging is not None:
@@ -137,7 +150,8 @@ async def _delete(data: PersonalData, aging: AgingPlace | None, found: IdleThrea
     if aging is None or deletes_in_its_own_way(data.store):
         attachment_ids = await data.store.attachment_ids(found.thread_id, context)
         # The files first: where one cannot be deleted, the thread stays and can be deleted again.
-        await _delete_files(data, attachment_ids, context)
+        for attachment_id in attachment_ids:
+            await data.delete_file(attachment_id, context)
         with suppress(NotFoundError):
             await data.store.delete_thread(found.thread_id, context)
     else:
@@ -145,17 +159,9 @@ async def _delete(data: PersonalData, aging: AgingPlace | None, found: IdleThrea
         if deleted is None:
             return False
         # Where this stops, they are swept as files that no message came for.
-        await _delete_files(data, deleted, context)
         for attachment_id in deleted:
+            await data.delete_file(attachment_id, context)
             await data.store.delete_attachment(attachment_id, context)
     if data.log is not None:
         await data.log.forget_thread(key)
     return True
-
-
-async def _delete_files(data: PersonalData, attachment_ids: Sequence[str], context: Any) -> None:
-    if data.files is None or data.store.deletes_files:
-        return
-    for attachment_id in attachment_ids:
-        with suppress(NotFoundError, FileNotFoundError):
-            await data.files.delete_attachment(attachment_id, context)

@@ -86,3 +86,11 @@ class MemoryOwners(Generic[TContext]):
         with self._lock:
             kept = self._tenant(owner).attachments
             return [(key, kept[key].size, kept[key].group) for key in sorted(kept)]
+
+    def has_file_of_others(self, owner: str, attachment_id: str) -> bool:
+        """Returns whether another owner has an attachment of that id."""
+        with self._lock:
+            return any(
+                other != owner and attachment_id in tenant.attachments
+                for other, tenant in self._tenants.items()
+            )

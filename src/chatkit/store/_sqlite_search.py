@@ -182,15 +182,16 @@ def _index(connection: Connection, *, late: int, within: tuple[int, int], count:
             words = rows.title_words(thread)
         else:
             words = None if item is None or owner is None else rows.document_words(item)
-        if (words or None) == known:
+        tag = None if owner is None else rows.owner_tag(owner)
+        # An earlier version may have given the number of a text that it deleted to another owner's.
+        if (words or None) == known and (known is None or tag == known_tag):
             continue
         if known is not None:
             connection.execute(SQL["delete"], {"place": place, "words": _tagged(known, known_tag)})
         if not words:
             statements.run(connection, "delete_search_text", place=place)
             continue
-        tag = rows.owner_tag(str(owner))
-        connection.execute(SQL["add"], {"place": place, "words": _tagged(words, tag)})
+        connection.execute(SQL["add"], {"place": place, "words": _tagged(words, str(tag))})
         statements.run(connection, "save_search_text", place=place, tag=tag, words=words)
     if changes:
         statements.run(connection, "forget_search_changes", late=late, low=changes[-1][0], high=changes[0][0])

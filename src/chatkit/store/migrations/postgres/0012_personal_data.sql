@@ -68,7 +68,8 @@ FOR EACH ROW EXECUTE FUNCTION chatkit.refuse_turn_of_erased();
 CREATE FUNCTION chatkit.refuse_key_of_erased() RETURNS TRIGGER
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM chatkit.refuse_erased(NEW.key::json ->> 0);
+    -- No text is made of JSON with a NUL character anywhere.
+    PERFORM chatkit.refuse_erased(replace(NEW.key, '\u0000', '\ufffd')::json ->> 0);
     RETURN NEW;
 END;
 $$;
@@ -87,12 +88,13 @@ $$;
 CREATE TRIGGER counts_of_erased BEFORE INSERT ON chatkit.counts
 FOR EACH ROW WHEN (NEW.key LIKE '%:owner:%') EXECUTE FUNCTION chatkit.refuse_count_of_erased();
 
--- The owner that a session of hosted ChatKit is for.
+-- The owner that a session of hosted ChatKit is for. No text is made of JSON with a NUL character anywhere.
 CREATE FUNCTION chatkit.owner_of_session(data TEXT) RETURNS TEXT
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT replace(replace(data::json ->> 'tenant', '%', '%25'), '/', '%2F') || '/' ||
-        replace(replace(data::json ->> 'user', '%', '%25'), '/', '%2F') || '/' ||
-        replace(replace(data::json -> 'workflow' ->> 'id', '%', '%25'), '/', '%2F')
+    SELECT replace(replace(s.d ->> 'tenant', '%', '%25'), '/', '%2F') || '/' ||
+        replace(replace(s.d ->> 'user', '%', '%25'), '/', '%2F') || '/' ||
+        replace(replace(s.d -> 'workflow' ->> 'id', '%', '%25'), '/', '%2F')
+    FROM (SELECT replace(data, '\u0000', '\ufffd')::json AS d) AS s
 $$;
 
 CREATE FUNCTION chatkit.refuse_session_of_erased() RETURNS TRIGGER

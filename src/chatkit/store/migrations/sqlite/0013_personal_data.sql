@@ -48,7 +48,17 @@ END;
 
 CREATE TRIGGER counts_of_erased BEFORE INSERT ON counts
 WHEN EXISTS (
-    SELECT 1 FROM erasures WHERE owner IS NOT NULL AND substr(NEW.key, -length(owner) - 7) = ':owner:' || owner
+    -- As bytes, for the length of a text ends where it has a NUL character. The parts before have no colon in them, so
+    -- that an owner's count is not taken for that of another one, whose name ends with the same.
+    SELECT 1 FROM (
+        SELECT owner, CAST(NEW.key AS BLOB) AS key, CAST(':owner:' || owner AS BLOB) AS suffix FROM erasures
+        WHERE owner IS NOT NULL
+    )
+    WHERE NEW.key = 'running:owner:' || owner OR (
+        NEW.key LIKE 'quota:%' AND substr(key, -length(suffix)) = suffix
+        AND length(replace(CAST(substr(key, 1, length(key) - length(suffix)) AS TEXT), ':', ''))
+            = length(key) - length(suffix) - 2
+    )
 )
 BEGIN
     SELECT RAISE(ABORT, 'chatkit: the owner is being erased');
