@@ -551,7 +551,7 @@ async def test_what_a_model_of_a_dead_worker_has_used_is_recorded_once(
         async def get_response(self, *arguments: Any, **rest: Any) -> Any:
             return await self.scripted.get_response(*arguments, **rest)
 
-        async def stream_response(self, *arguments: Any, **rest: Any) -> Any:
+        async def stream_response(self, *arguments: Any, **rest: Any) -> AsyncGenerator[Any, None]:
             async for event in self.scripted.stream_response(*arguments, **rest):
                 yield event
             await worker.halt()
