@@ -514,17 +514,18 @@ class CustomStreamError(BaseStreamError):
 
 
 class UnsureStepError(CustomStreamError):
-    """A step may have been carried out before its worker died: neither it nor what comes after it is done now.
+    """Steps may have been carried out before their worker died: neither they nor what comes after is done now.
 
     Args:
-        name: The step.
+        names: The steps, which ran side by side if there are several.
     """
 
     code = "step_unsure"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, *names: str) -> None:
+        named = " and ".join(f'"{name}"' for name in names)
         super().__init__(
-            f'The server stopped while it carried out "{name}", and cannot tell whether that was done. It was not '
+            f"The server stopped while it carried out {named}, and cannot tell whether that was done. It was not "
             "repeated, and nothing after it was done. Please check before you ask for it again."
         )
-        self.name = name
+        self.names = names

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from agents import (
     Agent,
     CustomTool,
     FunctionTool,
+    Model,
     RunConfig,
     StopAtTools,
     ToolOutputImage,
+    ToolOutputText,
     function_tool,
     handoff,
 )
@@ -24,12 +28,12 @@ from agents.models.multi_provider import MultiProvider
 from agents.tool_context import ToolContext
 from mcp.types import ToolAnnotations
 from openai.types.responses import ResponseStreamEvent
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from chatkit._observers import ObservedRun, Observer, add_observer, remove_observer
 from chatkit.agents import AgentContext, AgentServer, ClientToolCall
 from chatkit.agents.recorded_response import load_response
-from chatkit.agents.run_journal import usual_effect
+from chatkit.agents.run_journal import RunJournal, usual_effect
 from chatkit.errors import ConfigurationError
 from chatkit.limits import Limits
 from chatkit.quotas import Quota
@@ -370,7 +374,7 @@ async def test_a_tool_of_the_page_is_asked_for_again_without_it(worker: Worker) 
         tools=[worker.tool("ask", ask)],
         tool_use_behavior=StopAtTools(stop_at_tool_names=["ask"]),
     )
-    _, items, end = await worker.run(agent, kind=Slow)
+    _, items, end = await worker.run(agent, kind=Slow, rerun_on_crash=1)
     assert (end, worker.called) == ("completed", ["ask"])
     (call,) = [item for item in items if item.type == "client_tool_call"]
     assert (call.name, call.arguments) == ("where", {"a": 1})
@@ -472,6 +476,115 @@ async def test_pictures_that_tools_return_reach_the_model_again(worker: Worker) 
     assert last[0]["image_url"] == picture.image_url
 
 
+async def test_whatever_a_tool_returns_the_model_is_told_the_same_again(worker: Worker) -> None:
+    class Book(BaseModel):
+        title: str
+
+    class Colour(str, Enum):  # noqa: UP042 -- its text is not its value
+        RED = "red"
+
+    returned: list[Any] = [
+        (1, 2),
+        {1: "a"},
+        [Book(title="Emma")],
+        Book(title="Emma"),
+        [ToolOutputText(text="a"), "b"],
+        (ToolOutputText(text="a"),),
+        [{"a": (1, 2)}, {"b": 3}],
+        Counter("aab"),
+        Colour.RED,
+        {"colour": Colour.RED},
+        [],
+        [1.5, True, None],
+    ]
+    tools = [worker.tool(f"t{number}", lambda _, each=each: each) for number, each in enumerate(returned)]
+    model = ScriptedModel(
+        [[ModelToolCall(tool.name) for tool in tools], ModelToolCall("pay"), ModelToolCall("wait"), "Done."]
+    )
+    agent = Agent[Any](
+        name="Guide", model=model, tools=[*tools, worker.tool("pay"), worker.tool("wait", halts=True)]
+    )
+    _, _, end = await worker.run(agent, tool_effects={"wait": "repeatable"})
+    assert (end, worker.called.count("pay"), len(model.requests)) == ("completed", 1, 4)
+    (first, last) = (
+        [entry["output"] for entry in request.input if entry.get("type") == "function_call_output"]
+        for request in (model.requests[1], model.requests[-1])
+    )
+    assert first == last[: len(first)]
+
+
+async def test_arguments_that_are_no_json_reach_their_tool(worker: Worker) -> None:
+    async def call(context: Any, arguments: str) -> str:
+        worker.called.append(arguments)
+        return "ok"
+
+    tool = FunctionTool(
+        "measure", "Measures", {"type": "object", "properties": {}}, call, strict_json_schema=False
+    )
+    model = ScriptedModel([ModelToolCall("measure", {"value": float("nan")}), "Done."])
+    _, items, end = await worker.run(Agent[Any](name="Guide", model=model, tools=[tool]), 1)
+    assert (end, texts(items)) == ("completed", ["Done."])
+    assert "NaN" in worker.called[0]
+
+
+async def test_tools_of_an_agent_that_is_a_tool_get_no_key_in_common(worker: Worker) -> None:
+    keys: list[Any] = []
+    order = worker.tool("order", lambda context: keys.append(journal.idempotency_key()))
+    inner = ScriptedModel(
+        [[ModelToolCall("order", {"text": "a"}), ModelToolCall("order", {"text": "b"})], "Ordered."]
+    )
+    helper = Agent[Any](name="helper", model=inner, tools=[order])
+    model = ScriptedModel([ModelToolCall("help", {"input": "x"}), "Done."])
+    await worker.run(Agent[Any](name="Guide", model=model, tools=[helper.as_tool("help", "Helps")]), 1)
+    assert keys == [None, None]
+
+
+async def test_what_a_model_of_a_dead_worker_has_used_is_recorded_once(
+    worker: Worker, tmp_path: Path
+) -> None:
+    class Halting(Model):
+        """Halts where its answer is recorded, and nothing else is."""
+
+        def __init__(self) -> None:
+            self.scripted = ScriptedModel([ModelToolCall("pay"), "Done."])
+
+        async def get_response(self, *arguments: Any, **rest: Any) -> Any:
+            return await self.scripted.get_response(*arguments, **rest)
+
+        async def stream_response(self, *arguments: Any, **rest: Any) -> AsyncGenerator[Any, None]:
+            async for event in self.scripted.stream_response(*arguments, **rest):
+                yield event
+            await worker.halt()
+
+    agent = Agent[Any](name="Guide", model=Halting(), tools=[worker.tool("pay")])
+    limits = Limits(quotas=(Quota("tokens", 100, seconds=3600),), unbounded_calls=True)
+    _, _, end = await worker.run(agent, limits=limits)
+    assert (end, worker.called) == ("completed", ["pay"])
+    store = SQLiteStore[Any](tmp_path / "chat.db")
+    (total,) = await store.sum_usage(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC), ADA)
+    # By the name that it has without a journal, which prices are given for.
+    assert (total.model, total.calls, total.input_tokens) == ("Halting", 2, 2)
+    await store.close()
+
+
+def test_a_model_of_a_run_is_in_all_else_as_it_is() -> None:
+    class Advising(ScriptedModel):
+        advised: ClassVar[list[Any]] = []
+
+        def get_retry_advice(self, request: Any) -> Any:
+            self.advised.append(request)
+
+        async def close(self) -> None:
+            """Ends its connections."""
+
+    model = Advising([])
+    steps = RunJournal(Any, Any, usual_effect)  # type: ignore[arg-type]
+    made: Any = steps.config(RunConfig(model=model)).model
+    made.get_retry_advice("request")
+    assert model.advised == ["request"]
+    assert made.close == model.close
+
+
 @pytest.mark.skipif(not hasattr(FunctionTool, "mcp_annotations"), reason="this version does not pass them on")
 def test_tools_of_servers_say_what_they_do() -> None:
     def tool(**hints: Any) -> FunctionTool:
@@ -493,6 +606,16 @@ def test_turns_go_on_by_default_where_the_store_keeps_journals() -> None:
     class Mine(AgentServer[Any]):
         rerun_on_crash = 3
 
+    class OwnAnswer(AgentServer[Any]):
+        async def answer(self, turn: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+            async for event in super().answer(turn):
+                yield event
+
+    class OwnResponse(AgentServer[Any]):
+        async def respond(self, thread: Any, input: Any, context: Any) -> AsyncIterator[Any]:
+            async for event in super().respond(thread, input, context):
+                yield event
+
     assert AgentServer(agent, MemoryStore()).rerun_on_crash == 1
     with pytest.raises(ConfigurationError, match="pay"):
         AgentServer(agent, MemoryStore(), tool_effects={"pay": "twice"})  # type: ignore[dict-item]
@@ -500,6 +623,10 @@ def test_turns_go_on_by_default_where_the_store_keeps_journals() -> None:
     assert AgentServer(agent, PlainStore(), rerun_on_crash=1).rerun_on_crash == 1
     assert AgentServer(agent, MemoryStore(), rerun_on_crash=0).rerun_on_crash == 0
     assert Mine(agent, PlainStore()).rerun_on_crash == 3
+    # What runs an agent in a way of its own has no journal.
+    for kind in (OwnAnswer, OwnResponse):
+        assert kind(agent, MemoryStore()).rerun_on_crash == 0
+        assert kind(agent, MemoryStore(), rerun_on_crash=1).rerun_on_crash == 1
     server = AgentServer[Any](agent, MemoryStore())
     assert server.dump_context(ADA) == ADA == server.load_context({**ADA})
     for secret in ({"user_id": "ada", "token": "secret"}, {"user_id": 1}, object(), None):

@@ -102,7 +102,7 @@ def make_server(orders: Orders, points: Points) -> Any:
     store = points.over(store)
     if orders.flow == "steps":
         return Surviving(world.respond, store, stream_log=log, rerun_on_crash=1)
-    return ToldServer(world, store, stream_log=log)
+    return ToldServer(world, store, stream_log=log, rerun_on_crash=1)
 
 
 class World:
@@ -167,7 +167,7 @@ def _outputs(given: Any) -> int:
 
 
 class ToldServer(AgentServer[Any]):
-    """Serves the agent, with nothing said about journals but what its tools do."""
+    """Serves the agent: its ``answer()`` wraps that of the package, so it says that its turns go on."""
 
     def __init__(self, world: World, store: Any, **options: Any) -> None:
         config = RunConfig(tracing_disabled=True)

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from chatkit.errors import (
     CustomStreamError,
     InvalidResultError,
     StepFailedError,
+    StoreUnavailableError,
     UnsureStepError,
 )
 from chatkit.ids import new_id
-from chatkit.server import journal
+from chatkit.server import journal, record_usage
 from chatkit.server.turns import journal as turn_journal
 from chatkit.server.turns.journal import keeps_journals
 from chatkit.store import MemoryStore, PostgresStore, SQLiteStore, Store
 from chatkit.streams import MemoryStreamLog, PostgresStreamLog
+from chatkit.usage import Usage
 from tests.server.support import (
     ADA,
     LIMIT,
@@ -312,10 +315,10 @@ async def test_a_result_that_is_too_large_is_not_kept_and_that_is_logged_once(
 
     trip = Trip(handler, attempts=3)
     await trip.go(files)
-    # What has one effect and no result that is kept is not repeated.
+    # What has one effect and no result that is kept is not repeated. Each attempt warns.
     assert trip.ran == ["read", "small", "other", "read", "other", "pay", "read", "other"]
     assert '"pay"' in trip.error
-    assert len([record for record in caplog.records if "too large for the journal" in record.message]) == 2
+    assert len([record for record in caplog.records if "too large for the journal" in record.message]) == 3
 
 
 async def test_a_step_inside_a_step_is_a_part_of_it(files: Any) -> None:
@@ -505,6 +508,145 @@ async def test_what_was_told_as_done_is_not_lost_in_the_middle_of_the_next_attem
     assert {item["id"] for item in told} == {(await worker.items(result.thread_id))[1].id}
     assert all(item["content"][0]["text"] == "The whole answer" for item in told)
     await worker.close()
+
+
+async def test_what_was_told_as_done_is_not_lost_where_the_next_attempt_cannot_begin(tmp_path: Path) -> None:
+    stuck = asyncio.Event()
+
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        yield done("First", new_id("message"))
+        yield done("Second", new_id("message"))
+        third = new_id("message")
+        yield added("", third)
+        yield delta("The th", third)
+        stuck.set()
+        await asyncio.Event().wait()
+
+    class Failing(SQLiteStore[Any]):
+        deleted = 0
+
+        async def delete_thread_item(self, thread_id: str, item_id: str, context: Any) -> None:
+            self.deleted += 1
+            if self.deleted == 2:
+                raise StoreUnavailableError("The database cannot be reached.")
+            await super().delete_thread_item(thread_id, item_id, context)
+
+    worker = Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=1)
+    result = await worker.create(metadata={"resumable": True})
+    async with asyncio.timeout(LIMIT):
+        await stuck.wait()
+        await worker.close()
+        worker = Server(respond, Failing(tmp_path / "chat.db"), rerun_on_crash=1)
+        while not await worker.recover():
+            await asyncio.sleep(0.01)
+        frames = await drain(await worker.send("turns.resume", thread_id=result.thread_id))
+    assert b'"failed"' in frames[-1]
+    items = await worker.items(result.thread_id)
+    assert texts(items) == ["First", "Second", "The th"]
+    told = [event["item"]["id"] for event in decode(frames) if event["type"] == "thread.item.done"]
+    assert told == [item.id for item in items]
+    await worker.close()
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_items_stay_in_their_order_however_the_next_attempt_ends(tmp_path: Path, stops: bool) -> None:
+    attempt, stuck = 0, asyncio.Event()
+
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[Any]:
+        nonlocal attempt
+        attempt += 1
+        first, second = new_id("message"), new_id("message")
+        if attempt == 1:
+            yield done("First", first)
+            yield added("", second)
+            yield delta("Second", second)
+            yield done("Third", new_id("message"))
+        elif stops:
+            yield added("", first)
+            yield delta("Fir", first)
+        stuck.set()
+        await asyncio.Event().wait()
+
+    worker = Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=2)
+    result = await worker.create(metadata={"resumable": True})
+    async with asyncio.timeout(LIMIT):
+        for reruns in (2, 0)[: 1 if stops else 2]:
+            await stuck.wait()
+            stuck.clear()
+            await worker.close()
+            worker = Server(respond, SQLiteStore(tmp_path / "chat.db"), rerun_on_crash=reruns)
+            while not await worker.recover():
+                await asyncio.sleep(0.01)
+        if stops:
+            await stuck.wait()
+            await worker.ask("turns.stop", thread_id=result.thread_id)
+        frames = await drain(await worker.send("turns.resume", thread_id=result.thread_id))
+    items = await worker.items(result.thread_id)
+    assert texts(items) == ["First", "Second", "Third"]
+    told = [
+        event["item"]["id"]
+        for event in decode(frames)
+        if event["type"] in {"thread.item.done", "thread.item.replaced"}
+    ]
+    # But for what a stop tells the model.
+    assert told == [item.id for item in items if item.type != "sdk_hidden_context"]
+    await worker.close()
+
+
+async def test_all_steps_that_were_cut_off_side_by_side_are_named(files: Any) -> None:
+    async def handler(trip: Trip) -> str:
+        forever = asyncio.Event().wait
+        steps = (trip.step("pay", until=forever), trip.step("send", until=trip.halt))  # type: ignore[arg-type]
+        return str(await asyncio.gather(*steps))
+
+    trip = Trip(handler)
+    await trip.go(files)
+    assert trip.ran == ["pay", "send"]
+    assert '"pay" and "send"' in trip.error
+
+
+async def test_a_worker_that_allows_more_attempts_than_the_one_before_takes_no_step_again(files: Any) -> None:
+    async def handler(trip: Trip) -> str:
+        await trip.step("look")
+        await trip.halt(1)
+        await trip.step("pay")
+        current[-1].rerun_on_crash = trip.attempts - 1
+        await trip.halt(2)
+        return "Paid"
+
+    current: list[Server] = []
+
+    class Deployed(Trip):
+        def server(self, store: Any, **options: Any) -> Server:
+            current.append(super().server(store, **options))
+            current[-1].rerun_on_crash = max(1, self.attempt)
+            return current[-1]
+
+    trip = Deployed(handler, 3)
+    await trip.go(files)
+    assert (trip.end, trip.ran) == ("completed", ["look", "pay"])
+
+
+async def test_usage_that_steps_record_counts_once_whoever_took_them(files: Any) -> None:
+    async def handler(trip: Trip) -> str:
+        for name in ("first", "second", "third"):
+
+            async def ask(name: str = name) -> str:
+                await record_usage(Usage("small", input_tokens=1))
+                return name
+
+            await journal.step("model", name, None, ask, effect="repeatable")
+            if name == "second":
+                await trip.halt()
+        await record_usage(Usage("small", input_tokens=1))
+        return "Done"
+
+    trip = Trip(handler)
+    await trip.go(files)
+    store = files()
+    (total,) = await store.sum_usage(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC), ADA)
+    assert (trip.end, total.calls) == ("completed", 4)
+    await store.close()
 
 
 def _id_of(event: Any) -> str:

@@ -65,7 +65,7 @@ _ALL_ITEMS: Final = 1_000_000
 _NO_SETTINGS: Final = ModelSettings()
 """None of the SDK's own, which are for its default model; other models refuse some."""
 _UNSURE: Final = (
-    "The server stopped while the tool {} ran, and cannot tell whether that was done. It was not repeated."
+    "The server stopped while {} ran, and cannot tell whether that was done. It was not repeated."
 )
 
 
@@ -104,8 +104,9 @@ class AgentServer(BaseAgentServer[TContext]):
     ) -> None:
         super().__init__(store, attachment_store, **options)
         chosen = "rerun_on_crash" in options or type(self).rerun_on_crash != AgentServer.rerun_on_crash
-        if not chosen and not keeps_journals(self._chatkit_store()):
-            # Tools would be called twice.
+        answers = type(self).answer is AgentServer.answer and type(self).respond is AgentServer.respond
+        if not chosen and not (answers and keeps_journals(self._chatkit_store())):
+            # What has no journal would be done twice.
             self.rerun_on_crash = 0
         self.agent = agent
         self.title_model = title_model
@@ -290,7 +291,7 @@ class AgentServer(BaseAgentServer[TContext]):
                         item=HiddenContextItem(
                             id=context.generate_id("message"),
                             thread_id=turn.thread.id,
-                            content=_UNSURE.format(journal.unsure.name),
+                            content=_UNSURE.format(" and ".join(journal.unsure.names)),
                         )
                     )
                 raise

@@ -38,10 +38,10 @@ class ObservedHooks(ToolStepHooks):
         await super().model_asked(context, agent, system_prompt, input_items)
         self._tell_asked(agent, system_prompt, input_items)
 
-    def model_replayed(self, response: Any) -> None:
+    async def model_replayed(self, response: Any) -> None:
         """Tells that a model was asked by an earlier attempt."""
-        asked, self._asked = self._asked, None
-        super().model_replayed(response)
+        asked = self._asked
+        await super().model_replayed(response)
         if asked is not None:
             self._tell_asked(*asked[1:])
             for run in self._runs:

@@ -116,13 +116,16 @@ class RunJournal:
         async def on_invoke_tool(context: Any, arguments: str) -> Any:
             if running_step.get() is not None:
                 return await invoke(context, arguments)
-            return await self._invoke(tool.name, effect, invoke, context, arguments)
+            return await self._invoke(tool, effect, invoke, context, arguments)
 
         made.on_invoke_tool = on_invoke_tool
         self._tools[id(tool)] = self._tools[id(made)] = tool, made
         return made
 
-    async def _invoke(self, name: str, effect: Effect, invoke: Any, context: Any, arguments: str) -> Any:
+    async def _invoke(
+        self, tool: FunctionTool, effect: Effect, invoke: Any, context: Any, arguments: str
+    ) -> Any:
+        name = tool.name
         step = await self._journal.begin("tool", name, _parsed(arguments), effect, load=RecordedTool)
         chat: object = context.context
         if step.replayed:
@@ -134,6 +137,8 @@ class RunJournal:
                 if found.page_call is not None:
                     chat.client_tool_call = ClientToolCall(**found.page_call)
             return found.output
+        # The tools of an agent that is a tool would all get the same key.
+        step.is_one_call = not getattr(tool, "_is_agent_tool", False)
         record = ToolRecord()
         entered = current_tool.set(record)
         try:
@@ -151,9 +156,13 @@ class RunJournal:
 
 def _parsed(arguments: str) -> Any:
     try:
-        return json.loads(arguments or "{}")
-    except ValueError:
+        return json.loads(arguments or "{}", parse_constant=_refused)
+    except (ValueError, RecursionError):
         return arguments
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class _JournaledProvider(ModelProvider):
@@ -179,6 +188,10 @@ class _JournaledModel(Model):
         self.unwrapped = model
         self._journal = journal
         self._hooks = hooks
+        # What the base class has would hide the model's own, such as advice on retries.
+        for name in vars(Model).keys() - vars(_JournaledModel).keys():
+            if callable(getattr(model, name, None)):
+                setattr(self, name, getattr(model, name))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.unwrapped, name)
@@ -213,7 +226,7 @@ class _JournaledModel(Model):
             load=load_response,
         )
         if step.replayed:
-            self._hooks.model_replayed(step.value)
+            await self._hooks.model_replayed(step.value)
             for event in response_events(step.value):
                 yield event
             return

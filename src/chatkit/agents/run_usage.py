@@ -61,14 +61,16 @@ class RunUsage:
         self._note(call.usage)
         await self._turn.end(call)
 
-    def skip(self, response: Any) -> None:
-        """Notes a call that an earlier attempt at the turn has made, and recorded.
+    async def end_again(self, agent: Agent[Any], response: Any) -> None:
+        """Records what a call of an earlier attempt at the turn has used, where that died before it did.
 
         Args:
+            agent: The agent whose model was called.
             response: The model's response.
         """
-        self._turn.skip()
-        self._note(usage_of(str(response.model), response.usage))
+        usage = usage_of(model_name(agent, self._config), response.usage)
+        self._note(usage)
+        await self._turn.record_again(usage)
 
     def _note(self, usage: Usage | None) -> None:
         # Thoughts that the provider keeps are given to the next call by their id alone.
@@ -112,6 +114,7 @@ def model_name(agent: Agent[Any], config: RunConfig) -> str:
         config: The configuration of the run.
     """
     model = config.model or agent.model
+    model = getattr(model, "unwrapped", model)
     if isinstance(model, Model):
         name = getattr(model, "model", None)
         return name if isinstance(name, str) else type(model).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -58,15 +59,25 @@ class RecordedTool:
 
 def _as_the_model_sees(output: Any) -> Any:
     """Returns the output of a tool as JSON of which the SDK makes the same for the model."""
-    if isinstance(output, ToolOutputText | ToolOutputImage | ToolOutputFileContent):
-        return output.model_dump(mode="json", exclude_none=True)
-    if isinstance(output, list):
-        return [_as_the_model_sees(part) for part in cast("list[Any]", output)]
+    if isinstance(cast("object", output), list | tuple):
+        parts = [_structured(part) for part in output]
+        found = None if not parts or None in parts else parts
+    else:
+        found = _structured(output)
     try:
-        as_json(output, "The output")
+        again = json.loads(as_json(output if found is None else found, "The output"))
     except InvalidResultError:
         return str(output)
-    return output
+    # The model is told its text, which is another one after JSON for tuples, keys that are numbers, and enumerations.
+    is_text = found is None and not isinstance(output, str)
+    return str(output) if is_text and str(again) != str(output) else again
+
+
+def _structured(output: Any) -> Any:
+    """Returns an output that the SDK gives the model as more than its text, as JSON; None for others."""
+    if isinstance(output, ToolOutputText | ToolOutputImage | ToolOutputFileContent):
+        return output.model_dump(mode="json", exclude_none=True)
+    return cast("Any", output) if isinstance(output, dict) and "type" in output else None
 
 
 current_tool: ContextVar[ToolRecord | None] = ContextVar("chatkit_tool", default=None)

@@ -139,10 +139,11 @@ class ToolStepHooks(RunHooks[Any]):
         if self._usage is not None:
             await self._usage.begin(context, agent, system_prompt, input_items)
 
-    def model_replayed(self, response: Any) -> None:
+    async def model_replayed(self, response: Any) -> None:
         """Notes that an earlier attempt at the turn has asked the model, and used what that uses."""
-        if self._usage is not None:
-            self._usage.skip(response)
+        asked, self._asked = self._asked, None
+        if self._usage is not None and asked is not None:
+            await self._usage.end_again(asked[1], response)
 
     def tool_replayed(self, context: Any, name: str) -> None:
         """Notes that an earlier attempt at the turn has called the tool."""

@@ -91,7 +91,8 @@ async def step(
 def idempotency_key() -> str | None:
     """Returns the idempotency key of the step that the running code belongs to; None outside of steps.
 
-    It is the same in each attempt at the turn: tools of an agent hand it on to what they call.
+    It is the same in each attempt at the turn: tools of an agent hand it on to what they call. None, too, in tools of
+    an agent that is a tool, which are all one step.
     """
     running = running_step.get()
-    return None if running is None else running.key
+    return None if running is None or not running.is_one_call else running.key

@@ -77,12 +77,14 @@ class ContinuedItems:
         """Leaves the items as the earlier attempts had them, for this one ends before it comes to them."""
         left, self._items = self._items, {}
         pending = self._state.pending
-        later = {**pending}
+        # In the order in which readers see them, those that they do not see last.
+        records = [*(record for record, _ in left.values()), *pending.values()]
+        records.sort(key=lambda record: (not record.place, record.place))
         pending.clear()
-        for _, item in left.values():
-            self._state.begin(item)
-        for record in later.values():
-            if record.event:
+        for record in records:
+            if record.id in left:
+                self._state.begin(left[record.id][1])
+            elif record.event:
                 self._state.begin(_told_item(record))
             else:
                 pending[record.id] = record

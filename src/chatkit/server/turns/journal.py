@@ -62,6 +62,7 @@ class Step:
         replayed: Whether it has a result from an earlier attempt.
         value: That result.
         is_kept: Whether its result is worth keeping; not so where it did something that a result does not tell.
+        is_one_call: Whether its key stands for one call of something; not so of an agent that calls tools of its own.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Step:
         self.replayed = False
         self.value: Any = None
         self.is_kept = True
+        self.is_one_call = True
         self._journal = journal
         self._record = record
         self._is_new = is_new
@@ -139,9 +141,8 @@ class Journal:
         self._keeper = keeper
         self._scope = scope
         self._turn_id = info.id
-        # Another attempt there will be only where the turn may be run again.
-        reruns = info.context is not None and info.attempt <= scope.application.rerun_on_crash
-        self._records = keeper is not None and reruns
+        # Also in an attempt that is the last one here: another worker may be told of more.
+        self._records = keeper is not None and info.context is not None
         self._loaded = keeper is None or info.attempt == 1
         self._loading = asyncio.Lock()
         self._recorded: dict[str, deque[RecordedStep]] = {}
@@ -296,12 +297,15 @@ class Journal:
 
     def _become_unsure(self, name: str) -> UnsureStepError:
         if self.unsure is None:
-            self.unsure = UnsureStepError(name)
+            # With those that ran beside it.
+            begun = (StepStatus.STARTED, StepStatus.UNKEPT)
+            others = (step.name for step in self._unused() if step.effect == "once" and step.status in begun)
+            self.unsure = UnsureStepError(*dict.fromkeys((name, *others)))
             logger.warning(
                 "Turn %s ends: its step %s was begun by a worker that died, and it is not known whether it was carried "
                 "out. It was not repeated.",
                 self._turn_id,
-                name,
+                " and ".join(self.unsure.names),
             )
         return self.unsure
 

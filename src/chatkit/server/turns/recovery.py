@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Token
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -166,6 +167,9 @@ async def take_back(
     # One that is held back until it is done could not be seen in its place meanwhile.
     in_place = keeps_journals(store) and not pipeline.holds_back
     continued = [record for record in told if in_place and can_continue(record)]
+    continued.sort(key=lambda record: record.place)
+    # Before anything is deleted: if that fails, they are what the turn has.
+    pipeline.continued = ContinuedItems(continued, state, pipeline.storage)
     # At once: a reader that comes now is not to take them for the next attempt's.
     for record in told:
         if record in continued:
@@ -173,7 +177,8 @@ async def take_back(
         pipeline.announce_removal(record)
         record.shown = True
     unseen = await unseen_items(state, info, store, context)
-    for record in told:
+    # The newest first: if it fails on the way, what is left is in its place, and what is not comes after it again.
+    for record in sorted(told, key=lambda record: record.place, reverse=True):
         # One that is pending in the log may have been stored in the moment before the worker died.
         if record.stored or await find_item(store, info.thread_id, record.id, context) is not None:
             await store.delete_thread_item(info.thread_id, record.id, context)
@@ -189,8 +194,6 @@ async def take_back(
         await store.delete_thread_item(info.thread_id, item.id, context)
         # The readers of the worker that died may have heard of it.
         pipeline.announce_removal(state.record(item.id))
-    continued.sort(key=lambda record: record.place)
-    pipeline.continued = ContinuedItems(continued, state, pipeline.storage)
 
 
 class Recovery:
@@ -296,7 +299,7 @@ class Recovery:
             thread = plain_metadata(await store.load_thread(info.thread_id, context))
             state = fold_log(turn.entries)
             kept = state.closed_pending()
-            for item in [*kept, *(told_items(state) if info.attempt > 1 else ())]:
+            for item in _in_order(state, kept, told_items(state) if info.attempt > 1 else ()):
                 # An attempt may have died before it came to what the one before had told as done.
                 if not completed and not await _is_stored(store, info.thread_id, item, context):
                     await store.put_thread_item(info.thread_id, item, context)
@@ -355,6 +358,11 @@ class Recovery:
     async def _interrupt(self, info: TurnInfo) -> None:
         await self._log.settle(info.id, [INTERRUPTED])
         tell_taken_over(info, EndState.INTERRUPTED)
+
+
+def _in_order(state: TurnState, *items: Iterable[ThreadItem]) -> list[ThreadItem]:
+    """Returns items in the order in which readers see them."""
+    return sorted(chain(*items), key=lambda item: state.record(item.id).place)
 
 
 def _log_postponed(what: str, error: StoreError) -> None:

@@ -396,6 +396,8 @@ class Turn:
             else:
                 self.opened.set_exception(error)
                 self.opened.exception()  # The request may be gone.
+        if self.pipeline.continued is not None and not taken_over:
+            await close_pending(self, error if isinstance(error, Exception) else None)
         if not isinstance(error, Exception):
             if self.stop_reason != "shutdown":
                 return EndState.STOPPED
@@ -403,12 +405,10 @@ class Turn:
             return EndState.INTERRUPTED
         if taken_over:
             return await end_taken_over(self)
-        if isinstance(error, RequestError):
-            await tell_error(self, refusal(error))
-        else:
-            if reader_waits:
-                log_failure(logger, f"Turn {self.info.id} could not begin", error)
-            await tell_error(self, error)
+        told = refusal(error) if isinstance(error, RequestError) else error
+        if reader_waits and told is error:
+            log_failure(logger, f"Turn {self.info.id} could not begin", error)
+        await tell_error(self, told)
         return EndState.FAILED
 
     def _uncancel(self) -> None:

@@ -14,6 +14,7 @@ from chatkit.errors import ChatKitError, ConfigurationError, UnsupportedOperatio
 from chatkit.ids import utc_now
 from chatkit.quotas import BUDGETS, Use, cost_units
 from chatkit.server.turns.budgets import Reserved, count_used, reserve
+from chatkit.server.turns.journal import running_step
 from chatkit.server.turns.renewal import LEASE_SECONDS, Renewal
 from chatkit.server.turns.resources import TurnResources, current_resources
 from chatkit.store.usage import BoundedFiles, UsageKeeper
@@ -156,9 +157,17 @@ class TurnUsage:
             except ChatKitError as error:
                 log_failure(logger, f"What turn {self._turn_id} has used could not be settled", error)
 
-    def skip(self) -> None:
-        """Leaves out the number of a call that an earlier attempt at the turn has recorded."""
-        self._steps += 1
+    async def record_again(self, usage: Usage | None) -> None:
+        """Records what a call of an earlier attempt has used, unless that attempt has: it may have died before.
+
+        Args:
+            usage: What was used; None where that is not known.
+        """
+        if usage is None or usage_keeper(self._scope.store) is None:
+            # What is not kept could be counted twice.
+            self._steps += 1
+        else:
+            await self.record(usage)
 
     async def record(self, usage: Usage, step: str | None = None) -> None:
         """Records what a call has used that nothing was reserved for, and counts it.
@@ -187,6 +196,10 @@ class TurnUsage:
     def _step(self, step: str | None) -> str:
         if step is not None:
             return step
+        taken = running_step.get()
+        if taken is not None:
+            # Another attempt may have its result without running it: the numbers of other calls stay as they are.
+            return taken.part("usage").key
         self._steps += 1
         return str(self._steps)
 
