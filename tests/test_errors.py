@@ -98,7 +98,7 @@ def test_what_a_step_has_raised_stays_inside() -> None:
 
 def test_a_step_that_may_have_been_carried_out_is_named() -> None:
     error = errors.UnsureStepError("pay")
-    assert error.name == "pay"
+    assert error.names == ("pay",)
     assert '"pay"' in error.message
     assert not error.allow_retry
 
