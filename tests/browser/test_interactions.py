@@ -117,11 +117,13 @@ def test_feedback_is_sent_once(open_page: OpenPage, server: Scripted) -> None:
     good.click()
     bad = chat.element.get_by_role("button", name="Bad answer")
     server.faults.answer("items.feedback", 500, {})
-    bad.click()
+    with chat.page.expect_response(lambda response: response.status == 500):
+        bad.click()
     # What was not taken is not shown.
     expect(good).to_have_attribute("aria-pressed", "true")
     expect(bad).to_have_attribute("aria-pressed", "false")
-    bad.click()
+    with chat.page.expect_response(lambda response: response.ok):
+        bad.click()
     expect(bad).to_have_attribute("aria-pressed", "true")
     expect(good).to_have_attribute("aria-pressed", "false")
     assert [kind for _, kind in server.feedback] == ["positive", "negative"]

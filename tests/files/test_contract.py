@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,16 @@ def bucket_of(server: S3Server, **options: Any) -> S3FileStore:
 
 
 class TestS3FileStore(FileStoreContract):
+    @pytest.fixture(autouse=True)
+    def own_prefix(self) -> None:
+        # A sweep by a clock that is ahead would take the files of tests that run beside this one.
+        self.prefix = f"{secrets.token_hex(8)}/"
+
     def make_files(self) -> S3FileStore:
         return self.make_files_at(0)
 
     def make_files_at(self, offset: float) -> S3FileStore:
-        return bucket_of(s3_server(), clock=lambda: time.time() + offset)
+        return bucket_of(s3_server(), prefix=self.prefix, clock=lambda: time.time() + offset)
 
 
 class ReferenceStore(FileStore):
