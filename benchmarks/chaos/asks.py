@@ -94,6 +94,7 @@ class Plan:
         deadline: Seconds after which an answer without an end is an endless one.
         stock: Whether it knows nothing of turns: it sends the request again where it was cut off.
         resumes: Whether it sends nothing and asks for the thread's last turn, as a page does that was loaded again.
+        reruns: Whether turns of dead workers run again: what they have shown is then begun anew, in its place.
     """
 
     think: float = 0.0
@@ -102,3 +103,4 @@ class Plan:
     deadline: float = 90.0
     stock: bool = False
     resumes: bool = False
+    reruns: bool = False

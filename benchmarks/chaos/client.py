@@ -335,7 +335,8 @@ class Reader:
             return self.faults[0]
         if self.end in {"completed", "stopped", "interrupted"} and not self.ask.thread_id:
             return f"{self.end}, and never told of its thread"
-        if self.shrunk and self.end in {"completed", "stopped"} and not self.reran:
+        began_anew = self.reran or self.plan.reruns
+        if self.shrunk and self.end in {"completed", "stopped"} and not began_anew:
             return "text that was shown is gone"
         if self.end == "completed":
             if texts == [whole] and [text for text in self.texts.values() if self._is_own(text)] == [whole]:

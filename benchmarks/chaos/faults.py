@@ -103,6 +103,7 @@ class Run:
             stock=options.stock,
             again=again,
             patience=options.patience,
+            reruns=options.rerun > 0,
         )
         workers = [worker.port for worker in self.servers.workers]
         first = len(self.sessions)

@@ -35,6 +35,7 @@ class Habits:
         stock: Share of readers that know nothing of turns.
         again: Whether requests are sent again later, with the same body and with another one.
         patience: Seconds after which an answer without an end is an endless one.
+        reruns: Whether turns of dead workers run again.
     """
 
     seed: int
@@ -47,6 +48,7 @@ class Habits:
     stock: float = 0.0
     again: bool = False
     patience: float = 90.0
+    reruns: bool = False
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Session:
             cuts = tuple(source.randint(1, habits.deltas) for _ in range(source.randint(1, 3)))
         stops = source.random() < habits.stops and may_stop and not stock
         stop_after = source.randint(2, habits.deltas) if stops else None
-        plan = Plan(think, cuts, stop_after, habits.patience, stock)
+        plan = Plan(think, cuts, stop_after, habits.patience, stock, reruns=habits.reruns)
         return Reader(ask, self.port, plan, first_port)
 
     async def run(self) -> None:
@@ -173,7 +175,9 @@ class Session:
             if ask.readers[0].end is None or (ask.kind == "create" and self.shape == "retry"):
                 continue
             port = self.random.choice(self.workers)
-            reader = Reader(ask, self.port, Plan(deadline=self.habits.patience), port)
+            reader = Reader(
+                ask, self.port, Plan(deadline=self.habits.patience, reruns=self.habits.reruns), port
+            )
             await reader.run()
             await self._send_other(ask)
 
@@ -190,6 +194,6 @@ class Session:
             self.faults.append(f"another {ask.kind} under the key was not answered")
 
     async def _load_again(self) -> None:
-        plan = Plan(deadline=self.habits.patience, resumes=True)
+        plan = Plan(deadline=self.habits.patience, resumes=True, reruns=self.habits.reruns)
         self.replay = Reader(self.asks[-1], self.port, plan)
         await self.replay.run()
