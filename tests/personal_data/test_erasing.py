@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,27 @@ async def test_running_turns_are_stopped_and_requests_are_refused(world: World) 
         # The person may come back, and begins anew.
         await server.chat(ADA, 9)
         assert len(await threads_of(server._chatkit_store(), ADA)) == 1
+
+
+async def test_what_is_counted_of_a_session_is_found_though_an_erasure_is_killed_between(
+    tmp_path: Path, redis_url: str
+) -> None:
+    """By the session alone it is known whose the count is, so that is deleted last."""
+    world = World(tmp_path, redis=redis_url)
+    async with world.server() as (server, sessions):
+        await fill(server, ADA, sessions)
+    async with world.data() as data:
+        (place,) = (place for place in data.places if place.kind == "redis")
+        kept = (await place.count(ADA))["redis count"]
+        counted = 0
+        while True:
+            before = counted
+            # Each time no more than the first key, as if it were killed then.
+            async with aclosing(place.erase(ADA, "erasure_1")) as erasing:
+                async for _ in erasing:
+                    break
+            counted = (await place.begin_erasure(ADA, "erasure_1")).counts.get("redis count", 0)
+            if counted == before and not await place.count(ADA):
+                break
+    assert counted == kept
+    assert not [key for key in await world.keys() if key.startswith(("session:", "count:session:"))]

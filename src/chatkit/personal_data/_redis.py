@@ -55,7 +55,7 @@ class RedisPlace(Place):
                 return
 
     async def _of(self, owner: str) -> AsyncIterator[tuple[str, str]]:
-        """Yields the keys of an owner, each with its kind; sessions before the counts that are about them."""
+        """Yields the keys of an owner, each with its kind; sessions last: by them the counts about them are found."""
         sessions, counts = set[str](), list[str]()
         async for key in self._keys():
             row = key_named(key)
@@ -70,11 +70,14 @@ class RedisPlace(Place):
             elif await self._owner_of(key, row.owner) == owner:
                 if kind == "session":
                     sessions.add(rest)
-                yield kind, key
+                else:
+                    yield kind, key
         for key in counts:
             kind, _, counted = key.partition(":")
             if owner_of_count(counted) == owner or session_of_count(counted) in sessions:
                 yield kind, key
+        for session_id in sessions:
+            yield "session", f"session:{session_id}"
 
     async def _owner_of(self, key: str, how: str) -> str | None:
         rest = key.partition(":")[2]
