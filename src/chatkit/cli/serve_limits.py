@@ -1,4 +1,4 @@
-"""The bounds, prices, times and audit log that options of ``chatkit serve`` give a server."""
+"""The limits, prices, retention and audit log that options of ``chatkit serve`` give a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["bound"]
 
 
 def bound(settings: ServeSettings, server: ChatKitServer[Any]) -> None:
-    """Gives a server limits, prices, times and audit log of the options; what is not given stays as the server has it.
+    """Gives a server the limits, prices, retention and audit log of the options; the rest stays as the server has it.
 
     Args:
         settings: The options.

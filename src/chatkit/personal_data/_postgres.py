@@ -81,16 +81,6 @@ class PostgresPlace(AgingPlace):
             found[table.name] = number
         return {name: number for name, number in found.items() if number}
 
-    async def rows(self, owner: str) -> AsyncIterator[tuple[str, Row]]:
-        for table in self._tables:
-            if table.exported == "rows":
-                async for row in self._rows_of(table, owner):
-                    yield table.name, row
-
-    async def usage(self, owner: str) -> AsyncIterator[Row]:
-        async for row in self._rows_of(next(table for table in self._tables if table.name == "usage"), owner):
-            yield row
-
     async def _rows_of(self, table: Table, owner: str) -> AsyncIterator[Row]:
         size, after = key_size(table, "postgres"), tuple[Any, ...]()
         while True:

@@ -70,16 +70,6 @@ class SQLitePlace(AgingPlace):
 
         return await self.database.read(count)
 
-    async def rows(self, owner: str) -> AsyncIterator[tuple[str, Row]]:
-        for table in self._tables:
-            if table.exported == "rows":
-                async for row in self._rows_of(table, owner):
-                    yield table.name, row
-
-    async def usage(self, owner: str) -> AsyncIterator[Row]:
-        async for row in self._rows_of(next(table for table in self._tables if table.name == "usage"), owner):
-            yield row
-
     async def _rows_of(self, table: Table, owner: str) -> AsyncIterator[Row]:
         after: tuple[Any, ...] = ()
         while found := await self.database.read(partial(_page, table=table, owner=owner, after=after)):
@@ -277,8 +267,8 @@ def _page(
 def _erase(connection: Connection, *, table: Table, owner: str, erasure_id: str) -> int:
     _forget_bytes(connection)
     deleted: int = _run(connection, deleting(table, "sqlite"), owner).rowcount
-    index_changes(connection)
     if deleted:
+        index_changes(connection)
         _add(connection, erasure_id, {table.name: deleted})
     return deleted
 

@@ -149,7 +149,22 @@ class StorePlace(Place):
 
 
 class AgingPlace(StorePlace):
-    """A database whose old threads can be found and deleted in one transaction."""
+    """A database whose old threads can be found and deleted in one transaction, with the tables of the registry."""
+
+    async def rows(self, owner: str) -> AsyncIterator[tuple[str, Row]]:
+        for table in tables_of(self.kind):
+            if table.exported == "rows":
+                async for row in self._rows_of(table, owner):
+                    yield table.name, row
+
+    async def usage(self, owner: str) -> AsyncIterator[Row]:
+        table = next(table for table in TABLES if table.name == "usage")
+        async for row in self._rows_of(table, owner):
+            yield row
+
+    @abstractmethod
+    def _rows_of(self, table: Table, owner: str) -> AsyncIterator[Row]:
+        """Yields an owner's rows of a table, page by page."""
 
     @abstractmethod
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:

@@ -142,18 +142,18 @@ def index_changes(connection: Connection) -> None:
 
     Does nothing where there is no index that this build of SQLite can use.
     """
-    if statements.first_values(connection, query="has_search_index") and not lacks_fts5(connection):
+    if statements.first_values(connection, query="has_search_index") and _is_usable(connection):
         _index(connection, late=0, within=_EVERY_PLACE, count=-1)
 
 
 def lacks_fts5(connection: Connection) -> bool:
     """Returns whether a file has an index that this build of SQLite cannot use."""
-    if not statements.first_values(connection, query="has_search_index"):
-        return False
-    return not (fts5.has_fts5() and _is_usable(connection))
+    return bool(statements.first_values(connection, query="has_search_index")) and not _is_usable(connection)
 
 
 def _is_usable(connection: Connection) -> bool:
+    if not fts5.has_fts5():
+        return False
     version: int = connection.execute(SQL["format"]).fetchone()[0]
     if version >= _SECURE_FORMAT and not fts5.DELETES_SECURELY:
         _warn_of_format()
