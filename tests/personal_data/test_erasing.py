@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
+from chatkit._postgres import snapshots
 from chatkit.errors import ErasureRunningError, NotFoundError
 from chatkit.personal_data.erasing import Erasure
 from tests.personal_data.sample import ADA, BOB, LIMIT, attach, fill, threads_of, word
@@ -60,6 +65,66 @@ async def test_a_scan_finds_nothing_of_the_person_and_all_of_the_others(world: W
         assert await data.count(ADA) == {}
         with pytest.raises(NotFoundError, match="Nothing is kept of"):
             await data.erase(ADA)
+
+
+@asynccontextmanager
+async def old_snapshot(world: World) -> AsyncIterator[Any]:
+    """Opens a transaction that goes on to see what is in the database now, as a long report does."""
+    connection: Any = await asyncpg.connect(world.db)
+    try:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Of no table of ours: those are locked while they are written anew.
+        await connection.fetch("SELECT 1")
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until_it_waits(world: World) -> None:
+    looking: Any = await asyncpg.connect(world.db)
+    asks = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_prepared_xacts%' AND pid <> pg_backend_pid()"
+    async with asyncio.timeout(LIMIT):
+        while await looking.fetchval(asks) is None:
+            await asyncio.sleep(0.02)
+    await looking.close()
+
+
+async def test_rows_that_others_still_see_are_told_and_go_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not world.postgres:
+        pytest.skip("Another transaction keeps deleted rows in PostgreSQL only.")
+    async with world.server() as (server, sessions):
+        await fill(server, ADA, sessions)
+        await fill(server, BOB, sessions)
+    async with world.data() as data, old_snapshot(world):
+        monkeypatch.setattr(snapshots, "PATIENCE", 0.0)
+        receipt = await data.erase(ADA, vacuum="full")
+        index, files = receipt.problems
+        assert re.search("search index still has words .* waits for the transaction of process", index)
+        assert re.search("still seen by the transaction of process .*: end that, and erase again", files)
+        assert word(ADA).encode() in await world.everything(pages=True)
+    async with world.data() as data:
+        assert (await data.erase(ADA, vacuum="full")).problems == []
+    pages = await world.everything(pages=True)
+    assert [trace for trace in traces(ADA) if trace in pages] == []
+    assert word(BOB).encode() in pages
+
+
+async def test_tables_are_written_anew_after_the_last_transaction_that_sees_what_was_deleted(
+    world: World,
+) -> None:
+    if not world.postgres:
+        pytest.skip("Another transaction keeps deleted rows in PostgreSQL only.")
+    async with world.server() as (server, sessions):
+        await fill(server, ADA, sessions)
+    async with world.data() as data:
+        async with old_snapshot(world):
+            erasing = asyncio.create_task(data.erase(ADA, vacuum="full"))
+            await until_it_waits(world)
+            assert not erasing.done()
+        assert (await erasing).problems == []
+    assert word(ADA).encode() not in await world.everything(pages=True)
 
 
 STEPS = ("refused", "stopped", "file", "rows", "erased", "cleaned", "ended")

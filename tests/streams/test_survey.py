@@ -23,9 +23,9 @@ from chatkit.streams import (
 )
 from chatkit.streams.worker import Worker
 from chatkit.testing._log_base import event, open_turn, patient, turn
-from tests.support.scale import scaled
+from tests.support.scale import lasting, scaled
 
-LEASE = 1.0
+LEASE = lasting(3.0)
 NOBODY = Worker("elsewhere", 1, "1")
 
 

@@ -14,6 +14,7 @@ from chatkit._outages import Source
 from chatkit._postgres import errors
 from chatkit._postgres.pools import Connection, Pools, Settings, connect
 from chatkit._postgres.schema import IS_THERE, VERSION, migrate
+from chatkit._postgres.snapshots import wait_for_earlier
 from chatkit.errors import ChatKitError, StoreUnavailableError
 
 __all__ = ["Database", "Transaction"]
@@ -138,13 +139,17 @@ class Database:
 
         return await self.read(version)
 
-    async def vacuum(self, tables: Sequence[str], *, full: bool) -> None:
+    async def vacuum(self, tables: Sequence[str], *, full: bool) -> str:
         """Has tables give up what was deleted in them, over a connection of its own.
 
         Args:
             tables: Their names.
             full: Writes them anew, while everything else that uses them waits, so that nothing of it is left in their
                 files; otherwise the space is free, and overwritten as it is used again.
+
+        Returns:
+            Where they are written anew: what still saw then what was deleted, so that it was written anew, too. Empty
+            if nothing did.
 
         Raises:
             StoreUnavailableError: The database cannot be reached.
@@ -158,6 +163,7 @@ class Database:
             )
             try:
                 await connection.execute("SET statement_timeout = 0")
+                seen_by = await wait_for_earlier(Transaction(connection)) if full else ""
                 for table in tables:
                     # Also what the planner remembers of values.
                     await connection.execute(f"VACUUM ({'FULL, ' if full else ''}ANALYZE) {table}")
@@ -165,6 +171,7 @@ class Database:
                 await connection.close()
         except Exception as error:
             raise errors.translated(error, self.place, committing=False, limit=None) from error
+        return seen_by
 
     def stop_waiting(self) -> None:
         """Makes everything fail that the server does not answer within a second, now and until ``close``."""

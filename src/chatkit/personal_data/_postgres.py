@@ -175,10 +175,16 @@ class PostgresPlace(AgingPlace):
             if table.only in {None, "postgres"} and "*" not in table.name
         ]
         try:
-            await self.database.vacuum(names, full=how == "full")
+            seen_by = await self.database.vacuum(names, full=how == "full")
         except ChatKitError as error:
             return [f"The tables of {self.name} could not be vacuumed, VACUUM does so: {error}"]
-        return []
+        if not seen_by:
+            return []
+        problem = (
+            f"The files of {self.name} may have rows that were deleted, for these were still seen by {seen_by}: end "
+            "that, and erase again."
+        )
+        return [problem]
 
     async def running_turns(self, owner: str) -> list[RunningTurn]:
         return [RunningTurn(*row) for row in await self._rows(_RUNNING, owner, json.dumps(owner))]

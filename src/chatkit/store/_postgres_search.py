@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from chatkit._postgres.snapshots import wait_for_earlier
+from chatkit.errors import StoreError
 from chatkit.search import MOST_CANDIDATES, SearchQuery, SearchTerm
 from chatkit.store import _search_rows as rows
 from chatkit.store._postgres_documents import SQL
@@ -99,10 +101,16 @@ class PostgresSearch(ThreadSearch[TContext]):
         """Rewrites the index: PostgreSQL keeps words that no text has any more until then.
 
         It runs beside reads and writes, but behind PgBouncer in transaction mode, where it keeps writes waiting.
+
+        Raises:
+            StoreError: A transaction that began before does not end: it would wait for that as long.
         """
         local, beside = ("LOCAL ", "") if self.database.settings.stateless else ("", "CONCURRENTLY ")
 
         async def rewrite(transaction: Transaction) -> None:
+            seen_by = "" if local else await wait_for_earlier(transaction)
+            if seen_by:
+                raise StoreError(f"It waits for {seen_by}: end that, and do this again.")
             await transaction.value(f"SET {local}statement_timeout = 0")
             try:
                 for name in _INDEXES:
