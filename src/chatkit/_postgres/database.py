@@ -49,6 +49,14 @@ class Transaction:
         """Returns the first value of the first row, None if there is none."""
         return await self._connection.fetchval(statement, *arguments, timeout=self._limit)
 
+    async def wait_for_earlier(self) -> str:
+        """Waits until nothing sees the database as it was before, for a minute at most; not in a transaction.
+
+        Returns:
+            What still does, in words; empty if all have ended.
+        """
+        return await wait_for_earlier(self._connection)
+
 
 Work = Callable[[Transaction], Awaitable[T]]
 
@@ -163,7 +171,7 @@ class Database:
             )
             try:
                 await connection.execute("SET statement_timeout = 0")
-                seen_by = await wait_for_earlier(Transaction(connection)) if full else ""
+                seen_by = await wait_for_earlier(connection) if full else ""
                 for table in tables:
                     # Also what the planner remembers of values.
                     await connection.execute(f"VACUUM ({'FULL, ' if full else ''}ANALYZE) {table}")

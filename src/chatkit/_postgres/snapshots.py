@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from chatkit._postgres.database import Transaction
+from chatkit._postgres.pools import Connection
 
 __all__ = ["PATIENCE", "wait_for_earlier"]
 
@@ -39,7 +38,7 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
-async def wait_for_earlier(connection: Transaction) -> str:
+async def wait_for_earlier(connection: Connection) -> str:
     """Waits until nothing sees the database as it was before this call, for ``PATIENCE`` at most.
 
     Args:
@@ -48,9 +47,9 @@ async def wait_for_earlier(connection: Transaction) -> str:
     Returns:
         What still does, in words; empty if all have ended.
     """
-    now = await connection.value(_NOW)
+    now = await connection.fetchval(_NOW)
     until, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
-    while found := [row[0] for row in await connection.rows(_EARLIER, now)]:
+    while found := [row[0] for row in await connection.fetch(_EARLIER, now)]:
         if time.monotonic() >= until:
             break
         await asyncio.sleep(pause)

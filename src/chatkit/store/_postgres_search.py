@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from chatkit._postgres.snapshots import wait_for_earlier
 from chatkit.errors import StoreError
 from chatkit.search import MOST_CANDIDATES, SearchQuery, SearchTerm
 from chatkit.store import _search_rows as rows
@@ -108,7 +107,7 @@ class PostgresSearch(ThreadSearch[TContext]):
         local, beside = ("LOCAL ", "") if self.database.settings.stateless else ("", "CONCURRENTLY ")
 
         async def rewrite(transaction: Transaction) -> None:
-            seen_by = "" if local else await wait_for_earlier(transaction)
+            seen_by = "" if local else await transaction.wait_for_earlier()
             if seen_by:
                 raise StoreError(f"It waits for {seen_by}: end that, and do this again.")
             await transaction.value(f"SET {local}statement_timeout = 0")
