@@ -15,6 +15,7 @@ import pytest
 
 from chatkit._postgres import snapshots
 from chatkit.errors import ErasureRunningError, NotFoundError
+from chatkit.ids import new_id
 from chatkit.personal_data.erasing import Erasure
 from tests.personal_data.sample import ADA, BOB, LIMIT, attach, fill, threads_of, word
 from tests.personal_data.worlds import World
@@ -109,6 +110,27 @@ async def test_rows_that_others_still_see_are_told_and_go_the_next_time(
     pages = await world.everything(pages=True)
     assert [trace for trace in traces(ADA) if trace in pages] == []
     assert word(BOB).encode() in pages
+
+
+async def test_sessions_that_cannot_be_looked_at_are_told_where_they_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not world.postgres:
+        pytest.skip("Sessions of other roles are hidden in PostgreSQL only.")
+    monkeypatch.setattr(snapshots, "PATIENCE", 0.0)
+    looking: Any = await asyncpg.connect(world.db)
+    beside: Any = await asyncpg.connect(world.db)
+    try:
+        await looking.execute("BEGIN")
+        await looking.execute(f"CREATE ROLE {(role := new_id('role'))}")
+        await looking.execute(f"SET LOCAL ROLE {role}")
+        told = await snapshots.wait_for_earlier(looking, unknown=True)
+        assert "which this role may not see (GRANT pg_read_all_stats)" in told
+        assert await snapshots.wait_for_earlier(looking, unknown=False) == ""
+        await looking.execute("ROLLBACK")
+    finally:
+        await beside.close()
+        await looking.close()
 
 
 async def test_tables_are_written_anew_after_the_last_transaction_that_sees_what_was_deleted(

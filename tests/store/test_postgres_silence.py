@@ -75,8 +75,9 @@ def test_stopping_does_not_disturb_a_server_that_answers(server: PostgresServer)
         # Connects, which may take a machine that does other things too more than the second that is left then.
         await store.save_thread(thread, CONTEXT)
         store.stop_waiting()
-        for n in range(20):
-            await store.add_thread_item(thread.id, message(f"m{n}"), CONTEXT)
+        await asyncio.gather(
+            *(store.add_thread_item(thread.id, message(f"m{n}"), CONTEXT) for n in range(20))
+        )
         page = await store.load_thread_items(thread.id, None, 99, "asc", CONTEXT)
         assert len(page.data) == 20
         await store.close()

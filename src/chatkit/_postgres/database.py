@@ -52,10 +52,12 @@ class Transaction:
     async def wait_for_earlier(self) -> str:
         """Waits until nothing sees the database as it was before, for a minute at most; not in a transaction.
 
+        Sessions that this role may not look at do not count.
+
         Returns:
             What still does, in words; empty if all have ended.
         """
-        return await wait_for_earlier(self._connection)
+        return await wait_for_earlier(self._connection, unknown=False)
 
 
 Work = Callable[[Transaction], Awaitable[T]]
@@ -171,7 +173,7 @@ class Database:
             )
             try:
                 await connection.execute("SET statement_timeout = 0")
-                seen_by = await wait_for_earlier(connection) if full else ""
+                seen_by = await wait_for_earlier(connection, unknown=True) if full else ""
                 for table in tables:
                     # Also what the planner remembers of values.
                     await connection.execute(f"VACUUM ({'FULL, ' if full else ''}ANALYZE) {table}")

@@ -1,4 +1,4 @@
-"""Who may still see rows that were deleted: no vacuum removes these, not even one that writes a table anew."""
+"""Waiting for transactions whose snapshots still see deleted rows: no vacuum removes these, not even VACUUM FULL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHERE pid <> pg_backend_pid()
 UNION ALL
 SELECT 'what process ' || pid || ' does, which this role may not see (GRANT pg_read_all_stats)'
 FROM pg_stat_activity
-WHERE datname = current_database() AND query = '<insufficient privilege>'
+WHERE $2 AND datname = current_database() AND query = '<insufficient privilege>'
 UNION ALL
 SELECT 'the prepared transaction ' || gid FROM pg_prepared_xacts
 WHERE database = current_database() AND age(transaction) > age($1::text::xid)
@@ -38,18 +38,19 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
 
-async def wait_for_earlier(connection: Connection) -> str:
+async def wait_for_earlier(connection: Connection, *, unknown: bool) -> str:
     """Waits until nothing sees the database as it was before this call, for ``PATIENCE`` at most.
 
     Args:
         connection: One without an open transaction.
+        unknown: Whether sessions count that this role may not look at.
 
     Returns:
         What still does, in words; empty if all have ended.
     """
     now = await connection.fetchval(_NOW)
     until, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
-    while found := [row[0] for row in await connection.fetch(_EARLIER, now)]:
+    while found := [row[0] for row in await connection.fetch(_EARLIER, now, unknown)]:
         if time.monotonic() >= until:
             break
         await asyncio.sleep(pause)

@@ -318,8 +318,8 @@ class PersonalData:
 
 def _check_owner(owner: str) -> None:
     if not owner:
-        # What is kept under no name is nobody's: no request has it.
-        raise InvalidRequestError("Name the owner: nobody has an empty name.")
+        # The empty owner stands for data of no owner, which is nobody's personal data.
+        raise InvalidRequestError("Name the owner: the name must not be empty.")
 
 
 def _place_of(part: object) -> Any:

@@ -121,7 +121,7 @@ class ReviewedPipeline(Pipeline):
         record.content = accumulator(item)
         record.changed = True
         if not record.hidden:
-            # With an event of its own, whatever the record holds later is not told before it is reviewed.
+            # Sent as an event of its own: readers must not get a later state of the record that was not reviewed.
             self._output.replaced(item)
 
     def _updated_item(self, event: ThreadItemUpdatedEvent, record: ItemRecord) -> ThreadItem:
